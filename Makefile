@@ -1,0 +1,61 @@
+# Every command of the course. `make` alone lists them. Each one sets up what it needs by itself, once.
+
+PYTHON ?=
+BIN := .venv/bin
+READY := .venv/.ready
+SUBMISSION_SEEDS := 200
+
+.DEFAULT_GOAL := help
+.PHONY: help env test soak grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The stamp is set-up's last act: an interrupted set-up leaves none, and the next command takes it up again.
+$(READY): requirements.lock pyproject.toml tools/environment
+	@PYTHON="$(PYTHON)" tools/environment
+	@touch $@
+
+env: $(READY) ## set up .venv (PYTHON=... names the Python to use)
+
+test: $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
+	@tools/system-packages browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8
+
+soak: $(READY) ## judge every right and wrong answer of the bank, and the samplers, with many more seeds
+	COURSE_SEEDS=$(SUBMISSION_SEEDS) OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
+
+grade: $(READY) ## grade a sample class from beginning to end
+	$(BIN)/python -m autograder demo
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab --notebook-dir notebooks
+
+notebooks: $(READY) ## build the student notebooks from solutions/
+	$(BIN)/python -m autograder.build
+
+check-notebooks: $(READY) ## fail where a committed notebook is not what its source gives
+	$(BIN)/python -m autograder.build --check
+
+lessons: $(READY) ## run every lesson with its solutions from top to bottom, without network, and time it
+	$(BIN)/python -m autograder.lessons
+
+scoreboard: $(READY) ## compare the models' likelihoods on the digits
+	$(BIN)/python -m course_lib.scoreboard
+
+bench: $(READY) ## measure speed
+	$(BIN)/python -m benchmarks
+
+student: $(READY) ## make the bundle that students get: build/student and its zip
+	$(BIN)/python -m autograder.bundle
+
+lint: $(READY) ## run the linter
+	$(BIN)/ruff check .
+
+lock: $(READY) ## remake requirements.lock from pyproject.toml (UPGRADE=--upgrade moves every version to the newest)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-find-links --no-emit-index-url $(UPGRADE) -o requirements.lock
+
+clean: ## remove what was built (not .venv, not data)
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
