@@ -1,0 +1,249 @@
+"""Checks: tests by property, not by stored answers.
+
+A check is a generator that calls a student's function and says which properties held. Properties and points are declared once, in
+the decorator. The same check runs in a notebook with a public seed and in the grader with a secret one.
+
+>>> @check(gates=["a number"], points={"doubles": 2}, hints=["Think of 2 x.", "Multiply.", "By two."])
+... def double(student, rng):
+...     "Twice the number"
+...     for x in [1, int(rng.integers(2, 99))]:
+...         y = student.call(x)
+...         yield holds("a number", isinstance(y, int), because=f"expected an int, got {y!r}")
+...         yield holds("doubles", y == 2 * x, because=f"double({x}) should be {2 * x}, got {y}")
+>>> double.run(lambda x: x + x).points
+2.0
+>>> print(double.run(lambda x: x))
+Twice the number: 0 of 2 points
+  ok    a number
+  lost  doubles (2 points): double(1) should be 2, got 1
+"""
+
+import hashlib
+import html
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autograder.student import InProcess, Student, StudentError
+
+__all__ = ["Check", "Report", "Verdict", "check", "holds"]
+
+PRACTICE = "practice"  # the public seed of notebooks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one case says of one property."""
+
+    name: str
+    ok: bool
+    because: str
+
+
+def holds(name: str, ok: Any, because: str | Callable[[], str]) -> Outcome:
+    """One case of one property.
+
+    Args:
+        name: a property or gate that the check declares.
+        ok: whether it holds here.
+        because: what the student reads if it does not: the counter-example, what it means. A function is only called then.
+    """
+    ok = bool(ok)
+    return Outcome(name, ok, "" if ok else because() if callable(because) else because)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement on one property: `because` is the first counter-example, empty where there is none."""
+
+    name: str
+    points: float
+    held: bool
+    because: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The judgement on one exercise.
+
+    Attributes:
+        verdicts: one for each gate and property, in the order declared.
+        error: what ended the check early (the student's exception), else "".
+        fault: an exception of the check itself, for the instructor, else "".
+        notes: advice that costs nothing.
+    """
+
+    lesson: str
+    exercise: str
+    title: str
+    verdicts: tuple[Verdict, ...]
+    gates: frozenset[str]
+    error: str = ""
+    kind: str = ""
+    fault: str = ""
+    notes: tuple[str, ...] = ()
+    hint: str = field(default="", compare=False)
+
+    @property
+    def max_points(self) -> float:
+        return math.fsum(verdict.points for verdict in self.verdicts)
+
+    @property
+    def points(self) -> float:
+        """What is earned: nothing unless every gate held."""
+        if any(verdict.name in self.gates and not verdict.held for verdict in self.verdicts):
+            return 0.0
+        return math.fsum(verdict.points for verdict in self.verdicts if verdict.held)
+
+    @property
+    def lost(self) -> set[str]:
+        """Every gate and property that does not hold: a counter-example was found, or the check ended before its last case."""
+        return {verdict.name for verdict in self.verdicts if not verdict.held}
+
+    @property
+    def failed(self) -> set[str]:
+        """The gates and properties for which a counter-example was found."""
+        return {verdict.name for verdict in self.verdicts if verdict.because}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data, for the ledger and for exports."""
+        verdicts = [vars(verdict) | {"gate": verdict.name in self.gates} for verdict in self.verdicts]
+        return {"exercise": self.exercise, "title": self.title, "points": self.points, "max_points": self.max_points,
+                "verdicts": verdicts, "error": self.error, "kind": self.kind, "fault": self.fault, "notes": list(self.notes)}
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """(mark, what, why) of each verdict, then of what ended the check, then of the notes."""
+        untested = []
+        for verdict in self.verdicts:
+            what = verdict.name + (f" ({_points(verdict.points)})" if verdict.points else "")
+            if verdict.held or verdict.because:
+                yield "ok" if verdict.held else "lost", what, verdict.because
+            else:
+                untested.append(what)
+        if untested:
+            yield "lost", "not tested to the end: " + ", ".join(untested), self.error
+        for note in self.notes:
+            yield "note", note, ""
+
+    def __str__(self) -> str:
+        rows = [f"  {mark:<5} {what}{': ' if why else ''}{why}" for mark, what, why in self.lines()]
+        return "\n".join([self.headline, *rows])
+
+    @property
+    def headline(self) -> str:
+        return f"{self.title}: {_number(self.points)} of {_points(self.max_points)}"
+
+    def html(self) -> str:
+        """For notebooks and feedback: no script, no outside resource, readable without colour."""
+        marks = {"ok": ("#1a7f37", "✓"), "lost": ("#b42318", "✗"), "note": ("#6b5900", "note")}
+        rows = []
+        for mark, what, why in self.lines():
+            colour, sign = marks[mark]
+            reason = f'<div style="margin-left:1.6em">{_text(why)}</div>' if why else ""
+            rows.append(f'<div><b style="color:{colour}">{sign}</b> {_text(what)}{reason}</div>')
+        tail = f'<div style="margin-top:.4em;opacity:.75">{_text(self.hint)}</div>' if self.hint else ""
+        return (f'<div style="border-left:4px solid {marks["ok" if not self.lost else "lost"][0]};padding:.2em .8em">'
+                f"<b>{_text(self.headline)}</b>{''.join(rows)}{tail}</div>")
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        # nbgrader reads points from text/plain, and takes anything but a plain number there for full points.
+        return {"text/plain": repr(float(self.points)), "text/html": self.html()}
+
+
+class Check:
+    """A check with its declaration; calling it on a function in a notebook runs it with the public seed."""
+
+    def __init__(self, function: Callable[..., Iterator[Outcome]], gates: list[str], points: dict[str, float], hints: list[str]):
+        if not points or any(value <= 0 for value in points.values()) or set(gates) & set(points):
+            raise ValueError(f"{function.__name__}: expected gates and points of different names, each point value above 0")
+        if len(hints) != 3:
+            raise ValueError(f"{function.__name__}: expected hints in three steps, got {len(hints)}")
+        self.function = function
+        self.name = function.__name__
+        self.lesson = function.__module__.rpartition(".")[2]
+        self.title = (function.__doc__ or self.name).strip().splitlines()[0].rstrip(".")
+        self.__doc__ = function.__doc__
+        self.gates, self.points, self.hints = tuple(gates), dict(points), tuple(hints)
+        self.hinted = 0
+
+    @property
+    def max_points(self) -> float:
+        return math.fsum(self.points.values())
+
+    def __call__(self, function: Callable[..., Any]) -> Report:
+        """Practice: run the check on a function of this notebook. Only the grader's own run counts."""
+        if not callable(function):
+            raise TypeError(f"expected the function {self.name} itself, got {type(function).__name__}: write checks.{self.name}({self.name})")
+        report = self.run(function)
+        if report.lost:
+            hint = f"Stuck? checks.{self.name}.hint() gives a hint, a bigger one each time."
+            report = Report(**{**vars(report), "hint": hint})
+        return report
+
+    def run(self, function: Callable[..., Any], seed: int | str = PRACTICE) -> Report:
+        """Judge a function of this process."""
+        return self.judge(InProcess(function), seed)
+
+    def hint(self) -> None:
+        """Print the next of three hints; after the third, all of them again."""
+        self.hinted = min(self.hinted + 1, len(self.hints))
+        for step, text in enumerate(self.hints[: self.hinted], start=1):
+            print(f"Hint {step} of {len(self.hints)}: {text}")
+
+    def judge(self, channel: Any, seed: int | str) -> Report:
+        """Judge the code behind a channel. Never raises for anything that the student's code does or returns."""
+        student = Student(channel, self.name)
+        rng = np.random.default_rng(list(hashlib.sha256(f"{seed}/{self.lesson}/{self.name}".encode()).digest()))
+        seen: set[str] = set()
+        failed: dict[str, str] = {}
+        finished, error, kind, fault = False, "", "", ""
+        try:
+            for outcome in self.function(student, rng):
+                if outcome.name not in self.gates and outcome.name not in self.points:
+                    raise KeyError(f"the check declares no property {outcome.name!r}")
+                seen.add(outcome.name)
+                if not outcome.ok:
+                    failed.setdefault(outcome.name, outcome.because or "no reason given")
+                    if outcome.name in self.gates:
+                        break
+            else:
+                finished = True
+        except StudentError as raised:
+            error, kind = str(raised), raised.kind
+        except Exception as raised:
+            error, kind = "the check could not judge this answer; your instructor has been told", "Fault"
+            fault = f"{type(raised).__name__}: {raised}"
+        held = seen - set(failed) if finished else set()
+        verdicts = [Verdict(name, self.points.get(name, 0.0), name in held, failed.get(name, "")) for name in (*self.gates, *self.points)]
+        return Report(self.lesson, self.name, self.title, tuple(verdicts), frozenset(self.gates), error, kind, fault, tuple(student.notes))
+
+    def refuse(self, kind: str, error: str) -> Report:
+        """The report of an answer that could not be judged at all: no points, and the reason."""
+        verdicts = [Verdict(name, self.points.get(name, 0.0), False, "") for name in (*self.gates, *self.points)]
+        return Report(self.lesson, self.name, self.title, tuple(verdicts), frozenset(self.gates), error, kind)
+
+
+def check(*, points: dict[str, float], hints: list[str], gates: Sequence[str] = ()) -> Callable[[Callable], Check]:
+    """Declare a check: its gates, the points of its properties, and three hints.
+
+    Args:
+        points: what each property is worth. A property holds only if it held in every case and the check ran to its end.
+        hints: three steps, from a nudge to nearly there; never the answer.
+        gates: conditions that earn nothing, and without which the rest earns nothing; the first failing one ends the check.
+    """
+    return lambda function: Check(function, list(gates), points, hints)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
+
+
+def _points(value: float) -> str:
+    return f"{value:g} point" + ("" if value == 1 else "s")
+
+
+def _text(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")

@@ -1,0 +1,56 @@
+"""What a check may hand to a student's function besides data. Holds no answers: graded cells may import it."""
+
+from collections.abc import Callable as _Callable
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Callback", "Module"]
+
+
+class Callback:
+    """A function that the student's code may call and the judge evaluates.
+
+    The student receives a plain function. Its arguments reach `function` as numpy arrays and plain data; what `function` returns
+    is passed back. A `ValueError` that it raises reaches the student as a `ValueError`. Calls are counted in `calls`.
+
+    Args:
+        function: evaluated on the judge's side.
+        max_calls: one call more is an error in the student's function.
+    """
+
+    def __init__(self, function: _Callable[..., Any], max_calls: int):
+        self.function = function
+        self.max_calls = max_calls
+        self.calls = 0
+
+
+class Module:
+    """A tiny network with given weights, built on the student's side: linear layers with tanh between them.
+
+    The student receives a `torch.nn.Module`; it has no `sample` and no `log_prob`.
+
+    Args:
+        layers: pairs (weight (out, in), bias (out,)), first layer first.
+
+    >>> import numpy as np, torch
+    >>> net = Module([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.ones(1))]).build()
+    >>> net(torch.zeros(3, 2, dtype=torch.float64)).tolist()
+    [[1.0], [1.0], [1.0]]
+    """
+
+    def __init__(self, layers: Sequence[tuple[Any, Any]]):
+        if not layers:
+            raise ValueError("expected at least one (weight, bias) pair, got none")
+        self.layers = [(weight, bias) for weight, bias in layers]
+
+    def build(self) -> Any:
+        """The `torch.nn.Module`, float64 or float32 as the arrays are."""
+        import torch
+
+        stack: list[torch.nn.Module] = []
+        for weight, bias in self.layers:
+            weight, bias = torch.as_tensor(weight), torch.as_tensor(bias)
+            linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+            linear.load_state_dict({"weight": weight, "bias": bias})
+            stack += [linear, torch.nn.Tanh()]
+        return torch.nn.Sequential(*stack[:-1])

@@ -1,0 +1,175 @@
+"""The judge's side of the pipe: a student's function as a check sees it, data in and data out."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from autograder.codec import ProtocolError, decode, encode
+from autograder.given import Callback, Module
+from autograder.worker import Worker
+
+__all__ = ["Channel", "Handle", "InProcess", "Student", "StudentError"]
+
+
+class StudentError(Exception):
+    """The student's code raised, never answered, or answered with something that is no data.
+
+    Attributes:
+        kind: the class name of the exception ("ValueError"), or "Missing", "TooSlow", "Died", "Unreadable", "TooManyCalls".
+        message: its text.
+        line, text: number and text of the line of the student's cell, where known.
+    """
+
+    def __init__(self, kind: str, message: str, line: int | None = None, text: str | None = None):
+        super().__init__(message)
+        self.kind, self.message, self.line, self.text = kind, message, line, text
+
+    def __str__(self) -> str:
+        where = f", in line {self.line} of the cell: {self.text}" if self.line else ""
+        match self.kind:
+            case "NotImplementedError":
+                return "not answered yet: the cell still raises NotImplementedError"
+            case "Missing" | "TooSlow" | "Died" | "Unreadable" | "TooManyCalls":
+                return self.message
+        return f"your code raised {self.kind}: {self.message}{where}"
+
+
+class Channel(Protocol):
+    """Carries a request to the student's side and its answer back; `serve` evaluates callbacks meanwhile."""
+
+    def request(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes: ...
+
+
+class InProcess:
+    """The channel of a notebook: the worker sits in the same process, the bytes are the same."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.worker = Worker(lambda name: function)
+
+    def request(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes:
+        return self.worker.answer(frame, serve)
+
+
+class Student:
+    """One student's answer to one exercise.
+
+    Args:
+        channel: where the student's code is.
+        name: the exercise, which is also the name of the function or class.
+
+    >>> student = Student(InProcess(lambda x, y: x + y), "add")
+    >>> student.call(1, 2)
+    3
+    """
+
+    def __init__(self, channel: Channel, name: str):
+        self.channel = channel
+        self.name = name
+        self.mutated: list[int | str] = []
+        self.notes: list[str] = []
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the student's function returns, as plain data.
+
+        Raises:
+            StudentError: it raised, or returned something that is no data.
+        """
+        return self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=False)
+
+    def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), **kwargs: Any) -> tuple[Any, list]:
+        """The function's value, and the gradients of sum(cotangent * value) with respect to the arguments in `wrt`."""
+        return self._ask("vjp", target=self.name, method=None, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt)
+
+    def build(self, *args: Any, **kwargs: Any) -> "Handle":
+        """Call the student's function or class and leave what it returns with the student: a layer, a state."""
+        return self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=True)
+
+    def _ask(self, verb: str, **request: Any) -> Any:
+        callbacks: list[Callback] = []
+        frame = encode({"verb": verb, **request}, lambda obj: self._special(obj, callbacks))
+        try:
+            answer = decode(self.channel.request(frame, lambda asked: _serve(asked, callbacks)), self._handle, torch_as_numpy=True)
+            error = answer.get("error")
+            if error is not None:
+                error = StudentError(str(error["kind"]), str(error["message"]), error.get("line"), error.get("text"))
+        except (ProtocolError, AttributeError, TypeError, KeyError) as broken:
+            raise StudentError("Unreadable", f"the answer cannot be read: {broken}") from None
+        for callback in callbacks:
+            if callback.calls > callback.max_calls:
+                times = "once" if callback.max_calls == 1 else f"{callback.max_calls} times"
+                raise StudentError("TooManyCalls", f"the given function may be called at most {times} here")
+        if error is not None:
+            raise error
+        self.mutated = answer.get("mutated", [])
+        for which in self.mutated:
+            note = f"your function changed its argument {_ordinal(which)} in place: whoever calls it loses their data; work on a copy"
+            if note not in self.notes:
+                self.notes.append(note)
+        return answer.get("value")
+
+    def _special(self, obj: Any, callbacks: list[Callback]) -> tuple[str, Any] | None:
+        if isinstance(obj, Callback):
+            callbacks.append(obj)
+            return "callback", len(callbacks) - 1
+        if isinstance(obj, Module):
+            return "module", obj.layers
+        if isinstance(obj, _Target):
+            return "target", obj.number
+        if isinstance(obj, Handle):
+            return "handle", obj.number
+        return None
+
+    def _handle(self, tag: str, number: Any) -> "Handle":
+        if tag != "handle" or not isinstance(number, int):
+            raise ProtocolError(f"unknown tag {tag!r}")
+        return Handle(self, number)
+
+
+class Handle:
+    """An object that stays with the student; it may be passed to `Student.call` as an argument."""
+
+    def __init__(self, student: Student, number: int):
+        self.student, self.number = student, number
+
+    def call(self, *args: Any, method: str | None = None, **kwargs: Any) -> Any:
+        """Call the object, or one of its methods."""
+        return self.student._ask("call", target=_Target(self), method=method, args=args, kwargs=kwargs, keep=False)
+
+    def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), method: str | None = None, **kwargs: Any) -> tuple[Any, list]:
+        """As `Student.vjp`; a string in `wrt` names a parameter of the object."""
+        return self.student._ask("vjp", target=_Target(self), method=method, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt)
+
+    def get(self, name: str) -> Any:
+        """An attribute as plain data; dots go deeper ("layer.weight")."""
+        return self.student._ask("get", target=_Target(self), name=name)
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an attribute; a tensor keeps its identity and takes the values."""
+        self.student._ask("set", target=_Target(self), name=name, value=value)
+
+    def release(self) -> None:
+        """Let the student's side forget the object."""
+        self.student._ask("release", target=_Target(self))
+
+
+class _Target:
+    """The object that a verb is about, in contrast to one that is passed as an argument."""
+
+    def __init__(self, handle: Handle):
+        self.number = handle.number
+
+
+def _serve(frame: bytes, callbacks: list[Callback]) -> bytes:
+    """Evaluate a callback that the student's code called."""
+    asked = decode(frame, torch_as_numpy=True)
+    callback = callbacks[asked["callback"]]
+    callback.calls += 1
+    if callback.calls > callback.max_calls:
+        return encode({"error": f"the given function may be called at most {callback.max_calls} times here"})
+    try:
+        return encode({"value": callback.function(*asked["args"])})
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        return encode({"error": f"the given function cannot take these arguments: {error}"})
+
+
+def _ordinal(which: int | str) -> str:
+    return f"number {which + 1}" if isinstance(which, int) else repr(which)
