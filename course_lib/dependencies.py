@@ -1,0 +1,81 @@
+"""What a model's outputs depend on, by gradients: the facts behind dependency maps and receptive fields."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["dependencies", "influence"]
+
+
+def influence(model: nn.Module, *, outputs: Tensor | None = None, batch: int = 8, seed: int = 0) -> Tensor:
+    """How strongly the parameters of p(x_i | ...) react to each input x_j.
+
+    Entry (i, j) is the mean of |d r . f_i / d x_j| over `batch` random inputs, where f_i are all parameters
+    that `model(x)` gives for dimension i, and r is a random direction among them (a fixed one, such as
+    their sum, might cancel). A copy of the model computes it in float64, in the mode (train or eval) that
+    the model is in. Where the architecture lets nothing through, the entry is exactly 0.
+
+    Args:
+        model: has `event_shape` and `levels`; `model(x)`, which must accept real x, returns one tensor of
+            shape (batch, *event_shape), (batch, *event_shape, K) or (batch, K, *event_shape), or a tuple of
+            such.
+        outputs: the rows wanted, as dimensions in raster order; all D of them by default.
+        batch: number of random inputs. One is not enough where units may be off (ReLU).
+        seed: of the inputs and directions. torch's global generator is left alone.
+
+    Returns:
+        (len(outputs), D) float64, both axes in raster order.
+
+    >>> class Differences(nn.Module):
+    ...     event_shape, levels = (3,), 2
+    ...     def forward(self, x):
+    ...         return x - x.roll(1, dims=1)
+    >>> (influence(Differences()) > 0).int()
+    tensor([[1, 0, 1],
+            [1, 1, 0],
+            [0, 1, 1]], dtype=torch.int32)
+    """
+    model = copy.deepcopy(model).cpu().double()
+    event, D = tuple(model.event_shape), math.prod(model.event_shape)
+    generator = torch.Generator().manual_seed(seed)
+    if model.levels is None:
+        x = torch.randn(batch, *event, generator=generator, dtype=torch.float64)
+    else:
+        x = torch.randint(model.levels, (batch, *event), generator=generator).double()
+    x.requires_grad_()
+    parameters = model(x)
+    parameters = parameters if isinstance(parameters, tuple) else (parameters,)
+    by_dimension = torch.cat([_by_dimension(p, event, D) for p in parameters], dim=2)
+    directions = torch.randn(by_dimension.shape, generator=generator, dtype=torch.float64)
+    reactions = (directions * by_dimension).sum((0, 2))
+
+    rows = []
+    for i in range(D) if outputs is None else outputs.tolist():
+        (gradient,) = torch.autograd.grad(reactions[i], x, retain_graph=True, materialize_grads=True)
+        rows.append(gradient.abs().mean(0).flatten())
+    return torch.stack(rows)
+
+
+def dependencies(model: nn.Module, **settings) -> Tensor:
+    """Which inputs the parameters of each conditional depend on: (D, D) bool, `influence(model) > 0`.
+
+    In raster order. In a correct autoregressive model entry (i, j) is False unless x_j comes before x_i in
+    the model's ordering, so that `dependencies(model)[model.order][:, model.order]` is strictly lower
+    triangular.
+    """
+    return influence(model, **settings) > 0
+
+
+def _by_dimension(parameters: Tensor, event: tuple[int, ...], D: int) -> Tensor:
+    """(batch, D, K), from any of the layouts that `influence` takes."""
+    shape, axes = tuple(parameters.shape[1:]), len(event)
+    if shape[:axes] == event:
+        return parameters.flatten(1, axes).reshape(len(parameters), D, -1)
+    if shape[-axes:] == event:
+        return parameters.flatten(-axes).reshape(len(parameters), -1, D).transpose(1, 2)
+    raise ValueError(
+        f"the model's output has shape {tuple(parameters.shape)}; expected (batch, *{event}), "
+        f"(batch, *{event}, K) or (batch, K, *{event})"
+    )

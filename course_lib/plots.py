@@ -1,0 +1,256 @@
+"""The course's figures, in one style that colour-blind readers and black-and-white printers can tell apart.
+
+Importing this module sets matplotlib's style for all figures, the reader's own included. The colours are
+those of M. Okabe and K. Ito (2002), in an order in which neighbours also differ in lightness and in the
+kind of line.
+
+Every function draws on `ax` where one is given, else on a new figure, and returns the figure. End the cell
+with
+
+    plots.show(fig, alt="Sixteen digits drawn from the model: strokes are broken, few can be read.")
+"""
+
+import base64
+import html
+import io
+import math
+import sys
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+
+from course_lib.dependencies import influence
+from course_lib.training import History
+
+__all__ = ["COLORS", "dependency_map", "image_grid", "receptive_field", "show", "training_curve"]
+
+COLORS = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "black": "#000000",
+    "vermilion": "#D55E00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+}
+plt.rcParams.update(
+    {
+        "axes.prop_cycle": cycler(
+            color=COLORS.values(),
+            linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))],
+        ),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": "medium",
+        "figure.constrained_layout.use": True,
+        "figure.dpi": 100,
+        "figure.figsize": (5.6, 3.4),
+        "font.size": 11,
+        "image.cmap": "Greys",
+        "image.interpolation": "nearest",
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+    }
+)
+
+
+def image_grid(
+    x: Tensor,
+    *,
+    columns: int | None = None,
+    levels: int | None = None,
+    shape: tuple[int, ...] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Images side by side: ink dark on white paper, or in colour.
+
+    Args:
+        x: (n, H, W), (n, 1, H, W), (n, 3, H, W), or (n, D) with D a square or `shape` given. Real values
+            lie between 0 (white) and 1; integers between 0 and levels - 1.
+        columns: images in a row; by default about as many as rows.
+        levels: number of grey levels of integer images; by default 2, or more where larger values occur.
+        shape: the shape of one image, where x holds vectors.
+
+    >>> fig = image_grid(torch.randint(0, 2, (10, 64)), columns=5)
+    """
+    images = _as_images(x, levels, shape)
+    n, height, width, _ = images.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    paper = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
+    for k, image in enumerate(images):
+        top, left = k // columns * (height + 1), k % columns * (width + 1)
+        paper[top : top + height + 2, left : left + width + 2] = to_rgb("#c6dbef")  # a frame
+        paper[top + 1 : top + height + 1, left + 1 : left + width + 1] = image
+    if ax is None:
+        inches = 0.6
+        size = (inches * columns + 0.1, inches * rows * height / width + 0.1 + 0.3 * bool(title))
+        ax = plt.figure(figsize=size).subplots()
+    ax.imshow(paper)
+    ax.set_axis_off()
+    ax.set_title(title)
+    return ax.get_figure(root=True)
+
+
+def training_curve(
+    history: History,
+    *,
+    references: Mapping[str, float] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Training and validation loss against the epoch, the best epoch marked.
+
+    Args:
+        history: what `fit` returned.
+        references: horizontal lines to compare with, {name: nats}: the entropy, a simpler model's NLL, ...
+
+    >>> fig = training_curve(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.7, 18.8]))
+    """
+    ax = ax or plt.figure().subplots()
+    epochs = range(1, len(history.train) + 1)
+    ax.plot(epochs, history.train, label="training")
+    ax.plot(epochs, history.valid, label="validation")
+    best = history.best_epoch
+    ax.plot(best, history.valid[best - 1], "ok", markerfacecolor=COLORS["orange"], label=f"best (epoch {best})")
+    for name, nats in (references or {}).items():
+        ax.axhline(nats, color="0.45", linewidth=1, linestyle="-")
+        ax.annotate(f" {name}", (1, nats), xycoords=("axes fraction", "data"), va="center", color="0.3")
+    ax.set(xlabel="epoch", ylabel="nats an image", title=title)
+    ax.legend()
+    return ax.get_figure(root=True)
+
+
+def dependency_map(model: nn.Module, *, order: str = "raster", title: str = "", ax: Axes | None = None) -> Figure:
+    """Which inputs each conditional depends on: a D x D map of `course_lib.dependencies.influence`.
+
+    The square in row i, column j is the darker, the more the parameters of p(x_i | ...) react to x_j (a
+    logarithmic scale); it is white where they do not react at all. The line is the diagonal.
+
+    Args:
+        order: `raster`: dimension by dimension as they lie in the image; `model`: in the model's ordering,
+            in which an autoregressive model shows nothing on and above the diagonal.
+    """
+    if order not in ("raster", "model"):
+        raise ValueError(f"order is {order!r}; expected 'raster' or 'model'")
+    strength = influence(model)
+    if order == "model":
+        strength = strength[model.order][:, model.order]
+    ax = ax or plt.figure(figsize=(4.8, 3.9)).subplots()
+    _draw_strength(ax, strength)
+    ax.axline((0, 0), slope=1, color=COLORS["vermilion"], linewidth=0.8, linestyle="-")
+    axis = "place in the ordering" if order == "model" else "dimension"
+    ax.set(xlabel=f"input ({axis})", ylabel=f"output ({axis})", title=title)
+    return ax.get_figure(root=True)
+
+
+def receptive_field(
+    model: nn.Module,
+    output: int | tuple[int, ...],
+    *,
+    shape: tuple[int, ...] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """The pixels that one output depends on, drawn as an image; a frame marks the output's own pixel.
+
+    Args:
+        output: the dimension whose conditional is asked about: its index in raster order, or (row, column),
+            or (channel, row, column).
+        shape: the shape of an image, where the model takes vectors; a square by default.
+
+    With several channels they stand side by side, the first one on the left.
+    """
+    image_shape = _image_shape(tuple(model.event_shape), shape)
+    if isinstance(output, int):
+        output = tuple(int(i) for i in np.unravel_index(output, image_shape))
+    channel, row, column = (0, *output) if len(output) == 2 else output
+    index = int(np.ravel_multi_index((channel, row, column), image_shape))
+    (field,) = influence(model, outputs=torch.tensor([index])).view(1, *image_shape)
+    channels, height, width = image_shape
+    ax = ax or plt.figure(figsize=(0.9 + 2.6 * channels, 2.6)).subplots()
+    gap = torch.zeros(channels, height, 1, dtype=field.dtype)
+    _draw_strength(ax, torch.cat([*torch.cat([field, gap], dim=2)], dim=1)[:, :-1])
+    for left in range(0, channels * (width + 1), width + 1):
+        ax.add_patch(Rectangle((left - 0.5, -0.5), width, height, fill=False, edgecolor="0.5", clip_on=False))
+    corner = (channel * (width + 1) + column - 0.5, row - 0.5)
+    ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=COLORS["vermilion"], linewidth=2, clip_on=False))
+    ax.set_axis_off()
+    ax.set_title(title)
+    return ax.get_figure(root=True)
+
+
+def show(fig: Figure, *, alt: str) -> None:
+    """Show a figure in the notebook with a text alternative for those who cannot see it, and close it.
+
+    Without a notebook it only closes the figure.
+
+    Raises:
+        ValueError: `alt` is empty.
+    """
+    if not alt.strip():
+        raise ValueError("alt is empty: say in a sentence what the figure shows to those who can see it")
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="png", dpi=2 * fig.dpi)  # twice as fine as it is shown, for sharp screens
+        width = round(fig.get_figwidth() * fig.dpi)
+        png = base64.b64encode(buffer.getvalue()).decode()
+        # JupyterLab drops the alternative text of an image/png, so it is shown HTML; whatever cannot use
+        # HTML (a PDF by nbconvert) takes the PNG, with the text where nbconvert looks for it.
+        image = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{png}">'
+        ipython.display.display(
+            {"text/html": image, "image/png": png, "text/plain": alt},
+            metadata={"image/png": {"alt": alt, "width": width}},
+            raw=True,
+        )
+    plt.close(fig)
+
+
+def _draw_strength(ax: Axes, strength: Tensor) -> None:
+    """Non-negative numbers on a logarithmic scale: exact zeros white, all others clearly not white."""
+    values = np.ma.masked_equal(strength.numpy(), 0.0)
+    blues = ListedColormap(plt.get_cmap("Blues")(np.linspace(0.25, 1, 256))).with_extremes(bad="white")
+    largest = values.max() if values.count() else 1.0
+    smallest = max(values.min(), largest / 1e4) if values.count() else 0.1
+    if smallest == largest:
+        smallest = largest / 10
+    drawn = ax.imshow(values, cmap=blues, norm=LogNorm(smallest, largest, clip=True))
+    ax.get_figure(root=True).colorbar(drawn, ax=ax, label="mean |gradient|")
+
+
+def _image_shape(event: tuple[int, ...], shape: tuple[int, ...] | None) -> tuple[int, int, int]:
+    """(channels, height, width) of an image, or of a vector (D,) that holds one of the given shape."""
+    if len(event) == 1:
+        side = math.isqrt(event[0])
+        shape = shape or (side, side)
+        if math.prod(shape) != event[0]:
+            raise ValueError(f"{event[0]} pixels do not fill an image of shape {shape}: pass the right shape")
+        event = shape
+    event = (1, *event) if len(event) == 2 else tuple(event)
+    if len(event) != 3:
+        raise ValueError(f"expected an image (H, W) or (C, H, W), or a vector (D,); got shape {event}")
+    return event
+
+
+def _as_images(x: Tensor, levels: int | None, shape: tuple[int, ...] | None) -> np.ndarray:
+    """(n, H, W, 3) in [0, 1], black ink on white for images of one channel."""
+    if len(x) == 0:
+        raise ValueError("there are no images: x has length 0")
+    channels, height, width = _image_shape(tuple(x.shape[1:]), shape)
+    if channels not in (1, 3):
+        raise ValueError(f"images have 1 or 3 channels; got {channels}")
+    images = x.detach().cpu().reshape(-1, channels, height, width).double()
+    if not x.is_floating_point():
+        images = images / max((levels or 2) - 1, images.max().item())
+    images = images.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    return images if channels == 3 else np.repeat(1 - images, 3, axis=3)
