@@ -1,6 +1,7 @@
-"""The process that holds one student's code. It runs their cells in an IPython shell, then answers the judge's requests.
+"""The process that holds one student's code: it runs their cells in an IPython shell, then answers requests.
 
-Started by `autograder.judge` as `python -m autograder.box`; standard input and output are the pipe to the judge. It is given nothing
+Started by `autograder.judge` as `python -m autograder.box`; standard input and output are the pipe to the judge. It
+is given nothing
 that may not be known: no solution, no check, no seed. A sandbox belongs around this process.
 """
 

@@ -1,7 +1,7 @@
-"""The build: text sources (`solutions/NN_name.py`) to nbgrader's sources (`build/source`) to the student release (`notebooks/`).
+"""The build: text sources (`solutions/`) to nbgrader's sources (`build/source`) to the release (`notebooks/`).
 
-`python -m autograder.build` does it all; with `--check` it fails where a committed release is not what its source gives. The
-result depends on the sources and the checks alone, byte for byte.
+`python -m autograder.build` does it all; with `--check` it fails where a committed release is not what its source
+gives. The result depends on the sources and the checks alone, byte for byte.
 """
 
 import argparse
@@ -52,13 +52,18 @@ def build_source(path: Path) -> NotebookNode:
     checks, exercises, ids = checks_of(path.stem), [], set()
     for number, cell in enumerate(notebook.cells):
         options = {key: value for key, value in cell.metadata.items() if key not in _JUPYTEXT_KEYS}
-        where = f"{path.name}, cell {number + 1} ({cell.source.strip().splitlines()[0] if cell.source.strip() else 'empty'})"
+        first = next(iter(cell.source.strip().splitlines()), "empty")
+        where = f"{path.name}, cell {number + 1} ({first})"
         if unknown := set(options) - OPTIONS:
-            raise SourceError(f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}")
+            raise SourceError(
+                f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}"
+            )
         name = options.get("exercise")
         markers = [line.strip() for line in cell.source.splitlines() if line.strip() in (_BEGIN, _END)]
         if markers != ([_BEGIN, _END] if name else []):
-            raise SourceError(f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}")
+            raise SourceError(
+                f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}"
+            )
         if name:
             _defines(where, name, cell.source)
             exercises.append(name)
@@ -81,8 +86,10 @@ def build_source(path: Path) -> NotebookNode:
             raise SourceError(f"{where}: there are two cells named {cell.id!r}")
         ids.add(cell.id)
     if exercises != list(checks) or {f"{name}-check" for name in exercises} - ids:
-        raise SourceError(f"{path.name}: every exercise needs its check and every check its exercise, in one order; the notebook has {exercises}, "
-                          f"the checks are {list(checks)}")
+        raise SourceError(
+            f"{path.name}: every exercise needs its check and every check its exercise, in one order; "
+            f"the notebook has {exercises}, the checks are {list(checks)}"
+        )
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -103,9 +110,9 @@ def write_sources(names: list[str]) -> None:
 def release(names: list[str], folder: Path = NOTEBOOKS) -> None:
     """Make the student release of these lessons: nbgrader's own generate_assignment, without a gradebook."""
     from nbgrader.apps import NbGraderAPI
+    from traitlets.config import Config
 
     from autograder.nbgrader_config import configure
-    from traitlets.config import Config
 
     write_sources(names)
     config = Config()
@@ -126,7 +133,11 @@ def drift(names: list[str]) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         release(names, Path(folder))
         made = {path.relative_to(folder): path.read_text() for path in Path(folder).rglob("*.ipynb")}
-    found = {path.relative_to(NOTEBOOKS): path.read_text() for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
+    found = {
+        path.relative_to(NOTEBOOKS): path.read_text()
+        for path in NOTEBOOKS.rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
     lines: list[str] = []
     for path in sorted(made.keys() | found.keys()):
         before, after = found.get(path, "").splitlines(), made.get(path, "").splitlines()
@@ -134,8 +145,17 @@ def drift(names: list[str]) -> list[str]:
     return lines
 
 
-def _nbgrader(grade_id: str, *, grade: bool = False, solution: bool = False, points: float | None = None) -> NotebookNode:
-    metadata = {"schema_version": 3, "grade_id": grade_id, "grade": grade, "solution": solution, "locked": not solution, "task": False}
+def _nbgrader(
+    grade_id: str, *, grade: bool = False, solution: bool = False, points: float | None = None
+) -> NotebookNode:
+    metadata = {
+        "schema_version": 3,
+        "grade_id": grade_id,
+        "grade": grade,
+        "solution": solution,
+        "locked": not solution,
+        "task": False,
+    }
     if points is not None:
         metadata["points"] = points
     return nbformat.from_dict({"nbgrader": metadata})
@@ -156,8 +176,14 @@ def _defines(where: str, name: str, source: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m autograder.build", description="Make the student notebooks from solutions/.")
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where a committed notebook is not what its source gives")
+    parser = argparse.ArgumentParser(
+        prog="python -m autograder.build", description="Make the student notebooks from solutions/."
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; fail where a committed notebook is not what its source gives",
+    )
     parser.add_argument("lessons", nargs="*", help="names of lessons (default: all)")
     arguments = parser.parse_args()
     names = arguments.lessons or lessons()

@@ -1,7 +1,8 @@
 """Checks: tests by property, not by stored answers.
 
-A check is a generator that calls a student's function and says which properties held. Properties and points are declared once, in
-the decorator. The same check runs in a notebook with a public seed and in the grader with a secret one.
+A check is a generator that calls a student's function and says which properties held. Properties and points are
+declared once, in the decorator. The same check runs in a notebook with a public seed and in the grader with a
+secret one.
 
 >>> @check(gates=["a number"], points={"doubles": 2}, hints=["Think of 2 x.", "Multiply.", "By two."])
 ... def double(student, rng):
@@ -49,7 +50,8 @@ def holds(name: str, ok: Any, because: str | Callable[[], str]) -> Outcome:
     Args:
         name: a property or gate that the check declares.
         ok: whether it holds here.
-        because: what the student reads if it does not: the counter-example, what it means. A function is only called then.
+        because: what the student reads if it does not: the counter-example, what it means. A function is only
+            called then.
     """
     ok = bool(ok)
     return Outcome(name, ok, "" if ok else because() if callable(because) else because)
@@ -100,7 +102,7 @@ class Report:
 
     @property
     def lost(self) -> set[str]:
-        """Every gate and property that does not hold: a counter-example was found, or the check ended before its last case."""
+        """Every gate and property that does not hold: it has a counter-example, or the check ended early."""
         return {verdict.name for verdict in self.verdicts if not verdict.held}
 
     @property
@@ -111,8 +113,17 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data, for the ledger and for exports."""
         verdicts = [vars(verdict) | {"gate": verdict.name in self.gates} for verdict in self.verdicts]
-        return {"exercise": self.exercise, "title": self.title, "points": self.points, "max_points": self.max_points,
-                "verdicts": verdicts, "error": self.error, "kind": self.kind, "fault": self.fault, "notes": list(self.notes)}
+        return {
+            "exercise": self.exercise,
+            "title": self.title,
+            "points": self.points,
+            "max_points": self.max_points,
+            "verdicts": verdicts,
+            "error": self.error,
+            "kind": self.kind,
+            "fault": self.fault,
+            "notes": list(self.notes),
+        }
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """(mark, what, why) of each verdict, then of what ended the check, then of the notes."""
@@ -145,8 +156,10 @@ class Report:
             reason = f'<div style="margin-left:1.6em">{_text(why)}</div>' if why else ""
             rows.append(f'<div><b style="color:{colour}">{sign}</b> {_text(what)}{reason}</div>')
         tail = f'<div style="margin-top:.4em;opacity:.75">{_text(self.hint)}</div>' if self.hint else ""
-        return (f'<div style="border-left:4px solid {marks["ok" if not self.lost else "lost"][0]};padding:.2em .8em">'
-                f"<b>{_text(self.headline)}</b>{''.join(rows)}{tail}</div>")
+        return (
+            f'<div style="border-left:4px solid {marks["ok" if not self.lost else "lost"][0]};padding:.2em .8em">'
+            f"<b>{_text(self.headline)}</b>{''.join(rows)}{tail}</div>"
+        )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         # nbgrader reads points from text/plain, and takes anything but a plain number there for full points.
@@ -156,9 +169,17 @@ class Report:
 class Check:
     """A check with its declaration; calling it on a function in a notebook runs it with the public seed."""
 
-    def __init__(self, function: Callable[..., Iterator[Outcome]], gates: list[str], points: dict[str, float], hints: list[str]):
+    def __init__(
+        self,
+        function: Callable[..., Iterator[Outcome]],
+        gates: list[str],
+        points: dict[str, float],
+        hints: list[str],
+    ):
         if not points or any(value <= 0 for value in points.values()) or set(gates) & set(points):
-            raise ValueError(f"{function.__name__}: expected gates and points of different names, each point value above 0")
+            raise ValueError(
+                f"{function.__name__}: expected gates and points of different names, each point value above 0"
+            )
         if len(hints) != 3:
             raise ValueError(f"{function.__name__}: expected hints in three steps, got {len(hints)}")
         self.function = function
@@ -176,7 +197,10 @@ class Check:
     def __call__(self, function: Callable[..., Any]) -> Report:
         """Practice: run the check on a function of this notebook. Only the grader's own run counts."""
         if not callable(function):
-            raise TypeError(f"expected the function {self.name} itself, got {type(function).__name__}: write checks.{self.name}({self.name})")
+            raise TypeError(
+                f"expected the function {self.name} itself, got {type(function).__name__}: "
+                f"write checks.{self.name}({self.name})"
+            )
         report = self.run(function)
         if report.lost:
             hint = f"Stuck? checks.{self.name}.hint() gives a hint, a bigger one each time."
@@ -217,8 +241,21 @@ class Check:
             error, kind = "the check could not judge this answer; your instructor has been told", "Fault"
             fault = f"{type(raised).__name__}: {raised}"
         held = seen - set(failed) if finished else set()
-        verdicts = [Verdict(name, self.points.get(name, 0.0), name in held, failed.get(name, "")) for name in (*self.gates, *self.points)]
-        return Report(self.lesson, self.name, self.title, tuple(verdicts), frozenset(self.gates), error, kind, fault, tuple(student.notes))
+        verdicts = [
+            Verdict(name, self.points.get(name, 0.0), name in held, failed.get(name, ""))
+            for name in (*self.gates, *self.points)
+        ]
+        return Report(
+            self.lesson,
+            self.name,
+            self.title,
+            tuple(verdicts),
+            frozenset(self.gates),
+            error,
+            kind,
+            fault,
+            tuple(student.notes),
+        )
 
     def refuse(self, kind: str, error: str) -> Report:
         """The report of an answer that could not be judged at all: no points, and the reason."""
@@ -230,9 +267,11 @@ def check(*, points: dict[str, float], hints: list[str], gates: Sequence[str] = 
     """Declare a check: its gates, the points of its properties, and three hints.
 
     Args:
-        points: what each property is worth. A property holds only if it held in every case and the check ran to its end.
+        points: what each property is worth. A property holds only if it held in every case and the check ran to its
+            end.
         hints: three steps, from a nudge to nearly there; never the answer.
-        gates: conditions that earn nothing, and without which the rest earns nothing; the first failing one ends the check.
+        gates: conditions that earn nothing, and without which the rest earns nothing; the first failing one ends
+            the check.
     """
     return lambda function: Check(function, list(gates), points, hints)
 

@@ -1,8 +1,8 @@
 """Plain data as bytes, and back: the only thing that passes between a check and a student's code.
 
-A frame is a JSON tree followed by the raw bytes of its arrays. Nothing is ever unpickled, so decoding a hostile frame yields
-plain data or a `ProtocolError`, never an action. NaN, infinities, dtypes and the difference between a tuple and a list
-survive the journey.
+A frame is a JSON tree followed by the raw bytes of its arrays. Nothing is ever unpickled, so decoding a hostile
+frame yields plain data or a `ProtocolError`, never an action. NaN, infinities, dtypes and the difference between a
+tuple and a list survive the journey.
 """
 
 import json
@@ -27,8 +27,9 @@ class ProtocolError(ValueError):
 def encode(value: Any, special: Callable[[Any], tuple[str, Any] | None] = lambda obj: None) -> bytes:
     """Write plain data as one frame.
 
-    Plain data are None, bool, int, float, str, numpy arrays and scalars, torch tensors, and tuples, lists and dicts (with str
-    or int keys) of them. `special` may turn any other object into a tag and plain data; it returns None to decline.
+    Plain data are None, bool, int, float, str, numpy arrays and scalars, torch tensors, and tuples, lists and dicts
+    (with str or int keys) of them. `special` may turn any other object into a tag and plain data; it returns None
+    to decline.
 
     Raises:
         ProtocolError: the value holds something that is not plain data; the message names it.
@@ -60,7 +61,9 @@ def encode(value: Any, special: Callable[[Any], tuple[str, Any] | None] = lambda
         if torch is not None and isinstance(obj, torch.Tensor):
             library, array = "torch", _tensor_to_numpy(torch, obj)
         if not isinstance(array, np.ndarray | np.generic):
-            raise ProtocolError(f"expected numbers, strings, arrays, or tuples, lists and dicts of them, got a {type(obj).__name__}")
+            raise ProtocolError(
+                f"expected numbers, strings, arrays, or tuples, lists and dicts of them, got a {type(obj).__name__}"
+            )
         array = np.asarray(array)
         if array.dtype.kind not in _KINDS:
             raise ProtocolError(f"expected an array of numbers, got an array of dtype {array.dtype}")
@@ -83,8 +86,8 @@ def encode(value: Any, special: Callable[[Any], tuple[str, Any] | None] = lambda
 def decode(frame: bytes, special: Callable[[str, Any], Any] | None = None, *, torch_as_numpy: bool = False) -> Any:
     """Read a frame that `encode` wrote.
 
-    `special(tag, data)` rebuilds the objects that `encode`'s own `special` wrote. With `torch_as_numpy` tensors arrive as
-    numpy arrays.
+    `special(tag, data)` rebuilds the objects that `encode`'s own `special` wrote. With `torch_as_numpy` tensors
+    arrive as numpy arrays.
 
     Raises:
         ProtocolError: the bytes are not a whole frame of plain data.
@@ -109,9 +112,17 @@ def decode(frame: bytes, special: Callable[[str, Any], Any] | None = None, *, to
                 case "dict":
                     return {value(key): value(item) for key, item in content}
                 case "array":
-                    library, dtype, shape = content[0], np.dtype(content[1]), [int(size) for size in content[2]]
+                    library, dtype, shape = (
+                        content[0],
+                        np.dtype(content[1]),
+                        [int(size) for size in content[2]],
+                    )
                     count = math.prod(shape)
-                    if dtype.kind not in _KINDS or min(shape, default=0) < 0 or count * dtype.itemsize > len(frame) - position:
+                    if (
+                        dtype.kind not in _KINDS
+                        or min(shape, default=0) < 0
+                        or count * dtype.itemsize > len(frame) - position
+                    ):
                         raise ProtocolError("an array that is not in the frame")
                     array = np.frombuffer(frame, dtype, count, position).reshape(shape).copy()
                     position += array.nbytes
@@ -127,7 +138,15 @@ def decode(frame: bytes, special: Callable[[str, Any], Any] | None = None, *, to
         result = value(tree)
     except ProtocolError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, struct.error, RecursionError, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        struct.error,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise ProtocolError(f"not a frame of plain data: {error}") from None
     if position != len(frame):
         raise ProtocolError("bytes left over after the frame")

@@ -10,8 +10,9 @@ __all__ = ["Callback", "Module"]
 class Callback:
     """A function that the student's code may call and the judge evaluates.
 
-    The student receives a plain function. Its arguments reach `function` as numpy arrays and plain data; what `function` returns
-    is passed back. A `ValueError` that it raises reaches the student as a `ValueError`. Calls are counted in `calls`.
+    The student receives a plain function. Its arguments reach `function` as numpy arrays and plain data; what
+    `function` returns is passed back. A `ValueError` that it raises reaches the student as a `ValueError`. Calls
+    are counted in `calls`.
 
     Args:
         function: evaluated on the judge's side.

@@ -1,7 +1,7 @@
 """The judge: runs a lesson's checks against a student's code that sits in another process, and keeps the ledger.
 
-Points come from the verdicts made here and from nowhere else. Nothing that the student's process prints, raises or forges can make
-a verdict; silence is a failure.
+Points come from the verdicts made here and from nowhere else. Nothing that the student's process prints, raises or
+forges can make a verdict; silence is a failure.
 """
 
 import importlib
@@ -32,12 +32,18 @@ class Limits:
 
 
 def checks_of(lesson: str) -> dict[str, Check]:
-    """The checks of a lesson by exercise, in the order of their file; "01_likelihood" and "likelihood" name the same lesson."""
+    """The checks of a lesson ("01_likelihood") by exercise, in the order of their file."""
     module = importlib.import_module(f"autograder.checks.{lesson.lstrip('0123456789_')}")
     return {name: found for name, found in vars(module).items() if isinstance(found, Check)}
 
 
-def judge(lesson: str, setup: Sequence[str], cells: Mapping[str, str | None], secret: int | str, limits: Limits | None = None) -> dict[str, Report]:
+def judge(
+    lesson: str,
+    setup: Sequence[str],
+    cells: Mapping[str, str | None],
+    secret: int | str,
+    limits: Limits | None = None,
+) -> dict[str, Report]:
     """Judge one submission.
 
     Args:
@@ -66,12 +72,14 @@ def judge(lesson: str, setup: Sequence[str], cells: Mapping[str, str | None], se
                 reports[name] = check.refuse(error.kind, str(error))
                 continue
             if name in hanging:
-                reports[name] = check.refuse("TooSlow", f"the cell did not finish within {limits.cell:g} seconds, or ended the process")
+                reports[name] = check.refuse(
+                    "TooSlow", f"the cell did not finish within {limits.cell:g} seconds, or ended the process"
+                )
                 continue
             box.start_clock(limits.check, f"not finished within {limits.check:g} seconds")
             report = check.judge(box, secret)
             if report.kind == "NameError":
-                advice = "when graded, only the solution cells are run: put the imports and helpers that you added inside them"
+                advice = "when graded, only the solution cells are run: put your own imports and helpers inside them"
                 report = replace(report, notes=(*report.notes, advice))
             reports[name] = report
     finally:
@@ -81,9 +89,12 @@ def judge(lesson: str, setup: Sequence[str], cells: Mapping[str, str | None], se
 
 
 def _fill(box: "Box", setup: Sequence[str], cells: Mapping[str, str | None], hanging: set[str]) -> "Box":
-    """Run the cells in a new process; a cell that ends or outlives it is named in `hanging`, and the next process goes without it."""
+    """Run the cells in a new process; one that ends it or takes too long is named in `hanging` and left out next time."""
     for source in setup:
-        box.start_clock(box.limits.start, "the lesson's own imports did not finish: the grader's machine is too slow or broken")
+        box.start_clock(
+            box.limits.start,
+            "the lesson's own imports did not finish: the grader's machine is too slow or broken",
+        )
         box.define("setup", source)
     for name, source in cells.items():
         if source is not None and name not in hanging:
@@ -107,8 +118,13 @@ class Box:
         self.process = subprocess.Popen(
             # -P: a file of the student's folder must not stand in for a library.
             [sys.executable, "-P", "-m", "autograder.box"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, cwd=self.folder.name,
-            env=keep | threads | {"HOME": self.folder.name, "IPYTHONDIR": self.folder.name}, start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd=self.folder.name,
+            env=keep | threads | {"HOME": self.folder.name, "IPYTHONDIR": self.folder.name},
+            start_new_session=True,
         )
         os.set_blocking(self.process.stdin.fileno(), False)
         os.set_blocking(self.process.stdout.fileno(), False)

@@ -1,7 +1,7 @@
 """nbgrader's settings for this course.
 
-A class directory holds what a class hands in, the graded work and the gradebook; it lies outside version control and has a file
-`nbgrader_config.py` of two lines:
+A class directory holds what a class hands in, the graded work and the gradebook; it lies outside version control
+and has a file `nbgrader_config.py` of two lines:
 
     from autograder.nbgrader_config import configure
     configure(get_config())
@@ -11,7 +11,9 @@ Every nbgrader command run there then works: generate_assignment, autograde, gen
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from traitlets.config import Config
 
@@ -30,3 +32,25 @@ def configure(c: Config) -> None:
     c.CourseDirectory.release_directory = str(_ROOT / "notebooks")
     c.CourseDirectory.db_url = "sqlite:///gradebook.db?timeout=60"
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer"}
+
+    steps = "autograder.nbgrader_steps"
+    checked = "nbgrader.preprocessors.CheckCellMetadata"
+    c.Autograde.exporter_class = f"{steps}.ForgivingExporter"
+    c.Autograde.pre_convert_hook = partial(_invalidate, c)
+    c.Autograde.sanitize_preprocessors = [
+        f"{steps}.Rebuild",
+        "nbgrader.preprocessors.OverwriteCells",
+        checked,
+    ]
+    c.Autograde.autograde_preprocessors = [
+        f"{steps}.JudgeSubmission",
+        "nbgrader.preprocessors.SaveAutoGrades",
+        "nbgrader.preprocessors.AssignLatePenalties",
+        checked,
+    ]
+
+
+def _invalidate(c: Config, **names: Any) -> None:
+    from autograder.nbgrader_steps import invalidate
+
+    invalidate(c, **names)

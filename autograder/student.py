@@ -14,7 +14,8 @@ class StudentError(Exception):
     """The student's code raised, never answered, or answered with something that is no data.
 
     Attributes:
-        kind: the class name of the exception ("ValueError"), or "Missing", "TooSlow", "Died", "Unreadable", "TooManyCalls".
+        kind: the class name of the exception ("ValueError"), or "Missing", "TooSlow", "Died", "Unreadable",
+            "TooManyCalls".
         message: its text.
         line, text: number and text of the line of the student's cell, where known.
     """
@@ -87,7 +88,11 @@ class Student:
         callbacks: list[Callback] = []
         frame = encode({"verb": verb, **request}, lambda obj: self._special(obj, callbacks))
         try:
-            answer = decode(self.channel.request(frame, lambda asked: _serve(asked, callbacks)), self._handle, torch_as_numpy=True)
+            answer = decode(
+                self.channel.request(frame, lambda asked: _serve(asked, callbacks)),
+                self._handle,
+                torch_as_numpy=True,
+            )
             error = answer.get("error")
             if error is not None:
                 error = StudentError(str(error["kind"]), str(error["message"]), error.get("line"), error.get("text"))
@@ -101,7 +106,10 @@ class Student:
             raise error
         self.mutated = answer.get("mutated", [])
         for which in self.mutated:
-            note = f"your function changed its argument {_ordinal(which)} in place: whoever calls it loses their data; work on a copy"
+            note = (
+                f"your function changed its argument {_ordinal(which)} in place: "
+                "whoever calls it loses their data; work on a copy"
+            )
             if note not in self.notes:
                 self.notes.append(note)
         return answer.get("value")
@@ -134,9 +142,18 @@ class Handle:
         """Call the object, or one of its methods."""
         return self.student._ask("call", target=_Target(self), method=method, args=args, kwargs=kwargs, keep=False)
 
-    def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), method: str | None = None, **kwargs: Any) -> tuple[Any, list]:
+    def vjp(
+        self,
+        *args: Any,
+        cotangent: Any,
+        wrt: tuple[int | str, ...] = (0,),
+        method: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, list]:
         """As `Student.vjp`; a string in `wrt` names a parameter of the object."""
-        return self.student._ask("vjp", target=_Target(self), method=method, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt)
+        return self.student._ask(
+            "vjp", target=_Target(self), method=method, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt
+        )
 
     def get(self, name: str) -> Any:
         """An attribute as plain data; dots go deeper ("layer.weight")."""

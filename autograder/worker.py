@@ -1,7 +1,7 @@
 """The student's side of the pipe: holds the student's code, does what a check asks, answers with plain data.
 
-The same `Worker` serves in a notebook, where it sits in the kernel, and in the grader, where it sits in a process of its own;
-so a function that passes its check in the notebook gets the very same calls when it is graded.
+The same `Worker` serves in a notebook, where it sits in the kernel, and in the grader, where it sits in a process
+of its own; so a function that passes its check in the notebook gets the very same calls when it is graded.
 """
 
 import linecache
@@ -39,7 +39,7 @@ class Worker:
         self.made = 0
 
     def answer(self, frame: bytes, ask: Callable[[bytes], bytes]) -> bytes:
-        """One request in, one answer out; `ask` carries a callback's call to the judge while the student's code runs."""
+        """One request in, one answer out; `ask` carries a callback's call to the judge meanwhile."""
         try:
             request = decode(frame, lambda tag, content: self._special(tag, content, ask))
             return encode(getattr(self, "_" + request.pop("verb"))(**request), self._handle_only)
@@ -74,10 +74,17 @@ class Worker:
         if not isinstance(value, torch.Tensor) or not value.requires_grad:
             raise TypeError("expected a torch tensor that gradients can flow through, got " + _kind(value))
         if value.shape != torch.as_tensor(cotangent).shape:
-            raise ValueError(f"expected a result of shape {tuple(torch.as_tensor(cotangent).shape)}, got {tuple(value.shape)}")
+            raise ValueError(
+                f"expected a result of shape {tuple(torch.as_tensor(cotangent).shape)}, got {tuple(value.shape)}"
+            )
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
         grads = torch.autograd.grad(value, inputs, torch.as_tensor(cotangent).to(value.dtype), allow_unused=True)
-        return {"value": (value, [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)])}
+        return {
+            "value": (
+                value,
+                [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)],
+            )
+        }
 
     def _get(self, target: Any, name: str) -> dict:
         return {"value": _attribute(self._object(target), name)}
@@ -109,7 +116,7 @@ class Worker:
 
     def _special(self, tag: str, content: Any, ask: Callable[[bytes], bytes]) -> Any:
         if tag == "handle":
-            return self.objects[content] if content in self.objects else None
+            return self.objects.get(content, None)
         if tag == "target":
             return Handle(content)
         if tag == "module":
@@ -124,6 +131,7 @@ class Worker:
 
     def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, bytes]:
         """The bytes of every argument; objects that stay with the student may change and count as unchanged."""
+
         def opaque(obj: Any) -> tuple[str, int] | None:
             return ("opaque", 0) if callable(obj) or any(obj is kept for kept in self.objects.values()) else None
 
@@ -154,16 +162,19 @@ class _Remote:
 
 
 def describe(error: BaseException) -> dict:
-    """An exception of the student's code as plain data: kind, message, and the line of their own code that led to it."""
+    """An exception of the student's code as plain data: kind, message, and the line of their cell."""
     answer = {"kind": type(error).__name__, "message": str(error)[:2000], "line": None, "text": None}
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_cell(f.filename)]
     if frames:
-        answer |= {"line": frames[-1].lineno, "text": (linecache.getline(frames[-1].filename, frames[-1].lineno or 0)).strip()[:200]}
+        answer |= {
+            "line": frames[-1].lineno,
+            "text": (linecache.getline(frames[-1].filename, frames[-1].lineno or 0)).strip()[:200],
+        }
     return answer
 
 
 def _is_cell(filename: str) -> bool:
-    """Whether a frame is of a notebook's cell: IPython names those after itself, and keeps their text in `linecache`."""
+    """Whether a frame is of a notebook's cell: IPython names those after itself; `linecache` has their text."""
     return filename.startswith("<ipython-input") or "ipykernel_" in filename
 
 
