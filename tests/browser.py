@@ -1,4 +1,4 @@
-"""The Chromium of the browser tests. `python -m tests.browser` prints its path, or fails where there is none."""
+"""The Chromium of the browser tests; `python -m tests.browser` prints its path, or fails if there is none."""
 
 import shutil
 import sys

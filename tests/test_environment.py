@@ -1,0 +1,73 @@
+"""pyproject.toml, environment.yml, requirements.lock and CI name the same packages and versions."""
+
+import re
+import tomllib
+from importlib.metadata import version
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from autograder.build import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+PINS = [Requirement(line.removesuffix(" \\")) for line in LOCK.splitlines() if re.match(r"[a-z0-9]", line)]
+RANGES = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+
+
+def conda_environment() -> tuple[list[str], list[str]]:
+    """environment.yml's packages: conda's and pip's."""
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    return [entry for entry in dependencies if isinstance(entry, str)], dependencies[-1]["pip"]
+
+
+def test_conda_environment_has_pyprojects_packages_and_ranges():
+    _, pip = conda_environment()
+    assert pip == [*PROJECT["dependencies"], "--editable ."]
+
+
+def test_conda_environment_has_the_pythons_that_ci_tests():
+    conda, _ = conda_environment()
+    (python,) = [entry.removeprefix("python") for entry in conda if re.match(r"python\W", entry)]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    oldest, newest = min(tested, key=Version), max(tested, key=Version)
+    assert PROJECT["requires-python"] == f">={oldest}"
+    major, minor = Version(newest).release
+    assert SpecifierSet(python) == SpecifierSet(f">={oldest},<{major}.{minor + 1}")
+
+
+@pytest.mark.parametrize("wanted", RANGES, ids=str)
+def test_lock_satisfies_pyproject(wanted):
+    pins = [pin for pin in PINS if pin.name == wanted.name]
+    assert pins, f"{wanted.name} is not in requirements.lock: make lock"
+    for pin in pins:
+        (exact,) = pin.specifier
+        assert exact.operator == "=="
+        assert wanted.specifier.contains(exact.version), f"{pin} is not {wanted}: make lock"
+
+
+def test_lock_pins_every_package_with_hashes_and_names_no_place():
+    entries = re.split(r"\n(?=[a-z0-9])", LOCK)[1:]
+    assert len(entries) == len(PINS) > 100
+    for entry in entries:
+        assert re.match(r"[\w.-]+==[\w.]+[ \n]", entry) and "--hash=sha256:" in entry, entry
+    assert not re.search(r"://|file:|--(extra-)?index-url|--find-links |(^|[\s@])/\w", LOCK)
+
+
+@pytest.mark.parametrize("package", ["torch", "torchvision"])
+def test_installed_version_is_the_locked_one(package):
+    (pin,) = [pin for pin in PINS if pin.name == package]
+    assert pin.specifier.contains(Version(version(package)).public)
+
+
+def test_torch_and_torchvision_are_a_pair():
+    import torch
+    from torchvision.ops import nms
+
+    # A compiled operator: it loads only beside the torch that torchvision was built for.
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.9], [5.0, 5.0, 6.0, 6.0]])
+    assert nms(boxes, torch.tensor([0.9, 0.8, 0.7]), iou_threshold=0.5).tolist() == [0, 2]

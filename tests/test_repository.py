@@ -1,0 +1,70 @@
+"""The repository as a whole: its commands, its style, what its files may name."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autograder.build import ROOT
+
+TRACKED = [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()]
+GUIDES = [path for path in TRACKED if path.suffix == ".md"]
+# Paths of one machine, and addresses of package registries, which a set-up takes from its machine's settings.
+PLACES = re.compile(
+    r"/(?:work|root|home/[a-z]\w*|Users/[A-Za-z]\w*|opt/(?:pypi|wheels))/"
+    r"|pypi[.]org|pythonhosted[.]org|anaconda[.](?:org|com)|download[.]pytorch[.]org"
+)
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's targets and what `make` says of them."""
+    return dict(re.findall(r"^([a-z-]+):.*## (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+def test_make_alone_lists_every_target():
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert set(phony.split()) == set(targets())
+    listed = subprocess.check_output(["make", "--no-print-directory"], cwd=ROOT, text=True)
+    for name, purpose in targets().items():
+        assert re.search(rf"make {name} +{re.escape(purpose)}", listed)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=relative)
+def test_commands_of_the_guides_exist(guide):
+    text = guide.read_text()
+    assert set(re.findall(r"(?:`|^ +|^\$ )make ([a-z-]+)", text, flags=re.MULTILINE)) <= set(targets())
+    for module in set(re.findall(r"python -m ((?:autograder|course_lib|benchmarks)[\w.]*)", text)):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=relative)
+def test_links_of_the_guides_lead_somewhere(guide):
+    for link in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", guide.read_text()):
+        assert (guide.parent / link).exists(), link
+
+
+def test_no_file_names_a_machine_or_a_registry():
+    found = []
+    for path in TRACKED:
+        if path.exists() and b"\0" not in (data := path.read_bytes()):
+            found += [f"{relative(path)}: {hit}" for hit in PLACES.findall(data.decode())]
+    assert not found
+
+
+def test_linter_is_content():
+    check = [sys.executable, "-m", "ruff", "check", "."]
+    result = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_notebooks_are_what_their_sources_give():
+    check = [sys.executable, "-m", "autograder.build", "--check"]
+    result = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr
