@@ -89,7 +89,7 @@ def judge(
 
 
 def _fill(box: "Box", setup: Sequence[str], cells: Mapping[str, str | None], hanging: set[str]) -> "Box":
-    """Run the cells in a new process; one that ends it or takes too long is named in `hanging` and left out next time."""
+    """Run the cells in a new process; one that ends it or hangs is named in `hanging` and left out next time."""
     for source in setup:
         box.start_clock(
             box.limits.start,
