@@ -18,9 +18,8 @@ def influence(model: nn.Module, *, outputs: Tensor | None = None, batch: int = 8
     the model is in. Where the architecture lets nothing through, the entry is exactly 0.
 
     Args:
-        model: has `event_shape` and `levels`; `model(x)`, which must accept real x, returns one tensor of
-            shape (batch, *event_shape), (batch, *event_shape, K) or (batch, K, *event_shape), or a tuple of
-            such.
+        model: has `event_shape` and `levels`; `model(x)` accepts real x and returns (batch, *P, *event_shape),
+            where P are the axes of the parameters, none or more.
         outputs: the rows wanted, as dimensions in raster order; all D of them by default.
         batch: number of random inputs. One is not enough where units may be off (ReLU).
         seed: of the inputs and directions. torch's global generator is left alone.
@@ -46,10 +45,14 @@ def influence(model: nn.Module, *, outputs: Tensor | None = None, batch: int = 8
         x = torch.randint(model.levels, (batch, *event), generator=generator).double()
     x.requires_grad_()
     parameters = model(x)
-    parameters = parameters if isinstance(parameters, tuple) else (parameters,)
-    by_dimension = torch.cat([_by_dimension(p, event, D) for p in parameters], dim=2)
+    if tuple(parameters.shape[parameters.ndim - len(event) :]) != event:
+        raise ValueError(
+            f"the model's output has shape {tuple(parameters.shape)}; expected (batch, *P, *event_shape) with "
+            f"event_shape {event}"
+        )
+    by_dimension = parameters.reshape(batch, -1, D)
     directions = torch.randn(by_dimension.shape, generator=generator, dtype=torch.float64)
-    reactions = (directions * by_dimension).sum((0, 2))
+    reactions = (directions * by_dimension).sum((0, 1))
 
     rows = []
     for i in range(D) if outputs is None else outputs.tolist():
@@ -66,16 +69,3 @@ def dependencies(model: nn.Module, **settings) -> Tensor:
     triangular.
     """
     return influence(model, **settings) > 0
-
-
-def _by_dimension(parameters: Tensor, event: tuple[int, ...], D: int) -> Tensor:
-    """(batch, D, K), from any of the layouts that `influence` takes."""
-    shape, axes = tuple(parameters.shape[1:]), len(event)
-    if shape[:axes] == event:
-        return parameters.flatten(1, axes).reshape(len(parameters), D, -1)
-    if shape[-axes:] == event:
-        return parameters.flatten(-axes).reshape(len(parameters), -1, D).transpose(1, 2)
-    raise ValueError(
-        f"the model's output has shape {tuple(parameters.shape)}; expected (batch, *{event}), "
-        f"(batch, *{event}, K) or (batch, K, *{event})"
-    )
