@@ -1,0 +1,23 @@
+"""The course's data sets: one loader each, every loader returns a `Dataset`.
+
+`digits` and `tiny_world` need no network and no files. The others are read from the folder that the environment
+variable COURSE_DATA names, or downloaded once. `data/README.md` says where each comes from.
+"""
+
+from course_lib.data.dataset import Dataset, Split
+from course_lib.data.digits import dequantize, digits
+from course_lib.data.images import binarized_mnist, cifar10, fashion_mnist, mnist
+from course_lib.data.tiny_world import TinyWorld, tiny_world
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "TinyWorld",
+    "binarized_mnist",
+    "cifar10",
+    "dequantize",
+    "digits",
+    "fashion_mnist",
+    "mnist",
+    "tiny_world",
+]

@@ -1,0 +1,40 @@
+"""Orderings of an image's pixels: `order[k]` is the dimension (in raster numbering) that comes k-th."""
+
+import torch
+
+
+def raster(height: int, width: int) -> torch.Tensor:
+    """Row by row, each from left to right: (height * width,) long.
+
+    >>> raster(2, 3)
+    tensor([0, 1, 2, 3, 4, 5])
+    """
+    return _pixels(height, width).flatten()
+
+
+def spiral(height: int, width: int) -> torch.Tensor:
+    """Clockwise from the top left corner inwards: (height * width,) long.
+
+    >>> spiral(3, 3)
+    tensor([0, 1, 2, 5, 8, 7, 6, 3, 4])
+    """
+    rest, turns = _pixels(height, width), []
+    while rest.numel():
+        turns.append(rest[0])
+        rest = rest[1:].rot90()
+    return torch.cat(turns)
+
+
+def random(D: int, seed: int) -> torch.Tensor:
+    """A uniformly drawn ordering of D dimensions, the same for the same seed: (D,) long.
+
+    >>> random(5, seed=0).sort().values
+    tensor([0, 1, 2, 3, 4])
+    """
+    return torch.randperm(D, generator=torch.Generator().manual_seed(seed))
+
+
+def _pixels(height: int, width: int) -> torch.Tensor:
+    if height < 1 or width < 1:
+        raise ValueError(f"expected a height and a width of at least 1, got {height} and {width}")
+    return torch.arange(height * width).view(height, width)

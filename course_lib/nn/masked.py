@@ -1,0 +1,38 @@
+"""Layers with connections removed."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer in which output i reads input j only where mask[i, j] is true.
+
+    The mask multiplies the weight on every call and never changes it: a masked entry keeps its value, has no effect
+    and gets a gradient of exactly 0.
+
+    Args:
+        mask: (outputs, inputs) bool.
+        bias: as in `torch.nn.Linear`.
+
+    Raises:
+        ValueError: the mask is not a bool matrix.
+
+    >>> layer = MaskedLinear(torch.tensor([[False, False], [True, False]]))
+    >>> layer(torch.ones(3, 2)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, mask: torch.Tensor, bias: bool = True):
+        if mask.dtype != torch.bool or mask.ndim != 2:
+            raise ValueError(f"mask must be a bool matrix (outputs, inputs); got {mask.dtype}, {tuple(mask.shape)}")
+        super().__init__(mask.shape[1], mask.shape[0], bias)
+        self.register_buffer("mask", mask)
+
+    def masked_weight(self) -> torch.Tensor:
+        """The weight with its masked entries at 0: (outputs, inputs)."""
+        return self.mask * self.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(*, inputs) -> (*, outputs)."""
+        return F.linear(x, self.masked_weight(), self.bias)
