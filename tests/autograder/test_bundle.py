@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import sysconfig
 import venv
 import zipfile
@@ -37,10 +36,10 @@ def python(folder, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("venv")
     venv.create(place, symlinks=True)
     python = place / "bin" / "python"
-    packages = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
-    Path(packages, "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", folder]
-    subprocess.run(install, check=True)
+    packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(place)}))
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed"]
+    subprocess.run([python, "-m", "pip", "install", *options, folder], check=True)
     return python
 
 
@@ -93,9 +92,9 @@ def test_checks_judge_in_the_bundle(folder, python, name, tmp_path):
         cell.source = solved[cell.id]
     notebook.cells = [*needed, new_code_cell("import sys; sys.executable")]
     nbformat.write(notebook, tmp_path / "solved.ipynb")
-    run = [python, "-m", "jupyter", "execute", "--output=run.ipynb", tmp_path / "solved.ipynb"]
-    subprocess.run(run, check=True, capture_output=True)
-    *cells, last = nbformat.read(tmp_path / "run.ipynb", as_version=4).cells
+    execute = "from nbclient.cli import main; main()"
+    subprocess.run([python, "-c", execute, "--inplace", tmp_path / "solved.ipynb"], check=True)
+    *cells, last = nbformat.read(tmp_path / "solved.ipynb", as_version=4).cells
     assert last.outputs[0].data["text/plain"] == repr(str(python))
     for cell in cells:
         if cell.metadata.get("nbgrader", {}).get("grade"):
