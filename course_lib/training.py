@@ -146,17 +146,16 @@ def fit(
                 torch.manual_seed(_mix(seed, epoch, 1 + fabric.global_rank))
                 model.train()
                 losses = []
-                for batch in torch.randperm(len(train), generator=shuffle).split(batch_size):
+                for step, batch in enumerate(torch.randperm(len(train), generator=shuffle).split(batch_size)):
                     share = _share(batch, fabric.global_rank, fabric.world_size).to(train.device)
                     loss = _loss(wrapped, objective, train[share])
+                    _check_finite(loss, epoch, step + 1, path)
                     wrapped_optimizer.zero_grad()
                     fabric.backward(loss)
                     wrapped_optimizer.step()
                     losses.append(loss.detach())
                     bar.update()
-                # Looked at once an epoch: a look at every step would keep a GPU waiting.
                 losses = fabric.all_reduce(torch.stack(losses), reduce_op="mean")
-                _check_finite(losses, epoch, path)
                 torch.manual_seed(_mix(seed, 0))  # the same noise every time, so that epochs compare fairly
                 valid_loss = _mean_loss(model, objective, valid, batch_size)
                 run.record(_mean(losses, len(train), batch_size), valid_loss, time.perf_counter() - start)
@@ -299,15 +298,12 @@ def _check_settings(dataset, *, epochs, batch_size, lr, seed, patience) -> None:
             raise ValueError(f"{name} must be {expected}, got {value}")
 
 
-def _check_finite(losses: Tensor, epoch: int, path: Path | None) -> None:
-    bad = (~losses.isfinite()).nonzero()
-    if len(bad):
-        batch = int(bad[0])
+def _check_finite(loss: Tensor, epoch: int, batch: int, path: Path | None) -> None:
+    if not loss.isfinite():
         saved = f" The checkpoint of epoch {epoch - 1} remains in {path}." if path and epoch > 1 else ""
         raise FloatingPointError(
-            f"the loss became {losses[batch].item()} in epoch {epoch}, batch {batch + 1}. Try a smaller "
-            "learning rate; look for log(0), a division by zero or an overflowing exp in the model's "
-            f"log_prob.{saved}"
+            f"the loss became {loss.item()} in epoch {epoch}, batch {batch}. Try a smaller learning rate; "
+            f"look for log(0), a division by zero or an overflowing exp in the model's log_prob.{saved}"
         )
 
 

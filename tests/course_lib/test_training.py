@@ -1,0 +1,310 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from course_lib import training
+from course_lib.data.dataset import Dataset, Split
+from course_lib.metrics import log_probs
+from course_lib.training import History, fit
+
+D = 6
+
+
+class Noisy(nn.Module):
+    """Logistic regressions with a hidden layer and dropout: a model that draws noise while it trains."""
+
+    def __init__(self, hidden: int = 8, seed: int = 0):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.net = nn.Sequential(nn.Linear(D, hidden), nn.Dropout(0.5), nn.Linear(hidden, D))
+
+    def log_prob(self, x):
+        # Not a likelihood (each output sees its own input): any smooth function will do for the loop.
+        return -nn.functional.binary_cross_entropy_with_logits(self.net(x.float()), x.float(), reduction="none").sum(1)
+
+
+class Coins(nn.Module):
+    """Independent pixels. The best answer is known: the frequency of the ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(D))
+
+    def log_prob(self, x):
+        return torch.distributions.Bernoulli(logits=self.logits).log_prob(x.float()).sum(1)
+
+
+def coins(n: int = 50, n_valid: int = 20) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    p = torch.linspace(0.1, 0.9, D)
+    splits = [Split((torch.rand(k, D, generator=generator) < p).long()) for k in (n, n_valid, 20)]
+    return Dataset("coins", (D,), 2, *splits)
+
+
+def weights(model: nn.Module) -> list[torch.Tensor]:
+    return list(model.state_dict().values())
+
+
+def same(model: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(ours, theirs) for ours, theirs in zip(weights(model), weights(other), strict=True))
+
+
+SETTINGS = dict(batch_size=16, lr=0.05)  # 50 images: the last batch is ragged
+
+
+def test_the_maximum_likelihood_answer_is_found():
+    ds, model = coins(), Coins()
+    fit(model, Dataset("coins", (D,), 2, ds.train, ds.train, ds.test), epochs=300, batch_size=50, lr=0.1)
+    torch.testing.assert_close(model.logits.sigmoid(), ds.train.x.double().mean(0).float(), atol=1e-3, rtol=0)
+
+
+def test_history_counts_every_image_once_in_nats():
+    ds, model = coins(), Coins()
+    history = fit(model, ds, epochs=1, batch_size=16, lr=1e-12)
+    assert history.train == pytest.approx([D * torch.tensor(2.0).log().item()])
+    model, generator = Noisy(), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        model.net[2].bias.normal_(generator=generator)
+    before = -log_probs(model, ds.valid.x).mean().item()
+    history = fit(model, ds, epochs=1, batch_size=16, lr=1e-12)
+    assert history.valid == pytest.approx([before])  # in eval mode, 20 images in batches of 16 and 4
+
+
+def test_the_seed_decides_everything_and_the_global_generator_is_left_alone():
+    runs = []
+    for global_seed, seed in ((1, 0), (2, 0), (1, 3)):
+        torch.manual_seed(global_seed)
+        state = torch.get_rng_state()
+        model = Noisy()
+        runs.append((fit(model, coins(), epochs=3, seed=seed, **SETTINGS), model))
+        assert torch.equal(torch.get_rng_state(), state)
+    (first, model), (again, model_again), (other, model_other) = runs
+    assert first.train == again.train and same(model, model_again)
+    assert first.train != other.train and not same(model, model_other)
+
+
+def test_the_best_epoch_stays_and_patience_ends_the_run():
+    class Drifting(Coins):
+        """Its validation loss is 5, 4, 3, 4, 5, ... whatever it learns."""
+
+        def loss(self, x):
+            if self.training:
+                self.epochs.add(len(self.valid))
+                return self.logits.sum()
+            self.valid.append(self.logits.detach().clone())
+            return torch.tensor(3.0 + abs(len(self.valid) - 3))
+
+    model = Drifting()
+    model.valid, model.epochs = [], set()
+    history = fit(model, coins(), epochs=50, batch_size=50, lr=0.1, patience=4)
+    assert history.valid == [5, 4, 3, 4, 5, 6, 7] and history.best_epoch == 3
+    assert torch.equal(model.logits, model.valid[2]) and not torch.equal(model.logits, model.valid[-1])
+    assert not model.training
+
+
+def test_the_optimizer_is_the_one_asked_for():
+    ds, model = coins(), Coins()
+    fit(model, ds, epochs=1, batch_size=50, lr=0.5, optimizer=torch.optim.SGD)
+    gradient = 0.5 - ds.train.x.double().mean(0)
+    torch.testing.assert_close(model.logits.detach().double(), -0.5 * gradient)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, partial(torch.optim.SGD, momentum=0.9)])
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, optimizer):
+    whole = Noisy()
+    expected = fit(whole, coins(), epochs=7, optimizer=optimizer, **SETTINGS)
+    path = tmp_path / "folder" / "run.safetensors"
+    for epochs in (2, 3, 7):
+        torch.manual_seed(epochs)  # a new process has another global state
+        model = Noisy(seed=0 if epochs == 2 else epochs)  # once resumed, its own weights do not matter
+        history = fit(model, coins(), epochs=epochs, optimizer=optimizer, checkpoint=path, **SETTINGS)
+    assert same(model, whole)
+    assert (history.train, history.valid) == (expected.train, expected.valid)
+    assert [file.name for file in path.parent.iterdir()] == ["run.safetensors"]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    path = tmp_path / "run.safetensors"
+    first = Coins()
+    history = fit(first, coins(), epochs=100, patience=2, checkpoint=path, batch_size=50, lr=1.0)
+    assert len(history.valid) < 100
+    second = Coins()
+    again = fit(second, coins(), epochs=100, patience=2, checkpoint=path, batch_size=50, lr=1.0)
+    assert again == history and same(first, second)
+
+
+def test_resume_false_starts_afresh(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS)
+    assert len(fit(Coins(), coins(), epochs=2, checkpoint=path, resume=False, **SETTINGS).valid) == 2
+
+
+def test_a_killed_process_can_be_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    script = f"""
+import sys
+sys.path.insert(0, {os.getcwd()!r})
+from tests.course_lib.test_training import Noisy, coins, fit, SETTINGS
+print("ready", flush=True)
+fit(Noisy(), coins(), epochs=100_000, checkpoint={str(path)!r}, **SETTINGS)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    while not path.exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with safe_open(path, framework="pt") as file:
+        done = len(json.loads(file.metadata()["history"])["valid"])
+    resumed, whole = Noisy(), Noisy()
+    fit(resumed, coins(), epochs=done + 2, checkpoint=path, **SETTINGS)
+    fit(whole, coins(), epochs=done + 2, **SETTINGS)
+    assert same(resumed, whole)
+
+
+def test_a_failed_write_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=2, checkpoint=path, **SETTINGS)
+    good = path.read_bytes()
+
+    def full_disk(tensors, filename, metadata):
+        filename.write_bytes(good[: len(good) // 2])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(training, "save_file", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS)
+    assert path.read_bytes() == good and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_holds_tensors_and_json_only(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    with safe_open(path, framework="pt") as file:
+        assert set(file.keys()) == {
+            "model.logits", "best.logits", "optimizer.0.step", "optimizer.0.exp_avg", "optimizer.0.exp_avg_sq"
+        }  # fmt: skip
+        assert {name: type(json.loads(text)) for name, text in file.metadata().items()} == {
+            "settings": dict,
+            "history": dict,
+        }
+
+
+def test_a_checkpoint_of_another_model_names_the_tensors_that_differ(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Noisy(hidden=8), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    with pytest.raises(ValueError, match="another model") as error:
+        fit(Noisy(hidden=9), coins(), epochs=2, checkpoint=path, **SETTINGS)
+    assert "net.0.weight is (8, 6) torch.float32 in the checkpoint and (9, 6)" in str(error.value)
+    assert "net.2.bias" not in str(error.value)
+    with pytest.raises(ValueError, match=r"logits is missing in the checkpoint and \(6,\)"):
+        fit(Coins(), coins(), epochs=2, checkpoint=path, **SETTINGS)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    with pytest.raises(ValueError, match="lr was 0.05 and is now 0.1"):
+        fit(Coins(), coins(), epochs=2, checkpoint=path, batch_size=16, lr=0.1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "run.safetensors"
+    if content is None:
+        save_file({"weight": torch.zeros(2)}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a checkpoint of fit"):
+        fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+
+
+def test_a_diverging_loss_is_reported_and_the_checkpoint_remains(tmp_path):
+    class Diverging(Coins):
+        steps = 0
+
+        def log_prob(self, x):
+            self.steps += self.training
+            return super().log_prob(x) * (float("nan") if self.steps == 6 else 1.0)
+
+    path = tmp_path / "run.safetensors"
+    model = Diverging()
+    with pytest.raises(FloatingPointError, match="became nan in epoch 2, batch 2") as error:
+        fit(model, coins(), epochs=5, checkpoint=path, **SETTINGS)  # 4 batches an epoch
+    assert "smaller learning rate" in str(error.value) and str(path) in str(error.value)
+    assert model.logits.isfinite().all()
+    assert len(fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS).valid) == 1
+
+
+@pytest.mark.parametrize("n, n_valid, split", [(0, 5, "train"), (5, 0, "valid")])
+def test_an_empty_split_is_refused(n, n_valid, split):
+    with pytest.raises(ValueError, match=f"the {split} split of coins is empty"):
+        fit(Coins(), coins(n, n_valid), epochs=1, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        fit(Coins(), coins(), **{"epochs": 1, **SETTINGS, **wrong})
+
+
+def test_nothing_is_printed_where_nobody_watches(capfd):
+    fit(Coins(), coins(), epochs=2, **SETTINGS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_a_progress_bar_unless_it_is_turned_off(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    fit(Coins(), coins(), epochs=2, progress=False, **SETTINGS)
+    assert terminal.getvalue() == ""
+    fit(Coins(), coins(), epochs=2, **SETTINGS)
+    assert "8/8" in terminal.getvalue() and "valid=" in terminal.getvalue()
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    """With 48 images in batches of 16 they share every batch equally: the same steps, up to rounding."""
+    settings = dict(epochs=3, batch_size=16, lr=0.05)
+    script = tmp_path / "two.py"
+    script.write_text(f"""
+import sys
+sys.path.insert(0, {os.getcwd()!r})
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import save_file
+from tests.course_lib.test_training import Coins, coins, fit
+
+def train(fabric):
+    model = Coins()
+    history = fit(model, coins(48), fabric=fabric, **{settings!r})
+    losses = torch.tensor([history.train, history.valid])
+    save_file({{"logits": model.logits.detach(), "losses": losses}}, f"{tmp_path}/{{fabric.global_rank}}")
+
+Fabric(accelerator="cpu", devices=2, strategy="ddp_fork").launch(train)
+""")
+    subprocess.run([sys.executable, script], check=True, capture_output=True)
+    model = Coins()
+    history = fit(model, coins(48), **settings)
+    for rank in "01":
+        result = load_file(tmp_path / rank)
+        torch.testing.assert_close(result["logits"], model.logits.detach())
+        torch.testing.assert_close(result["losses"], torch.tensor([history.train, history.valid]))
+
+
+def test_a_history_without_epochs_prints():
+    assert str(History()) == "no epochs" and History().best_epoch == 0
