@@ -49,8 +49,8 @@ class TinyWorld(TabularModel):
                 clean[glyph, place, top : top + 3, left : left + 3] = ink
         clean = clean.view(32, 16)
         states = torch.cartesian_prod(*[torch.arange(2)] * 16)
-        flipped = (states[:, None] != clean).sum(2)
-        p = (FLIP ** flipped.double() * (1 - FLIP) ** (16 - flipped).double()).mean(1)
+        flipped = (states @ (1 - clean.T) + (1 - states) @ clean.T).double()
+        p = (FLIP**flipped * (1 - FLIP) ** (16 - flipped)).mean(1)
         super().__init__(p.log().view((2,) * 16))
         self.register_buffer("clean", clean)
 

@@ -1,0 +1,88 @@
+"""Tiny instances of every autoregressive model. A new model joins the generic suite by a line in INSTANCES."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_lib.models import FVBN, AutoregressiveModel, IndependentPixels, TabularModel
+from course_lib.nn import MaskedLinear
+
+# Not its own inverse: a model that mixes up `order` and its inverse gets caught.
+ORDER = (2, 0, 3, 1, 4)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A model with a few hundred states at most.
+
+    Attributes:
+        name: for the test's id.
+        build: makes the model; the suite then draws its parameters.
+        sees: (model) -> (D, D) bool, the declared reach: entry (i, j) says that output i depends on x_j. None means
+            all that comes before.
+        zero_is_uniform: whether all-zero parameters make the model uniform.
+        any_known: whether `complete` takes any set of known dimensions.
+    """
+
+    name: str
+    build: Callable[[], AutoregressiveModel]
+    sees: Callable[[AutoregressiveModel], torch.Tensor] | None = None
+    zero_is_uniform: bool = True
+    any_known: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OneLayerImages(AutoregressiveModel):
+    """Softmax regression of each pixel's channel on those before. It has only what a model must have: `forward`."""
+
+    def __init__(self, event_shape: tuple[int, ...], levels: int):
+        super().__init__(event_shape, levels)
+        D = len(self.order)
+        before = torch.ones(D, D, dtype=torch.bool).tril(-1)
+        self.linear = MaskedLinear(before.repeat_interleave(levels, 0).repeat_interleave(levels, 1))
+
+    def forward(self, x):
+        weight = self.linear.weight
+        inputs = F.one_hot(x.flatten(1).long(), self.levels).to(weight.dtype).flatten(1)
+        logits = self.linear(inputs).view(len(x), -1, self.levels)
+        return logits.transpose(1, 2).reshape(len(x), self.levels, *self.event_shape)
+
+
+class Windowed(FVBN):
+    """An FVBN that looks back one step only, as it declares."""
+
+    def __init__(self, D: int):
+        super().__init__(D)
+        self.linear = MaskedLinear(torch.ones(D, D, dtype=torch.bool).tril(-1).triu(-1))
+        nn.init.zeros_(self.linear.weight)
+
+
+def nothing(model: AutoregressiveModel) -> torch.Tensor:
+    """The declared reach of a model of independent dimensions."""
+    return torch.zeros(len(model.order), len(model.order), dtype=torch.bool)
+
+
+def random_table(levels: int, D: int, order=None) -> TabularModel:
+    """A table of random probabilities."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand((levels,) * D, dtype=torch.float64, generator=generator) + 0.1
+    return TabularModel.from_probs(weights / weights.sum(), order)
+
+
+INSTANCES = [
+    Instance("FVBN", lambda: FVBN(6)),
+    Instance("FVBN, another order", lambda: FVBN(5, ORDER)),
+    Instance("FVBN, one dimension", lambda: FVBN(1)),
+    Instance("IndependentPixels", lambda: IndependentPixels(5), sees=nothing),
+    Instance("IndependentPixels, 3 levels", lambda: IndependentPixels(4, levels=3), sees=nothing),
+    Instance("TabularModel", lambda: random_table(2, 5, ORDER), zero_is_uniform=False, any_known=True),
+    Instance("TabularModel, 3 levels", lambda: random_table(3, 3), zero_is_uniform=False, any_known=True),
+    # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
+    Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
+    Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),
+]

@@ -1,0 +1,217 @@
+"""The suite can fail: each model here has one known mistake, and loses exactly the properties that it should."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from _pytest.outcomes import Failed
+from torch import nn
+
+from course_lib import distributions
+from course_lib.models import FVBN
+from course_lib.nn import MaskedLinear
+from tests.course_lib.instances import ORDER, Instance
+from tests.course_lib.properties import PROPERTIES
+
+
+class ReadsItself(FVBN):
+    """The mask has >= for >."""
+
+    def __init__(self, D):
+        super().__init__(D)
+        self.linear = MaskedLinear(torch.ones(D, D, dtype=torch.bool).tril())
+
+
+class ReadsAhead(FVBN):
+    """One connection too many, from the last dimension to the first."""
+
+    def __init__(self, D):
+        super().__init__(D)
+        self.linear.mask[0, D - 1] = True
+
+
+class InverseOrder(FVBN):
+    """The ordering is taken for its inverse where the mask is made."""
+
+    def __init__(self, D):
+        super().__init__(D, ORDER)
+        self.linear = MaskedLinear(self.order[:, None] > self.order)
+
+
+class BatchLogits(FVBN):
+    """In training, an image's logits depend on the other images."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits - logits.mean(0) if self.training else logits
+
+
+class DeadInput(FVBN):
+    """One connection is missing."""
+
+    def __init__(self, D):
+        super().__init__(D)
+        self.linear.mask[D - 1, 0] = False
+
+
+class DoubleSigmoid(FVBN):
+    """Probabilities go where logits are expected."""
+
+    def _log_likelihood(self, parameters, x):
+        return distributions.bernoulli_log_prob(parameters.sigmoid(), x)
+
+
+class HalfCrossEntropy(FVBN):
+    """The term of the zeros, (1 - x) log(1 - p), is missing."""
+
+    def _log_likelihood(self, parameters, x):
+        return x * F.logsigmoid(parameters)
+
+
+class MeanForSum(FVBN):
+    """The log-likelihood is averaged over dimensions."""
+
+    def log_prob(self, x):
+        return super().log_prob(x) / len(self.order)
+
+
+class ArgmaxSampler(FVBN):
+    """Each dimension takes its most probable value."""
+
+    def _invert(self, parameters, u):
+        return (parameters > 0).long()
+
+
+class SwappedSampler(FVBN):
+    """x = 1 where u < 1 - p."""
+
+    def _invert(self, parameters, u):
+        return (u < torch.sigmoid(-parameters)).long()
+
+
+class OneUniform(FVBN):
+    """One uniform number decides all dimensions of an image."""
+
+    def _fill(self, x, known, generator, uniforms, cached):
+        if uniforms is None:
+            uniforms = torch.rand(len(x), 1, dtype=torch.float64, generator=generator)
+        return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), cached)
+
+
+class OwnGenerator(FVBN):
+    """The sampler ignores the generator that it is given."""
+
+    def _fill(self, x, known, generator, uniforms, cached):
+        return super()._fill(x, known, None, uniforms, cached)
+
+
+class RowForColumn(FVBN):
+    """The cached sampler adds a row of W where the column belongs."""
+
+    def _conditionals(self, x):
+        weight = self.linear.masked_weight()
+        logits = self.linear.bias.expand(len(x), -1).clone()
+        for d in self.order.tolist():
+            yield logits[:, d]
+            logits += x[:, d, None] * weight[d]
+
+
+class StaleCache(FVBN):
+    """What the cached sampler prepares at its first call it keeps for ever."""
+
+    columns = None
+
+    def _conditionals(self, x):
+        if self.columns is None:
+            self.columns = self.linear.masked_weight().t().clone()
+        logits = self.linear.bias.expand(len(x), -1).clone()
+        for d in self.order.tolist():
+            yield logits[:, d]
+            logits += x[:, d, None].to(logits.dtype) * self.columns[d].to(logits.dtype)
+
+
+class CompletesAnything(FVBN):
+    """Any known dimensions are held fixed while the others are drawn in order."""
+
+    def complete(self, x, known, *, generator=None, uniforms=None, cached=True):
+        return self._fill(torch.where(known, x, 0), known, generator, uniforms, cached)
+
+
+class InPlaceMask(FVBN):
+    """The mask is written into the weight."""
+
+    def forward(self, x):
+        self.linear.weight.data *= self.linear.mask
+        return F.linear(x.to(self.linear.weight.dtype), self.linear.weight, self.linear.bias)
+
+
+class UnusedParameter(FVBN):
+    """A parameter that nothing reads."""
+
+    def __init__(self, D):
+        super().__init__(D)
+        self.unused = nn.Parameter(torch.zeros(3))
+
+
+class Biased(FVBN):
+    """A constant that is no parameter stands in every logit."""
+
+    def forward(self, x):
+        return super().forward(x) + 1
+
+    def _conditionals(self, x):
+        for logits in super()._conditionals(x):
+            yield logits + 1
+
+
+class TakesAnything(FVBN):
+    """The input is not looked at."""
+
+    def _check(self, x):
+        pass
+
+
+BROKEN = {
+    ReadsItself: {"leak", "mass", "sampler", "cached", "complete"},
+    ReadsAhead: {"leak", "mass", "sampler", "cached", "complete"},
+    # Still a distribution, in another ordering; its samplers follow the declared one.
+    InverseOrder: {"leak", "reach", "sampler", "cached", "complete"},
+    BatchLogits: {"leak"},
+    DeadInput: {"reach"},
+    DoubleSigmoid: {"sampler", "complete", "zero"},
+    HalfCrossEntropy: {"mass", "sampler", "complete", "zero"},
+    MeanForSum: {"mass", "sampler", "complete", "zero"},
+    ArgmaxSampler: {"sampler", "complete"},
+    SwappedSampler: {"sampler", "complete"},
+    OneUniform: {"sampler", "complete"},
+    OwnGenerator: {"state"},
+    RowForColumn: {"sampler", "cached", "complete"},
+    StaleCache: {"cached"},
+    CompletesAnything: {"complete"},
+    InPlaceMask: {"state", "gradients"},
+    UnusedParameter: {"gradients"},
+    Biased: {"zero"},
+    TakesAnything: {"inputs"},
+}
+
+
+@pytest.mark.parametrize(("model", "loses"), BROKEN.items(), ids=[m.__name__ for m in BROKEN])
+def test_a_mistake_loses_exactly_these_properties(model, loses):
+    assert {name for name, check in PROPERTIES.items() if not holds(check, model)} == loses
+
+
+def test_the_same_model_without_a_mistake_loses_none():
+    assert all(holds(check, FVBN) for check in PROPERTIES.values())
+
+
+def test_every_property_catches_a_mistake():
+    assert set().union(*BROKEN.values()) == set(PROPERTIES)
+
+
+def holds(check, model: type[FVBN]) -> bool:
+    # A wrong `sees` cannot be built here: DeadInput and InverseOrder stand for it.
+    instance = Instance(model.__name__, lambda: model(5))
+    try:
+        check(instance)
+    except (AssertionError, Failed):
+        return False
+    return True
