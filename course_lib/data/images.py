@@ -42,8 +42,6 @@ def mnist() -> Dataset:
     """Handwritten digits, 28x28, 256 grey levels: 50,000 / 10,000 / 10,000 images, uint8 (n, 1, 28, 28).
 
     Validation is a seeded random sixth of the original 60,000 training images; test is the original test set.
-
-    >>> mnist()     # doctest: +SKIP
     """
     return _idx_dataset("MNIST", MNIST_SUMS, "https://ossci-datasets.s3.amazonaws.com/mnist/")
 

@@ -2,12 +2,12 @@
 
     p(x_i = 1 | x before i) = sigmoid(b_i + sum over j before i of W_ij x_j)
 
-A sigmoid belief network (R. M. Neal, "Connectionist learning of belief networks", Artificial Intelligence 56, 1992)
-in which every unit is visible, so that its likelihood and its gradient are exact. As a density model it is the
-"logistic autoregressive" network of B. J. Frey, G. E. Hinton and P. Dayan ("Does the wake-sleep algorithm produce
-good density estimators?", NIPS 8, 1996) and B. J. Frey ("Graphical Models for Machine Learning and Digital
-Communication", MIT Press, 1998). Y. Bengio and S. Bengio ("Modeling high-dimensional discrete data with multi-layer
-neural networks", NIPS 12, 2000) put a hidden layer in each conditional; that is no longer this model.
+This is a sigmoid belief network (R. M. Neal, "Connectionist learning of belief networks", Artificial Intelligence 56,
+1992) in which every unit is visible, so that the likelihood and its gradient are exact. As a density estimator it was
+compared with others by B. J. Frey, G. E. Hinton and P. Dayan ("Does the wake-sleep algorithm produce good density
+estimators?", NIPS 8, 1996); B. J. Frey ("Graphical Models for Machine Learning and Digital Communication", MIT Press,
+1998) calls it a logistic autoregressive network. Y. Bengio and S. Bengio ("Modeling high-dimensional discrete data
+with multi-layer neural networks", NIPS 12, 2000) put a hidden layer into the conditionals, which makes another model.
 """
 
 from collections.abc import Iterator, Sequence
