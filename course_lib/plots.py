@@ -37,9 +37,9 @@ COLORS = {
     "orange": "#E69F00",
     "black": "#000000",
     "vermilion": "#D55E00",
+    "purple": "#CC79A7",
     "sky": "#56B4E9",
     "green": "#009E73",
-    "purple": "#CC79A7",
 }
 plt.rcParams.update(
     {
@@ -116,6 +116,8 @@ def training_curve(
 
     >>> fig = training_curve(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.7, 18.8]))
     """
+    if not history.valid:
+        raise ValueError("the history has no epochs to draw")
     ax = ax or plt.figure().subplots()
     epochs = range(1, len(history.train) + 1)
     ax.plot(epochs, history.train, label="training")

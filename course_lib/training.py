@@ -319,7 +319,9 @@ def _one_device(model: nn.Module) -> Fabric:
 def _share(batch: Tensor, rank: int, world_size: int) -> Tensor:
     """This process's part of a batch, padded by its first images where it does not divide equally."""
     padding = -len(batch) % world_size
-    return torch.cat([batch, batch.repeat(world_size)[:padding]])[rank::world_size]
+    if padding:
+        batch = torch.cat([batch, batch.repeat(world_size)[:padding]])
+    return batch[rank::world_size]
 
 
 def _mix(*numbers: int) -> int:

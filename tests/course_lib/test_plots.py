@@ -1,0 +1,186 @@
+import base64
+import re
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from nbclient import NotebookClient
+
+from course_lib import plots
+from course_lib.models import FVBN, orderings
+from course_lib.models.base import AutoregressiveModel
+from course_lib.training import History
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    plt.close("all")
+
+
+class Causal(AutoregressiveModel):
+    """Every output is the sum of all earlier inputs."""
+
+    def forward(self, x):
+        sums = x.flatten(1).cumsum(1)
+        return (sums - x.flatten(1)).view(x.shape)
+
+
+def picture(fig) -> np.ndarray:
+    return fig.axes[0].images[0].get_array()
+
+
+def test_an_image_grid_shows_every_image_in_its_place():
+    x = torch.zeros(5, 1, 2, 3, dtype=torch.int64)
+    x[4, 0, 1, 2] = 1
+    paper = picture(plots.image_grid(x, columns=3))
+    assert paper.shape == (2 * 3 + 1, 3 * 4 + 1, 3)
+    black = (paper == 0).all(-1).nonzero()
+    assert (black[0].tolist(), black[1].tolist()) == ([3 + 1 + 1], [4 + 1 + 2])
+    assert np.allclose(paper[0, 0], to_rgb("#c6dbef"), atol=0.01)
+    assert (paper[4:, 9:] == 1).all()  # no sixth image, not even its frame
+
+
+@pytest.mark.parametrize(
+    "x, levels, shade",
+    [
+        (torch.full((1, 4), 1), None, 0.0),
+        (torch.full((1, 4), 5), 16, 1 - 5 / 15),
+        (torch.full((1, 4), 0.25), None, 0.75),
+        (torch.full((1, 4), 1), 16, 1 - 1 / 15),
+    ],
+)
+def test_the_largest_level_is_black(x, levels, shade):
+    assert picture(plots.image_grid(x, levels=levels))[1, 1].tolist() == pytest.approx([shade] * 3)
+
+
+def test_colour_images_keep_their_colours():
+    x = torch.zeros(1, 3, 2, 2)
+    x[0, 0, 1, 0] = 1.0
+    assert picture(plots.image_grid(x))[2, 1].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 8), (6, 1, 8, 8), (6, 64)])
+def test_vectors_and_images_look_the_same(shape):
+    x = torch.randint(0, 2, (6, 64), generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(picture(plots.image_grid(x.view(shape))), picture(plots.image_grid(x)))
+
+
+def test_vectors_that_are_no_squares_need_a_shape():
+    x = torch.zeros(2, 6)
+    with pytest.raises(ValueError, match="6 pixels do not fill"):
+        plots.image_grid(x)
+    assert picture(plots.image_grid(x, columns=1, shape=(2, 3))).shape == (7, 5, 3)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(0, 4), torch.zeros(2, 2, 4, 4), torch.zeros(2, 1, 1, 4, 4)])
+def test_what_are_no_images_is_refused(x):
+    with pytest.raises(ValueError):
+        plots.image_grid(x)
+
+
+def test_the_training_curve_shows_both_losses_and_marks_the_best_epoch():
+    history = History(train=[3.0, 2.0, 1.0], valid=[3.5, 2.5, 2.7])
+    fig = plots.training_curve(history, references={"entropy": 0.5})
+    train, valid, best, entropy = fig.axes[0].lines
+    assert train.get_ydata().tolist() == history.train and valid.get_ydata().tolist() == history.valid
+    assert (best.get_xdata()[0], best.get_ydata()[0]) == (2, 2.5)
+    assert set(entropy.get_ydata()) == {0.5} and fig.axes[0].texts[0].get_text().strip() == "entropy"
+    assert train.get_linestyle() != valid.get_linestyle()  # told apart without colour
+
+
+def test_a_run_without_epochs_has_no_curve():
+    with pytest.raises(ValueError, match="no epochs"):
+        plots.training_curve(History())
+
+
+def test_a_dependency_map_shows_exactly_the_dependencies():
+    order = orderings.random(9, seed=0)
+    model = FVBN(9, order)
+    torch.nn.init.normal_(model.linear.weight)
+    shown = ~np.ma.getmaskarray(picture(plots.dependency_map(model, order="model")))
+    assert np.array_equal(shown, np.tri(9, k=-1, dtype=bool))
+    shown = ~np.ma.getmaskarray(picture(plots.dependency_map(model)))
+    assert np.array_equal(shown, model.linear.mask.numpy())
+    with pytest.raises(ValueError, match="expected 'raster' or 'model'"):
+        plots.dependency_map(model, order="spiral")
+
+
+def test_a_map_without_any_dependency_is_drawn():
+    fig = plots.dependency_map(FVBN(4))
+    assert np.ma.getmaskarray(picture(fig)).all()
+    fig.canvas.draw()
+
+
+@pytest.mark.parametrize("output", [13, (1, 0, 1)])
+def test_a_receptive_field_is_an_image_with_its_channels_side_by_side(output):
+    shown = ~np.ma.getmaskarray(picture(plots.receptive_field(Causal((2, 3, 4), levels=2), output)))
+    assert shown.shape == (3, 4 + 1 + 4)
+    assert shown[:, :4].all() and not shown[:, 4].any()
+    assert np.array_equal(shown[:, 5:], [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("output", [5, (1, 2)])
+def test_the_receptive_field_of_a_vector_model_is_drawn_as_a_square(output):
+    fig = plots.receptive_field(Causal((9,), levels=2), output)
+    assert np.array_equal(~np.ma.getmaskarray(picture(fig)), [[1, 1, 1], [1, 1, 0], [0, 0, 0]])
+    frame = fig.axes[0].patches[-1]
+    assert frame.get_xy() == (1.5, 0.5)
+
+
+def test_a_figure_can_be_put_together_from_several():
+    fig, axes = plt.subplots(1, 2)
+    assert plots.image_grid(torch.zeros(4, 4), ax=axes[0], title="left") is fig
+    assert plots.training_curve(History(train=[1.0], valid=[1.0]), ax=axes[1]) is fig
+    assert axes[0].get_title() == "left" and axes[1].get_xlabel() == "epoch"
+
+
+def relative_luminance(colour: str) -> float:
+    """WCAG 2.2, relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_neighbouring_lines_differ_in_lightness_and_in_their_dashes():
+    cycle = list(plt.rcParams["axes.prop_cycle"])
+    assert len({str(style["linestyle"]) for style in cycle}) == len(cycle)
+    lightness = [relative_luminance(style["color"]) for style in cycle]
+    assert all(abs(a - b) > 0.05 for a, b in zip(lightness, lightness[1:], strict=False))
+
+
+def test_show_needs_a_text_alternative():
+    with pytest.raises(ValueError, match="alt is empty"):
+        plots.show(plt.figure(), alt=" ")
+
+
+def test_show_without_a_notebook_closes_the_figure_and_prints_nothing():
+    script = (
+        "from course_lib import plots; import matplotlib.pyplot as plt, torch\n"
+        "plots.show(plots.image_grid(torch.zeros(4, 4)), alt='four white images')\n"
+        "assert not plt.get_fignums()"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+def test_show_in_a_notebook_gives_one_picture_with_its_text_alternative():
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell(
+            "from course_lib import plots\nimport torch\n"
+            "fig = plots.image_grid(torch.zeros(4, 4))\n"
+            "plots.show(fig, alt='Four \"white\" images, x < y')"
+        )
+    ]
+    NotebookClient(notebook, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    alt = 'Four "white" images, x < y'
+    assert output.data["text/plain"] == alt and output.metadata["image/png"]["alt"] == alt
+    assert 'alt="Four &quot;white&quot; images, x &lt; y"' in output.data["text/html"]
+    encoded = re.search(r'src="data:image/png;base64,([^"]+)"', output.data["text/html"]).group(1)
+    assert base64.b64decode(encoded).startswith(b"\x89PNG") and encoded == output.data["image/png"].strip()
