@@ -69,6 +69,8 @@ class Cells:
             return found
         if name in self.errors:
             error = self.errors[name]
+            if error["kind"] == "NotImplementedError":
+                raise NotImplementedError
             where = f", in line {error['line']}: {error['text']}" if error["line"] else ""
             raise Missing(f"the cell did not run: {error['kind']}: {error['message']}{where}")
         raise Missing(f"the cell does not define a function named {name}")
