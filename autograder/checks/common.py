@@ -1,0 +1,168 @@
+"""What the checks share: reading what an answer returned, comparing numbers, and putting values into words.
+
+Nothing here raises, whatever an answer returns: an unreadable result becomes a reason in plain words.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from autograder.student import Student, StudentError
+
+__all__ = [
+    "TOLERANCE",
+    "Failure",
+    "all_images",
+    "attempt",
+    "close",
+    "first_wrong",
+    "p_value",
+    "parts",
+    "real",
+    "real_list",
+    "say",
+]
+
+TOLERANCE = 1e-5  # absolute and relative: an answer computed in float32 passes
+
+
+class Failure:
+    """Stands for the result of a call that raised; `real` and `parts` turn it into a reason."""
+
+    def __init__(self, error: StudentError):
+        self.reason = str(error)
+
+
+def attempt(student: Student, *args: Any) -> Any:
+    """`student.call`, for a case that only one property is about: an exception loses that property and no more."""
+    try:
+        return student.call(*args)
+    except StudentError as error:
+        return Failure(error)
+
+
+def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an array of real numbers of this shape.
+
+    Args:
+        value: what a student's function returned; arrays, numbers, and lists of numbers are taken.
+        shape: the shape expected; () for a single number.
+        name: what to call it in the reason.
+
+    Returns:
+        (array, ""), float64; or (None, reason) with what was expected and what came.
+
+    >>> real([1, 2.5], (2,))
+    (array([1. , 2.5]), '')
+    >>> real(None, ())
+    (None, 'the result should be a number; got None (is a return missing?)')
+    >>> real(np.zeros((2, 1)), (2,), "nats")[1]
+    'nats should have shape (2,); got shape (2, 1)'
+    """
+    if isinstance(value, Failure):
+        return None, value.reason
+    expected = "a number" if shape == () else f"real numbers of shape {shape}"
+    if value is None:
+        return None, f"{name} should be {expected}; got None (is a return missing?)"
+    if not isinstance(value, np.ndarray | bool | int | float | list | tuple):
+        return None, f"{name} should be {expected}; got a {type(value).__name__}"
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError, RecursionError):
+        return None, f"{name} should be {expected}; got a {type(value).__name__} of unequal lengths"
+    if array.dtype.kind == "c":
+        return None, f"{name} should be {expected}; got complex numbers"
+    if array.dtype.kind not in "biuf":
+        return None, f"{name} should be {expected}; got a {type(value).__name__} of something else"
+    if array.shape != shape:
+        come = f"shape {array.shape}" if array.shape else "a single number"
+        return None, f"{name} should {'be a number' if shape == () else f'have shape {shape}'}; got {come}"
+    return array.astype(np.float64), ""
+
+
+def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
+    """Read a tuple with one entry for each name: (entries, "") or (None, reason)."""
+    if isinstance(value, Failure):
+        return None, value.reason
+    if isinstance(value, tuple | list) and len(value) == len(names):
+        return value, ""
+    come = f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple | list) else "")
+    come = "None (is a return missing?)" if value is None else come
+    return None, f"the result should be a tuple ({', '.join(names)}); got {come}"
+
+
+def real_list(value: Any, shapes: Sequence[tuple[int, ...]], name: str) -> tuple[list[np.ndarray] | None, str]:
+    """Read a list of arrays of these shapes; `name` holds a {} for the index."""
+    if isinstance(value, Failure):
+        return None, value.reason
+    if not isinstance(value, list | tuple) or len(value) != len(shapes):
+        come = f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, list | tuple) else "")
+        come = "None (is a return missing?)" if value is None else come
+        return None, f"the result should be a list of {len(shapes)} tensors, one for each dimension; got {come}"
+    arrays = []
+    for index, (item, shape) in enumerate(zip(value, shapes, strict=True)):
+        array, why = real(item, shape, name.format(index))
+        if array is None:
+            return None, why
+        arrays.append(array)
+    return arrays, ""
+
+
+def close(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
+    """Whether all entries agree, absolutely or relatively; infinities agree with themselves, NaN with nothing."""
+    return bool(np.all(np.isclose(a, b, rtol=tolerance, atol=tolerance)))
+
+
+def first_wrong(got: np.ndarray, want: np.ndarray) -> tuple[int, ...] | None:
+    """The index of the first entry that is not close, None where all are."""
+    wrong = np.argwhere(~np.isclose(got, want, rtol=TOLERANCE, atol=TOLERANCE))
+    return tuple(int(i) for i in wrong[0]) if len(wrong) else None
+
+
+def say(value: Any) -> str:
+    """Numbers as a person would write them, with four digits.
+
+    >>> say(torch.tensor([[0.25, 1 / 3]]))
+    '[[0.25, 0.3333]]'
+    >>> say({1: 0})
+    '{1: 0}'
+    """
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {say(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(say, value)) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def all_images(D: int, levels: int = 2) -> np.ndarray:
+    """All states of D dimensions, (levels ** D, D) int64, in lexicographic order."""
+    return np.array(list(itertools.product(range(levels), repeat=D)), dtype=np.int64).reshape(levels**D, D)
+
+
+def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 10.0) -> float:
+    """Pearson's chi-square test of counts against an exact table: how often counts from the table deviate so far.
+
+    Cells with an expected count below `least` are pooled, the rarest first. A count in a cell of probability zero
+    gives 0.
+    """
+    counts, expected = np.ravel(counts).astype(float), np.ravel(probabilities) * np.sum(counts)
+    if np.any(counts[expected == 0] > 0):
+        return 0.0
+    order = np.argsort(expected)
+    pools = np.zeros(len(expected), dtype=int)
+    pool, inside = 0, 0.0
+    for cell in order:
+        if inside >= least:
+            pool, inside = pool + 1, 0.0
+        pools[cell] = pool
+        inside += expected[cell]
+    counts, expected = np.bincount(pools, counts), np.bincount(pools, expected)
+    if len(expected) == 1:
+        return 1.0
+    return float(stats.chi2.sf(np.sum((counts - expected) ** 2 / expected), len(expected) - 1))

@@ -1,0 +1,125 @@
+"""The banks: right and wrong answers to every exercise, in every style and with every mistake known from the field.
+
+A bank proves its lesson's checks: each right answer earns everything, each wrong one loses exactly what it says.
+
+>>> bank = Bank("likelihood")
+>>> [entry.name for entry in bank.of("kl")]
+[]
+"""
+
+import ast
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from autograder.check import Check
+
+__all__ = ["Bank", "Entry", "banks"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One answer to one exercise.
+
+    Attributes:
+        exercise, name: the exercise, and what this answer is called.
+        source: the answer as a notebook cell; it stands on its own.
+        shows: the gates and properties for which the check finds a counter-example; none for a right answer.
+        raises: the kind of the error that ends the check early, else "".
+        loses: all that the answer does not earn (`Report.lost`): `shows`, or everything where a gate is among them
+            or an error ended the check.
+    """
+
+    exercise: str
+    name: str
+    source: str
+    shows: frozenset[str] = frozenset()
+    raises: str = ""
+    loses: frozenset[str] = frozenset()
+
+    @property
+    def is_right(self) -> bool:
+        return not self.loses
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The answer, made by running `source` alone."""
+        namespace: dict[str, Any] = {}
+        exec(compile(self.source, f"<{self.exercise}: {self.name}>", "exec"), namespace)
+        return namespace[self.exercise]
+
+
+class Bank:
+    """The answers to the exercises of one lesson.
+
+    Args:
+        lesson: the name of its checks in `autograder.checks`.
+    """
+
+    def __init__(self, lesson: str):
+        self.lesson = lesson
+        module = importlib.import_module(f"autograder.checks.{lesson}")
+        self.checks = {name: found for name, found in vars(module).items() if isinstance(found, Check)}
+        self.entries: list[Entry] = []
+
+    def right(self, exercise: str) -> Callable[[Callable], Callable]:
+        """Add a right answer: a function that defines the answer and returns it."""
+        return lambda factory: self._add(Entry(exercise, factory.__name__, _body(factory)), factory)
+
+    def wrong(self, exercise: str, loses: Iterable[str], raises: str = "") -> Callable[[Callable], Callable]:
+        """Add a wrong answer.
+
+        Args:
+            loses: exactly those gates and properties that the check must show a counter-example to.
+            raises: the kind of the error that ends the check, if one does.
+        """
+        check, shows = self.checks[exercise], frozenset(loses)
+        everything = frozenset((*check.gates, *check.points))
+        if not (shows or raises) or shows - everything:
+            raise ValueError(f"{exercise}: expected some of {sorted(everything)}, got {sorted(shows)}")
+        lost = everything if raises or shows & set(check.gates) else shows
+        return lambda factory: self._add(
+            Entry(exercise, factory.__name__, _body(factory), shows, raises, lost), factory
+        )
+
+    def of(self, exercise: str, right: bool | None = None) -> list[Entry]:
+        """The answers to one exercise: all, the right ones, or the wrong ones."""
+        return [e for e in self.entries if e.exercise == exercise and (right is None or e.is_right == right)]
+
+    def _add(self, entry: Entry, factory: Callable) -> Callable:
+        if any((entry.exercise, entry.name) == (other.exercise, other.name) for other in self.entries):
+            raise ValueError(f"{entry.exercise}: there are two answers named {entry.name}")
+        self.entries.append(entry)
+        return factory
+
+
+def banks() -> list[Bank]:
+    """The banks of all lessons that have checks."""
+    import autograder.checks
+
+    (folder,) = autograder.checks.__path__
+    names = sorted(name for name in _modules(folder) if name != "common")
+    return [importlib.import_module(f"tests.submissions.{name}").bank for name in names]
+
+
+def _modules(folder: str) -> list[str]:
+    import pkgutil
+
+    return [module.name for module in pkgutil.iter_modules([folder])]
+
+
+def _body(factory: Callable) -> str:
+    """A factory's body, without its docstring and its last line, `return answer`."""
+    lines, _ = inspect.getsourcelines(factory)
+    text = textwrap.dedent("".join(lines))
+    function = ast.parse(text).body[0]
+    statements = function.body[1:] if ast.get_docstring(function) else function.body
+    if not isinstance(statements[-1], ast.Return):
+        raise ValueError(f"{factory.__name__}: expected `return` of the answer at the end")
+    first, last = statements[0], statements[-1]
+    kept = text.splitlines()[first.lineno - 1 : last.lineno - 1]
+    return textwrap.dedent("\n".join(kept)).strip() + "\n"

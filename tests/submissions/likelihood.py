@@ -1,0 +1,3089 @@
+"""Right and wrong answers to lesson 01, likelihood and the chain rule.
+
+The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
+stand alone in a notebook's cell.
+"""
+
+from tests.submissions import Bank
+
+bank = Bank("likelihood")
+
+# ------------------------------------------------------------------------------------------------ log_likelihood
+
+
+@bank.right("log_likelihood")
+def pixels_where():
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.right("log_likelihood")
+def pixels_loop():
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = []
+        for image in x.tolist():
+            total = 0.0
+            for chance, pixel in zip(p.tolist(), image, strict=True):
+                seen = chance if pixel else 1 - chance
+                total += math.log(seen) if seen > 0 else -math.inf
+            nats.append(total)
+        return torch.tensor(nats), -sum(nats) / len(nats) / len(image) / math.log(2)
+
+    return log_likelihood
+
+
+@bank.right("log_likelihood")
+def pixels_xlogy():
+    import torch
+
+    def log_likelihood(p, x):
+        nats = (torch.special.xlogy(x, p) + torch.special.xlog1py(1 - x, -p)).sum(-1)
+        bits = nats / torch.log(torch.tensor(2.0))
+        return nats, -(bits / x.size(1)).mean()
+
+    return log_likelihood
+
+
+@bank.right("log_likelihood")
+def pixels_numpy():
+    import numpy as np
+
+    def log_likelihood(p, x):
+        p, x = p.numpy(), x.numpy()
+        with np.errstate(divide="ignore"):
+            nats = np.log((p * x + (1 - p) * (1 - x)).prod(axis=1))
+        return nats, -np.log2(np.exp(nats)).mean() / x.shape[1]
+
+    return log_likelihood
+
+
+@bank.right("log_likelihood")
+def pixels_float32():
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        p = p.float()
+        nats = torch.where(x.bool(), p.log(), (1 - p).log()).sum(1)
+        return [nats, float(-nats.mean()) / x.shape[1] / math.log(2)]
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_zero_times_infinity():
+    """x log p + (1 - x) log(1 - p) as it stands: 0 * -inf is nan."""
+    import math
+
+    def log_likelihood(p, x):
+        nats = (x * p.log() + (1 - x) * (1 - p).log()).sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_clamped():
+    """Probabilities clamped away from 0 and 1."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        p = p.clamp(1e-5, 1 - 1e-5)
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_epsilon():
+    """log(p + epsilon)."""
+    import math
+
+    def log_likelihood(p, x):
+        nats = (x * (p + 1e-8).log() + (1 - x) * (1 - p + 1e-8).log()).sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_bce():
+    """binary_cross_entropy cuts each logarithm off at -100."""
+    import math
+
+    import torch.nn.functional as F
+
+    def log_likelihood(p, x):
+        nats = -F.binary_cross_entropy(p.expand(x.shape), x.double(), reduction="none").sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_nan_to_zero():
+    """nan repaired, and the impossible made certain with it."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        terms = x * p.log() + (1 - x) * (1 - p).log()
+        nats = torch.nan_to_num(terms, nan=0.0, neginf=-100.0).sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"probabilities", "bits per dimension", "certain pixels"})
+def pixels_mean_for_sum():
+    """Mean over the pixels in place of the sum; then divided by D once more."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().mean(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"probabilities", "bits per dimension", "certain pixels"})
+def pixels_swapped():
+    """p taken for the probability of a 0."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 0, p, 1 - p).log().sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"probabilities", "bits per dimension", "certain pixels"})
+def pixels_ones_only():
+    """The pixels that are 0 forgotten."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.special.xlogy(x, p).sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"probabilities", "certain pixels"})
+def pixels_bits_for_nats():
+    """The first result in bits."""
+    import torch
+
+    def log_likelihood(p, x):
+        bits = torch.where(x == 1, p, 1 - p).log2().sum(1)
+        return bits, -bits.mean() / x.shape[1]
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"probabilities", "certain pixels"})
+def pixels_negative():
+    """The loss, -log p(x), in place of log p(x)."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nll = -torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nll, nll.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"bits per dimension"})
+def pixels_nats_per_dimension():
+    """Bits per dimension without log 2."""
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats.mean() / x.shape[1]
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"bits per dimension"})
+def pixels_times_log_2():
+    """Bits per dimension multiplied by log 2."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats.mean() / x.shape[1] * math.log(2)
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"bits per dimension"})
+def pixels_bits_of_the_batch():
+    """Sum over the batch in place of the mean."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats.sum() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"bits per dimension"})
+def pixels_divided_by_the_batch():
+    """Divided by B in place of D."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats.mean() / (len(x) * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"bits per dimension"})
+def pixels_bits_with_the_wrong_sign():
+    """The minus forgotten."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"shapes"})
+def pixels_sum_over_the_batch():
+    """Sum over axis 0."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(0)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"shapes"})
+def pixels_one_result():
+    """bpd not returned."""
+    import torch
+
+    def log_likelihood(p, x):
+        return torch.where(x == 1, p, 1 - p).log().sum(1)
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"shapes"})
+def pixels_bits_of_each_image():
+    """One bpd for each image."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
+        return nats, -nats / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+# ------------------------------------------------------------------------------------------------------------ kl
+
+
+@bank.right("kl")
+def kl_masked():
+    def kl(p, q):
+        happens = p > 0
+        return (p[happens] * (p[happens] / q[happens]).log()).sum()
+
+    return kl
+
+
+@bank.right("kl")
+def kl_loop():
+    import math
+
+    def kl(p, q):
+        total = 0.0
+        for a, b in zip(p.tolist(), q.tolist(), strict=True):
+            if a == 0:
+                continue
+            if b == 0:
+                return math.inf
+            total += a * math.log(a / b)
+        return total
+
+    return kl
+
+
+@bank.right("kl")
+def kl_cross_entropy_minus_entropy():
+    import torch
+
+    def kl(p, q):
+        return torch.special.entr(p).sum().neg() - torch.special.xlogy(p, q).sum()
+
+    return kl
+
+
+@bank.right("kl")
+def kl_numpy():
+    import numpy as np
+
+    def kl(p, q):
+        p, q = np.asarray(p), np.asarray(q)
+        with np.errstate(all="ignore"):
+            return float(np.nansum(p * np.log(p / q)))
+
+    return kl
+
+
+@bank.right("kl")
+def kl_float32():
+    import torch
+
+    def kl(p, q):
+        p, q = p.float(), q.float()
+        return torch.where(p > 0, p * (p.log() - q.log()), 0.0).sum().item()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"zeros"})
+def kl_plain():
+    """The formula as it stands: 0 log 0 is nan."""
+
+    def kl(p, q):
+        return (p * (p / q).log()).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"zeros"})
+def kl_epsilon():
+    """An epsilon in both logarithms: finite where it should be infinite."""
+
+    def kl(p, q):
+        return (p * ((p + 1e-9) / (q + 1e-9)).log()).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"zeros"})
+def kl_where_both():
+    """Only outcomes that both allow: infinity is lost."""
+
+    def kl(p, q):
+        both = (p > 0) & (q > 0)
+        return (p[both] * (p[both] / q[both]).log()).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"zeros"})
+def kl_any_zero_is_infinite():
+    """Infinity wherever q has a zero, also where p has none."""
+    import math
+
+    import torch
+
+    def kl(p, q):
+        if (q == 0).any():
+            return math.inf
+        return (torch.special.xlogy(p, p) - torch.special.xlogy(p, q)).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"zeros"})
+def kl_torch_kl_div():
+    """F.kl_div multiplies 0 by -inf where neither has mass."""
+    import torch.nn.functional as F
+
+    def kl(p, q):
+        return F.kl_div(q.log(), p, reduction="sum")
+
+    return kl
+
+
+@bank.wrong("kl", loses={"zeros"})
+def kl_division_by_zero():
+    """math.log(0) raises ValueError."""
+    import math
+
+    def kl(p, q):
+        return sum(a * math.log(a / b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
+
+    return kl
+
+
+@bank.wrong("kl", loses={"direction", "zeros"})
+def kl_reversed():
+    """KL(q || p)."""
+
+    def kl(p, q):
+        happens = q > 0
+        return (q[happens] * (q[happens] / p[happens]).log()).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"direction", "zeros"})
+def kl_symmetrized():
+    """The mean of both directions."""
+    import torch
+
+    def kl(p, q):
+        def one(a, b):
+            return torch.where(a > 0, a * (a / b).log(), 0.0).sum()
+
+        return (one(p, q) + one(q, p)) / 2
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_bits():
+    """In bits."""
+
+    def kl(p, q):
+        happens = p > 0
+        return (p[happens] * (p[happens] / q[happens]).log2()).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_mean():
+    """Mean over the outcomes in place of the sum."""
+    import torch
+
+    def kl(p, q):
+        return torch.where(p > 0, p * (p / q).log(), 0.0).mean()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_cross_entropy():
+    """The cross-entropy, without the entropy of p."""
+    import torch
+
+    def kl(p, q):
+        return -torch.special.xlogy(p, q).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_entropy_sign():
+    """Minus the divergence."""
+    import torch
+
+    def kl(p, q):
+        return torch.where(p > 0, p * (q / p).log(), 0.0).sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_without_weights():
+    """The log-ratios added up without their weights."""
+
+    def kl(p, q):
+        happens = p > 0
+        return (p[happens] / q[happens]).log().sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_absolute():
+    """Absolute values of the terms, so that none is negative."""
+    import torch
+
+    def kl(p, q):
+        return torch.where(p > 0, p * (p / q).log(), 0.0).abs().sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"a number"})
+def kl_terms():
+    """The terms, not their sum."""
+    import torch
+
+    def kl(p, q):
+        return torch.where(p > 0, p * (p / q).log(), 0.0)
+
+    return kl
+
+
+@bank.wrong("kl", loses={"a number"})
+def kl_prints():
+    """Printed, not returned."""
+
+    def kl(p, q):
+        print((p * (p / q).log()).sum())
+
+    return kl
+
+
+# ---------------------------------------------------------------------------------------------------- conditionals
+
+
+@bank.right("conditionals")
+def conditionals_from_the_last():
+    import torch
+
+    def conditionals(joint):
+        found = []
+        while joint.ndim:
+            prefix = joint.sum(-1)
+            found.append(torch.where(prefix > 0, joint[..., 1] / prefix, 0.5))
+            joint = prefix
+        return found[::-1]
+
+    return conditionals
+
+
+@bank.right("conditionals")
+def conditionals_from_the_first():
+    import torch
+
+    def conditionals(joint):
+        D, found = joint.ndim, []
+        for d in range(D):
+            both = joint.reshape(2**d, 2, -1).sum(-1)
+            ratio = both[:, 1] / both.sum(1)
+            found.append(torch.nan_to_num(ratio, nan=0.0).reshape((2,) * d))
+        return found
+
+    return conditionals
+
+
+@bank.right("conditionals")
+def conditionals_loop():
+    import itertools
+
+    import numpy as np
+
+    def conditionals(joint):
+        joint = joint.numpy()
+        found = []
+        for d in range(joint.ndim):
+            table = np.zeros((2,) * d)
+            for prefix in itertools.product([0, 1], repeat=d):
+                below = joint[prefix].sum()
+                table[prefix] = joint[(*prefix, 1)].sum() / below if below else 1.0
+            found.append(table)
+        return found
+
+    return conditionals
+
+
+@bank.right("conditionals")
+def conditionals_recursive():
+    import torch
+
+    def conditionals(joint):
+        total = joint.sum()
+        first = joint[1].sum() / total if total > 0 else torch.tensor(0.25, dtype=joint.dtype)
+        if joint.ndim == 1:
+            return [first]
+        halves = zip(conditionals(joint[0]), conditionals(joint[1]), strict=True)
+        return [first, *(torch.stack(pair) for pair in halves)]
+
+    return conditionals
+
+
+@bank.right("conditionals")
+def conditionals_log_space():
+    import torch
+
+    def conditionals(joint):
+        log, found = joint.log(), []
+        for d in range(joint.ndim):
+            both = log.reshape(2 ** (d + 1), -1).logsumexp(1).reshape((2,) * (d + 1))
+            odds = both[..., 1] - both[..., 0]
+            found.append(torch.sigmoid(torch.where(odds.isnan(), 0.0, odds)))
+        return tuple(found)
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"impossible prefixes"})
+def conditionals_nan():
+    """0 / 0 left to itself."""
+
+    def conditionals(joint):
+        found = []
+        for _ in range(joint.ndim):
+            prefix = joint.sum(-1)
+            found.insert(0, joint[..., 1] / prefix)
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"impossible prefixes"})
+def conditionals_minus_one():
+    """-1 as a mark for impossible prefixes."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        for _ in range(joint.ndim):
+            prefix = joint.sum(-1)
+            found.insert(0, torch.where(prefix > 0, joint[..., 1] / prefix, -1.0))
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"impossible prefixes"})
+def conditionals_division_error():
+    """Python numbers: ZeroDivisionError after an impossible prefix."""
+    import itertools
+
+    import torch
+
+    def conditionals(joint):
+        found = []
+        for d in range(joint.ndim):
+            table = torch.zeros((2,) * d, dtype=torch.float64)
+            for prefix in itertools.product([0, 1], repeat=d):
+                table[prefix] = joint[(*prefix, 1)].sum().item() / joint[prefix].sum().item()
+            found.append(table)
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"any number of dimensions"})
+def conditionals_three_at_most():
+    """Written for three dimensions at most."""
+    import torch
+
+    def conditionals(joint):
+        prefix = joint.sum(-1)
+        last = torch.nan_to_num(joint[..., 1] / prefix)
+        if joint.ndim == 2:
+            return [prefix[1] / prefix.sum(), last]
+        first = prefix.sum(-1)
+        return [first[1] / first.sum(), torch.nan_to_num(prefix[:, 1] / first), last][: joint.ndim]
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_smoothed():
+    """Smoothed: a little is added below."""
+
+    def conditionals(joint):
+        found = []
+        for _ in range(joint.ndim):
+            prefix = joint.sum(-1)
+            found.insert(0, joint[..., 1] / (prefix + 1e-3))
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_of_zero():
+    """p(x_d = 0 | prefix)."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        for _ in range(joint.ndim):
+            prefix = joint.sum(-1)
+            found.insert(0, torch.where(prefix > 0, joint[..., 0] / prefix, 0.5))
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_not_divided():
+    """p(prefix, x_d = 1), not divided by p(prefix)."""
+
+    def conditionals(joint):
+        found = []
+        for _ in range(joint.ndim):
+            found.insert(0, joint[..., 1])
+            joint = joint.sum(-1)
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_odds():
+    """Divided by p(prefix, x_d = 0): odds."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        for _ in range(joint.ndim):
+            found.insert(0, torch.nan_to_num(joint[..., 1] / joint[..., 0]))
+            joint = joint.sum(-1)
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_marginals():
+    """p(x_d = 1), whatever the prefix."""
+
+    def conditionals(joint):
+        D = joint.ndim
+        marginals = [joint.movedim(d, 0).reshape(2, -1).sum(1)[1] for d in range(D)]
+        return [m.expand((2,) * d) for d, m in enumerate(marginals)]
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_last_dimensions_first():
+    """The dimensions in reverse order."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        while joint.ndim:
+            prefix = joint.sum(0)
+            found.insert(0, torch.where(prefix > 0, joint[1] / prefix, 0.5))
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_transposed():
+    """The axes of each prefix in reverse order."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        while joint.ndim:
+            prefix = joint.sum(-1)
+            table = torch.where(prefix > 0, joint[..., 1] / prefix, 0.5)
+            found.insert(0, table.permute(tuple(reversed(range(table.ndim)))))
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"chain rule", "impossible prefixes", "any number of dimensions"})
+def conditionals_later_fixed_at_zero():
+    """The later dimensions set to 0, not summed out."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        while joint.ndim:
+            table = joint[..., 1] / (joint[..., 0] + joint[..., 1])
+            found.insert(0, torch.nan_to_num(table, nan=0.5))
+            joint = joint[..., 0]
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"shapes"})
+def conditionals_both_values():
+    """p(x_d | prefix) for both values of x_d."""
+
+    def conditionals(joint):
+        found = []
+        while joint.ndim:
+            prefix = joint.sum(-1)
+            found.insert(0, joint / prefix[..., None])
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"shapes"})
+def conditionals_given_all_others():
+    """Conditioned on all other dimensions, the later ones too."""
+
+    def conditionals(joint):
+        return [joint.select(d, 1) / joint.sum(d) for d in range(joint.ndim)]
+
+    return conditionals
+
+
+@bank.wrong("conditionals", loses={"shapes"})
+def conditionals_wrong_way_round():
+    """The list begins with the last dimension."""
+    import torch
+
+    def conditionals(joint):
+        found = []
+        while joint.ndim:
+            prefix = joint.sum(-1)
+            found.append(torch.where(prefix > 0, joint[..., 1] / prefix, 0.5))
+            joint = prefix
+        return found
+
+    return conditionals
+
+
+# ----------------------------------------------------------------------------------------------------------- joint
+
+
+@bank.right("joint")
+def joint_stacked():
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table
+
+    return joint
+
+
+@bank.right("joint")
+def joint_loop():
+    import itertools
+
+    import numpy as np
+
+    def joint(conditionals):
+        D = len(conditionals)
+        table = np.zeros((2,) * D)
+        for x in itertools.product([0, 1], repeat=D):
+            table[x] = 1.0
+            for d in range(D):
+                on = conditionals[d][x[:d]].item()
+                table[x] *= on if x[d] == 1 else 1 - on
+        return table
+
+    return joint
+
+
+@bank.right("joint")
+def joint_recursive():
+    import torch
+
+    def joint(conditionals):
+        on = conditionals[0]
+        if len(conditionals) == 1:
+            return torch.stack([1 - on, on])
+        rest = [joint([c[v] for c in conditionals[1:]]) for v in (0, 1)]
+        return torch.stack([(1 - on) * rest[0], on * rest[1]])
+
+    return joint
+
+
+@bank.right("joint")
+def joint_log_space():
+    import torch
+
+    def joint(conditionals):
+        D = len(conditionals)
+        total = torch.zeros((2,) * D)
+        for d, c in enumerate(conditionals):
+            logs = torch.stack([torch.log1p(-c), c.log()], -1).float()
+            total = total + logs.reshape((2,) * (d + 1) + (1,) * (D - d - 1))
+        return total.exp()
+
+    return joint
+
+
+@bank.wrong("joint", loses={"chain rule", "certain steps"})
+def joint_values_swapped():
+    """x_d = 1 first."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table * c, table * (1 - c)], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"chain rule", "certain steps"})
+def joint_axes_reversed():
+    """New axes in front in place of behind."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table.permute(tuple(reversed(range(table.ndim))))
+
+    return joint
+
+
+@bank.wrong("joint", loses={"chain rule", "certain steps"})
+def joint_prefix_reversed():
+    """Each conditional read with its prefix in reverse order."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            c = c.permute(tuple(reversed(range(c.ndim))))
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"chain rule", "certain steps"})
+def joint_independent():
+    """The conditionals averaged over their prefixes: independent dimensions."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table * (1 - c.mean()), table * c.mean()], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"chain rule", "certain steps"})
+def joint_uniform():
+    """Every image equally likely."""
+    import torch
+
+    def joint(conditionals):
+        D = len(conditionals)
+        return torch.full((2,) * D, 0.5**D, dtype=torch.float64)
+
+    return joint
+
+
+@bank.wrong("joint", loses={"chain rule", "certain steps"})
+def joint_sigmoid():
+    """A sigmoid of what is a probability already."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            c = torch.sigmoid(c)
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"certain steps"})
+def joint_zero_times_infinity():
+    """x log c + (1 - x) log(1 - c): nan where c is 0 or 1."""
+    import torch
+
+    def joint(conditionals):
+        D = len(conditionals)
+        x = torch.cartesian_prod(*[torch.tensor([0, 1])] * D).reshape(-1, D)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for d, c in enumerate(conditionals):
+            on = c[tuple(x[:, i] for i in range(d))] if d else c
+            total = total + x[:, d] * on.log() + (1 - x[:, d]) * (1 - on).log()
+        return total.exp().reshape((2,) * D)
+
+    return joint
+
+
+@bank.wrong("joint", loses={"certain steps"})
+def joint_clamped():
+    """Conditionals clamped away from 0 and 1."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            c = c.clamp(1e-2, 1 - 1e-2)
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"mass one"})
+def joint_ones_only():
+    """The factors of the zeros forgotten."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table, table * c], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"mass one"})
+def joint_sum_for_product():
+    """Sums in place of products."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.zeros((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table + (1 - c), table + c], -1) / 2
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"mass one"})
+def joint_logarithms():
+    """Logarithms of the probabilities."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.zeros((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table + (1 - c).log(), table + c.log()], -1)
+        return table
+
+    return joint
+
+
+@bank.wrong("joint", loses={"shapes"})
+def joint_flat():
+    """A vector of 2^D numbers."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for c in conditionals:
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table.reshape(1, -1)
+
+    return joint
+
+
+@bank.wrong("joint", loses={"shapes"})
+def joint_without_the_last():
+    """Off by one: the last dimension missing."""
+    import torch
+
+    def joint(conditionals):
+        table = torch.ones((), dtype=torch.float64)
+        for d in range(len(conditionals) - 1):
+            c = conditionals[d]
+            table = torch.stack([table * (1 - c), table * c], -1)
+        return table
+
+    return joint
+
+
+# ------------------------------------------------------------------------------------------------ ancestral_sample
+
+
+@bank.right("ancestral_sample")
+def sample_columns():
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            u = torch.rand(n, generator=generator, dtype=torch.float64)
+            x[:, d] = (u < conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.right("ancestral_sample")
+def sample_bernoulli():
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.empty(n, 0, dtype=torch.int64)
+        while x.shape[1] < D:
+            new = torch.bernoulli(conditional(x), generator=generator).long()
+            x = torch.cat([x, new[:, None]], dim=1)
+        return x
+
+    return ancestral_sample
+
+
+@bank.right("ancestral_sample")
+def sample_uniforms_in_advance():
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        u = torch.rand(D, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        columns = []
+        for d in range(D):
+            prefix = torch.stack(columns, 1) if columns else torch.zeros((n, 0), dtype=torch.int64)
+            columns.append((u[d] >= 1 - conditional(prefix)).to(torch.int64))
+        return torch.stack(columns, 1)
+
+    return ancestral_sample
+
+
+@bank.right("ancestral_sample")
+def sample_numpy():
+    import numpy as np
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        rng = np.random.default_rng(seed)
+        x = np.zeros((n, D), dtype=np.int64)
+        for d in range(D):
+            p = conditional(torch.from_numpy(x[:, :d].copy())).numpy()
+            x[:, d] = rng.binomial(1, p)
+        return x
+
+    return ancestral_sample
+
+
+@bank.right("ancestral_sample")
+def sample_global_seed():
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        torch.manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            p = conditional(x[:, :d])
+            x[:, d] = torch.multinomial(torch.stack([1 - p, p], 1), 1)[:, 0]
+        return x
+
+    return ancestral_sample
+
+
+@bank.right("ancestral_sample")
+def sample_recursive():
+    import numpy as np
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        rng = np.random.RandomState(seed % 2**32)
+
+        def grow(x):
+            if x.shape[1] == D:
+                return x
+            new = torch.from_numpy(1.0 - rng.random_sample(n)) <= conditional(x)
+            return grow(torch.hstack([x, new.long().unsqueeze(1)]))
+
+        return grow(torch.zeros((n, 0)).long())
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions", "seeded"})
+def sample_argmax():
+    """The likelier value, not a sample."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = (conditional(x[:, :d]) > 0.5).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_one_uniform():
+    """One uniform number for all dimensions of a sample."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        u = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = (u < conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_generator_in_the_loop():
+    """The generator made anew in every step: the same uniforms each time."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            generator = torch.Generator().manual_seed(seed)
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_one_uniform_for_all_samples():
+    """One uniform number a step for all samples."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            u = torch.rand(1, generator=generator, dtype=torch.float64)
+            x[:, d] = (u < conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_repeated():
+    """One sample, n times."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(1, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x.repeat(n, 1)
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_pairs():
+    """n / 2 samples, each of them twice."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n // 2, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x.repeat_interleave(2, 0)
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_antithetic():
+    """u for one half of the samples, 1 - u for the other: not independent."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            u = torch.rand(n // 2, generator=generator, dtype=torch.float64)
+            x[:, d] = (torch.cat([u, 1 - u]) < conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_inverted():
+    """u > p in place of u < p."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            u = torch.rand(n, generator=generator, dtype=torch.float64)
+            x[:, d] = (u > conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_double_sigmoid():
+    """A sigmoid of what is a probability already."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            p = torch.sigmoid(conditional(x[:, :d]))
+            x[:, d] = torch.bernoulli(p, generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_normal():
+    """Normal numbers in place of uniform ones."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            u = torch.randn(n, generator=generator, dtype=torch.float64)
+            x[:, d] = (u < conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_coins():
+    """Fair coins: the conditional is not asked."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        return torch.randint(2, (n, D), generator=torch.Generator().manual_seed(seed))
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_last_dimension_missing():
+    """range(D - 1): the last dimension is never drawn."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D - 1):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_first_dimension_missing():
+    """range(1, D): the first dimension is never drawn."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(1, D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_independent():
+    """A prefix of zeros in place of the samples: nothing depends on anything."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        columns = []
+        for d in range(D):
+            p = conditional(torch.zeros(n, d, dtype=torch.int64))
+            columns.append(torch.bernoulli(p, generator=generator).long())
+        return torch.stack(columns, 1)
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_feeds_back_the_mode():
+    """The likelier value is fed back, not the one that was drawn."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x, modes = torch.zeros(n, D, dtype=torch.int64), torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            p = conditional(modes[:, :d])
+            modes[:, d] = (p > 0.5).long()
+            x[:, d] = torch.bernoulli(p, generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_feeds_back_another_draw():
+    """Fed back is a second draw, not the one that is returned."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x, shown = torch.zeros(n, D, dtype=torch.int64), torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            p = conditional(shown[:, :d])
+            shown[:, d] = torch.bernoulli(p, generator=generator).long()
+            x[:, d] = torch.bernoulli(p, generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_feeds_back_the_opposite():
+    """Zeros and ones of the prefix exchanged."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(1 - x[:, :d]), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_shifted_prefix():
+    """The prefix shifted by one place: a zero in front, the newest value missing."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D + 1, dtype=torch.int64)
+        for d in range(D):
+            x[:, d + 1] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x[:, 1:]
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_reversed_prefix():
+    """The prefix in reverse order."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d].flip(1)), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_prefixes_of_other_samples():
+    """Prefixes rolled along the batch: each sample continues another one."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            p = conditional(x[:, :d].roll(1, 0))
+            x[:, d] = torch.bernoulli(p, generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"seeded"})
+def sample_global_generator():
+    """The global generator; seed is not used."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"seeded"})
+def sample_seed_zero():
+    """The same seed always."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(0)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"seeded"})
+def sample_unused_generator():
+    """A generator is made from the seed, and then not passed on."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = (torch.rand(n) < conditional(x[:, :d])).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"shapes"})
+def sample_returns_probabilities():
+    """The probabilities, not the samples."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x, p = torch.zeros(n, D, dtype=torch.int64), torch.zeros(n, D, dtype=torch.float64)
+        for d in range(D):
+            p[:, d] = conditional(x[:, :d])
+            x[:, d] = torch.bernoulli(p[:, d], generator=generator).long()
+        return p
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"shapes"})
+def sample_transposed():
+    """(D, n) in place of (n, D)."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x.T
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses=(), raises="ValueError")
+def sample_feeds_back_probabilities():
+    """Probabilities are fed back, not samples."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        p = torch.zeros(n, D, dtype=torch.float64)
+        for d in range(D):
+            p[:, d] = conditional(p[:, :d])
+        return torch.bernoulli(p, generator=generator).long()
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses=(), raises="ValueError")
+def sample_whole_image_as_prefix():
+    """The whole array is passed, not the prefix."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x), generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses=(), raises="TooManyCalls")
+def sample_one_at_a_time():
+    """conditional is called n times in each step."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for row in range(n):
+            for d in range(D):
+                p = conditional(x[row : row + 1, :d])
+                x[row, d] = torch.bernoulli(p, generator=generator).long()[0]
+        return x
+
+    return ancestral_sample
+
+
+# --------------------------------------------------------------------------------------------------- fvbn_log_prob
+
+
+@bank.right("fvbn_log_prob")
+def fvbn_masked():
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.right("fvbn_log_prob")
+def fvbn_loop():
+    import math
+
+    def fvbn_log_prob(x, W, b, order):
+        answer = []
+        for image in x.tolist():
+            total = 0.0
+            for k, i in enumerate(order.tolist()):
+                logit = b[i].item() + sum(W[i, j].item() * image[j] for j in order[:k].tolist())
+                signed = logit if image[i] else -logit
+                total -= max(-signed, 0.0) + math.log1p(math.exp(-abs(signed)))
+            answer.append(total)
+        return answer
+
+    return fvbn_log_prob
+
+
+@bank.right("fvbn_log_prob")
+def fvbn_permuted():
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        x, W, b = x[:, order].double(), W[order][:, order], b[order]
+        logits = b + x @ torch.tril(W, diagonal=-1).T
+        return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.right("fvbn_log_prob")
+def fvbn_numpy():
+    import numpy as np
+
+    def fvbn_log_prob(x, W, b, order):
+        x, W, b, order = (a.numpy() for a in (x, W, b, order))
+        total = np.zeros(len(x))
+        for k in range(len(order)):
+            i, before = order[k], order[:k]
+            logit = b[i] + x[:, before] @ W[i, before]
+            total -= np.logaddexp(0, (1 - 2 * x[:, i]) * logit)
+        return total
+
+    return fvbn_log_prob
+
+
+@bank.right("fvbn_log_prob")
+def fvbn_incremental():
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        logits, total = b.repeat(len(x), 1), 0
+        for i in order:
+            total = total - F.softplus(torch.where(x[:, i] == 1, -logits[:, i], logits[:, i]))
+            logits = logits + x[:, i, None] * W[:, i]
+        return total
+
+    return fvbn_log_prob
+
+
+@bank.right("fvbn_log_prob")
+def fvbn_float32():
+    import torch
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order))
+        W = torch.where(place[:, None] > place, W, 0.0).float()
+        logits = torch.einsum("bj,ij->bi", x.float(), W) + b.float()
+        return (x * logits - torch.logaddexp(logits, torch.zeros_like(logits))).sum(1)
+
+    return fvbn_log_prob
+
+
+ALL_WITH_W = {"uses all that came before", "any ordering", "large weights"}
+
+
+@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+def fvbn_no_mask():
+    """The whole of W."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        logits = b + x.double() @ W.T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+def fvbn_reads_itself():
+    """<= in place of <: each dimension reads itself."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] <= place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+def fvbn_mask_turned_round():
+    """The mask transposed: each dimension reads those that come later."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[:, None] < place[None, :]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+def fvbn_other_half_of_W():
+    """W transposed before it is masked: the other half of its entries."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W.T * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+def fvbn_all_but_itself():
+    """All other dimensions, a pseudo-likelihood: only the diagonal is masked."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        logits = b + x.double() @ (W * (1 - torch.eye(len(b)))).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
+def fvbn_product_with_W():
+    """x @ W in place of x @ W.T, after the mask: a belief network in the opposite order."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before)
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
+def fvbn_independent():
+    """W is not used."""
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        return F.logsigmoid((2 * x - 1) * b).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"uses all that came before", "any ordering"})
+def fvbn_only_the_last():
+    """Only the dimension right before: a Markov chain."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] == place[:, None] - 1
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
+def fvbn_misses_the_last():
+    """Off by one: the dimension right before is not read."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None] - 1
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"uses all that came before", "any ordering"})
+def fvbn_mean_of_inputs():
+    """The mean over what came before in place of the sum."""
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        total = 0
+        for k, i in enumerate(order):
+            before = order[:k]
+            logit = b[i] + x[:, before].double() @ W[i, before] / max(k, 1)
+            total = total + F.logsigmoid((2 * x[:, i] - 1) * logit)
+        return total
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"any ordering"})
+def fvbn_inverse_permutation():
+    """order taken for the place of each dimension: the inverse permutation."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        before = order[None, :] < order[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"any ordering"})
+def fvbn_raster_always():
+    """Raster order, whatever order says."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        logits = b + x.double() @ torch.tril(W, -1).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"any ordering"})
+def fvbn_only_x_permuted():
+    """x is brought into order, W and b are not."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        x = x[:, order]
+        logits = b + x.double() @ torch.tril(W, -1).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"any ordering"})
+def fvbn_rows_permuted():
+    """The rows of W are brought into order, its columns are not."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        x, W, b = x[:, order], W[order], b[order]
+        logits = b + x.double() @ torch.tril(W, -1).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"any ordering"})
+def fvbn_targets_not_permuted():
+    """Logits in order are compared with pixels that are not."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        y, W, b = x[:, order].double(), W[order][:, order], b[order]
+        logits = b + y @ torch.tril(W, -1).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"large weights"})
+def fvbn_log_of_sigmoid():
+    """log(sigmoid(z)) in two steps: -inf for large logits."""
+    import torch
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        p = torch.sigmoid(b + x.double() @ (W * before).T)
+        return torch.where(x == 1, p.log(), (1 - p).log()).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"large weights"})
+def fvbn_bce_of_sigmoid():
+    """binary_cross_entropy of a sigmoid: each logarithm is cut off at -100."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        p = torch.sigmoid(b + x.double() @ (W * before).T)
+        return -F.binary_cross_entropy(p, x.double(), reduction="none").sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"large weights"})
+def fvbn_clamped():
+    """Probabilities clamped away from 0 and 1."""
+    import torch
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        p = torch.sigmoid(b + x.double() @ (W * before).T).clamp(1e-7, 1 - 1e-7)
+        return torch.where(x == 1, p, 1 - p).log().sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"logistic conditionals"} | ALL_WITH_W)
+def fvbn_double_sigmoid():
+    """Probabilities given to a function that expects logits."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        p = torch.sigmoid(b + x.double() @ (W * before).T)
+        return -F.binary_cross_entropy_with_logits(p, x.double(), reduction="none").sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"logistic conditionals"} | ALL_WITH_W)
+def fvbn_values_swapped():
+    """The logit of a 0 in place of the logit of a 1."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 0, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"logistic conditionals", "uses all that came before", "any ordering"})
+def fvbn_without_bias():
+    """b forgotten."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"logistic conditionals"} | ALL_WITH_W)
+def fvbn_uniform():
+    """Every image equally likely."""
+    import math
+
+    import torch
+
+    def fvbn_log_prob(x, W, b, order):
+        B, D = x.shape
+        return torch.full((B,), -D * math.log(2))
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
+def fvbn_symmetric_inputs():
+    """Pixels read as -1 and +1."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + (2 * x - 1).double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"mass one"})
+def fvbn_mean_for_sum():
+    """Mean over the dimensions in place of the sum."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).mean(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"mass one"})
+def fvbn_bits():
+    """Bits in place of nats."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1) / math.log(2)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"mass one"})
+def fvbn_ones_only():
+    """The pixels that are 0 forgotten."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return (x * F.logsigmoid(logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"mass one"})
+def fvbn_probability():
+    """The probability in place of its logarithm."""
+    import torch
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.sigmoid((2 * x - 1) * logits).prod(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"mass one"})
+def fvbn_negative():
+    """The loss, -log p(x), in place of log p(x)."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return F.binary_cross_entropy_with_logits(logits, x.double(), reduction="none").sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"shapes"})
+def fvbn_mean_of_the_batch():
+    """One number for the batch."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return -F.binary_cross_entropy_with_logits(logits, x.double(), reduction="sum")
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"shapes"})
+def fvbn_each_dimension():
+    """log p of each dimension, not their sum."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits))
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses=(), raises="RuntimeError")
+def fvbn_integers_times_floats():
+    """x is left as int64: torch does not multiply it with float64."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x @ (W * before).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+    return fvbn_log_prob
+
+
+# ------------------------------------------------------------------------------------------------------- condition
+
+
+@bank.right("condition")
+def condition_index():
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.right("condition")
+def condition_select():
+    def condition(joint, known):
+        for d in sorted(known, reverse=True):
+            joint = joint.select(d, known[d])
+        total = float(joint.sum())
+        if not total > 0:
+            raise ValueError(f"p(known) is {total}")
+        return joint / total
+
+    return condition
+
+
+@bank.right("condition")
+def condition_loop():
+    import itertools
+
+    import numpy as np
+
+    def condition(joint, known):
+        D = joint.ndim
+        unknown = [d for d in range(D) if d not in known]
+        table = np.zeros((2,) * len(unknown))
+        for x in itertools.product([0, 1], repeat=D):
+            if all(x[d] == v for d, v in known.items()):
+                table[tuple(x[d] for d in unknown)] = joint[x]
+        if table.sum() == 0:
+            raise ValueError("this never happens")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.right("condition")
+def condition_log_space():
+    import torch
+
+    def condition(joint, known):
+        table = joint
+        for d, value in known.items():
+            hot = torch.zeros(2, dtype=joint.dtype)
+            hot[value] = 1
+            table = table * hot.reshape([2 if axis == d else 1 for axis in range(joint.ndim)])
+        table = table.sum(dim=tuple(known)) if known else table
+        if (table == 0).all():
+            raise ValueError("p(known) = 0")
+        logs = table.log()
+        return (logs - logs.flatten().logsumexp(0)).exp()
+
+    return condition
+
+
+@bank.right("condition")
+def condition_float32():
+    def condition(joint, known):
+        D = joint.ndim
+        table = joint.numpy()[tuple(known[d] if d in known else slice(0, 2) for d in range(D))]
+        if table.max() <= 0:
+            raise ValueError
+        return (table / table.sum()).astype("float32")
+
+    return condition
+
+
+@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
+def condition_not_normalised():
+    """p(unknown, known): not divided by p(known)."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table
+
+    return condition
+
+
+@bank.wrong("condition", loses={"any evidence"})
+def condition_clamped():
+    """Clamped while sampling: each unknown given only what comes before it."""
+    import torch
+
+    def condition(joint, known):
+        D = joint.ndim
+        if joint[tuple(known.get(d, slice(None)) for d in range(D))].sum() == 0:
+            raise ValueError("impossible")
+        table = torch.ones((), dtype=joint.dtype)
+        for d in range(D):
+            marginal = joint.sum(tuple(range(d + 1, D))) if d + 1 < D else joint
+            prefix = tuple(known.get(i, slice(None)) for i in range(d))
+            both = marginal[prefix]
+            if d not in known:
+                table = table[..., None] * both / both.sum(-1, keepdim=True)
+        return table
+
+    return condition
+
+
+@bank.wrong("condition", loses={"any evidence", "impossible evidence"})
+def condition_marginal():
+    """The marginal of the unknown when what is known comes later; right for a prefix only."""
+
+    def condition(joint, known):
+        D = joint.ndim
+        if set(known) == set(range(len(known))):
+            table = joint[tuple(known.values())] if known else joint
+        else:
+            table = joint.sum(tuple(known))
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return (table / table.sum()).reshape((2,) * (D - len(known)))
+
+    return condition
+
+
+@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
+def condition_ignores_evidence():
+    """The marginal of the unknown dimensions: what is known is summed out."""
+
+    def condition(joint, known):
+        table = joint.sum(tuple(known)) if known else joint
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"any evidence", "impossible evidence"})
+def condition_first_axes():
+    """The values are used for the first axes, whatever dimensions they belong to."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.values())]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
+def condition_axes_move():
+    """One axis after the other, as if the others kept their numbers."""
+
+    def condition(joint, known):
+        table = joint
+        for d in known:
+            table = table.select(d, known[d])
+        if joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))].sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
+def condition_opposite():
+    """The opposite values."""
+
+    def condition(joint, known):
+        table = joint[tuple(1 - known[d] if d in known else slice(None) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"known prefix", "any evidence"})
+def condition_last_axis():
+    """Normalised along the last axis only."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum(-1, keepdim=True)
+
+    return condition
+
+
+@bank.wrong("condition", loses={"any evidence"})
+def condition_axes_reversed():
+    """The unknown dimensions in decreasing order when there is a gap between them."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        unknown = [d for d in range(joint.ndim) if d not in known]
+        if unknown != list(range(len(known), joint.ndim)):
+            table = table.permute(tuple(reversed(range(table.ndim))))
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
+def condition_nan():
+    """0 / 0 in place of ValueError."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
+def condition_zeros():
+    """Zeros for impossible evidence."""
+    import torch
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        return torch.nan_to_num(table / table.sum())
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
+def condition_assert():
+    """AssertionError in place of ValueError."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        assert table.sum() > 0
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
+def condition_returns_the_error():
+    """ValueError is returned as a text, not raised."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        return table / table.sum() if table.sum() > 0 else "ValueError"
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
+def condition_rare_is_impossible():
+    """A threshold: rare evidence is taken for impossible."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() < 1e-8:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
+def condition_epsilon():
+    """An epsilon below."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / (table.sum() + 1e-12)
+
+    return condition
+
+
+@bank.wrong("condition", loses={"shapes"})
+def condition_keeps_axes():
+    """The known axes are kept."""
+    import torch
+
+    def condition(joint, known):
+        table = joint.clone()
+        for d, value in known.items():
+            table.index_fill_(d, torch.tensor([1 - value]), 0.0)
+        if table.sum() == 0:
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"shapes", "known prefix"})
+def condition_the_known():
+    """p(known | unknown): a table over the wrong dimensions."""
+
+    def condition(joint, known):
+        unknown = tuple(d for d in range(joint.ndim) if d not in known)
+        return joint.sum(unknown)
+
+    return condition
+
+
+# ------------------------------------------------------------------------------------------------------- posterior
+
+
+@bank.right("posterior")
+def posterior_softmax():
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y + prior.log(), dim=1)
+
+    return posterior
+
+
+@bank.right("posterior")
+def posterior_logsumexp():
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y + prior.log()
+        return (joint - joint.logsumexp(1, keepdim=True)).exp()
+
+    return posterior
+
+
+@bank.right("posterior")
+def posterior_numpy():
+    import numpy as np
+
+    def posterior(log_px_given_y, prior):
+        with np.errstate(divide="ignore"):
+            joint = log_px_given_y.numpy() + np.log(prior.numpy())
+        weights = np.exp(joint - joint.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    return posterior
+
+
+@bank.right("posterior")
+def posterior_loop():
+    import math
+
+    def posterior(log_px_given_y, prior):
+        answer = []
+        for row in log_px_given_y.tolist():
+            scores = [a + math.log(p) if p > 0 else -math.inf for a, p in zip(row, prior.tolist(), strict=True)]
+            top = max(scores)
+            weights = [math.exp(score - top) for score in scores]
+            answer.append([weight / sum(weights) for weight in weights])
+        return answer
+
+    return posterior
+
+
+@bank.right("posterior")
+def posterior_odds():
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        possible = prior > 0
+        joint = log_px_given_y[:, possible] + prior[possible].log()
+        differences = torch.nan_to_num(joint[:, None, :] - joint[:, :, None], nan=-torch.inf)
+        answer = torch.zeros_like(log_px_given_y)
+        answer[:, possible] = torch.where(joint.isinf(), 0.0, 1 / differences.exp().sum(2))
+        return answer
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"unequal priors", "far below zero"})
+def posterior_without_prior():
+    """The prior is not used."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y, dim=1)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"unequal priors", "far below zero"})
+def posterior_prior_added():
+    """The prior is added, not its logarithm."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y + prior, dim=1)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"unequal priors", "far below zero"})
+def posterior_prior_twice():
+    """The prior multiplied in twice."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y + 2 * prior.log(), dim=1)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"unequal priors", "far below zero"})
+def posterior_prior_divides():
+    """Divided by the prior in place of multiplied."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y - prior.log(), dim=1)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"unequal priors", "far below zero"})
+def posterior_prior_after():
+    """The prior multiplied in after normalising."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y, dim=1) * prior * len(prior)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"far below zero"})
+def posterior_exp():
+    """exp(-10000) is 0, and 0 / 0 is nan."""
+
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y.exp() * prior
+        return joint / joint.sum(1, keepdim=True)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"far below zero"})
+def posterior_max_before_prior():
+    """The maximum is subtracted before the prior excludes its class."""
+
+    def posterior(log_px_given_y, prior):
+        weights = (log_px_given_y - log_px_given_y.max(1, keepdim=True).values).exp() * prior
+        return weights / weights.sum(1, keepdim=True)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"far below zero"})
+def posterior_epsilon():
+    """An epsilon below: all classes get 0 far below zero."""
+
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y.exp() * prior
+        return joint / (joint.sum(1, keepdim=True) + 1e-12)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"far below zero"})
+def posterior_one_maximum():
+    """One maximum for the whole batch."""
+
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y + prior.log()
+        weights = (joint - joint.max()).exp()
+        return weights / weights.sum(1, keepdim=True)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"far below zero"})
+def posterior_clamped():
+    """Log-likelihoods clamped at -700 so that exp stays positive."""
+
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y.clamp(min=-700).exp() * prior
+        return joint / joint.sum(1, keepdim=True)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_over_the_batch():
+    """Normalised over the batch in place of the classes."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y + prior.log(), dim=0)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_not_normalised():
+    """p(x, y), not divided by p(x)."""
+
+    def posterior(log_px_given_y, prior):
+        return log_px_given_y.exp() * prior
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_logarithms():
+    """log p(y | x)."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.log_softmax(log_px_given_y + prior.log(), dim=1)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_returns_the_prior():
+    """The prior, whatever x is."""
+
+    def posterior(log_px_given_y, prior):
+        return prior.expand(log_px_given_y.shape)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_one_hot():
+    """All mass on the likeliest class."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        best = (log_px_given_y + prior.log()).argmax(1)
+        return torch.nn.functional.one_hot(best, len(prior))
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_weights_are_logs():
+    """Log-likelihoods used as if they were probabilities."""
+
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y * prior
+        return joint / joint.sum(1, keepdim=True)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"shapes"})
+def posterior_label():
+    """The likeliest class itself."""
+
+    def posterior(log_px_given_y, prior):
+        return (log_px_given_y + prior.log()).argmax(1)
+
+    return posterior
+
+
+# -------------------------------------------------------------------------------------------------------- interval
+
+
+@bank.right("interval")
+def interval_low_and_width():
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.right("interval")
+def interval_low_and_high():
+    def interval(x, conditional):
+        low, high = 0.0, 1.0
+        for d in range(len(x)):
+            p = conditional(x[:d]).tolist()
+            below = sum(p[: x[d]])
+            low, high = low + (high - low) * below, low + (high - low) * (below + p[x[d]])
+        return low, high - low
+
+    return interval
+
+
+@bank.right("interval")
+def interval_cumulative():
+    import torch
+
+    def interval(x, conditional):
+        low, width = torch.tensor(0.0, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64)
+        for d, symbol in enumerate(x):
+            edges = torch.cumsum(torch.cat([torch.zeros(1, dtype=torch.float64), conditional(x[:d])]), 0)
+            low = low + width * edges[symbol]
+            width = width * (edges[symbol + 1] - edges[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.right("interval")
+def interval_recursive():
+    def interval(x, conditional, prefix=()):
+        if not x:
+            return 0.0, 1.0
+        p = conditional(list(prefix))
+        low, width = interval(x[1:], conditional, (*prefix, x[0]))
+        return p[: x[0]].sum().item() + p[x[0]].item() * low, p[x[0]].item() * width
+
+    return interval
+
+
+@bank.right("interval")
+def interval_log_space():
+    import numpy as np
+
+    def interval(x, conditional):
+        tables = [np.asarray(conditional(list(x[:d]))) for d in range(len(x))]
+        with np.errstate(divide="ignore"):
+            logs = np.concatenate([[0.0], np.cumsum([np.log(p[s]) for p, s in zip(tables, x, strict=True)])])
+        below = [p[:s].sum() for p, s in zip(tables, x, strict=True)]
+        return [float(np.exp(logs[:-1]) @ below), float(np.exp(logs[-1]))]
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)"})
+def interval_low_not_scaled():
+    """low moves by the cumulative probability, not by that part of the width."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
+def interval_width_first():
+    """The width shrinks before low moves."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            width *= float(p[symbol])
+            low += width * float(p[:symbol].sum())
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
+def interval_off_by_one():
+    """The cumulative probability includes the symbol itself."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[: symbol + 1].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
+def interval_symbols_downwards():
+    """The symbols in decreasing order."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[symbol + 1 :].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
+def interval_likely_symbols_first():
+    """Likely symbols before unlikely ones."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            before = [k for k in range(len(p)) if (-p[k], k) < (-p[symbol], symbol)]
+            low += width * float(sum(p[k] for k in before))
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)"})
+def interval_last_symbol_inmost():
+    """The word read from behind: the last symbol makes the first cut."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d in reversed(range(len(x))):
+            p = conditional(x[:d])
+            low += width * float(p[: x[d]].sum())
+            width *= float(p[x[d]])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "width is the probability"})
+def interval_low_and_end():
+    """The end of the interval in place of its width."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, low + width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"one symbol", "width is the probability"})
+def interval_without_the_model():
+    """K equal pieces: the conditional decides nothing."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            K = len(conditional(x[:d]))
+            width /= K
+            low += width * symbol
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"width is the probability"})
+def interval_empty_prefix():
+    """The conditional of the first symbol for all of them: intervals that still fill [0, 1)."""
+
+    def interval(x, conditional):
+        low, width, p = 0.0, 1.0, conditional([])
+        for symbol in x:
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"width is the probability"})
+def interval_last_symbol_only():
+    """A Markov chain: only the last symbol is passed."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[max(d - 1, 0) : d])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"width is the probability"})
+def interval_reversed_prefix():
+    """The prefix in reverse order."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d][::-1])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "width is the probability"})
+def interval_width_of_the_last():
+    """The width of the last symbol alone."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[:symbol].sum())
+            width = float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)", "width is the probability"})
+def interval_bits():
+    """The code length in bits in place of the width."""
+    import math
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, -math.log2(max(width, 1e-300))
+
+    return interval
+
+
+@bank.wrong("interval", loses={"intervals partition [0, 1)"})
+def interval_middle():
+    """The middle of the interval in place of its beginning, but for one symbol."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low + (width / 2 if len(x) > 1 else 0.0), width
+
+    return interval
+
+
+@bank.wrong("interval", loses={"numbers"})
+def interval_only_low():
+    """One number."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[:d])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low
+
+    return interval
+
+
+@bank.wrong("interval", loses=(), raises="ValueError")
+def interval_prefix_too_long():
+    """Off by one: the symbol itself is passed with its prefix."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            p = conditional(x[: d + 1])
+            low += width * float(p[:symbol].sum())
+            width *= float(p[symbol])
+        return low, width
+
+    return interval
+
+
+@bank.wrong("interval", loses=(), raises="TooManyCalls")
+def interval_asks_too_often():
+    """conditional is asked anew for every number."""
+
+    def interval(x, conditional):
+        low, width = 0.0, 1.0
+        for d, symbol in enumerate(x):
+            low += width * float(conditional(x[:d])[:symbol].sum())
+            width *= float(conditional(x[:d])[symbol])
+        return low, width
+
+    return interval
