@@ -14,7 +14,7 @@ from course_lib.data.dataset import Dataset, Split
 
 NAMES = {"binary": "digits, binary", "levels": "digits, 16 levels", "real": "digits, dequantized"}
 NOISE_SEEDS = {"train": 1, "valid": 2, "test": 3}
-NOISE_STEPS = 2**16
+NOISE_STEPS = 2**15
 
 
 def digits(view: str = "binary", *, generator: torch.Generator | None = None) -> Dataset:
@@ -88,7 +88,7 @@ def dequantize(x: torch.Tensor, levels: int, *, generator: torch.Generator | Non
         bits/dim of the levels <= bits/dim of the density + log2 K
 
     (Theis, van den Oord and Bethge, "A note on the evaluation of generative models", ICLR 2016, section 3.1).
-    The noise lies on the midpoints of a grid of 2^16 cells, which float32 holds exactly: no z is 0 or 1, and
+    The noise lies on the midpoints of a grid of 2^15 cells, which float32 holds exactly: no z is 0 or 1, and
     floor(K z) gives x back without error for K up to 256.
 
     Args:

@@ -45,9 +45,9 @@ class AutoregressiveModel(nn.Module):
             raise ValueError(f"levels is {levels}; expected at least 2, or None for real-valued dimensions")
         self.levels = levels
         order = torch.as_tensor(range(D) if order is None else order)
-        if order.shape != (D,) or not order.sort().values.equal(torch.arange(D, device=order.device)):
+        if order.is_floating_point() or order.shape != (D,) or order.sort().values.tolist() != list(range(D)):
             raise ValueError(f"order must hold each of 0..{D - 1} once, as integers; got {order.tolist()}")
-        self.register_buffer("order", order)
+        self.register_buffer("order", order.long().clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Parameters of all conditionals at once, those of dimension d computed from the dimensions before d.

@@ -1,0 +1,132 @@
+"""What the base class promises beyond the properties that every model is tested for."""
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+from course_lib.models import FVBN, AutoregressiveModel, IndependentPixels
+from tests.course_lib.instances import ORDER
+
+
+class GaussianChain(AutoregressiveModel):
+    """Real-valued: each dimension is normal around half the one before it. `forward` gives the means, (batch, D)."""
+
+    def __init__(self, D: int):
+        super().__init__((D,), levels=None)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1] / 2], 1)
+
+    def _log_likelihood(self, parameters, x):
+        return Normal(parameters, self.scale).log_prob(x)
+
+    def _invert(self, parameters, u):
+        return Normal(parameters, self.scale).icdf(u)
+
+    def _conditionals(self, x):
+        yield torch.zeros_like(x[:, 0])
+        for d in range(1, x.shape[1]):
+            yield x[:, d - 1] / 2
+
+
+def trained_fvbn() -> FVBN:
+    model = FVBN(5, ORDER).double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    return model
+
+
+def test_uniforms_belong_to_dimensions_not_to_steps():
+    u = torch.tensor([[0.9, 0.1, 0.9, 0.1, 0.1]], dtype=torch.float64)
+    assert FVBN(5, ORDER).sample(1, uniforms=u).tolist() == [[1, 0, 1, 0, 0]]
+
+
+def test_a_generator_decides_the_samples():
+    model = trained_fvbn()
+    first, again = (model.sample(50, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    assert first.equal(again)
+    assert not first.equal(model.sample(50, generator=torch.Generator().manual_seed(1)))
+    assert model.sample(0).shape == (0, 5)
+
+
+@pytest.mark.parametrize("u", [torch.zeros(3, 4), torch.ones(3, 5), torch.full((3, 5), -0.1)])
+def test_other_uniforms_are_refused(u):
+    with pytest.raises(ValueError, match="uniforms"):
+        FVBN(5).sample(3, uniforms=u)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_real_valued_models_sample_by_the_same_rule(cached):
+    model = GaussianChain(4).double()
+    u = torch.rand(1000, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = model.sample(1000, uniforms=u, cached=cached)
+    assert x.dtype == torch.float64
+    torch.testing.assert_close(Normal(model(x), 1.0).cdf(x), u, rtol=0, atol=1e-10)
+    torch.testing.assert_close(model.log_prob(x), Normal(model(x), 1.0).log_prob(x).sum(1))
+    with pytest.raises(ValueError, match="real-valued"):
+        model.log_prob(torch.zeros(1, 4, dtype=torch.long))
+
+
+def test_nothing_known_is_sampling_and_all_known_is_the_input():
+    model = trained_fvbn()
+    u = torch.rand(20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.randint(2, (20, 5), generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros(5, dtype=torch.bool)
+    assert model.complete(x, nothing, uniforms=u).equal(model.sample(20, uniforms=u))
+    assert model.complete(x, ~nothing, uniforms=u).equal(x)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_completion_uses_the_uniforms_of_the_unknown_dimensions(cached):
+    model = trained_fvbn()
+    u = torch.rand(20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = model.sample(20, uniforms=u)
+    known = torch.zeros(5, dtype=torch.bool)
+    known[[2, 0]] = True
+    assert model.complete(x, known, uniforms=u, cached=cached).equal(x)
+
+
+def test_the_message_names_the_dimension_that_is_known_too_early():
+    known = torch.zeros(5, dtype=torch.bool)
+    known[[2, 3]] = True
+    with pytest.raises(ValueError, match=r"dimension 3 is known, but dimension 0, which comes before it, is not"):
+        trained_fvbn().complete(torch.zeros(1, 5, dtype=torch.long), known)
+
+
+@pytest.mark.parametrize(
+    ("x", "known", "message"),
+    [
+        (torch.zeros(1, 5, dtype=torch.long), torch.zeros(5), "bool mask"),
+        (torch.zeros(1, 5, dtype=torch.long), torch.zeros(4, dtype=torch.bool), "bool mask"),
+        (torch.zeros(1, 4, dtype=torch.long), torch.zeros(5, dtype=torch.bool), "shape"),
+        (torch.zeros(1, 5), torch.zeros(5, dtype=torch.bool), "integers"),
+        (torch.full((1, 5), 2), torch.ones(5, dtype=torch.bool), "lie in"),
+    ],
+)
+def test_other_evidence_is_refused(x, known, message):
+    with pytest.raises(ValueError, match=message):
+        FVBN(5).complete(x, known)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [0, 1, 1], [1, 2, 3], [0.0, 1.0, 2.0]])
+def test_an_order_is_a_permutation(order):
+    with pytest.raises(ValueError, match="order must hold each of 0..2"):
+        FVBN(3, order)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
+def test_an_event_has_dimensions(shape):
+    with pytest.raises(ValueError, match="event_shape"):
+        AutoregressiveModel(shape, levels=2)
+
+
+def test_one_level_is_no_model():
+    with pytest.raises(ValueError, match="levels is 1"):
+        IndependentPixels(3, levels=1)
+
+
+def test_forward_must_be_defined():
+    with pytest.raises(NotImplementedError, match="AutoregressiveModel must define forward"):
+        AutoregressiveModel((2,), levels=2).log_prob(torch.zeros(1, 2, dtype=torch.long))
