@@ -16,6 +16,7 @@ import io
 import math
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +29,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from course_lib.dependencies import influence
-from course_lib.training import History
+
+if TYPE_CHECKING:
+    from course_lib.training import History
 
 __all__ = ["COLORS", "dependency_map", "image_grid", "receptive_field", "show", "training_curve"]
 
@@ -102,7 +105,7 @@ def image_grid(
 
 
 def training_curve(
-    history: History,
+    history: "History",
     *,
     references: Mapping[str, float] | None = None,
     title: str = "",
@@ -114,6 +117,7 @@ def training_curve(
         history: what `fit` returned.
         references: horizontal lines to compare with, {name: nats}: the entropy, a simpler model's NLL, ...
 
+    >>> from course_lib.training import History
     >>> fig = training_curve(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.7, 18.8]))
     """
     if not history.valid:

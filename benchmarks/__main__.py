@@ -1,0 +1,19 @@
+"""`python -m benchmarks` runs every benchmark and prints one table."""
+
+import torch
+
+from benchmarks import fvbn
+from course_lib import device
+
+
+def main() -> None:
+    print(f"torch {torch.__version__}, {device()}, {torch.get_num_threads()} threads")
+    line = "{:36}{:18}{:>10}  {:20}{:>10}{:>8}".format
+    print(line("", "", "ms", "", "ms", "ratio"))
+    for c in fvbn.measure():
+        fast, slow = 1e3 * c.fast_seconds, 1e3 * c.slow_seconds
+        print(line(c.what, c.fast, f"{fast:.2f}", c.slow, f"{slow:.2f}", f"{slow / fast:.1f}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+import csv
+import json
+import math
+
+import pytest
+import torch
+
+from course_lib import scoreboard
+from course_lib.metrics import log_probs
+from course_lib.recipes import digits_recipes
+from course_lib.scoreboard import Row, measure, write
+from course_lib.training import fit
+
+
+@pytest.fixture(autouse=True)
+def smoke(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "smoke")
+
+
+def recipe(name: str, levels: int):
+    (found,) = [r for r in digits_recipes() if r.name == name and r.data().levels == levels]
+    return found
+
+
+@pytest.mark.parametrize("levels", [2, 16])
+def test_the_uniform_model_costs_log2_k_bits_per_dim(levels):
+    row = measure(recipe("uniform", levels), seeds=range(2))
+    assert row.bits_per_dim == pytest.approx(math.log2(levels), abs=1e-12)
+    assert (row.stderr_seeds, row.seeds) == (None, 0) and row.stderr_images < 1e-12
+
+
+def test_a_row_says_mean_and_errors_over_seeds_and_images():
+    fvbn = recipe("FVBN", 2)
+    row, dataset, costs = measure(fvbn, seeds=[3, 4, 5]), fvbn.data(), []
+    for seed in (3, 4, 5):
+        model = fvbn.model()
+        fit(model, dataset, seed=seed, **fvbn.training)
+        costs.append(-log_probs(model.double(), dataset.test.x))
+    costs = torch.stack(costs)
+    assert row.seeds == 3
+    assert row.nats == pytest.approx(costs.mean().item())
+    assert row.stderr_seeds == pytest.approx(costs.mean(1).std().item() / math.sqrt(3))
+    assert row.stderr_images == pytest.approx(costs.mean(0).std().item() / math.sqrt(len(dataset.test)))
+
+
+def test_every_model_beats_the_simpler_ones_before_it():
+    rows = [measure(r, seeds=range(2)) for r in digits_recipes()]
+    for name in {row.data for row in rows}:
+        nats = [row.nats for row in rows if row.data == name]
+        assert nats == sorted(nats, reverse=True) and len(nats) >= 2
+
+
+def test_the_tables_of_a_run_can_be_read_back(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scoreboard, "digits_recipes", lambda: [recipe("uniform", 2), recipe("FVBN", 2)])
+    scoreboard.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3 and "44.36" in printed[1] and "exact" in printed[2]
+    records = json.loads((tmp_path / "build" / "scoreboard.json").read_text())
+    with open(tmp_path / "build" / "scoreboard.csv", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [float(r["nats"]) for r in read] == [r["nats"] for r in records]
+    assert read[0]["stderr_seeds"] == "" and records[0]["stderr_seeds"] is None
+
+
+def test_writing_makes_the_folder(tmp_path):
+    row = Row("data", "model", "bound", 1.0, None, 0.1, 0.5, 0)
+    write([row], tmp_path / "a" / "b")
+    assert Row(**json.loads((tmp_path / "a" / "b" / "scoreboard.json").read_text())[0]) == row
