@@ -26,7 +26,7 @@ soak: $(READY) ## judge every right and wrong answer of the bank, and the sample
 	COURSE_SEEDS=$(SUBMISSION_SEEDS) OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
 
 grade: $(READY) ## grade a sample class from beginning to end
-	$(BIN)/python -m autograder demo
+	$(BIN)/python -m autograder sample-class
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab --notebook-dir notebooks

@@ -33,6 +33,9 @@ def configure(c: Config) -> None:
     c.CourseDirectory.db_url = "sqlite:///gradebook.db?timeout=60"
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer"}
 
+    # Only for the feedback: formgrader has a template of its own by the same means.
+    c.GenerateFeedback.HTMLExporter.extra_template_basedirs = [str(Path(__file__).with_name("templates"))]
+
     steps = "autograder.nbgrader_steps"
     checked = "nbgrader.preprocessors.CheckCellMetadata"
     c.Autograde.exporter_class = f"{steps}.ForgivingExporter"
