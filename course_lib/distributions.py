@@ -20,7 +20,7 @@ def bernoulli_log_prob(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     >>> bernoulli_log_prob(torch.tensor([0.0, 1000.0, 1000.0]), torch.tensor([1, 1, 0])).tolist()
     [-0.6931471824645996, 0.0, -1000.0]
     """
-    return F.logsigmoid(torch.where(x > 0, logits, -logits))
+    return F.logsigmoid((2 * x.to(logits.dtype) - 1) * logits)
 
 
 def categorical_log_prob(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -61,8 +62,8 @@ def fetch(name: str, path: str, urls: Sequence[str], sha256: str) -> Path:
         try:
             torch.hub.download_url_to_file(url, str(file), hash_prefix=sha256)
             return file
-        # OSError: no network, no such address. RuntimeError: another checksum.
-        except (OSError, RuntimeError) as error:
+        # OSError: no network, no such address. HTTPException: broken off. RuntimeError: another checksum.
+        except (OSError, HTTPException, RuntimeError) as error:
             failures.append(f"\n  {url}: {error}")
     raise RuntimeError(
         f"cannot get the data set {name!r}. Tried:{''.join(failures)}\n"

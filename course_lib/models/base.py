@@ -202,8 +202,9 @@ class AutoregressiveModel(nn.Module):
 
     def _check(self, x: torch.Tensor) -> None:
         if tuple(x.shape[1:]) != self.event_shape:
-            expected = ", ".join(map(str, ("batch", *self.event_shape)))
-            raise ValueError(f"x must have shape ({expected}); got {tuple(x.shape)}")
+            sizes = ", ".join(map(str, self.event_shape))
+            hint = f". Reshape it with x.reshape(-1, {sizes})" if x.shape[1:].numel() == len(self.order) else ""
+            raise ValueError(f"x must have shape (batch, {sizes}); got {tuple(x.shape)}{hint}")
         if self.levels is None:
             if not x.is_floating_point():
                 raise ValueError(f"x must be real-valued; got {x.dtype}")

@@ -8,8 +8,8 @@ from torch import nn
 class MaskedLinear(nn.Linear):
     """A linear layer in which output i reads input j only where mask[i, j] is true.
 
-    The mask multiplies the weight on every call and never changes it: a masked entry keeps its value, has no effect
-    and gets a gradient of exactly 0.
+    The mask is applied on every call and never written into the weight: a masked entry keeps its value, has no
+    effect and gets a gradient of exactly 0.
 
     Args:
         mask: (outputs, inputs) bool.
@@ -31,7 +31,7 @@ class MaskedLinear(nn.Linear):
 
     def masked_weight(self) -> torch.Tensor:
         """The weight with its masked entries at 0: (outputs, inputs)."""
-        return self.mask * self.weight
+        return torch.where(self.mask, self.weight, 0.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(*, inputs) -> (*, outputs)."""

@@ -122,6 +122,11 @@ def test_an_event_has_dimensions(shape):
         AutoregressiveModel(shape, levels=2)
 
 
+def test_images_for_a_model_of_vectors_are_told_how_to_fit():
+    with pytest.raises(ValueError, match=r"\(batch, 4\); got \(3, 1, 2, 2\)\. Reshape it with x.reshape\(-1, 4\)"):
+        FVBN(4).log_prob(torch.zeros(3, 1, 2, 2, dtype=torch.long))
+
+
 def test_one_level_is_no_model():
     with pytest.raises(ValueError, match="levels is 1"):
         IndependentPixels(3, levels=1)
