@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from autograder.given import Callback
 from autograder.student import Student, StudentError
 
 __all__ = [
@@ -33,8 +34,9 @@ TOLERANCE = 1e-5  # absolute and relative: an answer computed in float32 passes
 class Failure:
     """Stands for the result of a call that raised; `real` and `parts` turn it into a reason."""
 
-    def __init__(self, error: StudentError):
-        self.reason = str(error)
+    def __init__(self, error: StudentError, args: tuple[Any, ...]):
+        given = ", ".join(say(arg) for arg in args if not isinstance(arg, Callback))
+        self.reason = f"for the arguments {given}: {error}" if len(given) < 200 else str(error)
 
 
 def attempt(student: Student, *args: Any) -> Any:
@@ -42,7 +44,7 @@ def attempt(student: Student, *args: Any) -> Any:
     try:
         return student.call(*args)
     except StudentError as error:
-        return Failure(error)
+        return Failure(error, args)
 
 
 def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
@@ -61,26 +63,21 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     >>> real(None, ())
     (None, 'the result should be a number; got None (is a return missing?)')
     >>> real(np.zeros((2, 1)), (2,), "nats")[1]
-    'nats should have shape (2,); got shape (2, 1)'
+    'nats should be real numbers of shape (2,); got shape (2, 1)'
     """
     if isinstance(value, Failure):
         return None, value.reason
-    expected = "a number" if shape == () else f"real numbers of shape {shape}"
-    if value is None:
-        return None, f"{name} should be {expected}; got None (is a return missing?)"
+    wanted = f"{name} should be {'a number' if shape == () else f'real numbers of shape {shape}'}"
     if not isinstance(value, np.ndarray | bool | int | float | list | tuple):
-        return None, f"{name} should be {expected}; got a {type(value).__name__}"
+        return None, f"{wanted}; got {_what(value)}"
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError, RecursionError):
-        return None, f"{name} should be {expected}; got a {type(value).__name__} of unequal lengths"
-    if array.dtype.kind == "c":
-        return None, f"{name} should be {expected}; got complex numbers"
+        return None, f"{wanted}; got {_what(value)}, of unequal lengths"
     if array.dtype.kind not in "biuf":
-        return None, f"{name} should be {expected}; got a {type(value).__name__} of something else"
+        return None, f"{wanted}; got {'complex numbers' if array.dtype.kind == 'c' else _what(value)}"
     if array.shape != shape:
-        come = f"shape {array.shape}" if array.shape else "a single number"
-        return None, f"{name} should {'be a number' if shape == () else f'have shape {shape}'}; got {come}"
+        return None, f"{wanted}; got {f'shape {array.shape}' if array.shape else 'a single number'}"
     return array.astype(np.float64), ""
 
 
@@ -90,9 +87,7 @@ def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
         return None, value.reason
     if isinstance(value, tuple | list) and len(value) == len(names):
         return value, ""
-    come = f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple | list) else "")
-    come = "None (is a return missing?)" if value is None else come
-    return None, f"the result should be a tuple ({', '.join(names)}); got {come}"
+    return None, f"the result should be a tuple ({', '.join(names)}); got {_what(value)}"
 
 
 def real_list(value: Any, shapes: Sequence[tuple[int, ...]], name: str) -> tuple[list[np.ndarray] | None, str]:
@@ -100,9 +95,7 @@ def real_list(value: Any, shapes: Sequence[tuple[int, ...]], name: str) -> tuple
     if isinstance(value, Failure):
         return None, value.reason
     if not isinstance(value, list | tuple) or len(value) != len(shapes):
-        come = f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, list | tuple) else "")
-        come = "None (is a return missing?)" if value is None else come
-        return None, f"the result should be a list of {len(shapes)} tensors, one for each dimension; got {come}"
+        return None, f"the result should be a list of {len(shapes)} tensors, one for each dimension; got {_what(value)}"
     arrays = []
     for index, (item, shape) in enumerate(zip(value, shapes, strict=True)):
         array, why = real(item, shape, name.format(index))
@@ -110,6 +103,16 @@ def real_list(value: Any, shapes: Sequence[tuple[int, ...]], name: str) -> tuple
             return None, why
         arrays.append(array)
     return arrays, ""
+
+
+def _what(value: Any) -> str:
+    if value is None:
+        return "None (is a return missing?)"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, list | tuple | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"the {type(value).__name__} {say(value)[:40]!r}" if isinstance(value, str | int | float) else "no number"
 
 
 def close(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
@@ -145,7 +148,7 @@ def all_images(D: int, levels: int = 2) -> np.ndarray:
     return np.array(list(itertools.product(range(levels), repeat=D)), dtype=np.int64).reshape(levels**D, D)
 
 
-def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 10.0) -> float:
+def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 50.0) -> float:
     """Pearson's chi-square test of counts against an exact table: how often counts from the table deviate so far.
 
     Cells with an expected count below `least` are pooled, the rarest first. A count in a cell of probability zero
