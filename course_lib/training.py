@@ -84,8 +84,8 @@ def fit(
         lr: learning rate, given to `optimizer(model.parameters(), lr=lr)`.
         seed: decides the order of the images and whatever noise the model draws while it trains. Every
             epoch is seeded by (seed, epoch) alone, so a resumed run repeats the uninterrupted one: bit for
-            bit on a CPU. torch's global generators are put back afterwards. The *initial* weights are the
-            caller's: seed before building the model.
+            bit on a CPU. torch's global generators (CPU, CUDA) are put back afterwards. The *initial* weights
+            are the caller's: seed before building the model.
         patience: stop after so many epochs without a better validation loss; None never stops early.
         checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced as a whole
             after every epoch: a killed run loses one epoch at most.
@@ -125,13 +125,11 @@ def fit(
     settings |= {"optimizer": type(bare_optimizer).__name__, **bare_optimizer.defaults}
     run = _Run(model, bare_optimizer, settings)
     path = Path(checkpoint) if checkpoint else None
-    if path and resume and path.exists():
-        run.load(path)
-
     try:
-        wrapped, wrapped_optimizer = fabric.setup(model, bare_optimizer)
-        objective = "loss" if hasattr(model, "loss") else "log_prob"
-        wrapped.mark_forward_method(objective)  # so that several GPUs exchange their gradients
+        objective = _Objective(model)
+        wrapped, wrapped_optimizer = fabric.setup(objective, bare_optimizer)
+        if path and resume and path.exists():
+            run.load(path)
         train, valid = fabric.to_device(dataset.train.x), fabric.to_device(dataset.valid.x)
         batches = math.ceil(len(train) / batch_size)
         silent = not (progress and fabric.is_global_zero and _someone_watches())
@@ -144,12 +142,12 @@ def fit(
                 start, epoch = time.perf_counter(), run.epoch + 1
                 shuffle = torch.Generator().manual_seed(_mix(seed, epoch))
                 torch.manual_seed(_mix(seed, epoch, 1 + fabric.global_rank))
-                model.train()
+                objective.train()
                 losses = []
                 for step, batch in enumerate(torch.randperm(len(train), generator=shuffle).split(batch_size)):
                     share = _share(batch, fabric.global_rank, fabric.world_size).to(train.device)
-                    loss = _loss(wrapped, objective, train[share])
-                    _check_finite(loss, epoch, step + 1, path)
+                    loss = wrapped(train[share])
+                    _check_finite(loss, epoch, f"batch {step + 1}", path)
                     wrapped_optimizer.zero_grad()
                     fabric.backward(loss)
                     wrapped_optimizer.step()
@@ -157,7 +155,8 @@ def fit(
                     bar.update()
                 losses = fabric.all_reduce(torch.stack(losses), reduce_op="mean")
                 torch.manual_seed(_mix(seed, 0))  # the same noise every time, so that epochs compare fairly
-                valid_loss = _mean_loss(model, objective, valid, batch_size)
+                valid_loss = fabric.broadcast(_mean_loss(objective, valid, batch_size))
+                _check_finite(torch.tensor(valid_loss), epoch, "validation", path)
                 run.record(_mean(losses, len(train), batch_size), valid_loss, time.perf_counter() - start)
                 bar.set_postfix(epoch=epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
                 if path and fabric.is_global_zero:
@@ -169,14 +168,21 @@ def fit(
     return run.history
 
 
-def _loss(model: nn.Module, objective: str, x: Tensor) -> Tensor:
-    return model.loss(x) if objective == "loss" else -model.log_prob(x).mean()
+class _Objective(nn.Module):
+    """The loss as a forward pass: the one call to which Fabric adds precision and the exchange of gradients."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.loss(x) if hasattr(self.model, "loss") else -self.model.log_prob(x).mean()
 
 
 @torch.no_grad()
-def _mean_loss(model: nn.Module, objective: str, x: Tensor, batch_size: int) -> float:
-    model.eval()
-    losses = torch.stack([_loss(model, objective, batch) for batch in x.split(batch_size)])
+def _mean_loss(objective: _Objective, x: Tensor, batch_size: int) -> float:
+    objective.eval()
+    losses = torch.stack([objective(batch) for batch in x.split(batch_size)])
     return _mean(losses, len(x), batch_size)
 
 
@@ -298,11 +304,11 @@ def _check_settings(dataset, *, epochs, batch_size, lr, seed, patience) -> None:
             raise ValueError(f"{name} must be {expected}, got {value}")
 
 
-def _check_finite(loss: Tensor, epoch: int, batch: int, path: Path | None) -> None:
+def _check_finite(loss: Tensor, epoch: int, where: str, path: Path | None) -> None:
     if not loss.isfinite():
         saved = f" The checkpoint of epoch {epoch - 1} remains in {path}." if path and epoch > 1 else ""
         raise FloatingPointError(
-            f"the loss became {loss.item()} in epoch {epoch}, batch {batch}. Try a smaller learning rate; "
+            f"the loss became {loss.item()} in epoch {epoch}, {where}. Try a smaller learning rate; "
             f"look for log(0), a division by zero or an overflowing exp in the model's log_prob.{saved}"
         )
 

@@ -8,6 +8,8 @@ from functools import partial
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -247,6 +249,15 @@ def test_a_diverging_loss_is_reported_and_the_checkpoint_remains(tmp_path):
     assert len(fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS).valid) == 1
 
 
+def test_a_validation_loss_that_is_no_number_is_reported():
+    class Blind(Coins):
+        def log_prob(self, x):
+            return super().log_prob(x) * (1.0 if self.training else float("nan"))
+
+    with pytest.raises(FloatingPointError, match="became nan in epoch 1, validation"):
+        fit(Blind(), coins(), epochs=5, **SETTINGS)
+
+
 @pytest.mark.parametrize("n, n_valid, split", [(0, 5, "train"), (5, 0, "valid")])
 def test_an_empty_split_is_refused(n, n_valid, split):
     with pytest.raises(ValueError, match=f"the {split} split of coins is empty"):
@@ -275,6 +286,23 @@ def test_a_terminal_gets_a_progress_bar_unless_it_is_turned_off(monkeypatch):
     assert terminal.getvalue() == ""
     fit(Coins(), coins(), epochs=2, **SETTINGS)
     assert "8/8" in terminal.getvalue() and "valid=" in terminal.getvalue()
+
+
+def test_mixed_precision_keeps_the_weights_and_the_validation_in_float32():
+    """The GPU's default precision, here on a CPU."""
+    seen = {}
+
+    class Watched(Noisy):
+        def log_prob(self, x):
+            seen[self.training] = self.net(x.float()).dtype
+            return super().log_prob(x)
+
+    fabric = Fabric(accelerator="cpu", plugins=MixedPrecision("bf16-mixed", device="cpu"))
+    model, plain = Watched(), Watched()
+    history = fit(model, coins(), epochs=3, fabric=fabric, **SETTINGS)
+    assert seen == {True: torch.bfloat16, False: torch.float32}
+    assert all(tensor.dtype == torch.float32 for tensor in weights(model))
+    assert history.valid == pytest.approx(fit(plain, coins(), epochs=3, **SETTINGS).valid, rel=0.02)
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path):

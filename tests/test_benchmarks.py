@@ -1,0 +1,32 @@
+import torch
+
+from benchmarks import Comparison, __main__, side_by_side
+from benchmarks.fvbn import D, SeparateLayers
+from course_lib.models import FVBN
+
+
+def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
+    generator = torch.Generator().manual_seed(0)
+    fast, slow = FVBN(D), SeparateLayers()
+    with torch.no_grad():
+        fast.linear.weight.normal_(0, 0.1, generator=generator)
+        fast.linear.bias.normal_(generator=generator)
+        slow.first.copy_(fast.linear.bias[:1])
+        for d, layer in enumerate(slow.regressions, start=1):
+            layer.weight.copy_(fast.linear.weight[d : d + 1, :d])
+            layer.bias.copy_(fast.linear.bias[d : d + 1])
+    x = torch.randint(0, 2, (3, D), generator=generator)
+    torch.testing.assert_close(fast.log_prob(x), slow.log_prob(x))
+
+
+def test_both_ways_run_equally_often():
+    runs = []
+    fast, slow = side_by_side(lambda: runs.append("fast"), lambda: runs.append("slow"), repetitions=3)
+    assert runs == ["fast", "slow"] * 4 and fast >= 0 and slow >= 0
+
+
+def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, capsys):
+    measured = [Comparison("a step", "clever", "plain", 0.002, 0.01)]
+    monkeypatch.setattr(__main__.fvbn, "measure", lambda: measured)
+    __main__.main()
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
