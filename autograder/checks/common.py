@@ -112,7 +112,9 @@ def _what(value: Any) -> str:
         return f"an array of shape {value.shape}"
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"the {type(value).__name__} {say(value)[:40]!r}" if isinstance(value, str | int | float) else "no number"
+    if isinstance(value, int | float):
+        return f"the number {say(value)[:40]}"
+    return f"the string {value[:40]!r}" if isinstance(value, str) else "something else"
 
 
 def close(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
@@ -127,7 +129,7 @@ def first_wrong(got: np.ndarray, want: np.ndarray) -> tuple[int, ...] | None:
 
 
 def say(value: Any) -> str:
-    """Numbers as a person would write them, with four digits.
+    """Numbers as a person would write them, with four digits or a little more.
 
     >>> say(torch.tensor([[0.25, 1 / 3]]))
     '[[0.25, 0.3333]]'
@@ -140,7 +142,9 @@ def say(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {say(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(say, value)) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
+    return str(value)
 
 
 def all_images(D: int, levels: int = 2) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 
 from autograder.check import check, holds
 from autograder.checks.common import (
+    Failure,
     all_images,
     attempt,
     close,
@@ -45,9 +46,10 @@ def _hundredths(rng: np.random.Generator, *shape: int, low: int = 5, high: int =
 
 
 def _distribution(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Positive, adds up to 1."""
-    weights = rng.integers(1, 10, shape).astype(float)
-    return weights / weights.sum()
+    """Positive, adds up to 1, no two entries equal."""
+    size = int(np.prod(shape))
+    weights = rng.choice(np.arange(1, max(20, 2 * size)), size, replace=False)
+    return (weights / weights.sum()).reshape(shape)
 
 
 @check(
@@ -150,7 +152,7 @@ def kl(student, rng):
         got, why = real(value, (), "KL(p || q)")
         if not why and not close(got, want):
             why = f"p = {say(p)} and q = {say(q)}: KL(p || q) is {want:.4g} nats; got {got:.4g}"
-            if close(got, other):
+            if np.isfinite(got) and close(got, other):
                 why += ", which is KL(q || p)"
             elif close(got * np.log(2), want):
                 why += ", which is the same in bits"
@@ -241,7 +243,7 @@ def _wrong_conditional(arrays: list[np.ndarray], table: np.ndarray) -> str:
             chance, number = marginal[prefix].sum(), got[prefix]
             given = ", ".join(f"x_{i} = {value}" for i, value in enumerate(prefix))
             name = f"p(x_{d} = 1 | {given})" if given else "p(x_0 = 1)"
-            where = f"joint = {say(table)}: " if table.ndim <= 2 else f"a joint of {table.ndim} dimensions: "
+            where = f"joint = {say(table)}: " if table.ndim <= 3 else f"a joint of {table.ndim} dimensions: "
             if chance == 0 and not 0 <= number <= 1:
                 return f"{where}{given} never happens, any number in [0, 1] will do for {name}; got {number:.4g}"
             if chance > 0 and not close(number, marginal[prefix][1] / chance):
@@ -419,8 +421,8 @@ def _compare(samples: np.ndarray, tables: list[np.ndarray]) -> tuple[bool, str]:
     exact, counts = _exact(tables), np.bincount(_codes(samples), minlength=2**D)
     worst = int(np.argmax((counts - n * exact) ** 2 / np.maximum(exact, 1e-9)))
     because = (
-        f"D = {D}: the image {say(all_images(D)[worst])} has probability {exact[worst]:.4g}, but is "
-        f"{counts[worst] / n:.4g} of {n} samples; chance alone does not do that"
+        f"D = {D}: the image {say(all_images(D)[worst])} has probability {exact[worst]:.4g}, but its "
+        f"share of {n} samples is {counts[worst] / n:.4g}; chance alone does not do that"
     )
     return p_value(counts, exact) >= FALSE_ALARM, because
 
@@ -473,7 +475,8 @@ def fvbn_log_prob(student, rng):
         return attempt(student, *args)
 
     def numbers(*shape):
-        return rng.integers(-20, 21, shape) / 10
+        tenths = rng.integers(-20, 20, shape)
+        return (tenths + (tenths >= 0)) / 10  # none is 0
 
     def wrong(got, x, W, b, order, before=""):
         want = _fvbn(x, W, b, order)
@@ -508,7 +511,6 @@ def fvbn_log_prob(student, rng):
         yield holds("mass one", close(mass, 1), because=because)
     for D in (1, 2, 3, 5):
         x, b, order, W = all_images(D), numbers(D), np.arange(D), np.zeros((D, D))
-        b[0] += b[0] == 0
         got, why = ask(student.call, x, W, b, order)
         yield holds("shapes", not why, because=why)
         why = wrong(got, x, W, b, order)
@@ -531,7 +533,6 @@ def fvbn_log_prob(student, rng):
     for order in orders:
         D, order = len(order), np.array(order)
         x, b, W = all_images(D), numbers(D), numbers(D, D)
-        W += np.where(W == 0, 1.0, 0.0)
         got, why = ask(tolerant, x, W, b, order)
         places = ", then ".join(map(str, order.tolist()))
         why = why or wrong(got, x, W, b, order, f"order = {say(order)}: dimension {places}. ")
@@ -578,9 +579,9 @@ def condition(student, rng):
         index = tuple(known.get(d, slice(None)) for d in range(table.ndim))
         want = table[index] / table[index].sum()
         got, why = real(value, want.shape, "p(unknown | known)")
-        where = f"joint = {say(table)}" if table.ndim <= 2 else f"a joint of {table.ndim} dimensions"
+        where = f"joint = {say(table)}" if table.ndim <= 3 else f"a joint of {table.ndim} dimensions"
         if why:
-            return holds(name, False, because=f"known = {say(known)}: {why}")
+            return holds(name, False, because=why if isinstance(value, Failure) else f"known = {say(known)}: {why}")
         wrong = first_wrong(got, want)
         if wrong is None:
             return holds(name, True, because="")
@@ -615,7 +616,7 @@ def condition(student, rng):
         because = f"joint = {say(table)}, known = {say(known)}: p(known) = 0, which should raise ValueError; "
         try:
             student.call(torch.tensor(table), known)
-            yield holds("impossible evidence", False, because=because + "your function returned something")
+            yield holds("impossible evidence", False, because=because + "your function returned a result")
         except StudentError as error:
             yield holds("impossible evidence", error.kind == "ValueError", because=f"{because}{error}")
 
@@ -732,7 +733,8 @@ def interval(student, rng):
                 because = f"p(x_0) = {say(tables[0][0])}: that of {say(word)} begins at {start:.4g}; got {low:.4g}"
                 yield holds("one symbol", abs(low - start) < 1e-6, because=because)
             chance, product = float(np.prod(chances)), " times ".join(map(say, chances))
-            because = f"x = {say(word)}: p(x) = {product} = {chance:.4g}; the width is {width:.4g}"
+            factors = f" ({product})" if len(word) > 1 else ""
+            because = f"x = {say(word)}: p(x) is {chance:.4g}{factors}; the width is {width:.4g}"
             yield holds("width is the probability", np.isclose(width, chance, rtol=1e-5, atol=1e-9), because=because)
         for word in [word for word in spans if len(word) < D]:
             why = _gap(word, K, spans)
