@@ -140,8 +140,9 @@ def dependency_map(model: nn.Module, *, order: str = "raster", title: str = "", 
     """Which inputs each conditional depends on: a D x D map of `course_lib.dependencies.influence`.
 
     The square in row i, column j is the darker, the more the parameters of p(x_i | ...) react to x_j (a
-    logarithmic scale); it is white where they do not react at all. The line is the diagonal. White may also come from
-    training: the weights of a pixel that is 0 in every training image get no gradient, so they stay where they began.
+    logarithmic scale); it is white where they do not react at all. The line is the diagonal. White may also
+    come from training: the weights of a pixel that is 0 in every training image get no gradient, so they
+    stay where they began.
 
     Args:
         order: `raster`: dimension by dimension as they lie in the image; `model`: in the model's ordering,
