@@ -3,7 +3,6 @@
 PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
-SUBMISSION_SEEDS := 200
 
 .DEFAULT_GOAL := help
 .PHONY: help env test soak grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
@@ -23,7 +22,7 @@ test: $(READY) ## run every test, the linter and the comparison of the notebooks
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8
 
 soak: $(READY) ## judge every right and wrong answer of the bank, and the samplers, with many more seeds
-	COURSE_SEEDS=$(SUBMISSION_SEEDS) OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
+	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
 
 grade: $(READY) ## grade a sample class from beginning to end
 	$(BIN)/python -m autograder sample-class
