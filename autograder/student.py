@@ -93,10 +93,11 @@ class Student:
                 self._handle,
                 torch_as_numpy=True,
             )
+            mutated = [which for which in answer.get("mutated", []) if isinstance(which, int | str)]
             error = answer.get("error")
             if error is not None:
                 error = StudentError(str(error["kind"]), str(error["message"]), error.get("line"), error.get("text"))
-        except (ProtocolError, AttributeError, TypeError, KeyError) as broken:
+        except (ProtocolError, AttributeError, TypeError, LookupError) as broken:
             raise StudentError("Unreadable", f"the answer cannot be read: {broken}") from None
         for callback in callbacks:
             if callback.calls > callback.max_calls:
@@ -104,7 +105,7 @@ class Student:
                 raise StudentError("TooManyCalls", f"the given function may be called at most {times} here")
         if error is not None:
             raise error
-        self.mutated = answer.get("mutated", [])
+        self.mutated = mutated
         for which in self.mutated:
             note = (
                 f"your function changed its argument {_ordinal(which)} in place: "
@@ -184,7 +185,7 @@ def _serve(frame: bytes, callbacks: list[Callback]) -> bytes:
         return encode({"error": f"the given function may be called at most {callback.max_calls} times here"})
     try:
         return encode({"value": callback.function(*asked["args"])})
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    except Exception as error:  # whatever the student's arguments provoke is theirs
         return encode({"error": f"the given function cannot take these arguments: {error}"})
 
 

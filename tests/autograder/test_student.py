@@ -1,0 +1,286 @@
+"""What a check can ask of a student's code, and what it hears back."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+from autograder.codec import encode
+from autograder.given import Callback, Module
+from autograder.student import Handle, InProcess, Student, StudentError
+
+
+def student(function) -> Student:
+    return Student(InProcess(function), "answer")
+
+
+def test_call_passes_data_in_and_out():
+    def answer(a, b, *, scale):
+        assert isinstance(a, torch.Tensor) and isinstance(b, np.ndarray)
+        return {"sum": (a.sum() * scale, [b, None, "text"]), 1: True}
+
+    got = student(answer).call(torch.ones(3), np.arange(2), scale=2)
+    assert got["sum"][0] == 6 and isinstance(got["sum"][0], np.ndarray)
+    assert got["sum"][1][0].tolist() == [0, 1] and got["sum"][1][1:] == [None, "text"] and got[1] is True
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "bool", "complex128"])
+def test_numbers_that_are_not_finite_and_dtypes_pass_unchanged(dtype):
+    values = np.array([1, 0], dtype=dtype)
+    assert student(lambda x: x).call(values).dtype == dtype
+    special = [float("inf"), -float("inf"), 0.0, -0.0]
+    assert student(lambda x: x).call(special) == special
+    assert np.isnan(student(lambda: float("nan")).call())
+    assert np.isnan(student(lambda: torch.tensor([float("nan")])).call()).all()
+
+
+def test_the_students_copy_is_their_own():
+    x = np.zeros(3)
+
+    def answer(x):
+        x += 1
+        return x
+
+    one = student(answer)
+    assert one.call(x).tolist() == [1, 1, 1]
+    assert x.tolist() == [0, 0, 0]
+
+
+def test_changed_arguments_are_noted_once_and_named():
+    def answer(x, y, z=None):
+        y[0] = 7
+        z.append(1)
+        return x
+
+    one = student(answer)
+    for _ in range(2):
+        one.call(torch.zeros(2), torch.zeros(2), z=[0])
+        assert one.mutated == [1, "z"]
+    assert len(one.notes) == 2
+    assert "argument number 2 in place" in one.notes[0] and "argument 'z' in place" in one.notes[1]
+    one.call(torch.zeros(2), torch.tensor([7.0]), z=[0])
+    assert one.mutated == ["z"]
+
+
+@pytest.mark.parametrize(
+    "answer, kind, message",
+    [
+        (lambda: 1 / 0, "ZeroDivisionError", "your code raised ZeroDivisionError: division by zero"),
+        (lambda: [][0], "IndexError", "your code raised IndexError: list index out of range"),
+        (lambda x: x, "TypeError", "missing 1 required positional argument"),
+        (lambda: exit(), "SystemExit", "your code raised SystemExit"),
+        (lambda: object(), "Unreadable", "your answer cannot be read: expected numbers"),
+        (lambda: {1, 2}, "Unreadable", "got a set"),
+    ],
+)
+def test_errors_arrive_as_the_students(answer, kind, message):
+    with pytest.raises(StudentError, match=message) as caught:
+        student(answer).call()
+    assert caught.value.kind == kind
+
+
+def test_an_unanswered_exercise_says_so():
+    def answer():
+        raise NotImplementedError
+
+    with pytest.raises(StudentError, match="not answered yet"):
+        student(answer).call()
+
+
+def test_vjp_gives_value_and_gradients():
+    x, y, cotangent = torch.tensor([1.0, 2.0]), torch.tensor(3.0), torch.tensor([1.0, 10.0])
+    value, (dx, dy) = student(lambda x, y: x**2 * y).vjp(x, y, cotangent=cotangent, wrt=(0, 1))
+    assert value.tolist() == [3, 12] and dx.tolist() == [6, 120] and dy == 41
+
+
+def test_vjp_of_what_does_not_depend_is_zero():
+    _, (dx, dy) = student(lambda x, y: x * 1).vjp(
+        torch.ones(2), torch.ones(3), cotangent=torch.ones(2), wrt=(0, 1)
+    )
+    assert dx.tolist() == [1, 1] and dy.tolist() == [0, 0, 0]
+
+
+def test_vjp_lets_a_function_work_in_place():
+    value, (dx,) = student(lambda x: x.mul_(2)).vjp(torch.ones(2), cotangent=torch.ones(2))
+    assert value.tolist() == [2, 2] and dx.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (lambda x: x.detach(), "that gradients can flow through"),
+        (lambda x: x.tolist(), "got a list"),
+        (lambda x: x.sum(), r"expected a result of shape \(2,\), got \(\)"),
+    ],
+)
+def test_vjp_of_what_has_no_gradient(answer, message):
+    with pytest.raises(StudentError, match=message):
+        student(answer).vjp(torch.ones(2), cotangent=torch.ones(2))
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(size))
+        self.count = 0
+        self._secret = 1
+
+    def forward(self, x):
+        self.count += 1
+        return self.weight * x
+
+    def reset(self):
+        self.count = 0
+
+
+def test_handles_keep_an_object_with_the_student():
+    layer = student(Layer).build(2)
+    assert isinstance(layer, Handle)
+    assert layer.call(torch.tensor([1.0, 2.0])).tolist() == [1, 2]
+    layer.set("weight", np.array([3.0, 4.0]))
+    assert layer.call(torch.tensor([1.0, 2.0])).tolist() == [3, 8]
+    assert layer.get("count") == 2 and layer.get("weight").tolist() == [3, 4] and layer.get("weight.shape") == (2,)
+    layer.call(method="reset")
+    assert layer.get("count") == 0
+    layer.set("count", 5)
+    assert layer.get("count") == 5
+
+
+def test_vjp_of_a_handles_parameter():
+    layer = student(Layer).build(2)
+    x = torch.tensor([1.0, 2.0])
+    _, (dx, dw) = layer.vjp(x, cotangent=torch.tensor([1.0, 10.0]), wrt=(0, "weight"))
+    assert dx.tolist() == [1, 10] and dw.tolist() == [1, 20]
+
+
+def test_handles_are_apart_and_may_be_arguments():
+    one = student(lambda layer, x: layer(x) if layer else Layer(2))
+    first, second = one.build(None, 0), one.build(None, 0)
+    first.set("weight", np.array([2.0, 2.0]))
+    assert one.call(first, torch.ones(2)).tolist() == [2, 2]
+    assert one.call(second, torch.ones(2)).tolist() == [1, 1]
+    assert one.mutated == []  # an object that stays with the student may change
+
+
+def test_a_released_handle_is_gone():
+    layer = student(Layer).build(2)
+    layer.release()
+    with pytest.raises(StudentError):
+        layer.get("count")
+
+
+@pytest.mark.parametrize("name", ["_secret", "weight.__class__", "__init__.__globals__"])
+def test_private_attributes_are_out_of_reach(name):
+    with pytest.raises(StudentError, match="is private"):
+        student(Layer).build(2).get(name)
+
+
+def test_callbacks_are_evaluated_on_this_side():
+    seen = []
+
+    def conditional(prefix):
+        seen.append(prefix)
+        return np.full(len(prefix), 0.5)
+
+    callback = Callback(conditional, 2)
+    got = student(lambda f, n: f(torch.zeros(n, 3)) + f(torch.ones(n, 1))).call(callback, 4)
+    assert got.tolist() == [1] * 4 and callback.calls == 2
+    assert [x.shape for x in seen] == [(4, 3), (4, 1)] and all(isinstance(x, np.ndarray) for x in seen)
+
+
+def test_a_tensor_that_a_callback_returns_arrives_as_a_tensor():
+    got = student(lambda f: isinstance(f(1), torch.Tensor)).call(Callback(lambda x: torch.ones(1), 1))
+    assert got is True
+
+
+def test_callbacks_are_capped_even_where_the_answer_hides_it():
+    def answer(f):
+        for _ in range(9):
+            with contextlib.suppress(ValueError):
+                f(1)
+        return 1
+
+    with pytest.raises(StudentError, match="called at most 3 times") as caught:
+        student(answer).call(Callback(lambda x: x, 3))
+    assert caught.value.kind == "TooManyCalls"
+
+
+def test_a_callback_refuses_what_it_cannot_take():
+    one = student(lambda f: f("a", "b"))
+    with pytest.raises(StudentError, match="cannot take these arguments"):
+        one.call(Callback(lambda x: x, 3))
+    with pytest.raises(StudentError, match="only even numbers"):
+        student(lambda f: f(3)).call(Callback(lambda x: _even(x), 3))
+
+
+def _even(x):
+    if x % 2:
+        raise ValueError("only even numbers")
+    return x
+
+
+def test_a_module_is_a_network_without_a_likelihood():
+    weights = [(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.ones(1))]
+
+    def answer(net, x):
+        return isinstance(net, torch.nn.Module), hasattr(net, "sample") or hasattr(net, "log_prob"), net(x)
+
+    is_module, has_more, value = student(answer).call(Module(weights), torch.ones(1, 2, dtype=torch.float64))
+    assert is_module and not has_more
+    assert value == pytest.approx(2 * np.tanh(1) + 1)
+
+
+class Forger:
+    """A channel whose student answers with bytes of their own."""
+
+    def __init__(self, answer: bytes):
+        self.answer = answer
+
+    def request(self, frame, serve):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense",
+        encode(None),
+        encode(7),
+        encode([]),
+        encode({"error": 1}),
+        encode({"error": {}}),
+        encode({"value": {"handle": 1}, "error": {"kind": 1}}),
+        encode({"value": object()}, lambda obj: ("handle", "x") if type(obj) is object else None),
+        encode({"value": object()}, lambda obj: ("callback", 0) if type(obj) is object else None),
+    ],
+)
+def test_forged_answers_are_the_students_error(answer):
+    with pytest.raises(StudentError) as caught:
+        Student(Forger(answer), "answer").call()
+    assert caught.value.kind == "Unreadable"
+
+
+@pytest.mark.parametrize("mutated", [5, [None], [[1]], "abc", [2.5], [float("nan")], [10**30]])
+def test_forged_notes_do_no_harm(mutated):
+    one = Student(Forger(encode({"value": 1, "mutated": mutated})), "answer")
+    try:
+        assert one.call() == 1
+    except StudentError as error:
+        assert error.kind == "Unreadable"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [b"", encode(None), encode({}), encode({"callback": 3, "args": []}), encode({"callback": -5, "args": []}),
+     encode({"callback": 0}), encode({"callback": "x", "args": 1}), encode({"callback": 0, "args": 5})],
+)  # fmt: skip
+def test_forged_calls_of_a_callback_are_the_students_error(asked):
+    class Asks:
+        def request(self, frame, serve):
+            return serve(asked)
+
+    with pytest.raises(StudentError) as caught:
+        Student(Asks(), "answer").call(Callback(lambda x: x, 3))
+    assert caught.value.kind == "Unreadable"
