@@ -1,0 +1,185 @@
+"""Right and wrong answers to lesson 00, start here."""
+
+from tests.submissions import Bank
+
+bank = Bank("start_here")
+
+
+@bank.right("normalise")
+def keeps_the_axis():
+    def normalise(weights):
+        return weights / weights.sum(1, keepdim=True)
+
+    return normalise
+
+
+@bank.right("normalise")
+def loop():
+    import torch
+
+    def normalise(weights):
+        return torch.stack([row / row.sum() for row in weights])
+
+    return normalise
+
+
+@bank.right("normalise")
+def numpy_columns():
+    import numpy as np
+
+    def normalise(weights):
+        weights = np.asarray(weights)
+        return (weights.T / weights.sum(axis=1)).T
+
+    return normalise
+
+
+@bank.right("normalise")
+def softmax_of_logarithms():
+    import torch
+
+    def normalise(weights):
+        return torch.softmax(weights.log(), dim=-1)
+
+    return normalise
+
+
+@bank.right("normalise")
+def plain_lists():
+    def normalise(weights):
+        return [[entry / sum(row) for entry in row] for row in weights.tolist()]
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"rows sum to one"})
+def whole_sum():
+    """Divided by the sum of all rows."""
+
+    def normalise(weights):
+        return weights / weights.sum()
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"rows sum to one"})
+def over_the_columns():
+    """Columns that sum to one."""
+
+    def normalise(weights):
+        return weights / weights.sum(0)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"rows sum to one"})
+def axis_dropped():
+    """The summed axis is dropped, and the sums line up with the columns."""
+
+    def normalise(weights):
+        return weights / weights.sum(1)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"rows sum to one"})
+def by_the_maximum():
+    """Divided by the largest weight."""
+
+    def normalise(weights):
+        return weights / weights.max(1, keepdim=True).values
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"rows sum to one"})
+def by_the_mean():
+    """Mean for sum."""
+
+    def normalise(weights):
+        return weights / weights.mean(1, keepdim=True)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"rows sum to one"})
+def logarithms():
+    """Logarithms of the probabilities."""
+
+    def normalise(weights):
+        return (weights / weights.sum(1, keepdim=True)).log()
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"proportions", "exact"})
+def softmax():
+    """A softmax of the weights themselves."""
+    import torch
+
+    def normalise(weights):
+        return torch.softmax(weights, dim=1)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"proportions", "exact"})
+def uniform():
+    """All entries alike."""
+    import torch
+
+    def normalise(weights):
+        return torch.full_like(weights, 1 / weights.shape[1])
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"proportions", "exact"})
+def squares():
+    """Normalised in the Euclidean sense, then squared."""
+
+    def normalise(weights):
+        return (weights / weights.norm(dim=1, keepdim=True)) ** 2
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"exact"})
+def float32():
+    """Computed in float32."""
+
+    def normalise(weights):
+        weights = weights.float()
+        return weights / weights.sum(1, keepdim=True)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"exact"})
+def epsilon():
+    """An epsilon below, for fear of zero."""
+
+    def normalise(weights):
+        return weights / (weights.sum(1, keepdim=True) + 1e-8)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"shapes"})
+def row_sums():
+    """The sums themselves."""
+
+    def normalise(weights):
+        return weights.sum(1)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"shapes"})
+def nothing_returned():
+    """return forgotten."""
+
+    def normalise(weights):
+        weights / weights.sum(1, keepdim=True)
+
+    return normalise
