@@ -1,4 +1,4 @@
-"""A small courtesy for notebooks."""
+"""A courtesy for notebooks in which exercises are still open."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +7,13 @@ __all__ = ["waits_for"]
 
 
 @contextmanager
-def waits_for(name: str) -> Iterator[None]:
-    """Show the reader's own function at work; while it is still unwritten, say so in place of an error.
+def waits_for(*names: str) -> Iterator[None]:
+    """Put the reader's own functions to work; while one is still unwritten, say so in place of an error.
 
-    Only the `NotImplementedError` of an unsolved exercise is caught: any other error of the reader's code is shown as it is.
+    Only the `NotImplementedError` of an open exercise is caught. Any other error of the reader's code shows as it is.
+
+    Args:
+        names: of the functions that the cell calls.
 
     >>> def answer():
     ...     raise NotImplementedError
@@ -21,4 +24,5 @@ def waits_for(name: str) -> Iterator[None]:
     try:
         yield
     except NotImplementedError:
-        print(f"This cell puts your own `{name}` to work. Write it above, then run this cell again.")
+        own = " and ".join(f"`{name}`" for name in names)
+        print(f"This cell puts your own {own} to work. Write it above, then run this cell again.")
