@@ -52,6 +52,7 @@ class Cells:
         settings = Config()
         settings.HistoryManager.enabled = False
         self.shell = InteractiveShell.instance(config=settings)
+        self.shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` in a student's cell is harmless
         self.errors: dict[str, dict] = {}
 
     def define(self, frame: bytes) -> bytes:

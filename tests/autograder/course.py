@@ -1,0 +1,97 @@
+"""A small course for the tests: one lesson of three exercises, with a class directory."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder import classroom
+from autograder.build import build_source
+
+TOY = Path(__file__).with_name("toy")
+LESSON = "01_toy"
+POINTS = {"double": 2.5, "ask": 1.0, "Counter": 1.5}
+CONFIG = """
+import os
+import autograder.checks
+from autograder.nbgrader_config import configure
+
+autograder.checks.__path__.append(os.environ["TOY_CHECKS"])
+c = get_config()
+configure(c)
+c.CourseDirectory.source_directory = "../source"
+c.CourseDirectory.release_directory = "../release"
+"""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where the small course lies."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path) -> "Course":
+        """Build the lesson and make a class directory for it."""
+        course = cls(root)
+        path = root / "source" / LESSON / f"{LESSON}.ipynb"
+        path.parent.mkdir(parents=True)
+        nbformat.write(build_source(TOY / f"{LESSON}.py"), path)
+        course.folder.mkdir()
+        (course.folder / "nbgrader_config.py").write_text(CONFIG)
+        classroom.create(course.folder)
+        return course
+
+    def copy(self, root: Path) -> "Course":
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return Course(root)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "class"
+
+    def source(self) -> NotebookNode:
+        """The notebook with its solutions."""
+        return nbformat.read(self.root / "source" / LESSON / f"{LESSON}.ipynb", as_version=4)
+
+    def release(self) -> NotebookNode:
+        """The notebook as students get it."""
+        return nbformat.read(self.root / "release" / LESSON / f"{LESSON}.ipynb", as_version=4)
+
+    def submit(self, student: str, notebook: NotebookNode | str | bytes) -> Path:
+        """Hand in a notebook, or anything in its place."""
+        path = self.folder / "submitted" / student / LESSON / f"{LESSON}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = nbformat.writes(notebook) if isinstance(notebook, NotebookNode) else notebook
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    def autograded(self, student: str) -> NotebookNode:
+        return nbformat.read(self.folder / "autograded" / student / LESSON / f"{LESSON}.ipynb", as_version=4)
+
+    def feedback(self, student: str) -> Path:
+        return self.folder / "feedback" / student / LESSON / f"{LESSON}.html"
+
+    def nbgrader(self, *words: str) -> subprocess.CompletedProcess:
+        """Run nbgrader's command line in the class directory."""
+        command = [str(Path(sys.executable).with_name("nbgrader")), *words]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+
+    def gradebook(self, student: str) -> dict[str, float | None]:
+        """The points of each exercise in nbgrader's gradebook; None where it waits for a grade."""
+        from nbgrader.api import Gradebook
+
+        with Gradebook(f"sqlite:///{self.folder}/gradebook.db", "deep-generative-models") as book:
+            grades = book.find_submission_notebook(LESSON, LESSON, student).grades
+            return {grade.cell.name.removesuffix("-check"): grade.auto_score for grade in grades}
+
+
+def answered(notebook: NotebookNode, **sources: str) -> NotebookNode:
+    """The notebook with these sources in the cells of these exercises."""
+    for cell in notebook.cells:
+        cell.source = sources.get(cell.id, cell.source)
+    return notebook
