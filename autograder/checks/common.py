@@ -19,6 +19,7 @@ __all__ = [
     "Failure",
     "all_images",
     "attempt",
+    "binary",
     "close",
     "first_wrong",
     "p_value",
@@ -26,6 +27,8 @@ __all__ = [
     "real",
     "real_list",
     "say",
+    "tenths",
+    "wrong_decision",
 ]
 
 TOLERANCE = 1e-5  # absolute and relative: an answer computed in float32 passes
@@ -79,6 +82,22 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     if array.shape != shape:
         return None, f"{wanted}; got {f'shape {array.shape}' if array.shape else 'a single number'}"
     return array.astype(np.float64), ""
+
+
+def binary(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an int64 array of zeros and ones of this shape: (array, "") or (None, reason).
+
+    >>> binary(np.array([0, 2]), (2,), "x")[1]
+    'x should be zeros and ones; got 2'
+    """
+    array, why = real(value, shape, name)
+    if array is None:
+        return None, why
+    if np.asarray(value).dtype.kind not in "iu":
+        return None, f"{name} should be int64; got {np.asarray(value).dtype}"
+    if not np.isin(array, (0, 1)).all():
+        return None, f"{name} should be zeros and ones; got {say(array[~np.isin(array, (0, 1))][0])}"
+    return array.astype(np.int64), ""
 
 
 def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
@@ -147,6 +166,12 @@ def say(value: Any) -> str:
     return str(value)
 
 
+def tenths(rng: np.random.Generator, *shape: int, most: float = 2.0) -> np.ndarray:
+    """Parameters with one digit after the point, from -most to most, none of them 0: easy to read in a message."""
+    numbers = rng.integers(-round(10 * most), round(10 * most), shape)
+    return (numbers + (numbers >= 0)) / 10
+
+
 def all_images(D: int, levels: int = 2) -> np.ndarray:
     """All states of D dimensions, (levels ** D, D) int64, in lexicographic order."""
     return np.array(list(itertools.product(range(levels), repeat=D)), dtype=np.int64).reshape(levels**D, D)
@@ -173,3 +198,33 @@ def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 50.0) 
     if len(expected) == 1:
         return 1.0
     return float(stats.chi2.sf(np.sum((counts - expected) ** 2 / expected), len(expected) - 1))
+
+
+def wrong_decision(x: np.ndarray, u: np.ndarray, p: np.ndarray, order: np.ndarray) -> tuple[int, str] | None:
+    """The first decision of a sampler that does not follow from the uniform number it was given.
+
+    Each decision is judged given the sampler's own earlier ones. Those whose u is within 1e-4 of p are not
+    judged, so that no rounding, not even that of float32, makes a right sampler wrong.
+
+    Args:
+        x: (n, D) what the sampler drew.
+        u: (n, D) its uniform numbers: x_d should be 1 where u_d < p_d.
+        p: (n, D) P(x_d = 1 | those that come before d in x).
+        order: (D,) the dimensions in the order in which they are drawn.
+
+    Returns:
+        (row, what is wrong in words), or None.
+
+    >>> u, p = np.array([[0.3, 0.6]]), np.array([[0.5, 0.2]])
+    >>> wrong_decision(np.array([[1, 1]]), u, p, np.array([0, 1]))
+    (0, 'p(x_1 = 1 | x_0 = 1) is 0.2 and u_1 = 0.6, so x_1 is 0; got 1')
+    """
+    wrong = ((u < p) != (x == 1)) & (np.abs(u - p) > 1e-4)
+    found = np.argwhere(wrong[:, order])
+    if not len(found):
+        return None
+    row, place = (int(i) for i in found[0])
+    d, given = order[place], ", ".join(f"x_{j} = {x[row, j]}" for j in order[:place])
+    name = f"p(x_{d} = 1 | {given})" if given else f"p(x_{d} = 1)"
+    should = int(u[row, d] < p[row, d])
+    return row, f"{name} is {p[row, d]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {should}; got {x[row, d]}"

@@ -15,6 +15,7 @@ from autograder.checks.common import (
     Failure,
     all_images,
     attempt,
+    binary,
     close,
     first_wrong,
     p_value,
@@ -22,6 +23,7 @@ from autograder.checks.common import (
     real,
     real_list,
     say,
+    tenths,
 )
 from autograder.given import Callback
 from autograder.student import StudentError
@@ -393,14 +395,7 @@ def _samples(student, tables: list[np.ndarray], n: int, seed: int):
         return torch.tensor(tables[prefix.shape[1]][_codes(prefix)])
 
     value = student.call(Callback(conditional, max_calls=4 * D), n, D, seed)
-    samples, why = real(value, (n, D), "samples")
-    if samples is None:
-        return None, why
-    if np.asarray(value).dtype.kind not in "iu":
-        return None, f"samples should be int64; got {np.asarray(value).dtype}"
-    if not np.isin(samples, (0, 1)).all():
-        return None, f"samples should be zeros and ones; got {say(samples[~np.isin(samples, (0, 1))][0])}"
-    return samples.astype(np.int64), ""
+    return binary(value, (n, D), "samples")
 
 
 def _codes(bits: np.ndarray) -> np.ndarray:
@@ -474,10 +469,6 @@ def fvbn_log_prob(student, rng):
     def tolerant(*args):
         return attempt(student, *args)
 
-    def numbers(*shape):
-        tenths = rng.integers(-20, 20, shape)
-        return (tenths + (tenths >= 0)) / 10  # none is 0
-
     def wrong(got, x, W, b, order, before=""):
         want = _fvbn(x, W, b, order)
         index = first_wrong(got, want)
@@ -489,7 +480,7 @@ def fvbn_log_prob(student, rng):
 
     for D in (1, 2, 3):
         x, order = all_images(D), np.arange(D)
-        W, b = numbers(D, D), numbers(D)
+        W, b = tenths(rng, D, D), tenths(rng, D)
         got, why = ask(student.call, x, W, b, order)
         yield holds("shapes", not why, because=why)
         for i, j in zip(*np.triu_indices(D), strict=True):
@@ -510,7 +501,7 @@ def fvbn_log_prob(student, rng):
         )
         yield holds("mass one", close(mass, 1), because=because)
     for D in (1, 2, 3, 5):
-        x, b, order, W = all_images(D), numbers(D), np.arange(D), np.zeros((D, D))
+        x, b, order, W = all_images(D), tenths(rng, D), np.arange(D), np.zeros((D, D))
         got, why = ask(student.call, x, W, b, order)
         yield holds("shapes", not why, because=why)
         why = wrong(got, x, W, b, order)
@@ -524,7 +515,7 @@ def fvbn_log_prob(student, rng):
             why = wrong(got, x, W, b, order, f"dimension {j} comes before dimension {i}. ")
             yield holds("uses all that came before", not why, because=why)
     for D in (3, 6):
-        x, b, order, W = all_images(D), numbers(D), np.arange(D), numbers(D, D)
+        x, b, order, W = all_images(D), tenths(rng, D), np.arange(D), tenths(rng, D, D)
         got, why = ask(student.call, x, W, b, order)
         yield holds("shapes", not why, because=why)
         why = wrong(got, x, W, b, order)
@@ -532,7 +523,7 @@ def fvbn_log_prob(student, rng):
     orders = [[1, 0], *itertools.permutations(range(3)), *(rng.permutation(5) for _ in range(3))]
     for order in orders:
         D, order = len(order), np.array(order)
-        x, b, W = all_images(D), numbers(D), numbers(D, D)
+        x, b, W = all_images(D), tenths(rng, D), tenths(rng, D, D)
         got, why = ask(tolerant, x, W, b, order)
         places = ", then ".join(map(str, order.tolist()))
         why = why or wrong(got, x, W, b, order, f"order = {say(order)}: dimension {places}. ")
