@@ -107,8 +107,12 @@ def write_sources(names: list[str]) -> None:
         nbformat.write(build_source(SOLUTIONS / f"{name}.py"), SOURCE / name / f"{name}.ipynb")
 
 
-def release(names: list[str], folder: Path = NOTEBOOKS) -> None:
-    """Make the student release of these lessons: nbgrader's own generate_assignment, without a gradebook."""
+def release(names: list[str], folder: Path | None = None) -> None:
+    """Make the student release of these lessons: nbgrader's own generate_assignment, without a gradebook.
+
+    Args:
+        folder: where to; `notebooks/` where None.
+    """
     from nbgrader.apps import NbGraderAPI
     from traitlets.config import Config
 
@@ -118,7 +122,8 @@ def release(names: list[str], folder: Path = NOTEBOOKS) -> None:
     config = Config()
     configure(config)
     config.CourseDirectory.root = str(ROOT)
-    config.CourseDirectory.release_directory = str(folder)
+    config.CourseDirectory.source_directory = str(SOURCE)
+    config.CourseDirectory.release_directory = str(folder or NOTEBOOKS)
     config.GenerateAssignment.no_database = True
     config.SaveCells.enabled = False
     api = NbGraderAPI(config=config)
