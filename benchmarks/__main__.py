@@ -2,12 +2,14 @@
 
 import torch
 
-from benchmarks import fvbn
+from benchmarks import checks, fvbn
 from course_lib import device
 
 
 def main() -> None:
     print(f"torch {torch.__version__}, {device()}, {torch.get_num_threads()} threads")
+    for lesson, answers, seconds, slowest, longest in checks.measure():
+        print(f"checks of {lesson}: {answers} right answers in {seconds:.2f} s, {slowest} in {longest:.2f} s of it")
     line = "{:36}{:18}{:>10}  {:20}{:>10}{:>8}".format
     print(line("", "", "ms", "", "ms", "ratio"))
     for c in fvbn.measure():

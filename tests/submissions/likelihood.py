@@ -136,6 +136,20 @@ def pixels_bce():
 
 
 @bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_torch_distributions():
+    """torch.distributions keeps probabilities a little away from 0 and 1."""
+    import math
+
+    import torch
+
+    def log_likelihood(p, x):
+        nats = torch.distributions.Bernoulli(p).log_prob(x.double()).sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
 def pixels_nan_to_zero():
     """nan repaired, and the impossible made certain with it."""
     import math
@@ -542,6 +556,28 @@ def kl_absolute():
 
     def kl(p, q):
         return torch.where(p > 0, p * (p / q).log(), 0.0).abs().sum()
+
+    return kl
+
+
+@bank.wrong("kl", loses={"value", "direction", "zeros"})
+def kl_div_default():
+    """F.kl_div as it stands: the mean over the outcomes."""
+    import torch.nn.functional as F
+
+    def kl(p, q):
+        return F.kl_div(q.log(), p)
+
+    return kl
+
+
+@bank.wrong("kl", loses={"direction", "zeros"})
+def kl_div_swapped():
+    """F.kl_div takes the second distribution first: KL(q || p)."""
+    import torch.nn.functional as F
+
+    def kl(p, q):
+        return F.kl_div(p.log(), q, reduction="sum")
 
     return kl
 
@@ -1366,6 +1402,38 @@ def sample_double_sigmoid():
 
 
 @bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
+def sample_sharpened():
+    """Low temperature: probabilities pushed towards 0 and 1."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            p = conditional(x[:, :d])
+            p = p**2 / (p**2 + (1 - p) ** 2)
+            x[:, d] = torch.bernoulli(p, generator=generator).long()
+        return x
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"many dimensions"})
+def sample_sorted_back():
+    """Drawn in order, returned with the dimensions reversed."""
+    import torch
+
+    def ancestral_sample(conditional, n, D, seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(n, D, dtype=torch.int64)
+        for d in range(D):
+            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
+        return x.flip(1)
+
+    return ancestral_sample
+
+
+@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
 def sample_normal():
     """Normal numbers in place of uniform ones."""
     import torch
@@ -1973,6 +2041,34 @@ def fvbn_log_of_sigmoid():
         before = place[None, :] < place[:, None]
         p = torch.sigmoid(b + x.double() @ (W * before).T)
         return torch.where(x == 1, p.log(), (1 - p).log()).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"large weights"})
+def fvbn_log_one_plus_exp():
+    """log(1 + exp(z)) as it stands: exp(1000) is infinite."""
+    import torch
+
+    def fvbn_log_prob(x, W, b, order):
+        place = torch.argsort(order)
+        before = place[None, :] < place[:, None]
+        logits = b + x.double() @ (W * before).T
+        return (x * logits - torch.log(1 + torch.exp(logits))).sum(1)
+
+    return fvbn_log_prob
+
+
+@bank.wrong("fvbn_log_prob", loses={"any ordering"})
+def fvbn_order_reversed_for_the_mask():
+    """A mask for order 0, 1, 2, ... whose rows and columns are taken by order, not by place."""
+    import torch
+    import torch.nn.functional as F
+
+    def fvbn_log_prob(x, W, b, order):
+        raster = torch.tril(torch.ones_like(W), -1)
+        logits = b + x.double() @ (W * raster[order][:, order]).T
+        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
 
     return fvbn_log_prob
 
@@ -2696,6 +2792,28 @@ def posterior_over_the_batch():
 
     def posterior(log_px_given_y, prior):
         return torch.softmax(log_px_given_y + prior.log(), dim=0)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_softmax_of_the_product():
+    """log p(x | y) multiplied with the prior, and then a softmax."""
+    import torch
+
+    def posterior(log_px_given_y, prior):
+        return torch.softmax(log_px_given_y * prior, dim=1)
+
+    return posterior
+
+
+@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
+def posterior_max_in_place_of_sum():
+    """Divided by the likeliest class's share, not by the sum."""
+
+    def posterior(log_px_given_y, prior):
+        joint = log_px_given_y + prior.log()
+        return (joint - joint.max(1, keepdim=True).values).exp()
 
     return posterior
 
