@@ -1,0 +1,200 @@
+"""Orderless NADE: one deep network for the conditionals of all D! orderings, and ensembles of them.
+
+The network reads the observed dimensions and which ones they are, [x * m, m], and gives p(x_d = 1 | observed) for all
+others at once. A loss that takes a random ordering and a random step of it in every image trains all orderings:
+
+    J(x) = E over orderings o and steps d of   D / (D - d + 1) * sum over i >= d of -log p(x_{o_i} | x_{o_1..o_{d-1}})
+
+Each of the D - d + 1 terms estimates the d-th step's cost, since any of these dimensions might come next. Their mean
+times the number of steps, D, is an unbiased estimate of -log p(x), averaged over the orderings.
+
+B. Uria, I. Murray and H. Larochelle, "A Deep and Tractable Density Estimator", ICML 2014.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from course_lib import distributions
+from course_lib.models.base import AutoregressiveModel
+
+
+class Orderless(AutoregressiveModel):
+    """What all orderless models over binary dimensions share. A subclass defines `network`.
+
+    `forward` gives the logits of p(x_d = 1 | before) in the model's own ordering, (batch, *event_shape), by one pass
+    through the network a dimension. `loss` needs one in all, and is what `fit` minimises.
+    """
+
+    def network(self, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+        """Logits of p(x_d = 1 | observed dimensions) for all d at once.
+
+        Args:
+            x: (batch, *event_shape); what stands at dimensions not observed does not matter.
+            observed: (*event_shape) or (batch, *event_shape) bool.
+
+        Returns:
+            (batch, *event_shape); what stands at observed dimensions has no meaning.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define network")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = torch.stack(list(Orderless._conditionals(self, x)), 1)
+        return logits[:, self.order.argsort()].view(x.shape)
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        """An unbiased estimate of the mean of -log p(x), in nats, over images and over all orderings.
+
+        It draws a random ordering and a random step for every image from torch's global generator.
+
+        Raises:
+            ValueError: x has another shape, dtype or range.
+        """
+        self._check(x)
+        D = len(self.order)
+        steps = torch.rand(len(x), D, device=x.device).argsort(1).view(x.shape)
+        number = torch.randint(D, (len(x), *[1] * (x.ndim - 1)), device=x.device)  # observed dimensions, d - 1
+        observed = steps < number
+        log_p = distributions.bernoulli_log_prob(self.network(x, observed), x)
+        return -(D / (D - number) * log_p.masked_fill(observed, 0)).flatten(1).sum(1).mean()
+
+    def log_prob(self, x: torch.Tensor, order: Sequence[int] | None = None) -> torch.Tensor:
+        """log p(x) in nats, (batch,), in an ordering, the model's own by default.
+
+        Args:
+            x: (batch, *event_shape), 0 or 1.
+            order: (D,) permutation.
+
+        Raises:
+            ValueError: x has another shape, dtype or range, or order is no permutation.
+        """
+        if order is not None:
+            return self.with_order(order).log_prob(x)
+        return super().log_prob(x)
+
+    def with_order(self, order: Sequence[int]) -> "Orderless":
+        """This model with another ordering as its own. The two share their parameters.
+
+        Raises:
+            ValueError: order is no permutation.
+        """
+        model = copy.copy(self)
+        model._buffers = {**self._buffers, "order": AutoregressiveModel(self.event_shape, 2, order).order}
+        return model.to(self.order.device)
+
+    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
+        """Exact samples of p(unknown | known) for *any* known dimensions; otherwise as in the base class.
+
+        It takes an ordering that starts with the known dimensions. The orderings of a trained network do not agree
+        perfectly, so this is the conditional of *that* ordering's distribution.
+
+        Raises:
+            ValueError: x or known is not of the stated kind.
+        """
+        x, known = self._check_evidence(x, known)
+        in_order = known.flatten().to(self.order.device)[self.order]
+        known_first = torch.cat([self.order[in_order], self.order[~in_order]])
+        return super(Orderless, self.with_order(known_first)).complete(x, known, **settings)
+
+    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        steps = self.order.argsort().view(self.event_shape)
+        for k, d in enumerate(self.order.tolist()):
+            yield self.network(x, steps < k).flatten(1)[:, d]
+
+
+class OrderlessNADE(Orderless):
+    """An orderless NADE with fully connected hidden layers of rectified linear units, over D binary dimensions.
+
+    Args:
+        D: number of dimensions.
+        widths: units of each hidden layer, one layer or more.
+        order: (D,) permutation of `forward`, `log_prob` and `sample`; 0, 1, ..., D-1 by default.
+
+    Attributes:
+        layers: the linear layers. The first one reads D values, then D mask bits; the last one gives D logits.
+
+    Raises:
+        ValueError: there is no hidden layer, or order is no permutation.
+
+    >>> model = OrderlessNADE(64, widths=[100, 100])
+    >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))
+    >>> model.log_prob(x, order=range(63, -1, -1)).shape
+    torch.Size([10])
+    """
+
+    def __init__(self, D: int, widths: Sequence[int], order: Sequence[int] | None = None):
+        super().__init__((D,), levels=2, order=order)
+        if not widths or min(widths) < 1:
+            raise ValueError(f"widths is {list(widths)}; expected one or more positive widths of hidden layers")
+        sizes = [2 * D, *widths, D]
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
+
+    def network(self, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+        observed = observed.expand(x.shape)
+        h = torch.cat([x * observed, observed], 1).to(self.layers[0].weight.dtype)
+        for layer in self.layers[:-1]:
+            h = torch.relu(layer(h))
+        return self.layers[-1](h)
+
+    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """As in NADE: a value, once known, updates the first layer's activations. The last layer has one output."""
+        first, *between, last = self.layers
+        for_values, for_mask = first.weight.t().contiguous().chunk(2)
+        a = first.bias.expand(len(x), -1).clone()
+        for d in self.order.tolist():
+            h = torch.relu(a)
+            for layer in between:
+                h = torch.relu(layer(h))
+            yield last.bias[d] + h @ last.weight[d]
+            a += torch.addcmul(for_mask[d], x[:, d, None].to(a.dtype), for_values[d])
+
+
+class EoNADE(nn.Module):
+    """An ensemble of orderings of one orderless model: p(x) is the mean of their probabilities.
+
+    A mean of distributions is a distribution. (A mean of their *logits* would be none.) It costs as many evaluations
+    as there are orderings, and by Jensen's inequality never more nats than its members on average.
+
+    Args:
+        model: the orderless model; training the ensemble trains it.
+        orders: (k, D) permutations.
+
+    Raises:
+        ValueError: orders are no permutations.
+
+    >>> model = EoNADE(OrderlessNADE(4, [10]), orders=[[0, 1, 2, 3], [3, 1, 0, 2]])
+    >>> states = torch.cartesian_prod(*[torch.arange(2)] * 4)
+    >>> round(model.log_prob(states).exp().sum().item(), 4)
+    1.0
+    """
+
+    orders: torch.Tensor
+
+    def __init__(self, model: Orderless, orders: Sequence[Sequence[int]]):
+        super().__init__()
+        self.model, self.event_shape, self.levels = model, model.event_shape, model.levels
+        self.register_buffer("orders", torch.stack([model.with_order(order).order for order in orders]))
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """log p(x) in nats, (batch,). Raises ValueError as the orderless model does."""
+        members = torch.stack([self.model.log_prob(x, order) for order in self.orders])
+        return members.logsumexp(0) - math.log(len(members))
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        """The orderless model's loss: an upper bound, in expectation, of what all orderings together cost."""
+        return self.model.loss(x)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        """n exact, independent samples, (n, *event_shape), each from an ordering of its own choice."""
+        device = None if generator is None else generator.device
+        choice = torch.randint(len(self.orders), (n,), generator=generator, device=device).to(self.orders.device)
+        x = torch.empty(n, *self.event_shape, dtype=torch.int64, device=self.orders.device)
+        for k, order in enumerate(self.orders):
+            chosen = choice == k
+            x[chosen] = self.model.with_order(order).sample(int(chosen.sum()), generator=generator)
+        return x
