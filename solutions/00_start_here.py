@@ -24,38 +24,13 @@
 # This cell compares what is installed with what the course asks for.
 
 # %% tags=["demo"]
-import importlib.metadata
-import platform
-import sys
-
-from packaging.requirements import Requirement
-
 try:
-    requirements = [Requirement(text) for text in importlib.metadata.requires("deep-generative-models-course")]
-except importlib.metadata.PackageNotFoundError:
-    requirements = []
-    print("The course itself is not installed. In a terminal, in the folder that holds pyproject.toml:")
-    print("    pip install --editable .")
+    from course_lib import installation
 
-print(f"Python {platform.python_version()} on {platform.system()}, {sys.executable}")
-wrong = []
-for requirement in requirements:
-    if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
-        continue
-    if "google.colab" in sys.modules and requirement.name in ("jupyterlab", "nbgrader"):
-        continue  # Colab has its own notebooks
-    try:
-        version = importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
-        version = None
-    good = version is not None and requirement.specifier.contains(version, prereleases=True)
-    wrong += [] if good else [str(requirement)]
-    print(f"  {requirement.name:<20}{version or 'missing':<18}{'' if good else f'the course needs {requirement.specifier}'}")
-if wrong:
-    print("\nTo mend this, run the line below in a terminal, then restart this notebook's kernel (menu Kernel, Restart):")
-    print(f'    "{sys.executable}" -m pip install ' + " ".join(f'"{name}"' for name in wrong))
-elif requirements:
-    print("\nAll is there.")
+    print(installation.report())
+except ModuleNotFoundError as error:
+    print(f"{error}. Install the course: in a terminal, in the folder that holds pyproject.toml, type")
+    print("    pip install --editable .")
 
 # %% [markdown]
 # Is a package missing that you *have* installed? Then this notebook runs another Python than the one you installed into: compare the path in the first
@@ -205,7 +180,8 @@ checks.normalise.hint()
 # %pip install -q lightning-fabric
 # ```
 #
-# PyTorch and most of the rest are there already; the cell *Is the installation right?* tells what is not, or too old. If `pip` says that the runtime must be restarted, do so and run
+# PyTorch and most of the rest are there already. The cell below *Is the installation right?* tells what is not, or is too old; do not mind `jupyterlab` and `nbgrader` there, Colab
+# has its own notebooks. If `pip` says that the runtime must be restarted, do so and run
 # `%cd /content/deep-generative-models` again. Files on Colab vanish with the session: download your notebook before you leave.
 
 # %% [markdown]

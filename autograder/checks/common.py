@@ -200,7 +200,9 @@ def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 50.0) 
     return float(stats.chi2.sf(np.sum((counts - expected) ** 2 / expected), len(expected) - 1))
 
 
-def wrong_decision(x: np.ndarray, u: np.ndarray, p: np.ndarray, order: np.ndarray) -> tuple[int, str] | None:
+def wrong_decision(
+    x: np.ndarray, u: np.ndarray, p: np.ndarray, order: np.ndarray, first: int = 0
+) -> tuple[int, str] | None:
     """The first decision of a sampler that does not follow from the uniform number it was given.
 
     Each decision is judged given the sampler's own earlier ones. Those whose u is within 1e-4 of p are not
@@ -210,7 +212,8 @@ def wrong_decision(x: np.ndarray, u: np.ndarray, p: np.ndarray, order: np.ndarra
         x: (n, D) what the sampler drew.
         u: (n, D) its uniform numbers: x_d should be 1 where u_d < p_d.
         p: (n, D) P(x_d = 1 | those that come before d in x).
-        order: (D,) the dimensions in the order in which they are drawn.
+        order: the dimensions in the order in which they are drawn.
+        first: the place in `order` of the first one that is judged; those before it were given.
 
     Returns:
         (row, what is wrong in words), or None.
@@ -220,10 +223,10 @@ def wrong_decision(x: np.ndarray, u: np.ndarray, p: np.ndarray, order: np.ndarra
     (0, 'p(x_1 = 1 | x_0 = 1) is 0.2 and u_1 = 0.6, so x_1 is 0; got 1')
     """
     wrong = ((u < p) != (x == 1)) & (np.abs(u - p) > 1e-4)
-    found = np.argwhere(wrong[:, order])
+    found = np.argwhere(wrong[:, order[first:]])
     if not len(found):
         return None
-    row, place = (int(i) for i in found[0])
+    row, place = int(found[0, 0]), first + int(found[0, 1])
     d, given = order[place], ", ".join(f"x_{j} = {x[row, j]}" for j in order[:place])
     name = f"p(x_{d} = 1 | {given})" if given else f"p(x_{d} = 1)"
     should = int(u[row, d] < p[row, d])

@@ -601,7 +601,9 @@ def condition(student, rng):
         table = _distribution(rng, *(2,) * D)
         yield judge("any evidence", attempt(student, torch.tensor(table), known), table, known)
     rare = np.stack([_distribution(rng, 2) * (1 - 1e-12), _distribution(rng, 2) * 1e-12])
-    yield judge("impossible evidence", attempt(student, torch.tensor(rare), {0: 1}), rare, {0: 1})
+    sure = np.stack([np.array([0.5, 0.0]), _distribution(rng, 2) / 2])  # x_0 = 0 leaves x_1 no choice, and is possible
+    for table, known in ((rare, {0: 1}), (sure, {0: 0})):
+        yield judge("impossible evidence", attempt(student, torch.tensor(table), known), table, known)
     for D, known in ((2, {1: 1}), (3, {0: 0, 2: 1})):
         table = _distribution(rng, *(2,) * D)
         table[tuple(known.get(d, slice(None)) for d in range(D))] = 0

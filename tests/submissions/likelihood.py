@@ -2569,6 +2569,19 @@ def condition_rare_is_impossible():
 
 
 @bank.wrong("condition", loses={"impossible evidence"})
+def condition_any_zero():
+    """One impossible outcome is enough for ValueError."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if (table == 0).any():
+            raise ValueError("impossible")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.wrong("condition", loses={"impossible evidence"})
 def condition_epsilon():
     """An epsilon below."""
 
