@@ -2,7 +2,25 @@
 
 from course_lib.models import orderings
 from course_lib.models.base import AutoregressiveModel
+from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
+from course_lib.models.made import MADE, MADEEnsemble
+from course_lib.models.nade import NADE
+from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
+from course_lib.models.rnade import RNADE
 from course_lib.models.tabular import TabularModel
 
-__all__ = ["FVBN", "AutoregressiveModel", "IndependentPixels", "TabularModel", "orderings"]
+__all__ = [
+    "FVBN",
+    "MADE",
+    "NADE",
+    "RNADE",
+    "AutoregressiveModel",
+    "ConvNADE",
+    "EoNADE",
+    "IndependentPixels",
+    "MADEEnsemble",
+    "OrderlessNADE",
+    "TabularModel",
+    "orderings",
+]
