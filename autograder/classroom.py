@@ -16,6 +16,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -156,7 +157,8 @@ def _nbgrader(folder: Path) -> Iterator[Any]:
 
 
 def _reason(result: dict[str, Any]) -> str:
-    """The last line of what nbgrader says went wrong."""
-    errors = [line for line in result.get("log", "").splitlines() if line.startswith("[ERROR]")]
-    lines = [line for line in result.get("error", "").splitlines() if line.strip()]
-    return (errors or lines or ["no reason given"])[-1].removeprefix("[ERROR] ")
+    """What nbgrader says went wrong: the exception that it logged last, else its last error."""
+    lines = [line.strip() for said in ("error", "log") for line in result.get(said, "").splitlines()]
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    errors = [line.removeprefix("[ERROR] ") for line in lines if line.startswith("[ERROR]")]
+    return (raised or errors or ["no reason given"])[-1]

@@ -1,6 +1,8 @@
 """The small course, for every test that asks for it."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,18 +12,23 @@ from tests.autograder.course import TOY, Course
 
 @pytest.fixture(scope="session")
 def made_course(tmp_path_factory) -> Course:
-    with pytest.MonkeyPatch.context() as patch:
-        _show_checks(patch)
-        course = Course.make(tmp_path_factory.mktemp("course"))
-    return course
+    """The small course, to be copied: it is made once."""
+    with shown():
+        return Course.make(tmp_path_factory.mktemp("course"))
 
 
 @pytest.fixture
-def toy_checks(monkeypatch):
+def toy_checks():
     """The checks of the small course stand beside the real ones, here and in every process that is started."""
-    _show_checks(monkeypatch)
-    yield
-    sys.modules.pop("autograder.checks.toy", None)
+    with shown():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shown_checks():
+    """As `toy_checks`, for a whole module."""
+    with shown():
+        yield
 
 
 @pytest.fixture
@@ -30,6 +37,10 @@ def course(made_course, toy_checks, tmp_path) -> Course:
     return made_course.copy(tmp_path)
 
 
-def _show_checks(patch: pytest.MonkeyPatch) -> None:
-    patch.setenv("TOY_CHECKS", str(TOY / "checks"))
-    patch.setattr(autograder.checks, "__path__", [*autograder.checks.__path__, str(TOY / "checks")])
+@contextlib.contextmanager
+def shown() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOY_CHECKS", str(TOY / "checks"))
+        patch.setattr(autograder.checks, "__path__", [*autograder.checks.__path__, str(TOY / "checks")])
+        yield
+    sys.modules.pop("autograder.checks.toy", None)

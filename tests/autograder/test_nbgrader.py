@@ -1,0 +1,304 @@
+"""Plain nbgrader's command line, and our own, on a class of odd submissions: the same exact points."""
+
+import copy
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from autograder import classroom
+from tests.autograder.course import LESSON, POINTS, Course, answered
+
+NOTHING = dict.fromkeys(POINTS, 0.0)
+WRONG = "def double(x):\n    return int(2 * x)"  # right for whole numbers only
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SCRIPT = "<script>document.title = 'hacked'</script><img src=x onerror=\"document.title='hacked'\">"
+
+
+def solved(course: Course, **sources: str) -> nbformat.NotebookNode:
+    return answered(course.source(), **sources)
+
+
+def position(notebook, name: str) -> int:
+    return next(place for place, cell in enumerate(notebook.cells) if cell.id == name)
+
+
+def copied_check(course):
+    notebook = solved(course, double=WRONG)
+    place = position(notebook, "double-check")
+    notebook.cells.insert(place, copy.deepcopy(notebook.cells[place]))
+    notebook.cells[place].source = "2.5"
+    return json.dumps(notebook)
+
+
+def copied_solution(course):
+    """JupyterLab gives a copied cell an id of its own and keeps nbgrader's metadata."""
+    notebook = solved(course)
+    place = position(notebook, "double")
+    notebook.cells.insert(place, copy.deepcopy(notebook.cells[place]) | {"id": "another", "source": WRONG})
+    return json.dumps(notebook)
+
+
+def deleted(course, *names):
+    notebook = solved(course)
+    notebook.cells = [cell for cell in notebook.cells if cell.id not in names]
+    return notebook
+
+
+def moved(course):
+    notebook = solved(course)
+    notebook.cells.reverse()
+    return notebook
+
+
+def forged(course):
+    """Nothing answered; check cells that say otherwise."""
+    notebook = course.release()
+    for cell in notebook.cells:
+        if cell.id.endswith("-check"):
+            cell.metadata.tags = ["skip-execution"]
+            cell.metadata.nbgrader.points = 1000
+            cell.outputs = [new_output("execute_result", {"text/plain": "2.5"})]
+            cell.source = "99.0"
+    return notebook
+
+
+def without_metadata(course):
+    """Cells pasted into a new notebook, in one of which stands a word of its own."""
+    return nbformat.v4.new_notebook(
+        cells=[new_markdown_cell("mine")] + [new_code_cell(cell.source) for cell in course.source().cells]
+    )
+
+
+def with_scripts(course):
+    notebook = solved(course, double=f"{WRONG}\n# {SCRIPT}", ask=f"def ask(f, n):\n    raise ValueError({SCRIPT!r})")
+    notebook.cells.insert(0, new_markdown_cell(SCRIPT))
+    demo = next(cell for cell in notebook.cells if cell.cell_type == "code" and "checks" in cell.source)
+    picture = {"image/png": DOT, "text/html": SCRIPT, "text/plain": f"a dot {SCRIPT}"}
+    evil = {"image/png": f"{SCRIPT}", "application/javascript": "document.title='hacked'", "image/svg+xml": SCRIPT}
+    demo.outputs = [
+        new_output("display_data", picture),
+        new_output("display_data", evil),
+        new_output("stream", text=SCRIPT),
+        new_output("error", ename=SCRIPT, evalue=SCRIPT, traceback=[SCRIPT]),
+    ]
+    return notebook
+
+
+NOISY = """import sys
+import warnings
+
+warnings.warn("a warning")
+
+
+def double(x):
+    print("a progress bar", file=sys.stderr)
+    warnings.warn("another")
+    return 2 * x
+"""
+
+# What a student hands in, and the points that it deserves.
+CLASS = {
+    "solution": (solved, POINTS),
+    "untouched": (Course.release, NOTHING),
+    "wrong": (lambda c: solved(c, double=WRONG), POINTS | {"double": 2.0}),
+    "noisy": (lambda c: solved(c, double=NOISY), POINTS),
+    "hangs": (lambda c: solved(c, ask="def ask(f, n):\n    while True:\n        pass"), POINTS | {"ask": 0.0}),
+    "exits": (lambda c: solved(c, double="def double(x):\n    import os\n    os._exit(0)"), POINTS | {"double": 0.0}),
+    "copied_check": (copied_check, POINTS | {"double": 2.0}),
+    "copied_solution": (copied_solution, POINTS),
+    "deleted_checks": (lambda c: deleted(c, *(f"{name}-check" for name in POINTS)), POINTS),
+    "deleted_solution": (lambda c: deleted(c, "ask"), POINTS | {"ask": 0.0}),
+    "moved": (moved, POINTS),
+    "forged": (forged, NOTHING),
+    "without_metadata": (without_metadata, POINTS),
+    "scripts": (with_scripts, POINTS | {"double": 2.0, "ask": 0.0}),
+    "not_json": (lambda c: "{", NOTHING),
+    "empty_file": (lambda c: "", NOTHING),
+    "conflict": (lambda c: "<<<<<<< HEAD\n" + nbformat.writes(c.source()), NOTHING),
+    "latin1": (lambda c: b"\xe9\xff", NOTHING),
+    "a_list": (lambda c: "[1, 2]", NOTHING),
+    "odd": (lambda c: '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"source": 3}, 7]}', NOTHING),
+    "mark": (lambda c: b"\xef\xbb\xbf" + nbformat.writes(c.source()).encode(), POINTS),
+}  # fmt: skip
+
+
+def hand_in(course: Course) -> None:
+    for student, (make, _) in CLASS.items():
+        course.submit(student, make(course))
+    link = course.folder / "submitted" / "link" / LESSON / f"{LESSON}.ipynb"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(course.folder / "submitted" / "solution" / LESSON / f"{LESSON}.ipynb")
+
+
+EXPECTED = {student: points for student, (_, points) in CLASS.items()} | {"link": NOTHING}
+
+
+@pytest.fixture(scope="module")
+def plain(made_course, shown_checks, tmp_path_factory) -> Course:
+    """The class, graded by nbgrader's own command line."""
+    course = made_course.copy(tmp_path_factory.mktemp("plain"))
+    hand_in(course)
+    for command in ("autograde", "generate_feedback"):
+        result = course.nbgrader(command, LESSON)
+        assert result.returncode == 0, result.stderr
+    return course
+
+
+@pytest.fixture(scope="module")
+def ours(made_course, shown_checks, tmp_path_factory) -> tuple[Course, list[classroom.Grade]]:
+    """The class, graded by our command."""
+    course = made_course.copy(tmp_path_factory.mktemp("ours"))
+    hand_in(course)
+    grades = list(classroom.grade(course.folder, workers=2))
+    classroom.write_csv(course.folder, grades)
+    return course, grades
+
+
+def test_plain_nbgrader_gives_what_is_deserved(plain):
+    assert {student: plain.gradebook(student) for student in EXPECTED} == EXPECTED
+
+
+def test_our_command_gives_what_is_deserved(ours):
+    course, grades = ours
+    assert {student: course.gradebook(student) for student in EXPECTED} == EXPECTED
+    for grade in grades:
+        assert {report["exercise"]: report["points"] for report in grade.ledger["exercises"]} == EXPECTED[grade.student]
+        assert grade.error == "" and not any(report["fault"] for report in grade.ledger["exercises"])
+
+
+def test_autograded_notebooks_hold_the_points_where_nbgrader_looks(plain):
+    for student, points in EXPECTED.items():
+        for cell in plain.autograded(student).cells:
+            if cell.id.endswith("-check"):
+                (output,) = cell.outputs
+                assert output.data["text/plain"] == repr(points[cell.id.removesuffix("-check")])
+
+
+def test_what_was_odd_is_told_in_words(ours):
+    notes = {grade.student: " ".join(grade.ledger["notes"]) for grade in ours[1]}
+    assert notes["solution"] == notes["noisy"] == notes["moved"] == ""
+    assert "cannot be read as a notebook (NotJSONError" in notes["not_json"]
+    assert "a link to another file" in notes["link"]
+    assert "no cell for the exercise ask" in notes["deleted_solution"]
+    assert "2 cells claim to be the exercise double" in notes["copied_solution"]
+
+
+def test_exports(ours):
+    course, _ = ours
+    with open(course.folder / "grades.csv") as file:
+        assert {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)} == {
+            student: sum(points.values()) for student, points in EXPECTED.items()
+        }
+    with open(course.folder / "exercises.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(EXPECTED) * len(POINTS)
+    (row,) = [row for row in rows if (row["student"], row["exercise"]) == ("wrong", "double")]
+    assert (row["points"], row["max_points"], row["lost"]) == ("2.0", "2.5", "fractions")
+    assert re.fullmatch(r"double\(0\.\d+\) should be [\d.]+, got \d", row["why"])
+
+
+def test_nbgrader_export_writes_the_same(ours, tmp_path):
+    course, _ = ours
+    result = course.nbgrader("export", "--to", str(tmp_path / "grades.csv"))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "grades.csv").read_text() == (course.folder / "grades.csv").read_text()
+
+
+class Harmless(HTMLParser):
+    """Asserts of a page that nothing in it runs, and nothing is loaded."""
+
+    def handle_starttag(self, tag, attributes):
+        assert tag not in ("script", "iframe", "link", "object", "embed", "form", "base")
+        for name, value in attributes:
+            assert not name.startswith("on") and name != "srcset"
+            assert name not in ("src", "href") or value.startswith(("#", "data:image/png;base64,"))
+            assert name != "http-equiv" or value == "Content-Security-Policy"
+
+    def handle_data(self, data):
+        assert "url(" not in data and "@import" not in data
+
+
+@pytest.mark.parametrize("student", ["wrong", "scripts", "not_json", "copied_solution", "link"])
+def test_feedback_shows_points_and_reports_and_loads_nothing(plain, ours, student):
+    for course in (plain, ours[0]):
+        page = course.feedback(student).read_text()
+        Harmless().feed(page)
+        sum_, max_ = sum(EXPECTED[student].values()), sum(POINTS.values())
+        assert f"{sum_:g} of {max_:g} points" in page
+        for name in POINTS:
+            assert f"{EXPECTED[student][name]:g} of {POINTS[name]:g} point" in page
+
+
+def test_a_broken_resubmission_loses_the_old_grade(ours):
+    """And an answered one gets a grade again; the ledger is of the same file as the grade."""
+    course, _ = ours
+    course = course.copy(course.root.with_name("again"))
+    for handed_in, expected in (("{", NOTHING), (solved(course, double=WRONG), EXPECTED["wrong"])):
+        course.submit("solution", handed_in)
+        result = course.nbgrader("autograde", LESSON, "--student", "solution", "--force")
+        assert result.returncode == 0, result.stderr
+        assert course.gradebook("solution") == expected
+        ledger = json.loads((course.folder / "ledger" / "solution" / f"{LESSON}.json").read_text())
+        assert ledger["points"] == sum(expected.values())
+
+
+def test_a_failure_of_the_grader_leaves_no_old_grade(ours):
+    """Here the release is gone: no grade is a failure that is told, never the old grade."""
+    course, _ = ours
+    course = course.copy(course.root.with_name("broken"))
+    for path in (course.folder / "submitted").iterdir():
+        if path.name != "solution":
+            shutil.rmtree(path)
+    (course.root / "release" / LESSON / f"{LESSON}.ipynb").unlink()
+    result = course.nbgrader("autograde", LESSON, "--student", "solution", "--force")
+    assert result.returncode != 0 and "there is no release" in result.stderr
+    assert set(course.gradebook("solution").values()) == {None}
+    assert not (course.folder / "ledger" / "solution" / f"{LESSON}.json").exists()
+    (grade,) = classroom.grade(course.folder, workers=1)
+    assert grade.ledger is None and "there is no release" in grade.error
+
+
+def test_a_file_of_another_name_is_told(course):
+    path = course.submit("ada", course.source())
+    path.rename(path.with_name("01_toy (1).ipynb"))
+    course.submit("bob", course.source())
+    ada, bob = sorted(classroom.grade(course.folder, workers=1), key=lambda grade: grade.student)
+    assert ada.ledger is None and "expected the file 01_toy.ipynb, found 01_toy (1).ipynb" in ada.error
+    assert bob.ledger["points"] == sum(POINTS.values())
+
+
+def test_a_class_that_was_not_made_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="new-class"):
+        list(classroom.grade(tmp_path))
+
+
+def test_making_a_class_again_keeps_its_secret_and_grades(ours):
+    course = ours[0].copy(ours[0].root.with_name("twice"))
+    secret = (course.folder / "secret").read_text()
+    classroom.create(course.folder)
+    assert (course.folder / "secret").read_text() == secret and len(secret) == 64
+    assert (course.folder / "secret").stat().st_mode & 0o777 == 0o600
+    assert course.gradebook("wrong") == EXPECTED["wrong"]
+
+
+def test_nbgrader_makes_the_same_release(made_course, shown_checks, tmp_path):
+    course = made_course.copy(tmp_path)
+    before = nbformat.writes(course.release())
+    result = course.nbgrader("generate_assignment", LESSON, "--force")
+    assert result.returncode == 0, result.stderr
+    assert nbformat.writes(course.release()) == before
+
+
+@pytest.mark.parametrize("double, passes", [("def double(x):\n    return x + x", True), (WRONG, False)])
+def test_validate_tells_a_student_before_handing_in(course, double, passes):
+    path = course.submit("ada", answered(course.source(), double=double))
+    shown = course.nbgrader("validate", str(path))
+    assert ("Success! Your notebook passes all the tests." in shown.stdout) == passes, shown.stdout + shown.stderr
+    if not passes:
+        assert "VALIDATION FAILED ON 1 CELL(S)" in shown.stdout and "checks.double(double)" in shown.stdout
