@@ -76,6 +76,7 @@ def name_rows(ax, *names):
         ax.text(-0.01, y, name, transform=ax.transAxes, ha="right", va="center", fontsize=9)
 
 
+torch.set_num_threads(1)  # our models are so small that more threads would only wait for one another
 digits = data.digits("binary").flatten()
 grey = data.digits("levels").flatten()
 for name, split in digits.splits().items():
@@ -270,7 +271,7 @@ from sklearn.decomposition import NMF, PCA
 plane = PCA(2).fit(pixels)
 points = plane.transform(pixels)
 clusters = KMeans(10, n_init=3, random_state=0).fit(pixels)
-strokes = NMF(16, init="nndsvda", tol=1e-3, max_iter=1000).fit(pixels.numpy()).components_
+strokes = NMF(16, init="nndsvda", tol=1e-3, max_iter=2000, random_state=0).fit(pixels.numpy()).components_
 density = gaussian_kde(points.T)
 grid = np.stack(
     np.meshgrid(
@@ -352,9 +353,9 @@ plots.show(
 # images probability $2^{-D}$, which costs exactly 1 bit/dim; with $K$ values per pixel, $\log_2 K$. You will
 # see in section 11 that bits are meant literally: as file size.
 #
-# **Sum over pixels, mean over images.** To average over pixels instead is the most frequent mistake in
-# published code of this kind: it turns an NLL of 25 nats into 0.4 and makes the "model" a distribution over
-# nothing. The bug clinic shows what happens.
+# **Sum over pixels, mean over images.** To average over pixels instead is a frequent mistake in published
+# code of this kind: it turns an NLL of 25 nats into 0.4 and makes the "model" a distribution over nothing.
+# The bug clinic shows what happens.
 
 # %% [markdown]
 # ## Exercise 1 · `log_likelihood`
@@ -402,9 +403,8 @@ def log_likelihood(p, x):
 
 # %% tags=["demo"]
 few = train[:100].double()
-smoothed = (train.double().sum(0) + 0.5) / (
-    len(train) + 1
-)  # as if half an image had each pixel black, and half an image white
+# Smoothing: as if half an image more had every pixel black, and half an image every pixel white.
+smoothed = (train.double().sum(0) + 0.5) / (len(train) + 1)
 fits = {
     "a fair coin for every pixel": torch.full((64,), 0.5, dtype=torch.float64),
     "maximum likelihood, 100 images": few.mean(0),
@@ -415,9 +415,7 @@ with waits_for("log_likelihood"):
     for name, p in fits.items():
         nats, bpd = log_likelihood(p, test)
         impossible = int((nats == -math.inf).sum())
-        print(
-            f"{name:31} {-nats.mean():7.3f} nats {bpd:7.4f} bits/dim    {impossible} impossible test images"
-        )
+        print(f"{name:31} {-nats.mean():7.3f} nats {bpd:7.4f} bits/dim   {impossible} impossible images")
 
 # %% [markdown]
 # One black pixel where a hundred images had none, and the maximum likelihood fit calls a perfectly good digit
@@ -587,18 +585,16 @@ def rbm_log_score(x, a, c, U):
 
 hidden = 8
 rng = torch.Generator().manual_seed(0)
-a, c = (
-    torch.zeros(16, dtype=torch.float64, requires_grad=True),
-    torch.zeros(hidden, dtype=torch.float64, requires_grad=True),
-)
-U = (0.1 * torch.randn(16, hidden, generator=rng, dtype=torch.float64)).requires_grad_()
+a, c = torch.zeros(16, dtype=torch.float64), torch.zeros(hidden, dtype=torch.float64)
+U = 0.1 * torch.randn(16, hidden, generator=rng, dtype=torch.float64)
+for parameter in (a, c, U):
+    parameter.requires_grad_()
 optimizer = torch.optim.Adam([a, c, U], lr=0.1)
 p_world = world.log_p.exp()
 for _ in range(budget(smoke=20, cpu=250, gpu=500)):
     scores = rbm_log_score(states, a, c, U)
-    rbm_gap = p_world @ (world.log_p - scores) + scores.logsumexp(
-        0
-    )  # exact KL: possible because 2^16 terms can be summed
+    log_Z = scores.logsumexp(0)  # possible because 2^16 terms can be summed
+    rbm_gap = p_world @ (world.log_p - scores) + log_Z  # the KL divergence of the next section
     optimizer.zero_grad()
     rbm_gap.backward()
     optimizer.step()
@@ -608,9 +604,7 @@ rbm_gap = rbm_gap.item()
 with torch.no_grad():
     hidden_states = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * hidden)
     by_images = rbm_log_score(states, a, c, U).logsumexp(0)
-    by_hidden = rbm_log_score(hidden_states, c, a, U.T).logsumexp(
-        0
-    )  # the same function with the roles exchanged
+    by_hidden = rbm_log_score(hidden_states, c, a, U.T).logsumexp(0)  # the roles exchanged
 print(f"log Z from 2^16 images:        {by_images:.10f}")
 print(f"log Z from 2^{hidden} hidden states: {by_hidden:.10f}")
 print(f"an RBM trained with the exact Z misses the small world by {rbm_gap:.4f} nats")
@@ -951,9 +945,7 @@ with waits_for("conditionals", "joint"):
         parts = conditionals(table.permute(*order.tolist()))
         back = joint(parts).permute(*order.argsort().tolist())
         count, error = sum(part.numel() for part in parts), (back - table).abs().max()
-        print(
-            f"{name:7} {count:,} numbers, the first {float(parts[0]):.3f}; the table is back to within {error:.0e}"
-        )
+        print(f"{name:7} {count:,} numbers; joined again they give the table to within {error:.0e}")
 
 # %% [markdown]
 # ## 7 · Ancestral sampling
@@ -1051,8 +1043,9 @@ with waits_for("ancestral_sample"):
 #
 # $$q(x_i = 1 \mid \text{pixels before } i) = \sigma\Big(b_i + \sum_{j \text{ before } i} W_{ij}\, x_j\Big), \qquad \sigma(a) = \frac{1}{1 + e^{-a}},$$
 #
-# with a bias $b_i$ for each pixel and a weight $W_{ij}$ for each pair. That is $D + D(D-1)/2$ parameters,
-# 2,080 for our digits instead of $2^{64} - 1$, and it is called a **fully visible belief network** (FVBN): a
+# with a bias $b_i$ for each pixel and a weight $W_{ij}$ for each pair. That is $D + D(D-1)/2$ parameters: 136
+# instead of 65,535 for the small world, 2,080 instead of $2^{64} - 1$ for our digits, 307,720 instead of
+# $2^{784} - 1$ for images of 28 × 28. The model is called a **fully visible belief network** (FVBN): a
 # sigmoid belief network (Neal, 1992) without hidden units, also known as a logistic autoregressive network
 # (Frey, 1998).
 #
@@ -1232,7 +1225,7 @@ for name, versions in candidates.items():
     for order in versions:
         if name != "raster":
             model = FVBN(64, order=order)
-            fit(model, digits, epochs=epochs, batch_size=64, lr=1e-2)
+            fit(model, digits, epochs=epochs, batch_size=64, lr=1e-2, progress=False)
             trained_orders.setdefault(name, []).append(model)
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 3))
@@ -1429,7 +1422,7 @@ except ValueError as refusal:
     print("ValueError:", refusal)
 
 upwards = FVBN(64, order=orders["raster"].flip(0))
-fit(upwards, digits, epochs=epochs, batch_size=64, lr=1e-2)
+fit(upwards, digits, epochs=epochs, batch_size=64, lr=1e-2, progress=False)
 chosen = test[torch.tensor([int((digits.test.y == digit).nonzero()[1]) for digit in range(10)])]
 rng = torch.Generator().manual_seed(0)
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
@@ -1618,7 +1611,14 @@ def only(dataset, keep):
 experts = []
 for digit in range(10):
     expert = FVBN(64)
-    fit(expert, only(digits, lambda y, digit=digit: y == digit), epochs=epochs, batch_size=32, lr=1e-2)
+    fit(
+        expert,
+        only(digits, lambda y, digit=digit: y == digit),
+        epochs=epochs,
+        batch_size=32,
+        lr=1e-2,
+        progress=False,
+    )
     experts.append(expert)
 prior = torch.bincount(digits.train.y).double() / len(train)
 expert_log_probs = torch.stack([metrics.log_probs(expert, test) for expert in experts], dim=1)
@@ -1673,7 +1673,7 @@ with waits_for("posterior"):
 
 # %% tags=["demo"]
 without_ones = FVBN(64)
-fit(without_ones, only(digits, lambda y: y != 1), epochs=epochs, batch_size=64, lr=1e-2)
+fit(without_ones, only(digits, lambda y: y != 1), epochs=epochs, batch_size=64, lr=1e-2, progress=False)
 
 bar = torch.zeros(8, 8, dtype=torch.long)
 bar[:, 3:5] = 1
@@ -1728,10 +1728,10 @@ print(f"{100 * beaten_by_bar:.0f} % of the familiar test digits are less probabl
 # **What to do instead: compare.** One model's likelihood has no meaning of its own, but a *ratio* has: is $x$
 # better explained by my model or by a rival? The shared part, how simple $x$ is, cancels. Rivals that have
 # been used: a *background* model, trained on damaged data so that it knows simplicity but not digits (Ren et
-# al., 2019); a general-purpose compressor (Serrà et al., 2020); or, best of all if you have it, a model of
-# the very thing you want to reject. We try three rivals, and a score that needs none: how far the NLL is from
-# its typical value, on either side. The background model that is to know strokes but not digits learns from
-# the same digits turned, mirrored and shifted at random.
+# al., 2019); a general-purpose image compressor (Serrà et al., 2020); or, best of all if you have it, a model
+# of the very thing you want to reject. We try three rivals, and a score that needs none: how far the NLL is
+# from its typical value, on either side. The background model that is to know strokes but not digits learns
+# from the same digits turned, mirrored and shifted at random.
 
 # %% tags=["demo"]
 from sklearn.metrics import roc_auc_score
@@ -1757,7 +1757,7 @@ def moved(x):
 def background(change):
     model = FVBN(64)
     changed = {name: replace(split, x=change(split.x)) for name, split in no_ones.splits().items()}
-    fit(model, replace(no_ones, **changed), epochs=epochs // 3, batch_size=64, lr=1e-2)
+    fit(model, replace(no_ones, **changed), epochs=epochs // 3, batch_size=64, lr=1e-2, progress=False)
     return model
 
 
@@ -1820,7 +1820,7 @@ else:
         valid=replace(clothes.valid, x=shrunk(clothes.valid.x[:2000])),
     )
     dresser = FVBN(196)
-    fit(dresser, small, epochs=budget(smoke=2, cpu=15, gpu=40), batch_size=200, lr=5e-3)
+    fit(dresser, small, epochs=budget(smoke=2, cpu=15, gpu=40), batch_size=200, lr=5e-3, progress=False)
     for name, split in [("clothes, seen", clothes.test), ("digits, unseen", written.test)]:
         cost = -metrics.log_probs(dresser, shrunk(split.x))
         print(
@@ -2009,7 +2009,8 @@ plots.show(
 # 6.48.
 #
 # **Diagnose before you open the answers.** Which is healthy? For each of the others: is the *likelihood*
-# wrong, the *training*, or the *sampler*, and what is the likely line of code?
+# wrong, the *training*, or the *sampler*, and what is the likely line of code? The first cell below builds
+# the patients: run it, but do not read it yet, for its code gives them away. The second shows the evidence.
 
 # %% tags=["demo"]
 healthy = world_fvbns["raster"]
@@ -2018,7 +2019,7 @@ x_world = world.states.double()
 
 
 def bernoulli_log_prob(logits, x):
-    return torch.nn.functional.logsigmoid((2 * x - 1) * logits).sum(1)
+    return torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1)
 
 
 def toss(p, rng):
@@ -2035,18 +2036,13 @@ def draw(logits_of, seed, order=range(16), toss=toss):
 
 def trained(log_prob):
     """Weights and biases that minimise the expected NLL under a (possibly wrong) log_prob(W, b)."""
-    weights = [
-        torch.zeros(16, 16, dtype=torch.float64, requires_grad=True),
-        torch.zeros(16, dtype=torch.float64, requires_grad=True),
-    ]
+    weights = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in [(16, 16), (16,)]]
     fit_exactly(lambda _: log_prob(*weights), weights)
     return [w.detach() for w in weights]
 
 
-strictly, inclusive = (
-    torch.ones(16, 16, dtype=torch.float64).tril(-1),
-    torch.ones(16, 16, dtype=torch.float64).tril(),
-)
+inclusive = torch.ones(16, 16, dtype=torch.float64).tril()
+strictly = inclusive.tril(-1)
 W2, b2 = trained(lambda W, b: bernoulli_log_prob(b + x_world @ (inclusive * W).T, x_world))
 W3, b3 = trained(lambda W, b: bernoulli_log_prob((b + x_world @ (strictly * W).T).sigmoid(), x_world))
 W4, b4 = world_fvbns["random"].linear.masked_weight().detach(), world_fvbns["random"].linear.bias.detach()
@@ -2074,6 +2070,8 @@ with torch.no_grad():
             draw(lambda x: b4 + x @ W4.T, 6, order=world_orders["random"].argsort().tolist()),
         ),
     }
+
+# %% tags=["demo"]
 fig, axes = plt.subplots(2, 3, figsize=(9.5, 4.2))
 print("patient   reported NLL (nats)   total mass")
 for ax, (name, (log_q, drawn)) in zip(axes.flat, patients.items(), strict=True):
@@ -2160,14 +2158,15 @@ for name, log_q in rows.items():
 #
 # * **The conditionals are too simple.** On the small world the FVBN misses more than 1.5 nats in any
 #   ordering, no matter how much data it gets.
-# * **It does not share what it learns.** Each pixel has weights of its own; that a stroke looks the same two
-#   pixels further on, every pixel must learn again. The parameters grow with $D^2$.
+# * **It does not share what it learns.** Each conditional has weights of its own and learns from scratch what
+#   a stroke is. The parameters grow with $D^2$.
 # * **Sampling takes $D$ steps**, one after another.
 # * **One ordering, fixed**: completion of anything but a prefix is out of reach.
 # * **A likelihood is not an alarm.** Simple images look more probable than typical ones.
 #
-# The first two are answered by a hidden layer that *all* conditionals share: NADE, lesson 02. How it computes
-# $D$ hidden layers for the price of about one is one of the prettiest tricks of the field.
+# The first two are answered by a hidden layer whose weights *all* conditionals share: NADE, lesson 02. How it
+# computes $D$ hidden layers for the price of about one is one of the prettiest tricks of the field.
+# (Convolutions, later, go further: what is learnt about a stroke in one place then serves in every place.)
 
 # %% [markdown]
 # ## 15 · History and references
