@@ -304,7 +304,7 @@ axes[0, 1].set_title("Groups: ten clusters and their mean images")
 plots.image_grid(torch.as_tensor(strokes / strokes.max(1, keepdims=True)), columns=4, ax=axes[1, 0])
 axes[1, 0].set_title("Parts: sixteen strokes whose sums give the digits")
 axes[1, 1].contourf(*grid, density(grid.reshape(2, -1)).reshape(60, 60), levels=12, cmap="cividis")
-axes[1, 1].set_title("Density: how probable is each place of the plane?")
+axes[1, 1].set_title("Density: how probable is each place?")
 for ax in axes[[0, 0, 1], [0, 1, 1]]:
     ax.set(xlabel="first principal component", ylabel="second principal component")
 plots.show(
@@ -455,15 +455,14 @@ plots.show(
 axis = np.linspace(-0.06, 0.16, 2201)
 curves = {
     "uniform on [0, 0.1]": np.where((axis >= 0) & (axis <= 0.1), 10.0, 0.0),
-    "Gaussian, mean 0.05, standard deviation 0.01": np.exp(-0.5 * ((axis - 0.05) / 0.01) ** 2)
-    / (0.01 * math.sqrt(2 * math.pi)),
+    "Gaussian, sd 0.01": np.exp(-0.5 * ((axis - 0.05) / 0.01) ** 2) / (0.01 * math.sqrt(2 * math.pi)),
 }
 fig, ax = plt.subplots(figsize=(6, 2.6))
 for (name, height), style in zip(curves.items(), ["--", "-"], strict=True):
     ax.plot(axis, height, style, label=f"{name}: area {np.trapezoid(height, axis):.2f}")
 ax.axhline(1, color="black", lw=0.8, ls=":")
 ax.set(xlabel="x", ylabel="density q(x)", title="Far above 1 (dotted), and yet each encloses an area of 1")
-ax.legend(loc="upper left", fontsize=8)
+ax.legend(loc="upper right", fontsize=8)
 plots.show(
     fig,
     alt="A uniform density of height 10 and a Gaussian density of height 40, both far above one, each with "
@@ -1236,7 +1235,7 @@ for k, (name, models) in enumerate(trained_orders.items()):
         axes[1].errorbar(k + shift, gap.mean, gap.stderr, fmt="o", color="black", ms=4)
         print(f"{name:7} {estimate} nats; against raster, image by image: {gap}")
 axes[0].set(ylabel="test NLL (nats)", title="Seen one by one: all alike")
-axes[1].set(ylabel="test NLL minus that of raster (nats)", title="Paired: the error bars shrink")
+axes[1].set(ylabel="difference to raster (nats)", title="Paired: the error bars shrink")
 for ax in axes:
     ax.set_xticks(range(3), trained_orders)
     ax.set_xlabel("ordering (random: one dot a permutation)")
@@ -1468,7 +1467,7 @@ ax.set_title("A density is a prior, and a prior removes noise")
 plots.show(
     fig,
     alt="Twelve small-world images, their noisy versions, the posterior probability of each pixel, and the "
-    "denoised guesses, most of which equal the originals.",
+    "denoised guesses, many of which equal the originals.",
 )
 for name, guess in [("noisy", noisy), ("best guess", belief > 0.5)]:
     print(f"{name}: {(guess != clean).double().sum(1).mean():.2f} wrong pixels an image")
@@ -1549,7 +1548,7 @@ for ax, (name, likelihood) in zip(
         world.states[torch.multinomial(given_y, 24, replacement=True, generator=rng)],
         columns=8,
         ax=ax,
-        title=f"{name}; p(y) = {evidence_y:.2f}",
+        title=name if evidence_y > 0.999 else f"{name}; p(y) = {evidence_y:.2f}",
     )
 plots.show(
     fig,
