@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.models.base import AutoregressiveModel
-from course_lib.nn import masked_linear
 
 
 def hidden_degrees(D: int, widths: Sequence[int], generator: torch.Generator | None = None) -> list[torch.Tensor]:
@@ -122,25 +121,29 @@ class MADE(AutoregressiveModel):
         self.output = nn.Linear([D, *widths][-1], outputs)
         self.direct = nn.Linear(D, outputs, bias=False) if direct else None
         self.dropout = nn.Dropout(dropout)
+        self._make_masks()
+        # Ordering and degrees are saved with the weights; the masks follow from them.
+        self.register_load_state_dict_post_hook(lambda model, _: model._make_masks())
 
     def degrees(self) -> list[torch.Tensor]:
         """Degrees of the inputs, (D,), and of each hidden layer, (width,)."""
         return [self.order.argsort() + 1, *self.unit_degrees.split(self.widths)]
 
     def masks(self) -> list[torch.Tensor]:
-        """The masks M^1, ..., M^L, M^V, bool; entry (i, j) is true where unit i reads unit j of the layer below."""
-        degrees = self.degrees()
-        hidden = [above[:, None] >= below for below, above in pairwise(degrees)]
-        return [*hidden, self._output_mask(degrees[-1])]
+        """The masks M^1, ..., M^L, M^V and, with direct connections, M^A: 1 where a unit reads another, else 0.
+
+        Each has the shape of its weight, (units above, units below).
+        """
+        return [mask for name, mask in self.named_buffers(recurse=False) if name.startswith("mask")]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        masks = iter(self.masks())
         h = inputs = self._inputs(x)
-        *masks, output_mask = self.masks()
-        for layer, mask in zip(self.hidden, masks, strict=True):
-            h = self._activate(masked_linear(h, layer.weight, layer.bias, mask))
-        logits = masked_linear(h, self.output.weight, self.output.bias, output_mask)
+        for layer in self.hidden:
+            h = self._activate(F.linear(h, next(masks) * layer.weight, layer.bias))
+        logits = F.linear(h, next(masks) * self.output.weight, self.output.bias)
         if self.direct is not None:
-            logits = logits + masked_linear(inputs, self.direct.weight, None, self._output_mask(self.degrees()[0]))
+            logits = logits + F.linear(inputs, next(masks) * self.direct.weight)
         return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
 
     def under(self, order: Sequence[int]) -> "MADE":
@@ -149,22 +152,30 @@ class MADE(AutoregressiveModel):
         It is another distribution, and a good one only where the network was trained to have many (`MADEEnsemble`).
         One use is `complete`, with an ordering that starts with the known dimensions.
         """
-        return self._under(AutoregressiveModel(self.event_shape, self.levels, order).order, self.unit_degrees)
+        order = AutoregressiveModel(self.event_shape, self.levels, order).order
+        return self._under(order.to(self.order.device), self.unit_degrees)
 
     def _under(self, order: torch.Tensor, unit_degrees: torch.Tensor) -> "MADE":
         other = copy.copy(self)
-        other._buffers = {"order": order.to(self.order.device), "unit_degrees": unit_degrees}
+        other._buffers = {"order": order, "unit_degrees": unit_degrees}
+        other._make_masks()
         return other
+
+    def _make_masks(self) -> None:
+        inputs, *hidden = degrees = self.degrees()
+        outputs = inputs.repeat(self.output.out_features // len(inputs))
+        masks = [above[:, None] >= below for below, above in pairwise(degrees)]
+        masks.append(outputs[:, None] > degrees[-1])
+        if self.direct is not None:
+            masks.append(outputs[:, None] > inputs)
+        for i, mask in enumerate(masks):
+            self.register_buffer(f"mask_{i}", mask.to(self.output.weight.dtype), persistent=False)
 
     def _inputs(self, x: torch.Tensor) -> torch.Tensor:
         return x.to(self.output.weight.dtype) / (self.levels - 1)
 
     def _activate(self, a: torch.Tensor) -> torch.Tensor:
         return self.dropout(F.relu(a))
-
-    def _output_mask(self, below: torch.Tensor) -> torch.Tensor:
-        degrees = self.order.argsort() + 1
-        return degrees.repeat(self.output.out_features // len(degrees))[:, None] > below
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Each unit once. Sorted by degree the masks are staircases: what a unit reads is the first part of a layer.

@@ -1,5 +1,5 @@
 """Building blocks that models are made of."""
 
-from course_lib.nn.masked import MaskedLinear, masked_linear
+from course_lib.nn.masked import MaskedLinear
 
-__all__ = ["MaskedLinear", "masked_linear"]
+__all__ = ["MaskedLinear"]

@@ -5,24 +5,11 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def masked_linear(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, mask: torch.Tensor
-) -> torch.Tensor:
-    """x (mask * weight)^T + bias: (*, inputs) -> (*, outputs).
-
-    The mask, (outputs, inputs) bool, is applied and not written into the weight: a masked entry keeps its value, has no
-    effect and gets a gradient of exactly 0.
-
-    >>> masked_linear(torch.ones(1, 2), torch.tensor([[3.0, 5.0]]), None, torch.tensor([[False, True]]))
-    tensor([[5.]])
-    """
-    return F.linear(x, torch.where(mask, weight, 0.0), bias)
-
-
 class MaskedLinear(nn.Linear):
     """A linear layer in which output i reads input j only where mask[i, j] is true.
 
-    The mask is applied on every call, as in `masked_linear`.
+    The mask is applied on every call and never written into the weight: a masked entry keeps its value, has no
+    effect and gets a gradient of exactly 0.
 
     Args:
         mask: (outputs, inputs) bool.
@@ -48,4 +35,4 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(*, inputs) -> (*, outputs)."""
-        return masked_linear(x, self.weight, self.bias, self.mask)
+        return F.linear(x, self.masked_weight(), self.bias)
