@@ -79,11 +79,11 @@ class RNADE(AutoregressiveModel):
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """The recursion itself: each value, once known, adds its column of W to the activations."""
         columns = self.W.t().contiguous()
-        a = self.c.expand(len(x), -1).clone()
+        a = self.c.expand(len(x), -1)
         for d in self.order.tolist():
             h = torch.relu(self.rho[d] * a)
             yield torch.einsum("nh,pkh->npk", h, self.V[d]) + self.b[d]
-            a.addcmul_(x[:, d, None].to(a.dtype), columns[d])
+            a = torch.addcmul(a, x[:, d, None].to(a.dtype), columns[d])
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return distributions.mixture_of_gaussians_log_prob(parameters, x.to(parameters.dtype))

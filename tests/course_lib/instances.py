@@ -7,7 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.models import FVBN, AutoregressiveModel, IndependentPixels, TabularModel
+from course_lib.models import (
+    FVBN,
+    NADE,
+    RNADE,
+    AutoregressiveModel,
+    ConvNADE,
+    EoNADE,
+    IndependentPixels,
+    OrderlessNADE,
+    TabularModel,
+)
 from course_lib.nn import MaskedLinear
 
 # Not its own inverse: a model that mixes up `order` and its inverse gets caught.
@@ -16,7 +26,7 @@ ORDER = (2, 0, 3, 1, 4)
 
 @dataclass(frozen=True)
 class Instance:
-    """A model with a few hundred states at most.
+    """A model with a few hundred states at most, or one of at most two real dimensions.
 
     Attributes:
         name: for the test's id.
@@ -25,13 +35,18 @@ class Instance:
             all that comes before.
         zero_is_uniform: whether all-zero parameters make the model uniform.
         any_known: whether `complete` takes any set of known dimensions.
+        one_order: whether the model is a product of conditionals in one ordering; a mean of such models is not.
+        scale: the standard deviation of the random parameters. One of real dimensions must keep its mass where the
+            suite looks for it.
     """
 
     name: str
-    build: Callable[[], AutoregressiveModel]
+    build: Callable[[], nn.Module]
     sees: Callable[[AutoregressiveModel], torch.Tensor] | None = None
     zero_is_uniform: bool = True
     any_known: bool = False
+    one_order: bool = True
+    scale: float = 1.0
 
     def __str__(self) -> str:
         return self.name
@@ -82,6 +97,16 @@ INSTANCES = [
     Instance("IndependentPixels, 3 levels", lambda: IndependentPixels(4, levels=3), sees=nothing),
     Instance("TabularModel", lambda: random_table(2, 5, ORDER), zero_is_uniform=False, any_known=True),
     Instance("TabularModel, 3 levels", lambda: random_table(3, 3), zero_is_uniform=False, any_known=True),
+    Instance("NADE", lambda: NADE(6, hidden=4)),
+    Instance("NADE, another order", lambda: NADE(5, 7, ORDER)),
+    Instance("NADE, one dimension", lambda: NADE(1, hidden=3)),
+    Instance("RNADE", lambda: RNADE(2, hidden=5, components=2), zero_is_uniform=False, scale=0.3),
+    Instance("RNADE, another order", lambda: RNADE(2, 4, 3, order=(1, 0)), zero_is_uniform=False, scale=0.3),
+    Instance("RNADE, one dimension", lambda: RNADE(1, hidden=3, components=4), zero_is_uniform=False, scale=0.3),
+    Instance("OrderlessNADE", lambda: OrderlessNADE(5, [8]), any_known=True),
+    Instance("OrderlessNADE, two layers", lambda: OrderlessNADE(5, [12, 9], ORDER), any_known=True),
+    Instance("ConvNADE", lambda: ConvNADE((1, 2, 3), 6, 2, 3, order=(3, 0, 4, 1, 5, 2)), any_known=True),
+    Instance("EoNADE", lambda: EoNADE(OrderlessNADE(5, [8]), [ORDER, range(5), ORDER[::-1]]), one_order=False),
     # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),

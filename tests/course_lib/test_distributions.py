@@ -2,9 +2,17 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Bernoulli, Categorical
+from torch.distributions import Bernoulli, Categorical, MixtureSameFamily, Normal
 
-from course_lib.distributions import bernoulli_log_prob, categorical_log_prob, cumulative, invert
+from course_lib.distributions import (
+    bernoulli_log_prob,
+    categorical_log_prob,
+    cumulative,
+    invert,
+    mixture_of_gaussians_cumulative,
+    mixture_of_gaussians_invert,
+    mixture_of_gaussians_log_prob,
+)
 
 
 def test_bernoulli_agrees_with_torch():
@@ -60,3 +68,49 @@ def test_certain_levels_are_never_missed():
     for logit, value in [(-math.inf, 0), (math.inf, 1)]:
         assert (invert(torch.full_like(u, logit), u, 2) == value).all()
     assert cumulative(torch.tensor(-math.inf), 2).tolist() == [1.0]
+
+
+def random_mixture(*shape: int) -> torch.Tensor:
+    """(*shape, 3, 5): five Gaussians, of very different widths."""
+    return torch.randn(*shape, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_mixture_of_gaussians_agrees_with_torch():
+    parameters = random_mixture(4, 2)
+    x = torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    logits, mean, log_std = parameters.unbind(-2)
+    expected = MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_std.exp()))
+    log_p = mixture_of_gaussians_log_prob(parameters.permute(0, 2, 3, 1), x)
+    torch.testing.assert_close(log_p, expected.log_prob(x))
+    torch.testing.assert_close(mixture_of_gaussians_cumulative(parameters, x), expected.cdf(x))
+
+
+@pytest.mark.parametrize("log_std", [-20.0, 0.0, 20.0])
+@pytest.mark.parametrize("x", [0.0, 1.0, -1e6])
+def test_a_mixture_of_gaussians_stays_finite(log_std, x):
+    parameters = torch.tensor([[0.0, -1e4, 50.0], [0.0, 1.0, 2.0], [0.0, 0.0, log_std]], requires_grad=True)
+    x = torch.tensor([[x]], requires_grad=True)
+    log_p = mixture_of_gaussians_log_prob(parameters.view(1, 3, 3, 1), x)
+    log_p.backward()
+    assert log_p.isfinite().all() and parameters.grad.isfinite().all() and x.grad.isfinite().all()
+
+
+def test_inverting_a_mixture_of_gaussians():
+    parameters, u = random_mixture(), torch.linspace(0.001, 0.999, 101, dtype=torch.float64)
+    x = mixture_of_gaussians_invert(parameters.expand(101, 3, 5), u)
+    assert (x.diff() > 0).all()
+    torch.testing.assert_close(mixture_of_gaussians_cumulative(parameters, x), u, atol=1e-13, rtol=0)
+
+
+def test_the_quantiles_of_one_gaussian():
+    u = torch.tensor([0.0, 2.0**-54, 0.5, 1 - 2.0**-53], dtype=torch.float64)
+    x = mixture_of_gaussians_invert(torch.tensor([[0.0], [3.0], [math.log(2)]]).expand(4, 3, 1), u)
+    torch.testing.assert_close(x, 3 + 2 * torch.special.ndtri(u.clamp_min(2.0**-54)))
+    assert x.isfinite().all()
+
+
+def test_a_gap_between_two_gaussians_is_bridged():
+    parameters = torch.tensor([[0.0, 0.0], [-1e3, 1e3], [-10.0, -10.0]], dtype=torch.float64)
+    u = torch.tensor([0.25, 0.75], dtype=torch.float64)
+    x = mixture_of_gaussians_invert(parameters.expand(2, 3, 2), u)
+    torch.testing.assert_close(x, torch.tensor([-1e3, 1e3], dtype=torch.float64))

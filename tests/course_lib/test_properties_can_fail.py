@@ -1,5 +1,7 @@
 """The suite can fail: each model here has one known mistake, and loses exactly the properties that it should."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from _pytest.outcomes import Failed
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models import FVBN
+from course_lib.models import FVBN, RNADE, EoNADE, OrderlessNADE
 from course_lib.nn import MaskedLinear
 from tests.course_lib.instances import ORDER, Instance
 from tests.course_lib.properties import PROPERTIES
@@ -170,6 +172,105 @@ class TakesAnything(FVBN):
         pass
 
 
+class NoConstant(RNADE):
+    """The density lacks its 1 / sqrt(2 pi)."""
+
+    def _log_likelihood(self, parameters, x):
+        return super()._log_likelihood(parameters, x) + math.log(2 * math.pi) / 2
+
+
+class UnnormalizedWeights(RNADE):
+    """The logits of the weights are taken for the logarithms of the weights."""
+
+    def _log_likelihood(self, parameters, x):
+        return super()._log_likelihood(parameters, x) + parameters[:, 0].logsumexp(1)
+
+
+class VarianceForDeviation(RNADE):
+    """The sampler takes log std for the logarithm of the variance."""
+
+    def _invert(self, parameters, u):
+        logits, mean, log_std = parameters.unbind(1)
+        return super()._invert(torch.stack([logits, mean, log_std / 2], 1), u)
+
+
+class UniformComponents(RNADE):
+    """The sampler gives every component the same weight."""
+
+    def _invert(self, parameters, u):
+        return super()._invert(parameters * parameters.new_tensor([0, 1, 1])[:, None], u)
+
+
+class OneUniformForReals(RNADE):
+    """One uniform number decides both dimensions."""
+
+    def _fill(self, x, known, generator, uniforms, cached):
+        if uniforms is None:
+            uniforms = torch.rand(len(x), 1, dtype=torch.float64, generator=generator)
+        return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), cached)
+
+
+def recursion(model: RNADE, x, columns, rho):
+    """RNADE's, with other columns of W or other factors."""
+    a = model.c.expand(len(x), -1)
+    for d in model.order.tolist():
+        yield torch.einsum("nh,pkh->npk", torch.relu(rho[d] * a), model.V[d]) + model.b[d]
+        a = a + x[:, d, None].to(a.dtype) * columns[d].to(a.dtype)
+
+
+class UnscaledCache(RNADE):
+    """The cached sampler forgets rho."""
+
+    def _conditionals(self, x):
+        return recursion(self, x, self.W.t(), torch.ones_like(self.rho))
+
+
+class StaleActivations(RNADE):
+    """What the cached sampler prepares at its first call it keeps for ever."""
+
+    columns = None
+
+    def _conditionals(self, x):
+        if self.columns is None:
+            self.columns = self.W.detach().t().clone()
+        return recursion(self, x, self.columns, self.rho)
+
+
+class HeldFixed(OrderlessNADE):
+    """Known dimensions are held fixed while the others are drawn in the model's own order."""
+
+    complete = CompletesAnything.complete
+
+
+class NoMask(OrderlessNADE):
+    """What is not observed is read as 0, and which dimensions are observed is not told."""
+
+    def network(self, x, observed):
+        h = F.pad(x * observed, (0, x.shape[1])).to(self.layers[0].weight.dtype)
+        return self.layers[1](torch.relu(self.layers[0](h)))
+
+
+class MeanOfLogs(EoNADE):
+    """Log-probabilities are averaged, not probabilities."""
+
+    def log_prob(self, x):
+        return torch.stack([self.model.log_prob(x, order) for order in self.orders]).mean(0)
+
+
+class SumForMean(EoNADE):
+    """The probabilities are added, and not divided by their number."""
+
+    def log_prob(self, x):
+        return super().log_prob(x) + math.log(len(self.orders))
+
+
+class OneMember(EoNADE):
+    """All samples come from the first ordering."""
+
+    def sample(self, n, *, generator=None):
+        return self.model.with_order(self.orders[0]).sample(n, generator=generator)
+
+
 BROKEN = {
     ReadsItself: {"leak", "mass", "sampler", "cached", "complete"},
     ReadsAhead: {"leak", "mass", "sampler", "cached", "complete"},
@@ -191,6 +292,26 @@ BROKEN = {
     UnusedParameter: {"gradients"},
     Biased: {"zero"},
     TakesAnything: {"inputs"},
+    NoConstant: {"mass"},
+    UnnormalizedWeights: {"mass"},
+    VarianceForDeviation: {"sampler", "complete"},
+    UniformComponents: {"sampler"},
+    OneUniformForReals: {"sampler"},
+    UnscaledCache: {"cached", "sampler", "complete"},
+    StaleActivations: {"cached"},
+    HeldFixed: {"complete"},
+    NoMask: {"cached"},
+    MeanOfLogs: {"mass", "sampler"},
+    SumForMean: {"mass", "zero"},
+    OneMember: {"sampler"},
+}
+RIGHT = {
+    FVBN: lambda model: Instance(model.__name__, lambda: model(5)),
+    RNADE: lambda model: Instance(model.__name__, lambda: model(2, 4, 3), zero_is_uniform=False, scale=0.3),
+    OrderlessNADE: lambda model: Instance(model.__name__, lambda: model(5, [8]), any_known=True),
+    EoNADE: lambda model: Instance(
+        model.__name__, lambda: model(OrderlessNADE(5, [8]), [ORDER, range(5)]), one_order=False
+    ),
 }
 
 
@@ -199,17 +320,18 @@ def test_a_mistake_loses_exactly_these_properties(model, loses):
     assert {name for name, check in PROPERTIES.items() if not holds(check, model)} == loses
 
 
-def test_the_same_model_without_a_mistake_loses_none():
-    assert all(holds(check, FVBN) for check in PROPERTIES.values())
+@pytest.mark.parametrize("model", RIGHT)
+def test_the_same_model_without_a_mistake_loses_none(model):
+    assert all(holds(check, model) for check in PROPERTIES.values())
 
 
 def test_every_property_catches_a_mistake():
     assert set().union(*BROKEN.values()) == set(PROPERTIES)
 
 
-def holds(check, model: type[FVBN]) -> bool:
+def holds(check, model: type[nn.Module]) -> bool:
     # A wrong `sees` cannot be built here: DeadInput and InverseOrder stand for it.
-    instance = Instance(model.__name__, lambda: model(5))
+    instance = next(build(model) for right, build in RIGHT.items() if issubclass(model, right))
     try:
         check(instance)
     except (AssertionError, Failed):
