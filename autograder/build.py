@@ -59,7 +59,8 @@ def build_source(path: Path) -> NotebookNode:
                 f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}"
             )
         name = options.get("exercise")
-        markers = [line.strip() for line in cell.source.splitlines() if line.strip() in (_BEGIN, _END)]
+        # nbgrader takes the words for a marker wherever they stand, in a sentence too.
+        markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
         if markers != ([_BEGIN, _END] if name else []):
             raise SourceError(
                 f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}"

@@ -1,6 +1,6 @@
 """The judge's side of the pipe: a student's function as a check sees it, data in and data out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from autograder.codec import ProtocolError, decode, encode
@@ -18,11 +18,14 @@ class StudentError(Exception):
             "TooManyCalls".
         message: its text.
         line, text: number and text of the line of the student's cell, where known.
+        kinds: the class names of the exception and of all that it inherits from.
     """
 
-    def __init__(self, kind: str, message: str, line: int | None = None, text: str | None = None):
+    def __init__(
+        self, kind: str, message: str, line: int | None = None, text: str | None = None, kinds: Sequence[str] = ()
+    ):
         super().__init__(message)
-        self.kind, self.message, self.line, self.text = kind, message, line, text
+        self.kind, self.message, self.line, self.text, self.kinds = kind, message, line, text, kinds
 
     def __str__(self) -> str:
         where = f", in line {self.line} of the cell: {self.text}" if self.line else ""
@@ -96,7 +99,9 @@ class Student:
             mutated = [which for which in answer.get("mutated", []) if isinstance(which, int | str)]
             error = answer.get("error")
             if error is not None:
-                error = StudentError(str(error["kind"]), str(error["message"]), error.get("line"), error.get("text"))
+                where = error.get("line"), error.get("text")
+                kinds = [str(name) for name in error.get("kinds", ())]
+                error = StudentError(str(error["kind"]), str(error["message"]), *where, kinds)
         except (ProtocolError, AttributeError, TypeError, LookupError) as broken:
             raise StudentError("Unreadable", f"the answer cannot be read: {broken}") from None
         for callback in callbacks:

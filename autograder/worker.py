@@ -163,7 +163,8 @@ class _Remote:
 
 def describe(error: BaseException) -> dict:
     """An exception of the student's code as plain data: kind, message, and the line of their cell."""
-    answer = {"kind": type(error).__name__, "message": str(error)[:2000], "line": None, "text": None}
+    kinds = [parent.__name__ for parent in type(error).__mro__]
+    answer = {"kind": kinds[0], "kinds": kinds, "message": str(error)[:2000], "line": None, "text": None}
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_cell(f.filename)]
     if frames:
         answer |= {

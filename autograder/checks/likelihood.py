@@ -613,7 +613,7 @@ def condition(student, rng):
             student.call(torch.tensor(table), known)
             yield holds("impossible evidence", False, because=because + "your function returned a result")
         except StudentError as error:
-            yield holds("impossible evidence", error.kind == "ValueError", because=f"{because}{error}")
+            yield holds("impossible evidence", "ValueError" in error.kinds, because=f"{because}{error}")
 
 
 @check(

@@ -2312,6 +2312,20 @@ def condition_index():
 
 
 @bank.right("condition")
+def condition_own_error():
+    class ImpossibleEvidence(ValueError):
+        """Nothing to condition on."""
+
+    def condition(joint, known):
+        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
+        if table.sum() == 0:
+            raise ImpossibleEvidence(f"p({known}) = 0")
+        return table / table.sum()
+
+    return condition
+
+
+@bank.right("condition")
 def condition_select():
     def condition(joint, known):
         for d in sorted(known, reverse=True):
