@@ -62,6 +62,7 @@ def test_cells_of_equal_text_get_different_ids(toy_checks, tmp_path):
         ("    ### END SOLUTION\n", "", "expected '### BEGIN SOLUTION' and '### END SOLUTION' once"),
         ("    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n", "expected '### BEGIN SOLUTION'"),
         ("import math", "import math\n### BEGIN SOLUTION\n### END SOLUTION", "and in no other; got"),
+        ("import math", "import math  # like BEGIN SOLUTION", "and in no other; got"),
         ('# %% check="double"', '# %% [markdown]\n# between\n\n# %% check="double"', "right below its exercise"),
         ('# %% check="double"', '# %% check="ask"', "right below its exercise"),
         ('# %% check="double"\n', '# %% check="double"\nassert double(1) == 2\n', "is left empty; the build writes it"),
