@@ -73,8 +73,8 @@ def make(lesson: str, solution: NotebookNode, release: NotebookNode, bank) -> li
 
     hangs = f"def {names[0]}(*args, **kwargs):\n    while True:\n        pass\n"
     made.append(student("hangs", _answered(release, right | {names[0]: hangs}), without(names[0])))
-    ends = f"import os\n\n\ndef {names[1]}(*args, **kwargs):\n    os._exit(0)\n"
-    made.append(student("ends-process", _answered(release, right | {names[1]: ends}), without(names[1])))
+    ends = f"import os\n\n\ndef {names[-1]}(*args, **kwargs):\n    os._exit(0)\n"
+    made.append(student("ends-process", _answered(release, right | {names[-1]: ends}), without(names[-1])))
     noisy = {name: source + _NOISE.format(name=name) for name, source in right.items()}
     made.append(student("noisy", _answered(release, noisy), everything))
 

@@ -1,0 +1,96 @@
+"""What an instructor sees in formgrader, and a student in JupyterLab, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from autograder import classroom
+from tests import browser
+from tests.autograder.course import LESSON, answered
+
+SLOW = 120_000  # ms
+WRONG = "def double(x):\n    return int(2 * x)"
+
+
+@pytest.mark.browser
+def test_formgrader_shows_a_class_and_grades_it(course):
+    course.submit("ada", course.source())
+    course.submit("bob", answered(course.source(), double=WRONG))
+    for grade in classroom.grade(course.folder, workers=1):
+        assert grade.error == ""
+    with browser.jupyterlab(course.folder) as address, browser.chromium() as page:
+        page.set_default_timeout(SLOW)
+        page.goto(f"{address}/formgrader/manage_assignments")
+        expect(page.get_by_role("row", name=LESSON).locator(".num-submissions")).to_have_text("2", timeout=SLOW)
+
+        page.goto(f"{address}/formgrader/manage_submissions/{LESSON}")
+        bob = page.get_by_role("row", name=re.compile(r"\bbob\b"))
+        expect(bob.locator(".score")).to_have_text("4.5 / 5", timeout=SLOW)
+
+        page.goto(f"{address}/formgrader/gradebook/{LESSON}/{LESSON}")
+        page.get_by_role("row").filter(has_text="4.5 / 5").get_by_role("link").first.click()
+        expect(page.locator("#double-check")).to_have_attribute("placeholder", "2", timeout=SLOW)
+        expect(page.locator("#ask-check")).to_have_attribute("placeholder", "1")
+        expect(page.get_by_text("Twice: 2 of 2.5 points")).to_be_visible()
+        expect(page.get_by_text(re.compile(r"double\(0\.\d+\) should be"))).to_be_visible()
+
+        counter = next(cell.source for cell in course.source().cells if cell.id == "Counter")
+        course.submit("bob", answered(course.release(), Counter=counter))
+        page.goto(f"{address}/formgrader/manage_submissions/{LESSON}")
+        bob.locator(".autograde a").click()
+        expect(page.get_by_text("Successfully autograded")).to_be_visible(timeout=SLOW)
+        page.goto(f"{address}/formgrader/manage_submissions/{LESSON}")
+        expect(bob.locator(".score")).to_have_text("1.5 / 5", timeout=SLOW)
+    assert course.gradebook("bob") == {"double": 0.0, "ask": 0.0, "Counter": 1.5}
+
+
+@pytest.mark.browser
+def test_a_student_works_on_an_exercise_in_jupyterlab(course):
+    """The check fails with its reason, and passes once the answer is typed."""
+    notebook = course.release()
+    others = ("ask", "ask-check", "Counter", "Counter-check")
+    notebook.cells = [cell for cell in notebook.cells if cell.id not in others]
+    course.submit("ada", notebook).rename(course.root / "lesson.ipynb")
+    with browser.jupyterlab(course.root) as address, browser.chromium() as page:
+        page.set_default_timeout(SLOW)
+        page.goto(f"{address}/lab/tree/lesson.ipynb")
+        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=SLOW)
+        outputs = page.locator(".jp-OutputArea-output")
+
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        expect(outputs.get_by_text("Twice: 0 of 2.5 points")).to_be_visible(timeout=SLOW)
+        expect(outputs.get_by_text("not answered yet")).to_be_visible()
+        expect(outputs.get_by_text("checks.double.hint()")).to_be_visible()
+
+        page.locator(".cm-line").get_by_text("raise NotImplementedError").click()
+        page.keyboard.press("End")
+        page.keyboard.press("Shift+Home")
+        page.keyboard.type("return x + x")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.press("Shift+Enter")
+        expect(outputs.get_by_text("Twice: 2.5 of 2.5 points")).to_be_visible(timeout=SLOW)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 390])
+def test_feedback_fits_a_screen_and_a_telephone(course, width):
+    """It loads nothing, runs nothing of the student's, and needs no scrolling sideways."""
+    script = "<script>document.title = 'hacked'</script><img src='https://example.org/x' onerror='document.title=1'>"
+    ask = f"def ask(f, n):\n    raise ValueError({script + 'x' * 300!r})"
+    course.submit("ada", answered(course.source(), double=f"{WRONG}  # {script}{'x' * 300}", ask=ask))
+    (grade,) = classroom.grade(course.folder, workers=1)
+    assert grade.error == ""
+    with browser.chromium(width, 900) as page:
+        requests = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(course.feedback("ada").as_uri())
+        assert page.title() == f"{LESSON}: feedback for ada"
+        assert requests == [course.feedback("ada").as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        expect(page.get_by_text("3.5 of 5 points", exact=False).first).to_be_visible()
+        for name in ("double", "ask", "Counter"):
+            section = page.locator(f"section#{name}")
+            expect(section.locator(".highlight")).to_be_visible()
+            expect(section.locator(".report")).to_contain_text("point")
