@@ -2,19 +2,22 @@
 
 import torch
 
-from benchmarks import checks, fvbn
+from benchmarks import checks, fvbn, made, nade
 from course_lib import device
+
+MODELS = (fvbn, nade, made)
 
 
 def main() -> None:
     print(f"torch {torch.__version__}, {device()}, {torch.get_num_threads()} threads")
     for lesson, answers, seconds, slowest, longest in checks.measure():
         print(f"checks of {lesson}: {answers} right answers in {seconds:.2f} s, {slowest} in {longest:.2f} s of it")
-    line = "{:36}{:18}{:>10}  {:20}{:>10}{:>8}".format
+    line = "{:46}{:18}{:>10}  {:20}{:>10}{:>8}".format
     print(line("", "", "ms", "", "ms", "ratio"))
-    for c in fvbn.measure():
-        fast, slow = 1e3 * c.fast_seconds, 1e3 * c.slow_seconds
-        print(line(c.what, c.fast, f"{fast:.2f}", c.slow, f"{slow:.2f}", f"{slow / fast:.1f}"))
+    for model in MODELS:
+        for c in model.measure():
+            fast, slow = 1e3 * c.fast_seconds, 1e3 * c.slow_seconds
+            print(line(c.what, c.fast, f"{fast:.2f}", c.slow, f"{slow:.2f}", f"{slow / fast:.1f}"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import torch
 
 from benchmarks import Comparison, __main__, side_by_side
 from benchmarks.fvbn import D, SeparateLayers
-from course_lib.models import FVBN
+from benchmarks.nade import ByAutograd
+from course_lib.models import FVBN, NADE
 
 
 def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
@@ -19,6 +22,16 @@ def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
     torch.testing.assert_close(fast.log_prob(x), slow.log_prob(x))
 
 
+def test_the_two_ways_to_train_a_nade_are_the_same():
+    torch.manual_seed(0)
+    fast, slow, x = NADE(8, 5), ByAutograd(8, 5), torch.randint(0, 2, (6, 8))
+    slow.load_state_dict(fast.state_dict())
+    for model in (fast, slow):
+        model.log_prob(x).mean().backward()
+    for ours, theirs in zip(fast.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
 def test_both_ways_run_equally_often():
     runs = []
     fast, slow = side_by_side(lambda: runs.append("fast"), lambda: runs.append("slow"), repetitions=3)
@@ -27,6 +40,6 @@ def test_both_ways_run_equally_often():
 
 def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, capsys):
     measured = [Comparison("a step", "clever", "plain", 0.002, 0.01)]
-    monkeypatch.setattr(__main__.fvbn, "measure", lambda: measured)
+    monkeypatch.setattr(__main__, "MODELS", [SimpleNamespace(measure=lambda: measured)])
     __main__.main()
     assert capsys.readouterr().out.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
