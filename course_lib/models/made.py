@@ -123,7 +123,7 @@ class MADE(AutoregressiveModel):
         self.dropout = nn.Dropout(dropout)
         self._make_masks()
         # Ordering and degrees are saved with the weights; the masks follow from them.
-        self.register_load_state_dict_post_hook(lambda model, _: model._make_masks())
+        self.register_load_state_dict_post_hook(MADE._make_masks)
 
     def degrees(self) -> list[torch.Tensor]:
         """Degrees of the inputs, (D,), and of each hidden layer, (width,)."""
@@ -146,22 +146,25 @@ class MADE(AutoregressiveModel):
             logits = logits + F.linear(inputs, next(masks) * self.direct.weight)
         return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
 
-    def under(self, order: Sequence[int]) -> "MADE":
+    def with_order(self, order: Sequence[int]) -> "MADE":
         """The same network, its weights shared, under the masks of another ordering.
 
-        It is another distribution, and a good one only where the network was trained to have many (`MADEEnsemble`).
-        One use is `complete`, with an ordering that starts with the known dimensions.
+        That is another distribution, and a good one only where the network was trained with many orderings (see
+        `MADEEnsemble`). An ordering that starts with the known dimensions lets `complete` take any of them.
+
+        Raises:
+            ValueError: order is no permutation.
         """
         order = AutoregressiveModel(self.event_shape, self.levels, order).order
-        return self._under(order.to(self.order.device), self.unit_degrees)
+        return self._with_masks(order.to(self.order.device), self.unit_degrees)
 
-    def _under(self, order: torch.Tensor, unit_degrees: torch.Tensor) -> "MADE":
-        other = copy.copy(self)
-        other._buffers = {"order": order, "unit_degrees": unit_degrees}
-        other._make_masks()
-        return other
+    def _with_masks(self, order: torch.Tensor, unit_degrees: torch.Tensor) -> "MADE":
+        model = copy.copy(self)
+        model._buffers = {"order": order, "unit_degrees": unit_degrees}
+        model._make_masks()
+        return model
 
-    def _make_masks(self) -> None:
+    def _make_masks(self, _loaded: object = None) -> None:
         inputs, *hidden = degrees = self.degrees()
         outputs = inputs.repeat(self.output.out_features // len(inputs))
         masks = [above[:, None] >= below for below, above in pairwise(degrees)]
@@ -192,17 +195,15 @@ class MADE(AutoregressiveModel):
             for layer, (below, above) in zip(self.hidden, pairwise(sorting), strict=True)
         ]
         units = [x.new_empty(len(x), len(degree), dtype=self.output.weight.dtype) for degree in degrees]
-
-        def by_dimension(layer, below):  # the k-th: the weights for the dimension that comes k-th, (P, units)
-            return layer.weight[:, below].unflatten(0, (-1, D)).transpose(0, 1)[self.order]
-
-        V, c = by_dimension(self.output, sorting[-1]), self.output.bias.view(-1, D).t()[self.order]
-        A = None if self.direct is None else by_dimension(self.direct, sorting[0])
+        V = self.output.weight.unflatten(0, (-1, D))[:, self.order][:, :, sorting[-1]]
+        c = self.output.bias.unflatten(0, (-1, D))[:, self.order]
+        if self.direct is not None:
+            A = self.direct.weight.unflatten(0, (-1, D))[:, self.order][:, :, self.order]
         for k, d in enumerate(self.order.tolist()):
             ready = done[-1][k]
-            logits = torch.addmm(c[k], units[-1][:, :ready], V[k, :, :ready].t())
-            if A is not None:
-                logits.addmm_(units[0][:, :k], A[k, :, :k].t())
+            logits = torch.addmm(c[:, k], units[-1][:, :ready], V[:, k, :ready].t())
+            if self.direct is not None:
+                logits.addmm_(units[0][:, :k], A[:, k, :k].t())
             yield logits[:, 0] if self.levels == 2 else logits
             units[0][:, k] = self._inputs(x[:, d])
             for i, (weight, bias) in enumerate(layers):
@@ -222,7 +223,7 @@ class MADEEnsemble(nn.Module):
         p(x) = 1/M sum over m of p_m(x)
 
     The masks differ in their hidden units' degrees and, unless `order` is given, in their orderings. Training
-    with them is the paper's connectivity-agnostic and order-agnostic training (sections 4.1, 4.2): `loss` draws one of
+    with them is the paper's connectivity-agnostic and order-agnostic training: `loss` draws one of
     the masks for each batch. It is probabilities that are averaged, never logits: those of different orderings belong
     to different conditionals, and their means to no distribution.
 
@@ -273,7 +274,7 @@ class MADEEnsemble(nn.Module):
 
     def member(self, m: int) -> MADE:
         """The network under its m-th mask. The weights are shared, not copied."""
-        return self.network._under(self.orders[m], self.unit_degrees[m])
+        return self.network._with_masks(self.orders[m], self.unit_degrees[m])
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """log p(x) of the mixture in nats, (batch,): one forward pass a mask. Raises ValueError as `MADE` does."""
@@ -292,16 +293,12 @@ class MADEEnsemble(nn.Module):
         return -self.member(m).log_prob(x).mean()
 
     @torch.no_grad()
-    def sample(self, n: int, *, generator: torch.Generator | None = None, cached: bool = True) -> torch.Tensor:
-        """n exact, independent samples of the mixture, (n, D): each from a mask drawn for it.
-
-        Args:
-            generator, cached: as in `MADE.sample`.
-        """
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        """n exact, independent samples of the mixture, (n, D): each from a mask drawn for it."""
         device = None if generator is None else generator.device
         masks = torch.randint(len(self.orders), (n,), generator=generator, device=device).to(self.orders.device)
         x = torch.empty(n, *self.event_shape, dtype=torch.long, device=self.orders.device)
         for m in masks.unique().tolist():
             drawn = masks == m
-            x[drawn] = self.member(m).sample(int(drawn.sum()), generator=generator, cached=cached)
+            x[drawn] = self.member(m).sample(int(drawn.sum()), generator=generator)
         return x

@@ -9,12 +9,14 @@ from torch import nn
 
 from course_lib.models import (
     FVBN,
+    MADE,
     NADE,
     RNADE,
     AutoregressiveModel,
     ConvNADE,
     EoNADE,
     IndependentPixels,
+    MADEEnsemble,
     OrderlessNADE,
     TabularModel,
 )
@@ -82,6 +84,18 @@ def nothing(model: AutoregressiveModel) -> torch.Tensor:
     return torch.zeros(len(model.order), len(model.order), dtype=torch.bool)
 
 
+def connected(model: MADE) -> torch.Tensor:
+    """Which outputs have a path from which inputs, through the masks: (D, D) bool."""
+    D = len(model.order)
+    masks = model.masks()
+    paths = torch.eye(D, dtype=masks[0].dtype)
+    for mask in masks[: len(model.hidden) + 1]:
+        paths = mask @ paths
+    if model.direct is not None:
+        paths = paths + masks[-1]
+    return paths.unflatten(0, (-1, D)).any(0)
+
+
 def random_table(levels: int, D: int, order=None) -> TabularModel:
     """A table of random probabilities."""
     generator = torch.Generator().manual_seed(0)
@@ -107,6 +121,17 @@ INSTANCES = [
     Instance("OrderlessNADE, two layers", lambda: OrderlessNADE(5, [12, 9], ORDER), any_known=True),
     Instance("ConvNADE", lambda: ConvNADE((1, 2, 3), 6, 2, 3, order=(3, 0, 4, 1, 5, 2)), any_known=True),
     Instance("EoNADE", lambda: EoNADE(OrderlessNADE(5, [8]), [ORDER, range(5), ORDER[::-1]]), one_order=False),
+    Instance("MADE", lambda: MADE(6, [40])),
+    Instance("MADE, three layers, another order", lambda: MADE(5, [24, 12, 24], order=ORDER)),
+    Instance("MADE, random connectivity", lambda: MADE(5, [24, 30], order=ORDER, connectivity="random", seed=1)),
+    Instance("MADE, narrow", lambda: MADE(5, [3]), sees=connected),
+    Instance("MADE, narrow between wide layers", lambda: MADE(6, [9, 2, 9]), sees=connected),
+    Instance("MADE, narrow, direct connections", lambda: MADE(5, [2], order=ORDER, direct=True)),
+    Instance("MADE, no hidden layer", lambda: MADE(5, [], order=ORDER)),
+    Instance("MADE, 4 levels", lambda: MADE(3, [16], 4, order=(1, 2, 0))),
+    Instance("MADE, 3 levels, direct connections", lambda: MADE(4, [9, 12], 3, order=(2, 0, 3, 1), direct=True)),
+    Instance("MADEEnsemble, many orders", lambda: MADEEnsemble(5, [16], masks=4), one_order=False),
+    Instance("MADEEnsemble, one order", lambda: MADEEnsemble(4, [9], 3, (2, 0, 3, 1), masks=3), one_order=False),
     # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),

@@ -9,7 +9,7 @@ from _pytest.outcomes import Failed
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models import FVBN, RNADE, EoNADE, OrderlessNADE
+from course_lib.models import FVBN, MADE, RNADE, EoNADE, MADEEnsemble, OrderlessNADE
 from course_lib.nn import MaskedLinear
 from tests.course_lib.instances import ORDER, Instance
 from tests.course_lib.properties import PROPERTIES
@@ -271,6 +271,79 @@ class OneMember(EoNADE):
         return self.model.with_order(self.orders[0]).sample(n, generator=generator)
 
 
+class SmallerInputsOnly(MADE):
+    """Hidden units read inputs of smaller degree, not those of their own."""
+
+    def _make_masks(self, *loaded):
+        super()._make_masks()
+        inputs, units = self.degrees()
+        self.mask_0 = (units[:, None] > inputs).to(self.mask_0.dtype)
+
+
+class SameDegree(MADE):
+    """Outputs read units of their own degree, too."""
+
+    def _make_masks(self, *loaded):
+        super()._make_masks()
+        inputs, units = self.degrees()
+        self.mask_1 = (inputs[:, None] >= units).to(self.mask_1.dtype)
+
+
+class InverseDegrees(MADE):
+    """The ordering is taken for its inverse where the inputs get their degrees."""
+
+    def __init__(self, D, widths):
+        super().__init__(D, widths, order=ORDER)
+
+    def degrees(self):
+        return [self.order + 1, *super().degrees()[1:]]
+
+
+class LostInput(MADE):
+    """No hidden unit has the highest degree, D - 1."""
+
+    def __init__(self, D, widths):
+        super().__init__(D, widths)
+        self.unit_degrees.clamp_(max=D - 2)
+        self._make_masks()
+
+
+class InterleavedLogits(MADE):
+    """The masks have the logits class by class, the output has them dimension by dimension."""
+
+    def __init__(self, D, widths):
+        super().__init__(D, widths, levels=3)
+
+    def forward(self, x):
+        return super().forward(x).flatten(1).unflatten(1, (-1, self.levels)).transpose(1, 2)
+
+
+class MasksInWeights(MADE):
+    """The masks are written into the weights."""
+
+    def forward(self, x):
+        for layer, mask in zip([*self.hidden, self.output], self.masks(), strict=True):
+            layer.weight.data *= mask
+        return super().forward(x)
+
+
+class MeanLogits(MADEEnsemble):
+    """Logits are averaged, not probabilities."""
+
+    def log_prob(self, x):
+        members = [self.member(m) for m in range(len(self.orders))]
+        self.network._check(x)
+        logits = torch.stack([member(x) for member in members]).mean(0)
+        return distributions.bernoulli_log_prob(logits, x).sum(1)
+
+
+class FirstMask(MADEEnsemble):
+    """All samples come from the first mask."""
+
+    def sample(self, n, *, generator=None):
+        return self.member(0).sample(n, generator=generator)
+
+
 BROKEN = {
     ReadsItself: {"leak", "mass", "sampler", "cached", "complete"},
     ReadsAhead: {"leak", "mass", "sampler", "cached", "complete"},
@@ -304,11 +377,21 @@ BROKEN = {
     MeanOfLogs: {"mass", "sampler"},
     SumForMean: {"mass", "zero"},
     OneMember: {"sampler"},
+    SmallerInputsOnly: {"reach", "sampler", "cached", "complete"},
+    SameDegree: {"leak", "mass", "sampler", "cached", "complete"},
+    InverseDegrees: {"leak", "reach", "sampler", "cached", "complete"},
+    LostInput: {"reach"},
+    InterleavedLogits: {"leak", "mass", "sampler", "cached", "complete"},
+    MasksInWeights: {"state"},
+    MeanLogits: {"mass", "sampler"},
+    FirstMask: {"sampler"},
 }
 RIGHT = {
     FVBN: lambda model: Instance(model.__name__, lambda: model(5)),
     RNADE: lambda model: Instance(model.__name__, lambda: model(2, 4, 3), zero_is_uniform=False, scale=0.3),
     OrderlessNADE: lambda model: Instance(model.__name__, lambda: model(5, [8]), any_known=True),
+    MADE: lambda model: Instance(model.__name__, lambda: model(5, [24])),
+    MADEEnsemble: lambda model: Instance(model.__name__, lambda: model(5, [16], masks=4), one_order=False),
     EoNADE: lambda model: Instance(
         model.__name__, lambda: model(OrderlessNADE(5, [8]), [ORDER, range(5)]), one_order=False
     ),
