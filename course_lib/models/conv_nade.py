@@ -3,12 +3,12 @@
 The mask of the observed pixels is a second channel of the image. The loss is that of orderless NADE.
 
 B. Uria, M.-A. Côté, K. Gregor, I. Murray and H. Larochelle, "Neural Autoregressive Distribution Estimation", JMLR 17,
-2016. The authors' networks shrink the maps by convolutions without padding and enlarge them again; here the maps are
-padded and keep their size, which suits small images.
+2016. The authors' networks shrink the maps by convolutions without padding and enlarge them again. Here, for small
+images and short training, the maps are padded and keep their size, and each layer adds to the one below (K. He,
+X. Zhang, S. Ren and J. Sun, "Identity Mappings in Deep Residual Networks", ECCV 2016).
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import nn
@@ -30,13 +30,13 @@ class ConvNADE(Orderless):
         order: (D,) permutation of `forward`, `log_prob` and `sample`; raster order by default.
 
     Attributes:
-        convolutions: maps (value, mask) to one logit a pixel, the same everywhere.
-        bias: (1, height, width), each pixel's own.
+        first, hidden, last: the convolutions; the first one reads the channels (value, mask).
+        position: (channels, height, width), added to the first layer's maps: what no convolution knows is where it is.
 
     Raises:
         ValueError: event_shape is no such shape, a size is too small, kernel is even, or order is no permutation.
 
-    >>> model = ConvNADE((1, 8, 8), channels=16, layers=3, kernel=5)
+    >>> model = ConvNADE((1, 8, 8), channels=16, layers=3, kernel=3)
     >>> model.sample(2, generator=torch.Generator().manual_seed(0)).shape
     torch.Size([2, 1, 8, 8])
     """
@@ -51,13 +51,14 @@ class ConvNADE(Orderless):
             raise ValueError(
                 f"expected positive channels and layers and an odd kernel; got {channels}, {layers} and {kernel}"
             )
-        sizes = [2, *[channels] * layers, 1]
-        steps = []
-        for n_in, n_out in pairwise(sizes):
-            steps += [nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2), nn.ReLU()]
-        self.convolutions = nn.Sequential(*steps[:-1])
-        self.bias = nn.Parameter(torch.zeros(self.event_shape))
+        self.first = nn.Conv2d(2, channels, kernel, padding="same")
+        self.position = nn.Parameter(torch.zeros(channels, *self.event_shape[1:]))
+        self.hidden = nn.ModuleList(nn.Conv2d(channels, channels, kernel, padding="same") for _ in range(layers - 1))
+        self.last = nn.Conv2d(channels, 1, kernel, padding="same")
 
     def network(self, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         observed = observed.expand(x.shape)
-        return self.convolutions(torch.cat([x * observed, observed], 1).to(self.bias.dtype)) + self.bias
+        h = self.first(torch.cat([x * observed, observed], 1).to(self.position.dtype)) + self.position
+        for layer in self.hidden:
+            h = h + layer(torch.relu(h))
+        return self.last(torch.relu(h))
