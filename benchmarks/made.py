@@ -26,7 +26,7 @@ def measure() -> list[Comparison]:
     """The comparisons of this file, on the best device of this machine."""
     x = torch.randint(0, 2, (100, D)).to(device())
     masked, unmasked = MADE(D, [500]).to(device()), Unmasked(500).to(device())
-    times = side_by_side(training_step(unmasked, x), training_step(masked, x), repetitions=100)
+    times = side_by_side(training_step(unmasked, x), training_step(masked, x), repetitions=50)
     comparisons = [Comparison("MADE 784-500-784, training step, 100 images", "no masks", "masks", *times)]
     uniforms = torch.rand(16, D, dtype=torch.float64)
     for widths in [500], [500, 500], [2000]:

@@ -4,8 +4,9 @@ import torch
 
 from benchmarks import Comparison, __main__, side_by_side
 from benchmarks.fvbn import D, SeparateLayers
+from benchmarks.made import Unmasked
 from benchmarks.nade import ByAutograd
-from course_lib.models import FVBN, NADE
+from course_lib.models import FVBN, MADE, NADE
 
 
 def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
@@ -30,6 +31,18 @@ def test_the_two_ways_to_train_a_nade_are_the_same():
         model.log_prob(x).mean().backward()
     for ours, theirs in zip(fast.parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_a_made_without_masks_is_the_network_beside_it():
+    made, unmasked = MADE(D, [20]), Unmasked(20)
+    for mask in made.masks():
+        mask.fill_(1)
+    ours = [*made.hidden, made.output]
+    theirs = [layer for layer in unmasked.layers if isinstance(layer, torch.nn.Linear)]
+    for layer, other in zip(ours, theirs, strict=True):
+        other.load_state_dict(layer.state_dict())
+    x = torch.randint(0, 2, (3, D))
+    torch.testing.assert_close(unmasked.log_prob(x), made.log_prob(x))
 
 
 def test_both_ways_run_equally_often():
