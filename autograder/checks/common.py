@@ -4,7 +4,7 @@ Nothing here raises, whatever an answer returns: an unreadable result becomes a 
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ __all__ = [
     "attempt",
     "binary",
     "close",
+    "entries",
     "first_wrong",
+    "integers",
     "p_value",
     "parts",
     "real",
@@ -84,20 +86,33 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     return array.astype(np.float64), ""
 
 
+def integers(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an int64 array of this shape: (array, "") or (None, reason).
+
+    >>> integers(np.array([0.0, 2.0]), (2,), "x")[1]
+    'x should be int64; got float64'
+    """
+    array, why = real(value, shape, name)
+    if array is None:
+        return None, why
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        return None, f"{name} should be int64; got {array.dtype}"
+    return array.astype(np.int64), ""
+
+
 def binary(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
     """Read an int64 array of zeros and ones of this shape: (array, "") or (None, reason).
 
     >>> binary(np.array([0, 2]), (2,), "x")[1]
     'x should be zeros and ones; got 2'
     """
-    array, why = real(value, shape, name)
+    array, why = integers(value, shape, name)
     if array is None:
         return None, why
-    if np.asarray(value).dtype.kind not in "iu":
-        return None, f"{name} should be int64; got {np.asarray(value).dtype}"
     if not np.isin(array, (0, 1)).all():
         return None, f"{name} should be zeros and ones; got {say(array[~np.isin(array, (0, 1))][0])}"
-    return array.astype(np.int64), ""
+    return array, ""
 
 
 def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
@@ -109,15 +124,31 @@ def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
     return None, f"the result should be a tuple ({', '.join(names)}); got {_what(value)}"
 
 
-def real_list(value: Any, shapes: Sequence[tuple[int, ...]], name: str) -> tuple[list[np.ndarray] | None, str]:
-    """Read a list of arrays of these shapes; `name` holds a {} for the index."""
+def entries(value: Any, names: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
+    """Read a dict with at least these keys: (dict, "") or (None, reason).
+
+    >>> entries({"W": 0.5}, ["W", "b"])[1]
+    "the result should be a dict with the 2 keys 'W', 'b'; got one with 'W'"
+    """
+    if isinstance(value, Failure):
+        return None, value.reason
+    if isinstance(value, dict) and set(names) <= set(value):
+        return value, ""
+    came = f"one with {', '.join(map(repr, value)) or 'none'}"[:100] if isinstance(value, dict) else _what(value)
+    return None, f"the result should be a dict with the {len(names)} keys {', '.join(map(repr, names))}; got {came}"
+
+
+def real_list(
+    value: Any, shapes: Sequence[tuple[int, ...]], name: str, read: Callable = real
+) -> tuple[list[np.ndarray] | None, str]:
+    """Read a list of arrays of these shapes, each with `read`; `name` holds a {} for the index."""
     if isinstance(value, Failure):
         return None, value.reason
     if not isinstance(value, list | tuple) or len(value) != len(shapes):
-        return None, f"the result should be a list of {len(shapes)} tensors, one for each dimension; got {_what(value)}"
+        return None, f"the result should be a list of {len(shapes)} tensors; got {_what(value)}"
     arrays = []
     for index, (item, shape) in enumerate(zip(value, shapes, strict=True)):
-        array, why = real(item, shape, name.format(index))
+        array, why = read(item, shape, name.format(index))
         if array is None:
             return None, why
         arrays.append(array)
@@ -220,7 +251,7 @@ def wrong_decision(
 
     >>> u, p = np.array([[0.3, 0.6]]), np.array([[0.5, 0.2]])
     >>> wrong_decision(np.array([[1, 1]]), u, p, np.array([0, 1]))
-    (0, 'p(x_1 = 1 | x_0 = 1) is 0.2 and u_1 = 0.6, so x_1 is 0; got 1')
+    (0, 'P(x_1 = 1 | x_0 = 1) is 0.2 and u_1 = 0.6, so x_1 is 0; got 1')
     """
     wrong = ((u < p) != (x == 1)) & (np.abs(u - p) > 1e-4)
     found = np.argwhere(wrong[:, order[first:]])
@@ -228,6 +259,6 @@ def wrong_decision(
         return None
     row, place = int(found[0, 0]), first + int(found[0, 1])
     d, given = order[place], ", ".join(f"x_{j} = {x[row, j]}" for j in order[:place])
-    name = f"p(x_{d} = 1 | {given})" if given else f"p(x_{d} = 1)"
+    name = f"P(x_{d} = 1 | {given})" if given else f"P(x_{d} = 1)"
     should = int(u[row, d] < p[row, d])
     return row, f"{name} is {p[row, d]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {should}; got {x[row, d]}"
