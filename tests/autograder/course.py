@@ -24,7 +24,7 @@ import autograder.judge
 from autograder.nbgrader_config import configure
 
 autograder.checks.__path__.append(os.environ["TOY_CHECKS"])
-autograder.judge.Limits = partial(autograder.judge.Limits, cell=3, check=3)
+autograder.judge.Limits = partial(autograder.judge.Limits, check=5)
 c = get_config()
 configure(c)
 c.CourseDirectory.source_directory = "../source"

@@ -2,6 +2,7 @@
 
 import importlib
 import linecache
+import time
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,12 @@ COUNTER = """class Counter:
         return self.total
 """
 RIGHT = {"double": DOUBLE, "ask": ASK, "Counter": COUNTER}
-LIMITS = Limits(start=60, cell=3, check=3)
+LIMITS = Limits()
+SHORT = Limits(cell=3, check=3)  # for code that hangs
 
 
-def points(cells: dict, setup=SETUP) -> dict[str, float]:
-    return {name: report.points for name, report in judge(LESSON, setup, cells, "secret", LIMITS).items()}
+def points(cells: dict, limits: Limits = LIMITS) -> dict[str, float]:
+    return {name: report.points for name, report in judge(LESSON, SETUP, cells, "secret", limits).items()}
 
 
 def test_right_answers_earn_everything(toy_checks):
@@ -53,7 +55,7 @@ def test_right_answers_earn_everything(toy_checks):
         ("def double(x):\n    return ['x' * 1000] * 10**5", "at most 67,108,864 bytes"),
         ("def double(x):\n    while True:\n        pass", "not finished within 3 seconds"),
         ("while True:\n    pass", "the cell did not finish within 3 seconds, or ended the process"),
-        ("import os\nos._exit(0)", "the cell did not finish within 3 seconds, or ended the process"),
+        ("import os\nos._exit(0)", "or ended the process"),
         ("def double(x):\n    import os\n    os._exit(0)", "your code ended the process"),
         ("import os\n\ndef double(x):\n    os.kill(os.getpid(), 9)", "your code ended the process"),
         ("def double(x):\n    import sys\n    sys.exit()", "your code raised SystemExit"),
@@ -62,7 +64,8 @@ def test_right_answers_earn_everything(toy_checks):
     ],
 )  # fmt: skip
 def test_a_wrong_answer_loses_its_own_points_and_says_why(toy_checks, double, reason):
-    reports = judge(LESSON, SETUP, RIGHT | {"double": double}, "secret", LIMITS)
+    limits = SHORT if "seconds" in reason else LIMITS
+    reports = judge(LESSON, SETUP, RIGHT | {"double": double}, "secret", limits)
     assert {name: report.points for name, report in reports.items()} == POINTS | {"double": 0}
     assert reason in str(reports["double"]) and not reports["double"].fault
 
@@ -70,7 +73,7 @@ def test_a_wrong_answer_loses_its_own_points_and_says_why(toy_checks, double, re
 def test_all_kinds_of_failure_in_one_submission(toy_checks):
     hangs = "def ask(f, n):\n    while True:\n        pass"
     cells = {"double": "import os\nos._exit(1)", "ask": hangs, "Counter": COUNTER}
-    assert points(cells) == POINTS | {"double": 0, "ask": 0}
+    assert points(cells, SHORT) == POINTS | {"double": 0, "ask": 0}
 
 
 def test_advice_for_a_name_of_another_cell(toy_checks):
@@ -186,9 +189,19 @@ open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
 """
     points({"double": started + DOUBLE})
     pid = (tmp_path / "pid").read_text()
-    state = Path(f"/proc/{pid}/stat")
-    # Ended; "Z" where whoever adopted it has not buried it yet.
-    assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    for _ in range(100):  # a killed process may take a moment to be gone
+        if not runs(pid):
+            return
+        time.sleep(0.1)
+    raise AssertionError("still there")
+
+
+def runs(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # a zombie has ended; whoever adopted it has not buried it yet
 
 
 def test_checks_come_in_the_order_of_their_file():
@@ -217,6 +230,8 @@ def test_the_pipe_changes_no_verdict(bank):
             box.start_clock(60, "too slow")
             box.define(entry.exercise, entry.source)
             there, here = check.judge(box, "seed"), check.run(as_cell(entry), "seed")
-            assert (there.verdicts, there.kind, there.notes) == (here.verdicts, here.kind, here.notes), entry.name
+            # Not the counter-examples themselves: an answer that seeds itself differs from call to call.
+            got, want = ((r.lost, r.failed, r.kind, r.fault, r.notes) for r in (there, here))
+            assert got == want, entry.name
     finally:
         box.close()
