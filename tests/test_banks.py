@@ -190,8 +190,12 @@ class TestCommon:
             array, why = common.real(value, shape)
             assert (array is None) == bool(why)
             assert array is None or array.dtype == np.float64
-        for entries, why in (common.parts(value, ("a", "b")), common.real_list(value, [(), (2,)], "entry {}")):
-            assert (entries is None) == bool(why)
+        for read, why in (
+            common.parts(value, ("a", "b")),
+            common.entries(value, ("a", "b")),
+            common.real_list(value, [(), (2,)], "entry {}"),
+        ):
+            assert (read is None) == bool(why)
 
 
 def test_a_bank_refuses_what_cannot_be_right():
@@ -215,6 +219,8 @@ def test_a_bank_refuses_what_cannot_be_right():
 def _fill(value: Any, number: float) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_fill(item, number) for item in value)
+    if isinstance(value, dict):
+        return {key: _fill(item, number) for key, item in value.items()}
     if isinstance(value, torch.Tensor):
         value = value.numpy()
     if isinstance(value, np.ndarray):
@@ -227,6 +233,9 @@ def _spoil(value: Any, bad: float) -> Any:
     """The same with its last number replaced."""
     if isinstance(value, list | tuple):
         return type(value)([*value[:-1], _spoil(value[-1], bad)])
+    if isinstance(value, dict):
+        *_, last = value
+        return value | {last: _spoil(value[last], bad)}
     if isinstance(value, torch.Tensor | np.ndarray):
         array = np.asarray(torch.as_tensor(value).double())
         array.reshape(-1)[-1:] = bad

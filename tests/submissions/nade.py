@@ -1,0 +1,4087 @@
+"""Right and wrong answers to lesson 02, NADE.
+
+The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
+stand alone in a notebook's cell.
+"""
+
+from tests.submissions import Bank
+
+bank = Bank("nade")
+
+# ----------------------------------------------------------------------------------------------------- activations
+
+
+@bank.right("activations")
+def activations_recursion():
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a.clone())
+            a += W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.right("activations")
+def activations_loop():
+    def activations(x, W, c, order):
+        D, H = len(x), len(c)
+        rows = []
+        for k in range(D):
+            row = []
+            for h in range(H):
+                row.append(float(c[h]) + sum(float(W[h, j]) * int(x[j]) for j in order[:k]))
+            rows.append(row)
+        return rows
+
+    return activations
+
+
+@bank.right("activations")
+def activations_masked_product():
+    import torch
+
+    def activations(x, W, c, order):
+        D = len(x)
+        before = torch.tril(torch.ones(D, D, dtype=W.dtype), diagonal=-1)
+        return c + (before * x[order]) @ W[:, order].T
+
+    return activations
+
+
+@bank.right("activations")
+def activations_cumsum():
+    import torch
+
+    def activations(x, W, c, order):
+        steps = (W * x)[:, order].T
+        return torch.cumsum(torch.cat([c[None], steps]), 0)[:-1]
+
+    return activations
+
+
+@bank.right("activations")
+def activations_numpy_float32():
+    import numpy as np
+
+    def activations(x, W, c, order):
+        x, W, c, order = x.numpy(), W.numpy().astype(np.float32), c.numpy().astype(np.float32), order.numpy()
+        a = np.zeros((len(x), len(c)), dtype=np.float32)
+        a[0] = c
+        for k in range(1, len(x)):
+            a[k] = a[k - 1] + W[:, order[k - 1]] * x[order[k - 1]]
+        return a
+
+    return activations
+
+
+@bank.right("activations")
+def activations_recursive():
+    import torch
+
+    def activations(x, W, c, order):
+        if len(order) == 1:
+            return c[None]
+        first = order[0]
+        return torch.cat([c[None], activations(x, W, c + W[:, first] * x[first], order[1:])])
+
+    return activations
+
+
+@bank.wrong("activations", loses={"no peeking"})
+def activations_add_first():
+    """The column is added before the row is written: each conditional reads its own pixel."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            a = a + W[:, i] * x[i]
+            rows.append(a)
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"no peeking"})
+def activations_one_tensor_many_times():
+    """The same tensor is noted down each time and changed in place: all rows are the last one."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a)
+            a += W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"no peeking"})
+def activations_whole_image():
+    """c + W x in every row: an ordinary hidden layer."""
+
+    def activations(x, W, c, order):
+        return (c + W @ x.double()).expand(len(x), -1)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"no peeking"})
+def activations_upper_triangle():
+    """The mask transposed: each row sums what comes later."""
+    import torch
+
+    def activations(x, W, c, order):
+        D = len(x)
+        after = torch.triu(torch.ones(D, D, dtype=W.dtype), diagonal=1)
+        return c + (after * x[order]) @ W[:, order].T
+
+    return activations
+
+
+@bank.wrong("activations", loses={"starts at c"})
+def activations_without_c():
+    """Starts at 0; c is never added."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = torch.zeros_like(c)
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = a + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"starts at c"})
+def activations_first_row_zero():
+    """Row 0 stays 0, as if nothing known meant nothing there."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = torch.zeros(len(x), len(c), dtype=torch.float64)
+        for k in range(1, len(x)):
+            a = a + W[:, order[k - 1]] * x[order[k - 1]]
+            rows[k] = a
+        return rows
+
+    return activations
+
+
+@bank.wrong("activations", loses={"starts at c"})
+def activations_c_in_every_step():
+    """c is added again in every step."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = a + c + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"starts at c"})
+def activations_c_in_the_first_row_only():
+    """c stands in row 0 and is then forgotten."""
+    import torch
+
+    def activations(x, W, c, order):
+        rows = [c]
+        for k in range(1, len(x)):
+            rows.append(W[:, order[:k]] @ x[order[:k]].double())
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"starts at c"})
+def activations_subtracts_c():
+    """The wrong sign of c."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = -c
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = a + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+SUMS = {"starts at c", "sum of what came before", "any ordering"}
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_c_everywhere():
+    """x and W are not used."""
+
+    def activations(x, W, c, order):
+        return c.expand(len(x), -1)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_newest_only():
+    """Only the pixel right before: the sum is not carried on."""
+    import torch
+
+    def activations(x, W, c, order):
+        rows = [c]
+        for i in order[:-1]:
+            rows.append(c + W[:, i] * x[i])
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_pixels_of_the_row():
+    """x of the row's own place in place of the column's: one pixel decides whether all columns count."""
+    import torch
+
+    def activations(x, W, c, order):
+        rows = [c]
+        for k in range(1, len(x)):
+            rows.append(c + W[:, order[:k]].sum(1) * x[order[k - 1]])
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_one_behind():
+    """Off by one the other way: the pixel right before is missing."""
+    import torch
+
+    def activations(x, W, c, order):
+        D = len(x)
+        before = torch.tril(torch.ones(D, D, dtype=W.dtype), diagonal=-2)
+        return c + (before * x[order]) @ W[:, order].T
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_without_x():
+    """All columns that came before, whatever the pixels are."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = a + W[:, i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_symmetric_inputs():
+    """Pixels read as -1 and +1."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = a + W[:, i] * (2 * x[i] - 1)
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_hidden_layer():
+    """The hidden layer in place of its pre-activation."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(torch.sigmoid(a))
+            a = a + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_hidden_layer_fed_back():
+    """The sigmoid inside the recursion."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = torch.sigmoid(a) + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"starts at c", "sum of what came before", "any ordering"})
+def activations_mean():
+    """The mean of what came before in place of the sum."""
+    import torch
+
+    def activations(x, W, c, order):
+        rows = [c]
+        for k in range(1, len(x)):
+            rows.append(c + W[:, order[:k]] @ x[order[:k]].double() / k)
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses=SUMS)
+def activations_integers():
+    """The result in the dtype of x: every number is rounded."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = torch.zeros(len(x), len(c), dtype=x.dtype)
+        now = c
+        for k, i in enumerate(order):
+            a[k] = now
+            now = now + W[:, i] * x[i]
+        return a
+
+    return activations
+
+
+@bank.wrong("activations", loses={"any ordering"})
+def activations_natural_order():
+    """0, 1, ... whatever order says."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in range(len(x)):
+            rows.append(a)
+            a = a + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"any ordering"})
+def activations_inverse_order():
+    """order taken for the place of each dimension: the inverse permutation."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in torch.argsort(order):
+            rows.append(a)
+            a = a + W[:, i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"any ordering"})
+def activations_x_in_order_w_not():
+    """x is brought into order, the columns of W are not."""
+    import torch
+
+    def activations(x, W, c, order):
+        steps = (W * x[order]).T
+        return torch.cumsum(torch.cat([c[None], steps]), 0)[:-1]
+
+    return activations
+
+
+@bank.wrong("activations", loses={"any ordering"})
+def activations_w_in_order_x_not():
+    """The columns of W are brought into order, x is not."""
+    import torch
+
+    def activations(x, W, c, order):
+        steps = (W[:, order] * x).T
+        return torch.cumsum(torch.cat([c[None], steps]), 0)[:-1]
+
+    return activations
+
+
+@bank.wrong("activations", loses={"any ordering"})
+def activations_rows_by_dimension():
+    """Row d belongs to dimension d, not to the conditional that comes d-th."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = torch.zeros(len(x), len(c), dtype=torch.float64)
+        for i in order:
+            rows[i] = a
+            a = a + W[:, i] * x[i]
+        return rows
+
+    return activations
+
+
+@bank.wrong("activations", loses={"shapes"})
+def activations_transposed():
+    """(H, D) in place of (D, H)."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        columns = []
+        for i in order:
+            columns.append(a)
+            a = a + W[:, i] * x[i]
+        return torch.stack(columns, 1)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"shapes"})
+def activations_one_row_more():
+    """One row too many: the one after the last pixel."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = [a]
+        for i in order:
+            a = a + W[:, i] * x[i]
+            rows.append(a)
+        return torch.stack(rows)
+
+    return activations
+
+
+@bank.wrong("activations", loses={"shapes"})
+def activations_last_only():
+    """Only the running vector is returned."""
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        for i in order[:-1]:
+            a = a + W[:, i] * x[i]
+        return a
+
+    return activations
+
+
+@bank.wrong("activations", loses=(), raises="RuntimeError")
+def activations_rows_of_w():
+    """Rows of W in place of its columns."""
+    import torch
+
+    def activations(x, W, c, order):
+        a = c.clone()
+        rows = []
+        for i in order:
+            rows.append(a)
+            a = a + W[i] * x[i]
+        return torch.stack(rows)
+
+    return activations
+
+
+# --------------------------------------------------------------------------------------------------- nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_loop_over_dimensions():
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_each_image():
+    import math
+
+    def nade_log_prob(x, W, V, b, c, order):
+        def sigma(z):
+            return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+
+        W, V, b, c, order = W.tolist(), V.tolist(), b.tolist(), c.tolist(), order.tolist()
+        answer = []
+        for image in x.tolist():
+            a, total = list(c), 0.0
+            for i in order:
+                logit = b[i] + sum(v * sigma(z) for v, z in zip(V[i], a, strict=True))
+                signed = logit if image[i] else -logit
+                total += min(signed, 0.0) - math.log1p(math.exp(-abs(signed)))
+                a = [z + W[h][i] * image[i] for h, z in enumerate(a)]
+            answer.append(total)
+        return answer
+
+    return nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_all_at_once():
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        y = x[:, order].double()
+        before = torch.cumsum(y[:, :, None] * W[:, order].T, 1)
+        a = c + F.pad(before[:, :-1], (0, 0, 1, 0))
+        logits = b[order] + (V[order] * a.sigmoid()).sum(2)
+        return -F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(1)
+
+    return nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_numpy():
+    import numpy as np
+
+    def nade_log_prob(x, W, V, b, c, order):
+        x, W, V, b, c, order = (t.numpy() for t in (x, W, V, b, c, order))
+        total = np.zeros(len(x))
+        for k, i in enumerate(order):
+            a = c + x[:, order[:k]] @ W[:, order[:k]].T
+            logit = b[i] + (0.5 + 0.5 * np.tanh(a / 2)) @ V[i]
+            total -= np.logaddexp(0, (1 - 2 * x[:, i]) * logit)
+        return total
+
+    return nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_masked_copies():
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        place = torch.argsort(order)
+        before = (place[None, :] < place[:, None]).double()
+        h = torch.sigmoid(c + torch.einsum("hj,ij,bj->bih", W, before, x.double()))
+        logits = b + torch.einsum("ih,bih->bi", V, h)
+        return (x * logits - F.softplus(logits)).sum(1)
+
+    return nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_float32():
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        x, W, V, b, c = x.float(), W.float(), V.float(), b.float(), c.float()
+        a, total = c.repeat(len(x), 1), 0
+        for i in order.tolist():
+            logit = F.linear(torch.sigmoid(a), V[i : i + 1], b[i : i + 1])
+            total = total - F.binary_cross_entropy_with_logits(logit, x[:, i : i + 1], reduction="none")
+            a = a + x[:, i : i + 1] * W[:, i]
+        return total.squeeze(1)
+
+    return nade_log_prob
+
+
+@bank.right("nade_log_prob")
+def nade_bernoulli():
+    import torch
+    from torch.distributions import Bernoulli
+
+    def nade_log_prob(x, W, V, b, c, order):
+        logits = torch.empty(x.shape, dtype=torch.float64)
+        for k, i in enumerate(order):
+            seen = order[:k]
+            h = torch.sigmoid(c + x[:, seen].double() @ W[:, seen].T)
+            logits[:, i] = b[i] + h @ V[i]
+        return Bernoulli(logits=logits).log_prob(x.double()).sum(-1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"no peeking"})
+def nade_updates_first():
+    """a is updated before the conditional: each pixel predicts itself."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"no peeking"})
+def nade_autoencoder():
+    """One hidden layer of the whole image for all conditionals: an autoencoder."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        h = torch.sigmoid(c + x.double() @ W.T)
+        return F.logsigmoid((2 * x - 1) * (b + h @ V.T)).sum(1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"no peeking"})
+def nade_reads_what_comes_later():
+    """The comparison of places turned round."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        place = torch.argsort(order)
+        after = (place[None, :] > place[:, None]).double()
+        h = torch.sigmoid(c + torch.einsum("hj,ij,bj->bih", W, after, x.double()))
+        return F.logsigmoid((2 * x - 1) * (b + torch.einsum("ih,bih->bi", V, h))).sum(1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"no peeking"})
+def nade_all_but_itself():
+    """All other pixels, those that come later too: a pseudo-likelihood."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        total = 0
+        for i in order:
+            others = order[order != i]
+            logit = b[i] + torch.sigmoid(c + x[:, others].double() @ W[:, others].T) @ V[i]
+            total = total + F.logsigmoid((2 * x[:, i] - 1) * logit)
+        return total
+
+    return nade_log_prob
+
+
+CONDITIONALS = {"conditionals", "any ordering", "large weights"}
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_first_hidden_zero():
+    """h_1 = 0 in place of the sigmoid of c."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a, h = c.expand(len(x), -1), torch.zeros(len(x), len(c), dtype=torch.float64)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + h @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+            h = torch.sigmoid(a)
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_without_c():
+    """a starts at 0."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = torch.zeros(len(x), len(c), dtype=torch.float64)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_without_b():
+    """The output biases forgotten."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_never_updated():
+    """a stays c: independent pixels."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        logits = b + V @ torch.sigmoid(c)
+        return F.logsigmoid((2 * x - 1) * logits).sum(1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_no_nonlinearity():
+    """The hidden layer without its sigmoid."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + a @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_tanh():
+    """tanh in place of the logistic function."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.tanh(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_double_sigmoid():
+    """Probabilities given to a function that expects logits."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            total -= F.binary_cross_entropy_with_logits(p, x[:, i].double(), reduction="none")
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_values_swapped():
+    """The logit of a 0 in place of the logit of a 1."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 0, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_newest_pixel_only():
+    """The pre-activation is not carried on: only the pixel right before counts."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_one_behind():
+    """h is taken before a is updated, and used one place later: the pixel right before is missing."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        h = torch.sigmoid(a)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + h @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            h = torch.sigmoid(a)
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_first_image_for_all():
+    """One pre-activation for the whole batch, that of its first image."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + x[0, i] * W[:, i]
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_hidden_carried_on():
+    """h is carried on in place of its pre-activation."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        h = torch.sigmoid(c).expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + h @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            h = torch.sigmoid(h + torch.outer(x[:, i].double(), W[:, i]))
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"no peeking"})
+def nade_one_row_of_v():
+    """The first row of V for all dimensions."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[order[0]]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"no peeking"})
+def nade_tied_weights():
+    """W's column in place of V's row."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ W[:, i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"conditionals", "any ordering"})
+def nade_symmetric_inputs():
+    """Pixels read as -1 and +1."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(2 * x[:, i].double() - 1, W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+def nade_uniform():
+    """Every image equally likely."""
+    import math
+
+    import torch
+
+    def nade_log_prob(x, W, V, b, c, order):
+        return torch.full((len(x),), -x.shape[1] * math.log(2))
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"any ordering"})
+def nade_natural_order():
+    """0, 1, ... whatever order says."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in range(len(order)):
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"any ordering"})
+def nade_inverse_order():
+    """order taken for the place of each dimension: the inverse permutation."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in torch.argsort(order):
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"any ordering"})
+def nade_v_by_place():
+    """Row k of V, and bias k, for the dimension that comes k-th."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for k, i in enumerate(order):
+            logit = b[k] + torch.sigmoid(a) @ V[k]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"any ordering"})
+def nade_w_by_place():
+    """Column k of W for the dimension that comes k-th."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for k, i in enumerate(order):
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, k])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"any ordering"})
+def nade_only_x_in_order():
+    """x is brought into order, the parameters are not."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        y = x[:, order].double()
+        a = c + F.pad(torch.cumsum(y[:, :, None] * W.T, 1)[:, :-1], (0, 0, 1, 0))
+        logits = b + (V * a.sigmoid()).sum(2)
+        return -F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"any ordering"})
+def nade_targets_not_in_order():
+    """Logits in order are compared with pixels that are not."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        y = x[:, order].double()
+        a = c + F.pad(torch.cumsum(y[:, :, None] * W[:, order].T, 1)[:, :-1], (0, 0, 1, 0))
+        logits = b[order] + (V[order] * a.sigmoid()).sum(2)
+        return -F.binary_cross_entropy_with_logits(logits, x.double(), reduction="none").sum(1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"large weights"})
+def nade_log_of_sigmoid():
+    """log(sigmoid(z)) in two steps: -inf for large logits."""
+    import torch
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            total += torch.where(x[:, i] == 1, p, 1 - p).log()
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"large weights"})
+def nade_bce_of_sigmoid():
+    """binary_cross_entropy of a sigmoid: each logarithm is cut off at -100."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            total -= F.binary_cross_entropy(p, x[:, i].double(), reduction="none")
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"large weights"})
+def nade_clamped():
+    """Probabilities clamped away from 0 and 1."""
+    import torch
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i]).clamp(1e-7, 1 - 1e-7)
+            total += torch.where(x[:, i] == 1, p, 1 - p).log()
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"large weights"})
+def nade_exp_over_one_plus_exp():
+    """exp(a) / (1 + exp(a)) is nan where exp(a) overflows."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            h = a.exp() / (1 + a.exp())
+            logit = b[i] + h @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"large weights"})
+def nade_product_of_probabilities():
+    """The logarithm of the product of all probabilities."""
+    import torch
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.ones(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total *= torch.sigmoid((2 * x[:, i] - 1) * logit)
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total.log()
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"mass one"})
+def nade_mean_for_sum():
+    """Mean over the dimensions in place of the sum."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total / len(order)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"mass one"})
+def nade_bits():
+    """Bits in place of nats."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total / math.log(2)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"mass one"})
+def nade_ones_only():
+    """The pixels that are 0 forgotten."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += x[:, i] * F.logsigmoid(logit)
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"mass one"})
+def nade_negative():
+    """The loss, -log p(x), in place of log p(x)."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total -= F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"mass one"})
+def nade_probability():
+    """The probability in place of its logarithm."""
+    import torch
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.ones(len(x), dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total *= torch.sigmoid((2 * x[:, i] - 1) * logit)
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"mass one"})
+def nade_last_dimension_missing():
+    """Off by one: the last conditional is left out."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for i in order[:-1]:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"shapes"})
+def nade_each_dimension():
+    """log p of each dimension, not their sum."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a = c.expand(len(x), -1)
+        terms = []
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            terms.append(F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit)))
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return torch.stack(terms, 1)
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"shapes"})
+def nade_mean_of_the_batch():
+    """One number for the batch."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a, total = c.expand(len(x), -1), 0
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            total = total + F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit)).mean()
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses={"shapes"})
+def nade_squeezed():
+    """squeeze() takes the batch away where it holds one image."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        a, total = c.expand(len(x), -1), torch.zeros(len(x), 1, dtype=torch.float64)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i, :, None]
+            total += F.logsigmoid((2 * x[:, i, None] - 1) * logit)
+            a = a + torch.outer(x[:, i].double(), W[:, i])
+        return total.squeeze()
+
+    return nade_log_prob
+
+
+@bank.wrong("nade_log_prob", loses=(), raises="RuntimeError")
+def nade_integers_times_floats():
+    """x is left as int64: torch does not multiply it with float64."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_log_prob(x, W, V, b, c, order):
+        total = 0
+        for k, i in enumerate(order):
+            seen = order[:k]
+            logit = b[i] + torch.sigmoid(c + x[:, seen] @ W[:, seen].T) @ V[i]
+            total = total + F.logsigmoid((2 * x[:, i] - 1) * logit)
+        return total
+
+    return nade_log_prob
+
+
+# ----------------------------------------------------------------------------------------------------- nade_sample
+
+
+@bank.right("nade_sample")
+def sample_running_activation():
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        n, D = u.shape
+        x = torch.zeros(n, D, dtype=torch.int64)
+        a = c.repeat(n, 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.right("nade_sample")
+def sample_each_anew():
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for k, i in enumerate(order.tolist()):
+            seen = order[:k]
+            h = torch.sigmoid(c + x[:, seen].double() @ W[:, seen].T)
+            x[:, i] = torch.where(torch.logit(u[:, i]) < b[i] + h @ V[i], 1, 0)
+        return x
+
+    return nade_sample
+
+
+@bank.right("nade_sample")
+def sample_one_by_one():
+    import math
+
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        def sigma(z):
+            return 1 / (1 + math.exp(-z))
+
+        rows = []
+        for row in u.tolist():
+            a, image = c.tolist(), [0] * len(row)
+            for i in order.tolist():
+                p = sigma(b[i].item() + sum(v * sigma(z) for v, z in zip(V[i].tolist(), a, strict=True)))
+                if row[i] < p:
+                    image[i] = 1
+                    a = [z + w for z, w in zip(a, W[:, i].tolist(), strict=True)]
+            rows.append(image)
+        return torch.tensor(rows)
+
+    return nade_sample
+
+
+@bank.right("nade_sample")
+def sample_numpy():
+    import numpy as np
+
+    def nade_sample(W, V, b, c, order, u):
+        W, V, b, c, order, u = (np.asarray(t) for t in (W, V, b, c, order, u))
+        x = np.zeros(u.shape, dtype=np.int64)
+        for i in order:  # what is not drawn yet is 0
+            h = 1 / (1 + np.exp(-(c + x @ W.T)))
+            x[:, i] = u[:, i] < 1 / (1 + np.exp(-(b[i] + h @ V[i])))
+        return x
+
+    return nade_sample
+
+
+@bank.right("nade_sample")
+def sample_float32():
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        W, V, b, c, u = (t.float() for t in (W, V, b, c, u))
+        columns, a = {}, c.expand(len(u), -1)
+        for i in order.tolist():
+            p = (b[i] + a.sigmoid() @ V[i]).sigmoid()
+            columns[i] = 1 - (u[:, i] >= p).int()
+            a = a + columns[i][:, None] * W[:, i]
+        return torch.stack([columns[i] for i in range(len(b))], 1)
+
+    return nade_sample
+
+
+FED_BACK = {"feeds back what it drew", "any ordering"}
+DRAWN = {"first dimension"} | FED_BACK
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_argmax():
+    """The likelier value; u is not used."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (p > 0.5).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_inverted():
+    """u > p in place of u < p."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] > p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_other_inversion():
+    """1 - u < p: a right sampler, but not by the inversion that the contract states."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (1 - u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_own_randomness():
+    """Draws its own random numbers."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = torch.bernoulli(p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_compares_the_logit():
+    """u is compared with the logit, not with the probability."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            logit = b[i] + torch.sigmoid(a) @ V[i]
+            x[:, i] = (u[:, i] < logit).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_double_sigmoid():
+    """A sigmoid of what is a probability already."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i]))
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_without_b():
+    """The output biases forgotten."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_without_c():
+    """a starts at 0."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = torch.zeros(len(u), len(c), dtype=torch.float64)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"first dimension", "any ordering"})
+def sample_first_hidden_zero():
+    """h_1 = 0 in place of the sigmoid of c."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a, h = c.repeat(len(u), 1), torch.zeros(len(u), len(c), dtype=torch.float64)
+        for i in order:
+            p = torch.sigmoid(b[i] + h @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+            h = torch.sigmoid(a)
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"first dimension", "any ordering"})
+def sample_first_dimension_missing():
+    """The first dimension is never drawn."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order[1:]:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_last_dimension_missing():
+    """The last dimension is never drawn; where there is one dimension, it is the first too."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order[:-1]:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_independent():
+    """a is never updated: independent pixels."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        p = torch.sigmoid(b + V @ torch.sigmoid(c))
+        return (u < p).long()
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_feeds_back_probabilities():
+    """The probability is fed back, not the sample."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(p, W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_feeds_back_the_mode():
+    """The likelier value is fed back, not the one that was drawn."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer((p > 0.5).double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_feeds_back_u():
+    """The uniform number is fed back."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(u[:, i], W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_feeds_back_ones():
+    """W's column is added whatever was drawn."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.clone()
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += W[:, i]
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_feeds_back_the_opposite():
+    """1 - x is fed back."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(1.0 - x[:, i], W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_newest_only():
+    """The pre-activation is not carried on: only the last decision counts."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a = c + torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_first_sample_fed_back():
+    """One pre-activation for all samples, that of the first: the others are not their own continuation."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.clone()
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += x[0, i] * W[:, i]
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_mean_fed_back():
+    """The mean of what all samples drew is fed back."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.clone()
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += x[:, i].double().mean() * W[:, i]
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_one_behind():
+    """h is taken before a is updated: the newest decision is missing."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        h = torch.sigmoid(a)
+        for i in order:
+            x[:, i] = (u[:, i] < torch.sigmoid(b[i] + h @ V[i])).long()
+            h = torch.sigmoid(a)
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=DRAWN)
+def sample_first_row_of_uniforms():
+    """The first row of u for all samples."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[0, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_one_uniform():
+    """The first column of u for all dimensions."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, order[0]] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses=FED_BACK)
+def sample_tied_weights():
+    """V's row is fed back in place of W's column."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), V[i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"any ordering"})
+def sample_uniforms_by_place():
+    """Column k of u for the dimension that comes k-th."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for k, i in enumerate(order):
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, k] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"any ordering"})
+def sample_natural_order():
+    """0, 1, ... whatever order says."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in range(len(order)):
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"any ordering"})
+def sample_inverse_order():
+    """order taken for the place of each dimension: the inverse permutation."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in torch.argsort(order):
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"any ordering"})
+def sample_columns_in_order():
+    """The columns stand in the order in which they were drawn."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        columns = []
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            columns.append((u[:, i] < p).long())
+            a += torch.outer(columns[-1].double(), W[:, i])
+        return torch.stack(columns, 1)
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"any ordering"})
+def sample_v_by_place():
+    """Row k of V for the dimension that comes k-th."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for k, i in enumerate(order):
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[k])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"shapes"})
+def sample_booleans():
+    """bool, not int64."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.bool)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = u[:, i] < p
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"shapes"})
+def sample_probabilities():
+    """The probabilities are returned, not the samples."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x, p = torch.zeros(u.shape, dtype=torch.int64), torch.zeros_like(u)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p[:, i] = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p[:, i]).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return p
+
+    return nade_sample
+
+
+@bank.wrong("nade_sample", loses={"shapes"})
+def sample_transposed():
+    """(D, n) in place of (n, D)."""
+    import torch
+
+    def nade_sample(W, V, b, c, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        a = c.repeat(len(u), 1)
+        for i in order:
+            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
+            x[:, i] = (u[:, i] < p).long()
+            a += torch.outer(x[:, i].double(), W[:, i])
+        return x.T
+
+    return nade_sample
+
+
+# ------------------------------------------------------------------------------------------------------- nade_grad
+
+
+@bank.right("nade_grad")
+def grad_backwards_sum():
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        D, x = len(x), x.double()
+        a, hs, errors = c.clone(), [], []
+        for d in range(D):
+            hs.append(torch.sigmoid(a))
+            errors.append(torch.sigmoid(b[d] + V[d] @ hs[d]) - x[d])
+            a = a + W[:, d] * x[d]
+        dW, dV, db = torch.zeros_like(W), torch.zeros_like(V), torch.stack(errors)
+        below = torch.zeros_like(c)
+        for d in reversed(range(D)):
+            dW[:, d] = below * x[d]
+            dV[d] = errors[d] * hs[d]
+            below = below + errors[d] * V[d] * hs[d] * (1 - hs[d])
+        return {"W": dW, "V": dV, "b": db, "c": below}
+
+    return nade_grad
+
+
+@bank.right("nade_grad")
+def grad_autograd():
+    import torch
+    import torch.nn.functional as F
+
+    def nade_grad(x, W, V, b, c):
+        W, V, b, c = (t.clone().requires_grad_() for t in (W, V, b, c))
+        a, loss = c, 0
+        for d in range(len(x)):
+            logit = b[d] + V[d] @ torch.sigmoid(a)
+            loss = loss + F.softplus(logit) - x[d] * logit
+            a = a + W[:, d] * x[d]
+        loss.backward()
+        return {"W": torch.zeros_like(W) if W.grad is None else W.grad, "V": V.grad, "b": b.grad, "c": c.grad}
+
+    return nade_grad
+
+
+@bank.right("nade_grad")
+def grad_all_at_once():
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.right("nade_grad")
+def grad_numpy_double_loop():
+    import numpy as np
+
+    def nade_grad(x, W, V, b, c):
+        x, W, V, b, c = (t.numpy() for t in (x, W, V, b, c))
+        dW, dV, db, dc = np.zeros(W.shape), np.zeros(V.shape), np.zeros(b.shape), np.zeros(c.shape)
+        for d in range(len(x)):
+            h = 1 / (1 + np.exp(-(c + W[:, :d] @ x[:d])))
+            db[d] = 1 / (1 + np.exp(-(b[d] + V[d] @ h))) - x[d]
+            dV[d] = db[d] * h
+            da = db[d] * V[d] * h * (1 - h)
+            dc += da
+            for j in range(d):
+                dW[:, j] += da * x[j]
+        return {"W": dW, "V": dV, "b": db, "c": dc}
+
+    return nade_grad
+
+
+@bank.right("nade_grad")
+def grad_float32():
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        x, W, V, b, c = (t.float() for t in (x, W, V, b, c))
+        before = torch.tril(torch.ones(len(x), len(x)), -1)
+        h = torch.sigmoid(c + (before * x) @ W.T)
+        error = torch.sigmoid(b + torch.einsum("dh,dh->d", V, h)) - x
+        da = torch.einsum("d,dh->dh", error, V * h * (1 - h))
+        return {"W": torch.einsum("dh,dj,j->hj", da, before, x), "V": error[:, None] * h, "b": error, "c": da.sum(0)}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
+def grad_of_log_p():
+    """The gradient of log p: the sign."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = y - torch.sigmoid(b + (V * h).sum(1))
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
+def grad_without_the_target():
+    """p in place of p - x."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1))
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
+def grad_squared_error():
+    """(p - x) p (1 - p): the derivative of a squared error."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        p = torch.sigmoid(b + (V * h).sum(1))
+        error = (p - y) * p * (1 - p)
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
+def grad_mean():
+    """The gradient of the mean over the dimensions."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = (torch.sigmoid(b + (V * h).sum(1)) - y) / len(y)
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
+def grad_peeks():
+    """a updated before h is taken."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        h = torch.sigmoid(c + (W * y).T.cumsum(0))
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0) + da
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"V"})
+def grad_v_with_activations():
+    """The pre-activation in place of the hidden layer in V's gradient."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        a = c + steps.cumsum(0) - steps
+        h = torch.sigmoid(a)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * a, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"V"})
+def grad_v_with_the_first_layer():
+    """One hidden layer, sigmoid(c), for all rows of V's gradient."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": torch.outer(error, h[0]), "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"V"})
+def grad_v_one_late():
+    """V's gradient with the hidden layer of the next place: the same variable, updated too early."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        later = torch.sigmoid(c + steps.cumsum(0))
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * later, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"V"})
+def grad_v_with_the_derivative():
+    """h (1 - h) in V's gradient too."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h * (1 - h), "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"c", "W"})
+def grad_without_the_derivative():
+    """h (1 - h) forgotten on the way down."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"c", "W"})
+def grad_derivative_of_tanh():
+    """1 - h^2, the derivative of tanh."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * (1 - h**2)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"c", "W"})
+def grad_without_v():
+    """V forgotten on the way down."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"c", "W"})
+def grad_derivative_at_the_wrong_place():
+    """What comes through V is added up first, and h (1 - h) taken at the place where the sum arrives."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        dh = error[:, None] * V
+        after = dh.sum(0) - dh.cumsum(0)
+        slope = h * (1 - h)
+        dW = (after * slope * y[:, None]).T
+        return {"b": error, "V": error[:, None] * h, "c": dh.sum(0) * slope[0], "W": dW}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"V", "c", "W"})
+def grad_of_the_last_conditional():
+    """Only the last conditional is taken down into the network."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[-1] * V[-1] * h[-1] * (1 - h[-1])
+        dV, seen = torch.zeros_like(V), y.clone()
+        dV[-1], seen[-1] = error[-1] * h[-1], 0
+        return {"b": error, "V": dV, "c": da, "W": torch.outer(da, seen)}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"c"})
+def grad_c_of_the_first_place():
+    """c's gradient from the first conditional only: c stands at the start, but every place inherits it."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da[0], "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"c"})
+def grad_c_without_the_first_place():
+    """Off by one: the first conditional's part of c's gradient is missing."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da[1:].sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"W"})
+def grad_w_adds_first():
+    """The sum takes up place d before column d is written: a pixel would see its own conditional."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0) + da
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"W"})
+def grad_w_from_before():
+    """The sum runs forwards: what arrives at the places before."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        before = da.cumsum(0) - da
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (before * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"W"})
+def grad_w_without_x():
+    """x forgotten: columns of pixels that are 0 get a gradient."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": after.T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"W"})
+def grad_w_next_place_only():
+    """Column j gets what arrives at place j + 1 only."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = torch.cat([da[1:], torch.zeros_like(da[:1])])
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"W"})
+def grad_w_all_places():
+    """Every column gets the whole sum, as in an autoencoder."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": torch.outer(da.sum(0), y)}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"shapes"})
+def grad_w_transposed():
+    """W's gradient as (D, H)."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": after * y[:, None]}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"shapes"})
+def grad_tuple():
+    """A tuple in place of a dict."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return (after * y[:, None]).T, error[:, None] * h, error, da.sum(0)
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"shapes"})
+def grad_other_keys():
+    """dW in place of W, and so on."""
+    import torch
+
+    def nade_grad(x, W, V, b, c):
+        y = x.double()
+        steps = (W * y).T
+        h = torch.sigmoid(c + steps.cumsum(0) - steps)
+        error = torch.sigmoid(b + (V * h).sum(1)) - y
+        da = error[:, None] * V * h * (1 - h)
+        after = da.sum(0) - da.cumsum(0)
+        return {"db": error, "dV": error[:, None] * h, "dc": da.sum(0), "dW": (after * y[:, None]).T}
+
+    return nade_grad
+
+
+@bank.wrong("nade_grad", loses={"shapes"})
+def grad_autograd_without_w():
+    """W.grad is None where there is one dimension: W does not enter the loss."""
+    import torch
+    import torch.nn.functional as F
+
+    def nade_grad(x, W, V, b, c):
+        W, V, b, c = (t.clone().requires_grad_() for t in (W, V, b, c))
+        a, loss = c, 0
+        for d in range(len(x)):
+            logit = b[d] + V[d] @ torch.sigmoid(a)
+            loss = loss + F.softplus(logit) - x[d] * logit
+            a = a + W[:, d] * x[d]
+        loss.backward()
+        return {"W": W.grad, "V": V.grad, "b": b.grad, "c": c.grad}
+
+    return nade_grad
+
+
+# ------------------------------------------------------------------------------------------------- mog_log_density
+
+
+@bank.right("mog_log_density")
+def mog_logsumexp():
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.right("mog_log_density")
+def mog_distributions():
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        return MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.right("mog_log_density")
+def mog_loop():
+    import math
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        def logsumexp(values):
+            top = max(values)
+            return top + math.log(sum(math.exp(v - top) for v in values))
+
+        answer = []
+        for value, ls, ms, ss in zip(y.tolist(), logits.tolist(), mean.tolist(), log_sigma.tolist(), strict=True):
+            terms = []
+            for logit, m, s in zip(ls, ms, ss, strict=True):
+                terms.append(logit - s - 0.5 * ((value - m) * math.exp(-s)) ** 2)
+            answer.append(logsumexp(terms) - logsumexp(ls) - 0.5 * math.log(2 * math.pi))
+        return answer
+
+    return mog_log_density
+
+
+@bank.right("mog_log_density")
+def mog_numpy_maximum():
+    import numpy as np
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        y, logits, mean, log_sigma = (t.numpy() for t in (y, logits, mean, log_sigma))
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        weights = weights / weights.sum(1, keepdims=True)
+        logs = -((y[:, None] - mean) ** 2) / (2 * np.exp(2 * log_sigma)) - log_sigma - np.log(np.sqrt(2 * np.pi))
+        top = logs.max(1)
+        return top + np.log((weights * np.exp(logs - top[:, None])).sum(1))
+
+    return mog_log_density
+
+
+@bank.right("mog_log_density")
+def mog_float32():
+    import torch
+    from torch.distributions import Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        y, logits, mean, log_sigma = y.float(), logits.float(), mean.float(), log_sigma.float()
+        total = torch.full_like(y, -torch.inf)
+        for k in range(logits.shape[1]):
+            each = Normal(mean[:, k], log_sigma[:, k].exp()).log_prob(y)
+            total = torch.logaddexp(total, logits.log_softmax(1)[:, k] + each)
+        return total
+
+    return mog_log_density
+
+
+ALL_OF_MOG = {"integrates to one", "density", "far away", "tiny sigma"}
+
+
+@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+def mog_without_pi():
+    """Half of log(2 pi) forgotten."""
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        return torch.logsumexp(torch.log_softmax(logits, 1) - 0.5 * z**2 - log_sigma, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "tiny sigma"})
+def mog_without_log_sigma():
+    """log sigma forgotten: the height of a Gaussian does not depend on its width."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        return torch.logsumexp(torch.log_softmax(logits, 1) - 0.5 * z**2 - 0.5 * math.log(2 * math.pi), 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "tiny sigma"})
+def mog_log_sigma_added():
+    """The sign of log sigma."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 + log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"density", "tiny sigma"})
+def mog_variance():
+    """exp(log_sigma) taken for the variance."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        squares = (y[:, None] - mean) ** 2 / log_sigma.exp()
+        each = -0.5 * (squares + log_sigma + math.log(2 * math.pi))
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
+def mog_sigma_not_exponentiated():
+    """log_sigma taken for sigma, without its sign."""
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        normal = Normal(mean, log_sigma.abs(), validate_args=False)
+        return MixtureSameFamily(Categorical(logits=logits), normal, validate_args=False).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
+def mog_without_the_half():
+    """The square is not halved."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -(z**2) - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+def mog_logits_as_log_weights():
+    """The logits are not normalised."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(logits + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
+def mog_weights_not_logs():
+    """The weights are added, not their logarithms."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
+def mog_mean_of_logs():
+    """Log densities averaged with the weights: a product of Gaussians, not a mixture."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return (torch.softmax(logits, 1) * each).sum(1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
+def mog_sum_of_logs():
+    """Log weights and log densities added up over the components."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return (torch.log_softmax(logits, 1) + each).sum(1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+def mog_divided_by_k():
+    """The mean over the components, though they have weights already."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1) - math.log(logits.shape[1])
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
+def mog_maximum():
+    """The best component alone: right only where it dominates."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return (torch.log_softmax(logits, 1) + each).max(1).values
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
+def mog_equal_weights():
+    """The logits are not used: a density, but another one."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(each, 1) - math.log(logits.shape[1])
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
+def mog_first_component():
+    """The first component only."""
+    from torch.distributions import Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        return Normal(mean[:, 0], log_sigma[:, 0].exp()).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
+def mog_one_gaussian():
+    """One Gaussian with the mixture's mean and mean log sigma."""
+    import torch
+    from torch.distributions import Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        weights = torch.softmax(logits, 1)
+        return Normal((weights * mean).sum(1), (weights * log_sigma).sum(1).exp()).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+def mog_softmax_over_the_batch():
+    """The logits normalised over the batch in place of the components."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 0) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"far away", "tiny sigma"})
+def mog_log_of_sum_of_exp():
+    """log of the sum of densities, each of them 0 far away."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        sigma = log_sigma.exp()
+        densities = torch.exp(-0.5 * ((y[:, None] - mean) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+        return (torch.softmax(logits, 1) * densities).sum(1).log()
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"far away", "tiny sigma"})
+def mog_epsilon_in_the_log():
+    """An epsilon in the logarithm: finite, and wrong."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        sigma = log_sigma.exp()
+        densities = torch.exp(-0.5 * ((y[:, None] - mean) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+        return ((torch.softmax(logits, 1) * densities).sum(1) + 1e-30).log()
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"tiny sigma"})
+def mog_sigma_clamped():
+    """sigma clamped from below."""
+    import torch
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        sigma = torch.clamp(log_sigma.exp(), min=1e-6)
+        return MixtureSameFamily(Categorical(logits=logits), Normal(mean, sigma)).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"tiny sigma"})
+def mog_epsilon_in_sigma():
+    """sigma + epsilon."""
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        normal = Normal(mean, log_sigma.exp() + 1e-8)
+        return MixtureSameFamily(Categorical(logits=logits), normal).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"tiny sigma"})
+def mog_log_sigma_clamped():
+    """log_sigma clamped at -7, as the networks of other models do."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        log_sigma = log_sigma.clamp(-7.0, 7.0)
+        z = (y[:, None] - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"far away", "tiny sigma"})
+def mog_distance_clamped():
+    """Distances cut off at 100 standard deviations."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = ((y[:, None] - mean) / log_sigma.exp()).clamp(-100, 100)
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
+def mog_density():
+    """The density in place of its logarithm."""
+    import torch
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        return torch.exp(MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y))
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+def mog_negative():
+    """Minus the log density."""
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        return -MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"shapes"})
+def mog_each_component():
+    """The terms of the components, not their sum."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y[:, None] - mean) / log_sigma.exp()
+        return torch.log_softmax(logits, 1) - 0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"shapes"})
+def mog_total():
+    """The sum over the N numbers."""
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        return MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y).sum()
+
+    return mog_log_density
+
+
+@bank.wrong("mog_log_density", loses={"density"}, raises="RuntimeError")
+def mog_axes_not_lined_up():
+    """y - mean without a new axis: y meets the components."""
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        z = (y - mean) / log_sigma.exp()
+        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
+
+    return mog_log_density
+
+
+# -------------------------------------------------------------------------------------------------- orderless_loss
+
+
+@bank.right("orderless_loss")
+def loss_where():
+    import torch
+
+    def orderless_loss(log_p, m):
+        unknown = torch.where(m == 0, -log_p, 0.0)
+        return unknown.sum(1) * m.shape[1] / (m == 0).sum(1)
+
+    return orderless_loss
+
+
+@bank.right("orderless_loss")
+def loss_loop():
+    def orderless_loss(log_p, m):
+        losses = []
+        for row, mask in zip(log_p.tolist(), m.tolist(), strict=True):
+            costs = [-value for value, seen in zip(row, mask, strict=True) if not seen]
+            losses.append(len(mask) * sum(costs) / len(costs))
+        return losses
+
+    return orderless_loss
+
+
+@bank.right("orderless_loss")
+def loss_masked_fill():
+    def orderless_loss(log_p, m):
+        D = m.size(1)
+        total = log_p.masked_fill(m.bool(), 0).sum(dim=1)
+        return -total * (D / (D - m.sum(dim=1)))
+
+    return orderless_loss
+
+
+@bank.right("orderless_loss")
+def loss_nanmean():
+    import torch
+
+    def orderless_loss(log_p, m):
+        unknown = torch.where(m.bool(), torch.nan, log_p)
+        return -m.shape[1] * unknown.nanmean(1)
+
+    return orderless_loss
+
+
+@bank.right("orderless_loss")
+def loss_numpy_float32():
+    import numpy as np
+
+    def orderless_loss(log_p, m):
+        log_p, m = log_p.numpy().astype(np.float32), m.numpy()
+        D = m.shape[1]
+        return np.array([D / (D - row.sum()) * -values[row == 0].sum() for values, row in zip(log_p, m, strict=True)])
+
+    return orderless_loss
+
+
+@bank.right("orderless_loss")
+def loss_mean_where():
+    import numpy as np
+
+    def orderless_loss(log_p, m):
+        log_p, m = log_p.numpy(), m.numpy()
+        return m.shape[1] * np.mean(-log_p, axis=1, where=m == 0)
+
+    return orderless_loss
+
+
+EVERY_LOSS = {"only what is unknown", "weight", "unbiased", "-inf where observed"}
+
+
+@bank.wrong("orderless_loss", loses={"-inf where observed"})
+def loss_product_with_the_mask():
+    """0 times -inf is nan."""
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return -(log_p * (1 - m)).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"-inf where observed"})
+def loss_clamped():
+    """Log-probabilities cut off at -100."""
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return -(log_p.clamp(min=-100) * (1 - m)).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"-inf where observed"})
+def loss_epsilon():
+    """log(p + epsilon)."""
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return -((log_p.exp() + 1e-12).log() * (1 - m)).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"-inf where observed"})
+def loss_difference():
+    """All dimensions minus the observed ones: inf - inf is nan."""
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        total, seen = log_p.sum(1), log_p.masked_fill(m == 0, 0).sum(1)
+        return -(total - seen) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_without_weight():
+    """The sum without its weight: where many dimensions are observed, too little counts."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        return torch.where(m == 0, -log_p, 0.0).sum(1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_mean():
+    """The mean over what is unknown, without the factor D."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        return torch.where(m == 0, -log_p, 0.0).sum(1) / (m == 0).sum(1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_mean_over_all():
+    """Divided by D in place of the weight D / (D - |m|)."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        return torch.where(m == 0, -log_p, 0.0).mean(1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_off_by_one():
+    """D / (D - |m| + 1): the paper counts the place of the first unknown dimension from 1."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1) + 1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_weight_of_the_observed():
+    """D / |m|: the weight of the other kind."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / m.sum(1).clamp(min=1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_weight_upside_down():
+    """(D - |m|) / D."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * (D - m.sum(1)) / D
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_negative():
+    """The sign: log-likelihood, not its negative."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, log_p, 0.0).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_bits():
+    """In bits."""
+    import math
+
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1)) / math.log(2)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"unbiased", "-inf where observed"})
+def loss_weight_of_the_batch():
+    """One weight for the whole batch, from the mean number of unknown dimensions."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (m == 0).sum(1).double().mean()
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"weight", "unbiased", "-inf where observed"})
+def loss_batch_size_for_dimensions():
+    """len(m), the number of images, taken for D."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * len(m) / (m == 0).sum(1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses=EVERY_LOSS)
+def loss_of_the_observed():
+    """The mask turned round: the loss of what the network was shown."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 1, -log_p, 0.0).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses=EVERY_LOSS)
+def loss_of_everything():
+    """All dimensions count."""
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return -log_p.sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses=EVERY_LOSS)
+def loss_pseudo_likelihood():
+    """All dimensions, without a weight."""
+
+    def orderless_loss(log_p, m):
+        return -log_p.sum(1)
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses=EVERY_LOSS)
+def loss_next_dimension_only():
+    """D times the first unknown dimension: unbiased only where the ordering is 0, 1, ..."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        first = (m == 0).int().argmax(1)
+        return -log_p[torch.arange(len(m)), first] * m.shape[1]
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses=EVERY_LOSS)
+def loss_of_probabilities():
+    """1 - p in place of -log p."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, 1 - log_p.exp(), 0.0).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"shapes"})
+def loss_mean_of_the_batch():
+    """One number for the batch."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return (torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1))).mean()
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"shapes"})
+def loss_of_each_dimension():
+    """The terms, not their sum."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0) * D / (D - m.sum(1, keepdim=True))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"shapes"})
+def loss_sum_over_the_batch():
+    """Sums over axis 0."""
+    import torch
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return torch.where(m == 0, -log_p, 0.0).sum(0) * D / (m == 0).sum(0).clamp(min=1)
+
+    return orderless_loss
+
+
+# ---------------------------------------------------------------------------------------------------------- eonade
+
+
+@bank.right("eonade")
+def eonade_logsumexp():
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 0) - math.log(len(log_ps))
+
+    return eonade
+
+
+@bank.right("eonade")
+def eonade_maximum():
+    def eonade(log_ps):
+        top = log_ps.max(0).values
+        return top + (log_ps - top).exp().mean(0).log()
+
+    return eonade
+
+
+@bank.right("eonade")
+def eonade_running():
+    import torch
+
+    def eonade(log_ps):
+        total = log_ps[0]
+        for log_p in log_ps[1:]:
+            total = torch.logaddexp(total, log_p)
+        return total - torch.tensor(float(len(log_ps))).log()
+
+    return eonade
+
+
+@bank.right("eonade")
+def eonade_loop():
+    import math
+
+    def eonade(log_ps):
+        answer = []
+        for image in log_ps.T.tolist():
+            top = max(image)
+            answer.append(top + math.log(math.fsum(math.exp(nats - top) for nats in image) / len(image)))
+        return answer
+
+    return eonade
+
+
+@bank.right("eonade")
+def eonade_numpy_float32():
+    import numpy as np
+
+    def eonade(log_ps):
+        log_ps = log_ps.numpy().astype(np.float32)
+        return np.logaddexp.reduce(log_ps, axis=0) - np.log(len(log_ps))
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_mean_of_logs():
+    """The mean of the logarithms: by Jensen's inequality too little."""
+
+    def eonade(log_ps):
+        return log_ps.mean(0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_sum():
+    """The sum of the probabilities: log E forgotten."""
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_divided_by_e():
+    """The logarithm divided by E, in place of the sum of probabilities."""
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 0) / len(log_ps)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_log_of_the_batch_size():
+    """log B in place of log E."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 0) - math.log(log_ps.shape[1])
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_plus_log_e():
+    """The sign of log E."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 0) + math.log(len(log_ps))
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_best():
+    """The best ordering of each image."""
+
+    def eonade(log_ps):
+        return log_ps.max(0).values
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_worst():
+    """The worst ordering of each image."""
+
+    def eonade(log_ps):
+        return log_ps.min(0).values
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_product():
+    """The product of the probabilities."""
+
+    def eonade(log_ps):
+        return log_ps.sum(0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_median():
+    """The median ordering of each image."""
+
+    def eonade(log_ps):
+        return log_ps.quantile(0.5, dim=0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_probability():
+    """The mean probability, not its logarithm."""
+
+    def eonade(log_ps):
+        return log_ps.exp().mean(0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_bits():
+    """In bits."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return (torch.logsumexp(log_ps, 0) - math.log(len(log_ps))) / math.log(2)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_negative():
+    """Minus the log-likelihood."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return math.log(len(log_ps)) - torch.logsumexp(log_ps, 0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mass one"})
+def eonade_normalised_over_the_batch():
+    """Mean of the logarithms, made to add up to 1 over the images at hand."""
+    import torch
+
+    def eonade(log_ps):
+        return torch.log_softmax(log_ps.mean(0), 0)
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mean of probabilities", "far below zero"})
+def eonade_first_ordering():
+    """The first ordering only: a distribution, but no ensemble."""
+
+    def eonade(log_ps):
+        return log_ps[0]
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"mean of probabilities", "far below zero"})
+def eonade_last_ordering():
+    """The last ordering: the loop overwrites what it should add up."""
+
+    def eonade(log_ps):
+        for log_p in log_ps:
+            total = log_p
+        return total
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"far below zero"})
+def eonade_log_of_mean_exp():
+    """exp(-10000) is 0, and its logarithm -inf."""
+
+    def eonade(log_ps):
+        return log_ps.exp().mean(0).log()
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"far below zero"})
+def eonade_epsilon():
+    """An epsilon in the logarithm."""
+
+    def eonade(log_ps):
+        return (log_ps.exp().mean(0) + 1e-12).log()
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"far below zero"})
+def eonade_clamped():
+    """Log-likelihoods cut off at -700."""
+
+    def eonade(log_ps):
+        return log_ps.clamp(min=-700).exp().mean(0).log()
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"far below zero"})
+def eonade_one_maximum():
+    """One maximum for the whole batch."""
+
+    def eonade(log_ps):
+        top = log_ps.max()
+        return top + (log_ps - top).exp().mean(0).log()
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"far below zero"})
+def eonade_relative_to_the_first():
+    """The first ordering taken out in place of the largest: exp overflows where it is far below another."""
+
+    def eonade(log_ps):
+        return log_ps[0] + (log_ps - log_ps[0]).exp().mean(0).log()
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"shapes"})
+def eonade_over_the_images():
+    """The mean over the images in place of the orderings."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 1) - math.log(log_ps.shape[1])
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"shapes"})
+def eonade_keeps_the_axis():
+    """(1, B) in place of (B,)."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return torch.logsumexp(log_ps, 0, keepdim=True) - math.log(len(log_ps))
+
+    return eonade
+
+
+@bank.wrong("eonade", loses={"shapes"})
+def eonade_squeezed():
+    """squeeze() takes the batch away where it holds one image."""
+    import math
+
+    import torch
+
+    def eonade(log_ps):
+        return (torch.logsumexp(log_ps, 0) - math.log(len(log_ps))).squeeze()
+
+    return eonade
+
+
+# ---------------------------------------------------------------------------------------------- orderless_complete
+
+
+@bank.right("orderless_complete")
+def complete_masks_grow():
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.right("orderless_complete")
+def complete_list_of_unknown():
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        image, seen = torch.where(known, x, 0), known.clone()
+        for d in torch.nonzero(~known)[:, 0].tolist():
+            if u[d] < conditional(image, seen.to(torch.int64))[d]:
+                image[d] = 1
+            seen[d] = True
+        return image
+
+    return orderless_complete
+
+
+@bank.right("orderless_complete")
+def complete_numpy():
+    import numpy as np
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.numpy().astype(np.int64)
+        image = np.where(m == 1, x.numpy(), 0)
+        for d in np.flatnonzero(m == 0):
+            p = conditional(image, m)
+            image[d], m[d] = float(u[d]) < float(p[d]), 1
+        return image
+
+    return orderless_complete
+
+
+@bank.right("orderless_complete")
+def complete_recursive():
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        if known.all():
+            return x.clone()
+        d = int(known.int().argmin())
+        p = conditional(torch.where(known, x, 0), known.long())
+        x, known = x.clone(), known.clone()
+        x[d] = 0 if u[d] >= p[d] else 1
+        known[d] = True
+        return orderless_complete(conditional, x, known, u)
+
+    return orderless_complete
+
+
+@bank.right("orderless_complete")
+def complete_lists():
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        drawn = {d: value for d, value in enumerate(x.tolist()) if known[d]}
+        for d in range(len(x)):
+            if d not in drawn:
+                image = torch.tensor([drawn.get(i, 0) for i in range(len(x))])
+                m = torch.tensor([int(i in drawn) for i in range(len(x))])
+                drawn[d] = int(float(conditional(image, m)[d]) > float(u[d]))
+        return [drawn[d] for d in range(len(x))]
+
+    return orderless_complete
+
+
+EVERY_COMPLETION = {"one unknown", "sees what it drew", "any known set"}
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_returns_x():
+    """x as it came."""
+
+    def orderless_complete(conditional, x, known, u):
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_zeros():
+    """What is unknown stays 0."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        return torch.where(known, x, 0)
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_argmax():
+    """The likelier value; u is not used."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (conditional(x, m)[d] > 0.5).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_inverted():
+    """u > p in place of u < p."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[d] > conditional(x, m)[d]).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_own_randomness():
+    """Draws its own random numbers."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = torch.bernoulli(conditional(x, m)[d]).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_uniforms_in_turn():
+    """The first uniform number for the first unknown dimension, and so on."""
+
+    def orderless_complete(conditional, x, known, u):
+        m, used = known.long(), 0
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[used] < conditional(x, m)[d]).long()
+                m[d], used = 1, used + 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_first_probability():
+    """The first entry of what conditional returns, for every dimension."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[d] < conditional(x, m)[0]).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_marks_first():
+    """The dimension is marked as observed before it is drawn: the network takes it for a 0."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                m[d] = 1
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
+def complete_sees_nothing():
+    """Nothing is ever observed: each dimension by its own marginal."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        p = conditional(torch.zeros_like(x), torch.zeros_like(x)) if not known.all() else u
+        return torch.where(known, x, (u < p).long())
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_all_at_once():
+    """One call for all unknown dimensions: independent of each other."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        if known.all():
+            return x
+        p = conditional(torch.where(known, x, 0), known.long())
+        return torch.where(known, x, (u < p).long())
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_first_unknown_only():
+    """One dimension is drawn, and the others stay 0."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        image = torch.where(known, x, 0)
+        if not known.all():
+            d = int((~known).int().argmax())
+            image[d] = int(u[d] < conditional(image.clone(), known.long())[d])
+        return image
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_mask_never_grows():
+    """What was drawn is written into x, but the mask stays: conditional refuses that."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not known[d]:
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_mask_grows_and_x_does_not():
+    """The mask grows, but x holds zeros where it should hold what was drawn."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        shown, drawn = x * m, x * m
+        for d in range(len(x)):
+            if not known[d]:
+                drawn[d] = (u[d] < conditional(shown, m)[d]).long()
+                m[d] = 1
+        return torch.where(known, x, drawn)
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_feeds_back_the_mode():
+    """The likelier value is fed back, not the one that was drawn."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        shown, drawn = x * m, x * m
+        for d in range(len(x)):
+            if not known[d]:
+                p = conditional(shown, m)[d]
+                drawn[d], shown[d], m[d] = int(u[d] < p), int(p > 0.5), 1
+        return drawn
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_backwards():
+    """The last unknown dimension first."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in reversed(range(len(x))):
+            if not m[d]:
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
+def complete_forgets_the_known():
+    """From the second unknown dimension on only what was drawn is observed."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        m, image = known.long(), x * known
+        shown = m.clone()
+        for d in range(len(x)):
+            if not m[d]:
+                image[d] = (u[d] < conditional(image * shown, shown)[d]).long()
+                shown = torch.zeros_like(m)
+                shown[d] = 1
+        return image
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"any known set"})
+def complete_prefix():
+    """The number of known dimensions taken for a prefix."""
+
+    def orderless_complete(conditional, x, known, u):
+        m, first = known.long() * 0, int(known.sum())
+        m[:first] = 1
+        x = x * m
+        for d in range(first, len(x)):
+            x[d] = (u[d] < conditional(x, m)[d]).long()
+            m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"any known set"})
+def complete_known_comes_too_late():
+    """Known dimensions are marked as observed when the walk comes to them: later ones are not seen."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        image, m = torch.zeros_like(x), torch.zeros_like(x)
+        for d in range(len(x)):
+            image[d] = x[d] if known[d] else (u[d] < conditional(image, m)[d]).long()
+            m[d] = 1
+        return image
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"any known set"})
+def complete_first_unknown_onwards():
+    """Everything after the first unknown dimension is drawn."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        first = int(torch.cat([known.int(), torch.zeros(1)]).argmin())
+        m = (torch.arange(len(x)) < first).long()
+        x = x * m
+        for d in range(first, len(x)):
+            x[d] = (u[d] < conditional(x, m)[d]).long()
+            m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"any known set"})
+def complete_asks_where_nothing_is_unknown():
+    """One call before the first look at what is unknown."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        p, fresh = conditional(x, m), True
+        for d in range(len(x)):
+            if not m[d]:
+                p = p if fresh else conditional(x, m)
+                x[d], m[d], fresh = int(u[d] < p[d]), 1, False
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"keeps what is known"})
+def complete_draws_everything():
+    """What is known is drawn anew."""
+
+    def orderless_complete(conditional, x, known, u):
+        if known.all():
+            return x
+        p = conditional(x * known, known.long())
+        return (u < p).long()
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"keeps what is known"})
+def complete_starts_from_zeros():
+    """The known values are shown to conditional, but not copied into the result."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        shown, drawn = x * m, torch.zeros_like(x)
+        for d in range(len(x)):
+            if not known[d]:
+                drawn[d] = (u[d] < conditional(shown, m)[d]).long()
+                shown[d], m[d] = drawn[d], 1
+        return drawn
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=(), raises="TooManyCalls")
+def complete_asks_for_every_dimension():
+    """conditional is called for known dimensions too."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            p = conditional(x, m)[d]
+            if not known[d]:
+                x[d], m[d] = int(u[d] < p), 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses=(), raises="ValueError")
+def complete_shows_what_is_unknown():
+    """x is passed as it came, with something where it is unknown."""
+
+    def orderless_complete(conditional, x, known, u):
+        m, x = known.long(), x.clone()
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+                m[d] = 1
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"shapes"})
+def complete_unknown_only():
+    """Only what was drawn is returned."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+                m[d] = 1
+        return x[~known]
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"shapes"})
+def complete_probabilities():
+    """Probabilities where it is unknown."""
+    import torch
+
+    def orderless_complete(conditional, x, known, u):
+        if known.all():
+            return x
+        return torch.where(known, x.double(), conditional(torch.where(known, x, 0), known.long()))
+
+    return orderless_complete
