@@ -958,15 +958,14 @@ frequency = (torch.bincount(levels, minlength=16).double() + 1e-3) / (len(levels
 sigmas = np.logspace(-5, 0, 41)
 with waits_for("mog_log_density"):
     values = {"raw grey levels": (levels.double() + 0.5) / 16, "dequantized": real.train.x[:, 36].double()}
+    ones = torch.ones(len(levels), 16, dtype=torch.float64)
+    weights, centres = ones * frequency.log(), ones * (torch.arange(16) + 0.5) / 16
+    curves = {
+        name: [mog_log_density(y, weights, centres, ones * math.log(sigma)).mean() for sigma in sigmas]
+        for name, y in values.items()
+    }
     fig, ax = plt.subplots(figsize=(7, 3.2))
-    for name, y in values.items():
-        ones = torch.ones(len(y), 16, dtype=torch.float64)
-        curve = [
-            mog_log_density(
-                y, ones * frequency.log(), ones * (torch.arange(16) + 0.5) / 16, ones * math.log(sigma)
-            ).mean()
-            for sigma in sigmas
-        ]
+    for name, curve in curves.items():
         ax.plot(sigmas, curve, label=name)
     observed = frequency[levels].log().mean()
     ax.axhline(math.log(16) + observed, color="black", lw=1, ls="--")
@@ -1366,24 +1365,29 @@ def world_network(x, m):
 
 
 with waits_for("orderless_complete"):
-    fig, axes = plt.subplots(1, 5, figsize=(9.5, 2.9), width_ratios=[1, 2, 2, 2, 2])
-    plots.image_grid(original[None], ax=axes[0])
-    axes[0].set_title("the image", fontsize=9)
-    print(f"{'known':12} {'KL of clamping, perfect conditionals':>38} {'KL of the orderless network':>30}")
-    for ax, (name, dims) in zip(axes[1:], evidence.items(), strict=True):
+    rows = [f"{'known':12} {'KL of clamping, perfect conditionals':>38} {'KL of the orderless network':>30}"]
+    pictures = {}
+    for name, dims in evidence.items():
         known = torch.zeros(16, dtype=torch.bool).index_fill(0, torch.tensor(list(dims)), True)
+        uniforms = torch.rand(8, 16, dtype=torch.float64, generator=rng)
+        yours = torch.stack([orderless_complete(world_network, original, known, u) for u in uniforms])
         consistent = (world.states[:, known] == original[known]).all(1)
         right = p_world[consistent] / p_world[consistent].sum()
+        truth = world.states[consistent][torch.multinomial(right, 8, replacement=True, generator=rng)]
+        pictures[name] = torch.cat([truth, yours])
         clamped = true_conditional[consistent][:, ~known].sum(1)
         order = torch.cat([known.nonzero().flatten(), (~known).nonzero().flatten()])
         log_q = orderless_log_q(order)[consistent]
         log_q = log_q - log_q.logsumexp(0)
         of_clamping, of_network = ((right * (right.log() - each)).sum().abs() for each in (clamped, log_q))
-        print(f"{name:12} {of_clamping:38.3f} {of_network:30.3f}")
-        uniforms = torch.rand(8, 16, dtype=torch.float64, generator=rng)
-        yours = torch.stack([orderless_complete(world_network, original, known, u) for u in uniforms])
-        truth = world.states[consistent][torch.multinomial(right, 8, replacement=True, generator=rng)]
-        plots.image_grid(torch.cat([truth, yours]), columns=4, ax=ax)
+        rows.append(f"{name:12} {of_clamping:38.3f} {of_network:30.3f}")
+
+    print("\n".join(rows))
+    fig, axes = plt.subplots(1, 5, figsize=(9.5, 2.9), width_ratios=[1, 2, 2, 2, 2])
+    plots.image_grid(original[None], ax=axes[0])
+    axes[0].set_title("the image", fontsize=9)
+    for ax, (name, picture) in zip(axes[1:], pictures.items(), strict=True):
+        plots.image_grid(picture, columns=4, ax=ax)
         ax.set_title(f"{name} known", fontsize=9)
         ax.plot([0, 1], [0.5, 0.5], "-", transform=ax.transAxes, color=plots.COLORS["vermilion"], lw=2)
     fig.suptitle("Above the line: drawn from the truth. Below: your completions", fontsize=11)
@@ -1418,27 +1422,22 @@ def digit_network(x, m):
         return orderless.network(torch.as_tensor(x)[None], torch.as_tensor(m)[None].bool())[0].sigmoid().double()
 
 
+def guesses(images, known):
+    """Your completion of each image."""
+    uniforms = torch.rand(images.shape, dtype=torch.float64, generator=rng)
+    return torch.stack([orderless_complete(digit_network, x, known, u) for x, u in zip(images, uniforms, strict=True)])
+
+
 with waits_for("orderless_complete"):
-    chosen = test[torch.tensor([int((digits.test.y == digit).nonzero()[1]) for digit in (2, 3, 5, 6, 8)])]
     rng = torch.Generator().manual_seed(0)
-    fig, axes = plt.subplots(1, 4, figsize=(9.5, 3.4))
-    for ax, (name, known) in zip(axes, known_sets.items(), strict=True):
+    chosen = test[torch.tensor([int((digits.test.y == digit).nonzero()[1]) for digit in (2, 3, 5, 6, 8)])]
+    pictures = {}
+    for name, known in known_sets.items():
         given = torch.where(known, chosen.double(), 0.4)
-        guesses = [
-            torch.stack(
-                [
-                    orderless_complete(digit_network, image, known, torch.rand(64, dtype=torch.float64, generator=rng))
-                    for image in chosen
-                ]
-            )
-            for _ in range(3)
-        ]
-        plots.image_grid(
-            torch.cat([chosen.double(), given, *[guess.double() for guess in guesses]]),
-            columns=5,
-            ax=ax,
-            title=f"known: {name}",
-        )
+        pictures[name] = torch.cat([chosen.double(), given, *[guesses(chosen, known).double() for _ in range(3)]])
+    fig, axes = plt.subplots(1, 4, figsize=(9.5, 3.4))
+    for ax, (name, picture) in zip(axes, pictures.items(), strict=True):
+        plots.image_grid(picture, columns=5, ax=ax, title=f"known: {name}")
     name_rows(axes[0], "digit", "known", "guess 1", "guess 2", "guess 3")
     plots.show(
         fig,

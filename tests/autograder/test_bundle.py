@@ -15,7 +15,10 @@ from autograder import bundle
 from autograder.build import SOLUTIONS, build_source, lessons
 
 LONG_ENOUGH = 25  # characters; a shorter line (`return p`) stands in many places and tells nothing
-IDIOMS = {"generator = torch.Generator().manual_seed(seed)"}  # nor does a longer one that any code may need
+IDIOMS = {  # nor does a longer one that any code may need
+    "generator = torch.Generator().manual_seed(seed)",
+    'self.register_buffer("mask", mask)',
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,2791 @@
+"""Right and wrong answers to lesson 03, MADE and its masks.
+
+The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
+stand alone in a notebook's cell.
+"""
+
+from tests.submissions import Bank
+
+bank = Bank("made_masks")
+
+# --------------------------------------------------------------------------------------------------------- degrees
+
+
+@bank.right("degrees")
+def degrees_spread():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.empty(D, dtype=torch.int64)
+        inputs[order] = torch.arange(1, D + 1)
+        result, below = [inputs], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_downwards_in_a_loop():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = [0] * D
+        for k in range(D):
+            inputs[order[k]] = k + 1
+        result, allowed = [torch.tensor(inputs)], list(range(1, D))
+        for width in widths:
+            layer = []
+            for unit in range(width):
+                layer.append(allowed[-1 - unit % len(allowed)])
+            result.append(torch.tensor(layer))
+            allowed = sorted(set(layer))
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_at_random():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            if width >= n:
+                extra = torch.randint(n, (width - n,), generator=generator)
+                picked = torch.cat([torch.arange(n), extra])
+            else:
+                picked = torch.cat([torch.tensor([n - 1]), torch.randperm(n - 1, generator=generator)[: width - 1]])
+            layer = below[picked[torch.randperm(width, generator=generator)]]
+            result.append(layer)
+            below = torch.unique(layer)
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_numpy():
+    import numpy as np
+
+    def degrees(D, widths, order, seed):
+        rng = np.random.default_rng(seed)
+        result, below = [np.argsort(order.numpy()) + 1], np.arange(1, D)
+        for width in widths:
+            must = below[::-1][:width]
+            layer = np.concatenate([must, rng.choice(below, width - len(must))])
+            rng.shuffle(layer)
+            result.append(layer.astype(np.int64))
+            below = np.unique(layer)
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_highest_wherever_there_is_no_room():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        """All degrees while layers are wide; from the first narrow one on only the highest."""
+        inputs = torch.zeros(D, dtype=torch.int64)
+        for k, d in enumerate(order.tolist()):
+            inputs[d] = k + 1
+        result, narrow = [inputs], False
+        for width in widths:
+            narrow = narrow or width < D - 1
+            cyclic = torch.arange(width) % (D - 1) + 1
+            result.append(torch.full((width,), D - 1) if narrow else cyclic)
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_tuple_of_seeded_global_numbers():
+    import random
+
+    import torch
+
+    def degrees(D, widths, order, seed):
+        random.seed(seed)
+        inputs = torch.zeros_like(order).scatter(0, order, torch.arange(1, D + 1))
+        result, below = [inputs], set(range(1, D))
+        for width in widths:
+            choice = sorted(below, reverse=True)[:width]
+            choice += random.choices(sorted(below), k=width - len(choice))
+            result.append(torch.tensor(choice))
+            below = set(choice)
+        return tuple(result)
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"input degrees"})
+def degrees_inverse_ordering():
+    """The ordering taken for its inverse."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, below = [order + 1], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"input degrees"})
+def degrees_ordering_ignored():
+    """Input d always has degree d + 1."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, below = [torch.arange(1, D + 1)], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"input degrees"})
+def degrees_backwards():
+    """The first in the ordering gets the highest degree."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.empty(D, dtype=torch.int64)
+        inputs[order] = torch.arange(D, 0, -1)
+        result, below = [inputs], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_cyclic():
+    """1, 2, ..., D-1, 1, 2, ...: a layer with too few units lacks the highest degrees."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.arange(width) % (D - 1) + 1 for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_first_in_every_layer():
+    """The highest degrees are never missing, but each layer is made by itself: units without inputs."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(D - 1 - torch.arange(width) % (D - 1) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_linspace():
+    """Evenly from 1 to D-1, each layer by itself; one unit alone has degree 1."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        hidden = [torch.linspace(1, D - 1, width, dtype=torch.float64).round().long() for width in widths]
+        return [torch.argsort(order) + 1, *hidden]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_all_one_where_narrow():
+    """Narrow layers get degree 1 only: safe, and nearly blind."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        hidden = [torch.arange(w) % (D - 1) + 1 if w >= D - 1 else torch.ones(w, dtype=torch.int64) for w in widths]
+        return [torch.argsort(order) + 1, *hidden]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_crash_where_narrow():
+    """All degrees, then some at random: with too few units the number of random ones is negative."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result = [torch.argsort(order) + 1]
+        for width in widths:
+            extra = torch.randint(1, D, (width - (D - 1),), generator=generator)
+            result.append(torch.cat([torch.arange(1, D), extra]))
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_uniform():
+    """Uniform on 1..D-1: some degree is missing by chance."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        hidden = [torch.randint(1, D, (width,), generator=generator) for width in widths]
+        return [torch.argsort(order) + 1, *hidden]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_of_the_paper():
+    """Uniform from the lowest degree below to D-1, as in the paper: some degree is missing by chance."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result, low = [torch.argsort(order) + 1], 1
+        for width in widths:
+            layer = torch.randint(low, D, (width,), generator=generator)
+            result.append(layer)
+            low = int(layer.min())
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach"})
+def degrees_only_the_highest():
+    """All hidden units have degree D-1: only the last output sees anything."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.full((width,), D - 1) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_up_to_D_minus_2():
+    """Off by one: the degree D-1 does not occur (where there is another)."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        most = max(1, D - 2)
+        return [torch.argsort(order) + 1, *(torch.arange(width) % most + 1 for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"seeded"})
+def degrees_without_the_seed():
+    """Random, complete, and different each time."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            must = below.flip(0)[:width]
+            extra = below[torch.randint(len(below), (width - len(must),))]
+            layer = torch.cat([must, extra])[torch.randperm(width)]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"seeded"})
+def degrees_one_generator_for_all_calls():
+    """The generator is made when it is first needed, and goes on from there in later calls."""
+    import torch
+
+    generators = {}
+
+    def degrees(D, widths, order, seed):
+        generator = generators.setdefault(seed, torch.Generator().manual_seed(seed))
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            must = below.flip(0)[:width]
+            extra = below[torch.randint(len(below), (width - len(must),), generator=generator)]
+            layer = torch.cat([must, extra])[torch.randperm(width, generator=generator)]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_from_zero():
+    """Degrees 0 to D-1 for the inputs."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order), *(torch.arange(width) % (D - 1) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_up_to_D():
+    """Hidden degrees up to D: such a unit knows every input, and no output may read it."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.arange(width) % D + 1 for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_of_hidden_layers_only():
+    """The inputs' degrees are left out."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [D - 1 - torch.arange(width) % (D - 1) for width in widths]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_with_those_of_the_outputs():
+    """The outputs' degrees once more at the end."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.argsort(order) + 1
+        return [inputs, *(torch.arange(width) % (D - 1) + 1 for width in widths), inputs]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_real_numbers():
+    """linspace gives floats, which are never rounded."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.linspace(1, D - 1, width) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_too_few_units():
+    """One unit a degree, whatever the width."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.arange(1, D)[:width] for width in widths)]
+
+    return degrees
+
+
+# ----------------------------------------------------------------------------------------------------------- masks
+
+
+@bank.right("masks")
+def masks_broadcast():
+    import torch
+
+    def masks(degrees):
+        inputs, *hidden = degrees
+        result, below = [], inputs
+        for layer in hidden:
+            result.append((layer[:, None] >= below[None, :]).to(torch.int64))
+            below = layer
+        result.append((inputs[:, None] > below[None, :]).to(torch.int64))
+        return result
+
+    return masks
+
+
+@bank.right("masks")
+def masks_loop():
+    import torch
+
+    def masks(degrees):
+        result = []
+        for lower, upper in zip(degrees[:-1], degrees[1:], strict=True):
+            mask = torch.zeros(len(upper), len(lower), dtype=torch.int64)
+            for i in range(len(upper)):
+                for j in range(len(lower)):
+                    if upper[i] >= lower[j]:
+                        mask[i, j] = 1
+            result.append(mask)
+        last = torch.zeros(len(degrees[0]), len(degrees[-1]), dtype=torch.int64)
+        for i in range(len(degrees[0])):
+            for j in range(len(degrees[-1])):
+                last[i, j] = int(degrees[0][i] > degrees[-1][j])
+        return [*result, last]
+
+    return masks
+
+
+@bank.right("masks")
+def masks_outputs_of_a_degree_less():
+    def masks(degrees):
+        layers = [*degrees, degrees[0] - 1]
+        return [layers[i + 1].unsqueeze(1).ge(layers[i]).long() for i in range(len(degrees))]
+
+    return masks
+
+
+@bank.right("masks")
+def masks_numpy():
+    import numpy as np
+
+    def masks(degrees):
+        layers = [layer.numpy() for layer in degrees]
+        hidden = [np.less_equal.outer(layers[i], layers[i + 1]).T.astype(np.int64) for i in range(len(layers) - 1)]
+        return [*hidden, np.less.outer(layers[-1], layers[0]).T.astype(np.int64)]
+
+    return masks
+
+
+@bank.right("masks")
+def masks_lists():
+    def masks(degrees):
+        lists = [layer.tolist() for layer in degrees]
+        pairs = zip(lists[:-1], lists[1:], strict=True)
+        result = [[[int(u >= v) for v in below] for u in above] for below, above in pairs]
+        return result + [[[int(u > v) for v in lists[-1]] for u in lists[0]]]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"no leak"})
+def masks_outputs_not_strict():
+    """>= for the outputs too: each reads its own input."""
+
+    def masks(degrees):
+        layers = [*degrees, degrees[0]]
+        return [(above[:, None] >= below).long() for below, above in zip(layers[:-1], layers[1:], strict=True)]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
+def masks_swapped():
+    """> for the hidden layers and >= for the outputs: no leak, but the last two dimensions are not connected."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] > below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] >= degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"no leak", "nothing lost"})
+def masks_less():
+    """The comparison the wrong way round: units read what comes later."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] <= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] < degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"no leak"})
+def masks_of_ones():
+    """Everything is connected."""
+    import torch
+
+    def masks(degrees):
+        sizes = [len(layer) for layer in [*degrees, degrees[0]]]
+        pairs = zip(sizes[:-1], sizes[1:], strict=True)
+        return [torch.ones(above, below, dtype=torch.int64) for below, above in pairs]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"no leak"})
+def masks_zeros_for_ones():
+    """1 where the connection is cut."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] < below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] <= degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
+def masks_strict_everywhere():
+    """> for the hidden layers too: a unit of degree k misses input k."""
+
+    def masks(degrees):
+        layers = [*degrees, degrees[0]]
+        return [(above[:, None] > below).long() for below, above in zip(layers[:-1], layers[1:], strict=True)]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
+def masks_equal_degrees():
+    """Hidden units read their own degree only."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] == below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] > degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
+def masks_next_degree_only():
+    """The outputs read only the units of the degree just below their own."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] == degrees[-1] + 1).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
+def masks_outputs_one_less():
+    """Off by one: outputs read degrees below their own less one, so that the second one reads nothing."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] - 1 > degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any ordering"})
+def masks_outputs_in_natural_order():
+    """The outputs are given the degrees 1 to D, whatever the inputs have."""
+    import torch
+
+    def masks(degrees):
+        outputs = torch.arange(1, len(degrees[0]) + 1)
+        hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (outputs[:, None] > degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any ordering"})
+def masks_inputs_in_natural_order():
+    """The first layer reads the inputs as if their degrees were 1 to D."""
+    import torch
+
+    def masks(degrees):
+        layers = [torch.arange(1, len(degrees[0]) + 1), *degrees[1:]]
+        hidden = [(above[:, None] >= below).long() for below, above in zip(layers[:-1], layers[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] > degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any ordering"})
+def masks_natural_order_throughout():
+    """The input degrees are not used at all."""
+    import torch
+
+    def masks(degrees):
+        inputs = torch.arange(1, len(degrees[0]) + 1)
+        layers = [inputs, *degrees[1:]]
+        hidden = [(above[:, None] >= below).long() for below, above in zip(layers[:-1], layers[1:], strict=True)]
+        return [*hidden, (inputs[:, None] > degrees[-1]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any depth"})
+def masks_strict_between_hidden_layers():
+    """> between hidden layers, >= only above the inputs."""
+
+    def masks(degrees):
+        inputs, first, *others = degrees
+        result, below = [(first[:, None] >= inputs).long()], first
+        for layer in others:
+            result.append((layer[:, None] > below).long())
+            below = layer
+        return [*result, (inputs[:, None] > below).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any depth"})
+def masks_reversed_between_hidden_layers():
+    """<= between hidden layers: a leak that one hidden layer does not show."""
+
+    def masks(degrees):
+        inputs, first, *others = degrees
+        result, below = [(first[:, None] >= inputs).long()], first
+        for layer in others:
+            result.append((layer[:, None] <= below).long())
+            below = layer
+        return [*result, (inputs[:, None] > below).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any depth"})
+def masks_two_only():
+    """Two masks, of the first and the last layer."""
+
+    def masks(degrees):
+        inputs, hidden = degrees[0], degrees[1]
+        return [(hidden[:, None] >= inputs).long(), (inputs[:, None] > hidden).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"any depth"})
+def masks_hidden_layers_full():
+    """Only the first and the last mask cut; between them everything is connected."""
+    import torch
+
+    def masks(degrees):
+        inputs, first, *others = degrees
+        result, below = [(first[:, None] >= inputs).long()], first
+        for layer in others:
+            result.append(torch.ones(len(layer), len(below), dtype=torch.int64))
+            below = layer
+        return [*result, (inputs[:, None] > below).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"shapes"})
+def masks_transposed():
+    """(inputs, outputs): as x @ mask would want it."""
+
+    def masks(degrees):
+        hidden = [(above >= below[:, None]).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0] > degrees[-1][:, None]).long()]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"shapes"})
+def masks_bool():
+    """Not int64: what the comparison gives."""
+
+    def masks(degrees):
+        hidden = [above[:, None] >= below for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, degrees[0][:, None] > degrees[-1]]
+
+    return masks
+
+
+@bank.wrong("masks", loses={"shapes"})
+def masks_without_the_outputs():
+    """The hidden layers' masks only."""
+
+    def masks(degrees):
+        return [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+
+    return masks
+
+
+# ----------------------------------------------------------------------------------------------------------- paths
+
+
+@bank.right("paths")
+def paths_product():
+    def paths(masks):
+        total = masks[0]
+        for mask in masks[1:]:
+            total = mask @ total
+        return total
+
+    return paths
+
+
+@bank.right("paths")
+def paths_from_the_outputs():
+    import functools
+
+    import torch
+
+    def paths(masks):
+        return functools.reduce(torch.matmul, reversed(masks))
+
+    return paths
+
+
+@bank.right("paths")
+def paths_push_counts():
+    import torch
+
+    def paths(masks):
+        D = masks[0].shape[1]
+        result = torch.zeros(D, D, dtype=torch.int64)
+        for j in range(D):
+            counts = [int(j == other) for other in range(D)]
+            for mask in masks:
+                counts = [sum(c for c, on in zip(counts, row, strict=True) if on) for row in mask.tolist()]
+            result[:, j] = torch.tensor(counts)
+        return result
+
+    return paths
+
+
+@bank.right("paths")
+def paths_remembered_recursion():
+    import functools
+
+    def paths(masks):
+        masks = [mask.tolist() for mask in masks]
+        D = len(masks[0][0])
+
+        @functools.cache
+        def count(layer, unit, j):
+            if layer == 0:
+                return int(unit == j)
+            row = masks[layer - 1][unit]
+            return sum(count(layer - 1, below, j) for below, on in enumerate(row) if on)
+
+        return [[count(len(masks), i, j) for j in range(D)] for i in range(D)]
+
+    return paths
+
+
+@bank.right("paths")
+def paths_numpy_einsum():
+    import numpy as np
+
+    def paths(masks):
+        total = np.eye(masks[0].shape[1], dtype=np.int64)
+        for mask in masks:
+            total = np.einsum("ij,jk->ik", mask.numpy(), total)
+        return total
+
+    return paths
+
+
+@bank.right("paths")
+def paths_in_float64():
+    import torch
+
+    def paths(masks):
+        total = torch.eye(masks[0].shape[1], dtype=torch.float64)
+        for mask in masks:
+            total = mask.double() @ total
+        return total.round().long()
+
+    return paths
+
+
+@bank.wrong("paths", loses={"one hidden layer", "any depth", "big counts"})
+def paths_reach():
+    """Whether there is a path, not how many."""
+
+    def paths(masks):
+        total = masks[0]
+        for mask in masks[1:]:
+            total = mask @ total
+        return (total > 0).long()
+
+    return paths
+
+
+@bank.wrong("paths", loses={"any depth", "big counts"})
+def paths_clamped_between():
+    """Counts are cut to 1 before the next layer."""
+
+    def paths(masks):
+        total = masks[0]
+        for mask in masks[1:]:
+            total = mask @ total.clamp(max=1)
+        return total
+
+    return paths
+
+
+@bank.wrong("paths", loses={"one hidden layer", "any depth", "big counts"})
+def paths_transposed():
+    """From output i to input j in entry (j, i)."""
+
+    def paths(masks):
+        total = masks[0]
+        for mask in masks[1:]:
+            total = mask @ total
+        return total.T
+
+    return paths
+
+
+@bank.wrong("paths", loses={"big counts"})
+def paths_int32():
+    """32 bits overflow."""
+    import torch
+
+    def paths(masks):
+        total = masks[0].to(torch.int32)
+        for mask in masks[1:]:
+            total = mask.to(torch.int32) @ total
+        return total.long()
+
+    return paths
+
+
+@bank.wrong("paths", loses={"big counts"})
+def paths_float32():
+    """float32 is exact up to 2^24 only."""
+
+    def paths(masks):
+        total = masks[0].float()
+        for mask in masks[1:]:
+            total = mask.float() @ total
+        return total.round().long()
+
+    return paths
+
+
+@bank.wrong("paths", loses={"any depth", "big counts"})
+def paths_first_and_last():
+    """The masks between the first and the last are left out."""
+
+    def paths(masks):
+        first, last = masks[0], masks[-1]
+        n = min(first.shape[0], last.shape[1])
+        return last[:, :n] @ first[:n]
+
+    return paths
+
+
+@bank.wrong("paths", loses={"any depth", "big counts"})
+def paths_first_hidden_layer_only():
+    """Written for one hidden layer."""
+
+    def paths(masks):
+        first, last = masks
+        return last @ first
+
+    return paths
+
+
+@bank.wrong("paths", loses={"one hidden layer", "any depth", "big counts"})
+def paths_to_itself():
+    """Every input counts as one more path to its own output."""
+    import torch
+
+    def paths(masks):
+        D = masks[0].shape[1]
+        total = torch.eye(D, dtype=torch.int64)
+        for mask in masks:
+            total = mask @ total
+        return total + torch.eye(D, dtype=torch.int64)
+
+    return paths
+
+
+@bank.wrong("paths", loses={"shapes"})
+def paths_wrong_way():
+    """The masks from the left to the right: paths among the hidden units."""
+
+    def paths(masks):
+        total = masks[0]
+        for mask in masks[1:-1]:
+            total = mask @ total
+        return total @ masks[-1]
+
+    return paths
+
+
+@bank.wrong("paths", loses={"shapes"})
+def paths_total():
+    """One number, of all pairs together."""
+
+    def paths(masks):
+        total = masks[0]
+        for mask in masks[1:]:
+            total = mask @ total
+        return total.sum()
+
+    return paths
+
+
+@bank.wrong("paths", loses={"shapes"})
+def paths_real_numbers():
+    """float64 is returned."""
+
+    def paths(masks):
+        total = masks[0].double()
+        for mask in masks[1:]:
+            total = mask.double() @ total
+        return total
+
+    return paths
+
+
+# ---------------------------------------------------------------------------------------------------- MaskedLinear
+
+
+@bank.right("MaskedLinear")
+def masked_linear_module():
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight = torch.nn.Parameter(weight)
+            self.bias = torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.right("MaskedLinear")
+def masked_linear_of_nn_linear():
+    import torch
+    from torch import nn
+
+    class MaskedLinear(nn.Linear):
+        def __init__(self, weight, bias, mask):
+            super().__init__(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+            with torch.no_grad():
+                self.weight.copy_(weight)
+                self.bias.copy_(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return x @ (self.weight * self.mask).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.right("MaskedLinear")
+def masked_linear_where():
+    import torch
+
+    def MaskedLinear(weight, bias, mask):
+        class Layer(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = torch.nn.Parameter(weight.clone())
+                self.bias = torch.nn.Parameter(bias.clone())
+
+            def forward(self, x):
+                kept = torch.where(mask.bool(), self.weight, 0.0)
+                return torch.einsum("bi,oi->bo", x, kept) + self.bias
+
+        return Layer()
+
+    return MaskedLinear
+
+
+@bank.right("MaskedLinear")
+def masked_linear_loop():
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.rows = [torch.nonzero(row).flatten() for row in mask]
+
+        def forward(self, x):
+            columns = []
+            for row, weight, bias in zip(self.rows, self.weight, self.bias, strict=True):
+                columns.append(x[:, row] @ weight[row] + bias)
+            return torch.stack(columns, 1)
+
+    return MaskedLinear
+
+
+@bank.right("MaskedLinear")
+def masked_linear_masked_fill():
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.register_parameter("weight", torch.nn.Parameter(weight))
+            self.register_parameter("bias", torch.nn.Parameter(bias))
+            self.cut = mask == 0
+
+        def forward(self, x):
+            return torch.addmm(self.bias, x, self.weight.masked_fill(self.cut, 0).t())
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
+def masked_linear_without_mask():
+    """The mask is never used."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+
+        def forward(self, x):
+            return x @ self.weight.T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"weights untouched", "masked gradients zero", "mask stays"})
+def masked_linear_masked_once():
+    """The mask is multiplied into the weight once, when the layer is made."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight * mask), torch.nn.Parameter(bias)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"weights untouched", "masked gradients zero"})
+def masked_linear_in_place():
+    """Every call multiplies the mask into the weight: the values under it are gone, their gradients are not."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            self.weight.data *= self.mask
+            return torch.nn.functional.linear(x, self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"weights untouched"})
+def masked_linear_in_place_with_gradient():
+    """The product takes part in the computation, and is written back as well."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            masked = self.mask * self.weight
+            result = torch.nn.functional.linear(x, masked, self.bias)
+            self.weight.data = masked.detach().clone()
+            return result
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"weights untouched"})
+def masked_linear_given_weight_masked_first():
+    """Masks in every call, but the weight that it was given is masked when the layer is made."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(mask * weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"weights untouched", "mask stays"})
+def masked_linear_hook():
+    """Masked once, with a hook that masks the gradient: right until the weight is set in another way."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight * mask), torch.nn.Parameter(bias)
+            self.weight.register_hook(lambda gradient: gradient * mask)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
+def masked_linear_detached():
+    """The masked weight is taken out of the graph: no gradient for any weight."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight.detach()).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
+def masked_linear_straight_through():
+    """The masked values with the gradient of the whole weight."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            masked = self.weight + (self.mask * self.weight - self.weight).detach()
+            return x @ masked.T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
+def masked_linear_no_grad():
+    """The product is formed under no_grad."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            with torch.no_grad():
+                return x @ (self.mask * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
+def masked_linear_buffers():
+    """weight and bias are buffers: nothing is trained."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.register_buffer("weight", weight)
+            self.register_buffer("bias", bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays", "masked gradients zero"})
+def masked_linear_product_kept():
+    """The product is formed once: later values of the weight never count."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.masked = mask * weight
+
+        def forward(self, x):
+            return x @ self.masked.T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_mask_from_weight():
+    """The mask is read off which weights have kept their first value."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.cut = torch.where(mask == 0, weight, torch.nan)
+
+        def forward(self, x):
+            kept = (self.weight != self.cut).to(x.dtype)
+            return x @ (kept * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
+def masked_linear_without_bias():
+    """The bias is kept and never added."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight).T
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
+def masked_linear_zeros():
+    """Always zero: the weights stay untouched, but nothing is computed."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+
+        def forward(self, x):
+            return torch.zeros(len(x), len(self.bias), dtype=x.dtype)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"shapes"})
+def masked_linear_other_names():
+    """The parameters are called W and b."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.W, self.b, self.mask = torch.nn.Parameter(weight), torch.nn.Parameter(bias), mask
+
+        def forward(self, x):
+            return x @ (self.mask * self.W).T + self.b
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"shapes"})
+def masked_linear_one_vector():
+    """The whole batch is added up."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias, self.mask = torch.nn.Parameter(weight), torch.nn.Parameter(bias), mask
+
+        def forward(self, x):
+            return (self.mask * self.weight) @ x.sum(0) + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses=(), raises="RuntimeError")
+def masked_linear_not_transposed():
+    """x times the weight as it stands."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias, self.mask = torch.nn.Parameter(weight), torch.nn.Parameter(bias), mask
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight) + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses=(), raises="RuntimeError")
+def masked_linear_float32():
+    """nn.Linear's own float32 parameters."""
+    import torch
+
+    class MaskedLinear(torch.nn.Linear):
+        def __init__(self, weight, bias, mask):
+            super().__init__(weight.shape[1], weight.shape[0])
+            self.weight.data.copy_(weight)
+            self.bias.data.copy_(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses=(), raises="AttributeError")
+def masked_linear_function():
+    """A function in place of a module."""
+
+    def MaskedLinear(weight, bias, mask):
+        def layer(x):
+            return x @ (mask * weight).T + bias
+
+        return layer
+
+    return MaskedLinear
+
+
+# --------------------------------------------------------------------------------------------------- made_log_prob
+
+
+@bank.right("made_log_prob")
+def log_prob_logsigmoid():
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(F.linear(h, mask * weight, bias))
+        logits = F.linear(h, masks[-1] * weights[-1], biases[-1])
+        return F.logsigmoid(logits * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.right("made_log_prob")
+def log_prob_binary_cross_entropy():
+    import torch
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        target = x.to(weights[0].dtype)
+        h = target
+        layers = list(zip(weights, biases, masks, strict=True))
+        for number, (weight, bias, mask) in enumerate(layers):
+            h = h @ torch.where(mask == 1, weight, 0.0).T + bias
+            if number + 1 < len(layers):
+                h = h.clamp(min=0)
+        return -F.binary_cross_entropy_with_logits(h, target, reduction="none").sum(dim=-1)
+
+    return made_log_prob
+
+
+@bank.right("made_log_prob")
+def log_prob_numpy():
+    import numpy as np
+
+    def made_log_prob(x, weights, biases, masks):
+        x = x.numpy()
+        h = x.T.astype(np.float64)
+        for weight, bias, mask in zip(weights, biases, masks, strict=True):
+            a = (weight.numpy() * mask.numpy()) @ h + bias.numpy()[:, None]
+            h = np.maximum(a, 0)
+        return np.where(x.T == 1, -np.logaddexp(0, -a), -np.logaddexp(0, a)).sum(0)
+
+    return made_log_prob
+
+
+@bank.right("made_log_prob")
+def log_prob_softplus():
+    import torch
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        *hidden, (V, c) = [(w.masked_fill(m == 0, 0), b) for w, b, m in zip(weights, biases, masks, strict=True)]
+        for W, b in hidden:
+            h = torch.relu(torch.addmm(b, h, W.t()))
+        logits = torch.addmm(c, h, V.t())
+        return (x * logits - F.softplus(logits, threshold=800)).sum(1)
+
+    return made_log_prob
+
+
+@bank.right("made_log_prob")
+def log_prob_one_image_at_a_time():
+    import math
+
+    def made_log_prob(x, weights, biases, masks):
+        layers = [(w * m).tolist() for w, m in zip(weights, masks, strict=True)]
+        result = []
+        for image in x.tolist():
+            h = image
+            for weight, bias in zip(layers, biases, strict=True):
+                rows = zip(weight, bias.tolist(), strict=True)
+                a = [sum(w * v for w, v in zip(row, h, strict=True)) + b for row, b in rows]
+                h = [max(v, 0.0) for v in a]
+            total = 0.0
+            for pixel, logit in zip(image, a, strict=True):
+                t = logit if pixel else -logit
+                total += min(t, 0.0) - math.log1p(math.exp(-abs(t)))
+            result.append(total)
+        return result
+
+    return made_log_prob
+
+
+@bank.right("made_log_prob")
+def log_prob_float32_bernoulli():
+    import torch
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.float()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = torch.relu(h @ (mask * weight.float()).T + bias.float())
+        logits = h @ (masks[-1] * weights[-1].float()).T + biases[-1].float()
+        return torch.distributions.Bernoulli(logits=logits).log_prob(x.float()).sum(-1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"no peeking"})
+def log_prob_without_masks():
+    """The masks are never used."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            h = F.relu(h @ weight.T + bias)
+        return F.logsigmoid((h @ weights[-1].T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"no peeking"})
+def log_prob_output_not_masked():
+    """The last mask is forgotten."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ weights[-1].T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"no peeking"})
+def log_prob_inputs_not_masked():
+    """The first mask is forgotten."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for number in range(len(weights) - 1):
+            weight = masks[number] * weights[number] if number else weights[number]
+            h = F.relu(h @ weight.T + biases[number])
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"no peeking"})
+def log_prob_softmax_over_dimensions():
+    """A softmax over the dimensions makes every conditional depend on all logits."""
+    import torch
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = torch.relu(h @ (mask * weight).T + bias)
+        p = torch.softmax(h @ (masks[-1] * weights[-1]).T + biases[-1], 1)
+        return torch.where(x == 1, p, 1 - p).log().sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"mass one"})
+def log_prob_ones_only():
+    """x log p alone: the dimensions that are 0 are left out."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return (x * F.logsigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"mass one"})
+def log_prob_mean():
+    """The mean over the dimensions, not the sum."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).mean(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"mass one"})
+def log_prob_negative():
+    """The loss: the sign is the other one."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return -F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"mass one"})
+def log_prob_bits():
+    """Bits, not nats."""
+    import math
+
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        logits = h @ (masks[-1] * weights[-1]).T + biases[-1]
+        return F.logsigmoid(logits * (2 * x - 1)).sum(1) / math.log(2)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+def log_prob_relu_on_the_logits():
+    """ReLU after the last layer too: no probability below 1/2."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights, biases, masks, strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid(h * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+def log_prob_double_sigmoid():
+    """Probabilities are given to a function that expects logits."""
+    import torch
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        p = torch.sigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])
+        return F.logsigmoid(p * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied"})
+def log_prob_linear():
+    """No ReLU between the layers (the cases with large weights do not need it)."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = h @ (mask * weight).T + bias
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+def log_prob_sigmoid_units():
+    """Sigmoid units, as in NADE."""
+    import torch
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = torch.sigmoid(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+def log_prob_zeros_and_ones_swapped():
+    """The logit is taken for that of x = 0."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (1 - 2 * x)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+def log_prob_without_hidden_biases():
+    """The hidden biases are left out."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, mask in zip(weights[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+def log_prob_inputs_plus_minus_one():
+    """The network reads 2x - 1."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = 2.0 * x.double() - 1
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied"})
+def log_prob_two_layers():
+    """Written for one hidden layer: all others are left out."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        W, b = masks[0] * weights[0], biases[0]
+        V, c = masks[-1] * weights[-1], biases[-1]
+        h = F.relu(x.double() @ W.T + b)
+        n = min(h.shape[1], V.shape[1])
+        return F.logsigmoid((h[:, :n] @ V[:, :n].T + c) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"masks applied"})
+def log_prob_first_and_last_masked():
+    """The masks between hidden layers are forgotten."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = F.relu(x.double() @ (masks[0] * weights[0]).T + biases[0])
+        for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
+            h = F.relu(h @ weight.T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"conditionals", "masks applied"})
+def log_prob_square_masks_transposed():
+    """Masks between hidden layers of equal size are transposed: they fit as well."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for number in range(len(weights) - 1):
+            mask = masks[number]
+            if number and mask.shape[0] == mask.shape[1]:
+                mask = mask.T
+            h = F.relu(h @ (mask * weights[number]).T + biases[number])
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"large weights"})
+def log_prob_log_of_sigmoid():
+    """The logarithm of a sigmoid in two steps: -inf."""
+    import torch
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = torch.relu(h @ (mask * weight).T + bias)
+        p = torch.sigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])
+        return torch.where(x == 1, p, 1 - p).log().sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"large weights"})
+def log_prob_epsilon():
+    """A small number in the logarithm: never below -28 nats."""
+    import torch
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = torch.relu(h @ (mask * weight).T + bias)
+        p = torch.sigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])
+        return (x * torch.log(p + 1e-12) + (1 - x) * torch.log(1 - p + 1e-12)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"large weights"})
+def log_prob_log_one_plus_exp():
+    """log(1 + exp(logit)) overflows."""
+    import torch
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = torch.relu(h @ (mask * weight).T + bias)
+        logits = h @ (masks[-1] * weights[-1]).T + biases[-1]
+        return (x * logits - torch.log(1 + torch.exp(logits))).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"shapes"})
+def log_prob_of_each_dimension():
+    """One number for each dimension: the sum is missing."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1))
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"shapes"})
+def log_prob_of_the_batch():
+    """One number for the whole batch."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1).mean()
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses=(), raises="RuntimeError")
+def log_prob_integer_input():
+    """x is int64 and goes into the product as it is."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x
+        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
+            h = F.relu(h @ (mask * weight).T + bias)
+        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+# ----------------------------------------------------------------------------------------------------- made_sample
+
+
+@bank.right("made_sample")
+def sample_in_order():
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.right("made_sample")
+def sample_until_nothing_changes():
+    import torch
+
+    def made_sample(logits, order, u):
+        """All dimensions at once, D times: after k rounds the first k in the ordering are right."""
+        x = torch.ones_like(u, dtype=torch.int64)
+        for _ in range(u.shape[1]):
+            x = (u < torch.sigmoid(logits(x))).long()
+        return x
+
+    return made_sample
+
+
+@bank.right("made_sample")
+def sample_numpy_logit_of_u():
+    import numpy as np
+
+    def made_sample(logits, order, u):
+        u = u.numpy()
+        with np.errstate(divide="ignore"):
+            threshold = np.log(u) - np.log1p(-u)
+        x = np.zeros(u.shape, dtype=np.int64)
+        for d in order.tolist():
+            x[:, d] = threshold[:, d] < np.asarray(logits(x))[:, d]
+        return x
+
+    return made_sample
+
+
+@bank.right("made_sample")
+def sample_bernoulli_inverse():
+    import torch
+
+    def made_sample(logits, order, u):
+        n, D = u.shape
+        x = torch.randint(0, 2, (n, D))
+        for k in range(D):
+            d = int(order[k])
+            p = 1 / (1 + torch.exp(-logits(x.clone())[:, d]))
+            x[:, d] = torch.where(u[:, d] < p, 1, 0)
+        return x
+
+    return made_sample
+
+
+@bank.right("made_sample")
+def sample_columns():
+    import torch
+
+    def made_sample(logits, order, u):
+        columns = [torch.zeros(len(u), dtype=torch.int64) for _ in order]
+        for d in order.tolist():
+            column = logits(torch.stack(columns, 1))[:, d].float()
+            columns[d] = torch.ceil(torch.sigmoid(column) - u[:, d].float()).clamp(min=0).long()
+        return torch.stack(columns, 1)
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_one_pass():
+    """All dimensions from one call."""
+    import torch
+
+    def made_sample(logits, order, u):
+        return (u < torch.sigmoid(logits(torch.zeros(u.shape, dtype=torch.int64)))).long()
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_never_fed_back():
+    """What was drawn goes into the result, but not into the network."""
+    import torch
+
+    def made_sample(logits, order, u):
+        shown = torch.zeros(u.shape, dtype=torch.int64)
+        x = shown.clone()
+        for d in order:
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(shown)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_feeds_back_the_mode():
+    """The more probable value is fed back."""
+    import torch
+
+    def made_sample(logits, order, u):
+        shown = torch.zeros(u.shape, dtype=torch.int64)
+        x = shown.clone()
+        for d in order:
+            logit = logits(shown)[:, d]
+            x[:, d] = (u[:, d] < torch.sigmoid(logit)).long()
+            shown[:, d] = (logit > 0).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_last_value_only():
+    """A new x for each call, which holds the last dimension drawn and no other."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        shown = x.clone()
+        for d in order:
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(shown)[:, d])).long()
+            shown = torch.zeros_like(x)
+            shown[:, d] = x[:, d]
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_one_round_too_few():
+    """All at once, but D - 1 times."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = (u < torch.sigmoid(logits(torch.zeros(u.shape, dtype=torch.int64)))).long()
+        for _ in range(u.shape[1] - 2):
+            x = (u < torch.sigmoid(logits(x))).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_one_uniform():
+    """The first uniform number decides all dimensions."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (u[:, 0] < torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
+def sample_shifted_uniforms():
+    """u of the next dimension, except for the first one."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        D = u.shape[1]
+        for k, d in enumerate(order):
+            column = (d + 1) % D if k else d
+            x[:, d] = (u[:, column] < torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"any ordering"})
+def sample_natural_order():
+    """0, 1, 2, ... whatever the ordering."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in range(u.shape[1]):
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"any ordering"})
+def sample_inverse_order():
+    """The ordering taken for its inverse."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in torch.argsort(order):
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"any ordering"})
+def sample_uniforms_by_place():
+    """u[:, k] for the dimension that comes k-th."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for k, d in enumerate(order):
+            x[:, d] = (u[:, k] < torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"any ordering"})
+def sample_logits_by_place():
+    """Column k of the logits for the dimension that comes k-th."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for k, d in enumerate(order):
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, k])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"any ordering"})
+def sample_written_by_place():
+    """The result stands in the order of drawing."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
+        return x[:, order]
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
+def sample_greater():
+    """1 where u is above the probability."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (u[:, d] > torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
+def sample_argmax():
+    """The more probable value, u is not used."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (logits(x)[:, d] > 0).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
+def sample_without_sigmoid():
+    """u is compared with the logit."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (u[:, d] < logits(x)[:, d]).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
+def sample_own_random_numbers():
+    """Fresh random numbers, u is not used."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = torch.bernoulli(torch.sigmoid(logits(x)[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
+def sample_double_sigmoid():
+    """The sigmoid of the probability."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            p = torch.sigmoid(logits(x)[:, d])
+            x[:, d] = (u[:, d] < torch.sigmoid(p)).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses=(), raises="ValueError")
+def sample_probabilities_fed_back():
+    """Probabilities stand in x for the next call."""
+    import torch
+
+    def made_sample(logits, order, u):
+        shown = torch.zeros_like(u)
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            p = torch.sigmoid(logits(shown)[:, d])
+            x[:, d] = (u[:, d] < p).long()
+            shown[:, d] = p
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses=(), raises="ValueError")
+def sample_drawn_columns_only():
+    """Only the columns drawn so far are shown."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for k, d in enumerate(order):
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x[:, :k])[:, d])).long()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses=(), raises="TooManyCalls")
+def sample_one_sample_at_a_time():
+    """n times D calls: each sample by itself."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for row in range(len(u)):
+            for d in order:
+                x[row, d] = int(u[row, d] < torch.sigmoid(logits(x)[row, d]))
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses=(), raises="TooManyCalls")
+def sample_one_call_more():
+    """A call before the first draw that nothing comes of."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        p = torch.sigmoid(logits(x))
+        for d in order:
+            x[:, d] = (u[:, d] < p[:, d]).long()
+            p = torch.sigmoid(logits(x))
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"shapes"})
+def sample_real_numbers():
+    """Samples in float64."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros_like(u)
+        for d in order:
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).double()
+        return x
+
+    return made_sample
+
+
+@bank.wrong("made_sample", loses={"shapes"})
+def sample_turned():
+    """(D, n): the columns are stacked as rows."""
+    import torch
+
+    def made_sample(logits, order, u):
+        x = torch.zeros(u.shape, dtype=torch.int64)
+        for d in order:
+            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
+        return x.T
+
+    return made_sample
+
+
+# --------------------------------------------------------------------------------------------------- visible_units
+
+
+@bank.right("visible_units")
+def visible_downwards():
+    import torch
+
+    def visible_units(masks):
+        reached = masks[-1]
+        rows = [reached.sum(1)]
+        for mask in reversed(masks[1:-1]):
+            reached = (reached @ mask > 0).long()
+            rows.append(reached.sum(1))
+        return torch.stack(rows[::-1])
+
+    return visible_units
+
+
+@bank.right("visible_units")
+def visible_product_of_all_above():
+    import torch
+
+    def visible_units(masks):
+        result = torch.zeros(len(masks) - 1, len(masks[-1]), dtype=torch.int64)
+        for layer in range(len(masks) - 1):
+            total = torch.eye(masks[layer].shape[0], dtype=torch.int64)
+            for mask in masks[layer + 1 :]:
+                total = mask @ total
+            result[layer] = (total > 0).sum(dim=1)
+        return result
+
+    return visible_units
+
+
+@bank.right("visible_units")
+def visible_sets():
+    def visible_units(masks):
+        lists = [mask.tolist() for mask in masks]
+        L, D = len(lists) - 1, len(lists[-1])
+        result = [[0] * D for _ in range(L)]
+        for i in range(D):
+            seen = {i}
+            for layer in reversed(range(L)):
+                seen = {u for v in seen for u, on in enumerate(lists[layer + 1][v]) if on}
+                result[layer][i] = len(seen)
+        return result
+
+    return visible_units
+
+
+@bank.right("visible_units")
+def visible_numpy_bool():
+    import numpy as np
+
+    def visible_units(masks):
+        reached = np.eye(masks[-1].shape[0], dtype=bool)
+        rows = []
+        for mask in masks[:0:-1]:
+            reached = (reached[:, :, None] & mask.numpy().astype(bool)[None]).any(1)
+            rows.insert(0, reached.sum(1))
+        return np.array(rows, dtype=np.int64)
+
+    return visible_units
+
+
+@bank.right("visible_units")
+def visible_recursive():
+    import torch
+
+    def visible_units(masks):
+        def reach(layer):
+            if layer == len(masks) - 1:
+                return torch.eye(masks[-1].shape[0], dtype=torch.float64)
+            return ((reach(layer + 1) @ masks[layer + 1].double()) > 0.5).double()
+
+        return torch.stack([reach(layer).sum(1) for layer in range(len(masks) - 1)]).round().long()
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"through later layers", "narrow layers"})
+def visible_paths():
+    """Paths are counted, not units."""
+    import torch
+
+    def visible_units(masks):
+        total = masks[-1]
+        rows = [total.sum(1)]
+        for mask in reversed(masks[1:-1]):
+            total = total @ mask
+            rows.append(total.sum(1))
+        return torch.stack(rows[::-1])
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
+def visible_rows_reversed():
+    """The last hidden layer in row 0."""
+    import torch
+
+    def visible_units(masks):
+        reached = masks[-1]
+        rows = [reached.sum(1)]
+        for mask in reversed(masks[1:-1]):
+            reached = (reached @ mask > 0).long()
+            rows.append(reached.sum(1))
+        return torch.stack(rows)
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"last layer"})
+def visible_last_layer_missing():
+    """The last hidden layer's row stays 0."""
+    import torch
+
+    def visible_units(masks):
+        result = torch.zeros(len(masks) - 1, len(masks[-1]), dtype=torch.int64)
+        for layer in range(len(masks) - 2):
+            total = masks[layer + 1]
+            for mask in masks[layer + 2 :]:
+                total = mask @ total
+            result[layer] = (total > 0).sum(dim=1)
+        return result
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"through later layers", "narrow layers"})
+def visible_last_layer_only():
+    """The other layers' rows stay 0."""
+    import torch
+
+    def visible_units(masks):
+        result = torch.zeros(len(masks) - 1, len(masks[-1]), dtype=torch.int64)
+        result[-1] = masks[-1].sum(1)
+        return result
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"through later layers", "narrow layers"})
+def visible_all_units_of_lower_layers():
+    """Every unit of the lower layers counts where the output sees anything."""
+    import torch
+
+    def visible_units(masks):
+        last = masks[-1].sum(1)
+        rows = [torch.where(last > 0, len(mask), 0) for mask in masks[:-2]]
+        return torch.stack([*rows, last])
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"narrow layers"})
+def visible_by_degree():
+    """How many inputs a unit sees is taken for its degree: right only while no layer below lacks one."""
+    import torch
+
+    def visible_units(masks):
+        units = masks[0].sum(1)
+        D = masks[0].shape[1]
+        reach = masks[0]
+        for mask in masks[1:]:
+            reach = (mask @ reach > 0).long()
+        outputs = reach.sum(1)
+        rows = [(units[None] <= outputs[:, None]).sum(1)]
+        reach = masks[0]
+        for mask in masks[1:-1]:
+            reach = (mask @ reach > 0).long()
+            rows.append((reach.sum(1)[None] <= outputs[:, None]).sum(1))
+        return torch.stack(rows).reshape(len(masks) - 1, D)
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"narrow layers"})
+def visible_first_reader():
+    """Each unit is followed along its first connection only."""
+    import torch
+
+    def visible_units(masks):
+        L, D = len(masks) - 1, len(masks[-1])
+        result = torch.zeros(L, D, dtype=torch.int64)
+        for layer in range(L):
+            for unit in range(len(masks[layer])):
+                at = unit
+                for mask in masks[layer + 1 : -1]:
+                    lowest = mask.sum(1).masked_fill(mask[:, at] == 0, 10**6)
+                    at = int(lowest.argmin())
+                result[layer] += masks[-1][:, at]
+        return result
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
+def visible_outputs_of_units():
+    """Outputs that a unit reaches, cut or filled to D."""
+    import torch
+
+    def visible_units(masks):
+        L, D = len(masks) - 1, len(masks[-1])
+        result = torch.zeros(L, D, dtype=torch.int64)
+        for layer in range(L):
+            total = torch.eye(len(masks[layer]), dtype=torch.int64)
+            for mask in masks[layer + 1 :]:
+                total = mask @ total
+            counts = (total > 0).sum(0)[:D]
+            result[layer, : len(counts)] = counts
+        return result
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
+def visible_inputs():
+    """Counts the inputs that each output sees, for every layer."""
+
+    def visible_units(masks):
+        total = masks[0]
+        for mask in masks[1:]:
+            total = mask @ total
+        return (total > 0).sum(1).expand(len(masks) - 1, -1).clone()
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
+def visible_any():
+    """Whether any unit is visible, not how many."""
+    import torch
+
+    def visible_units(masks):
+        reached = masks[-1]
+        rows = [reached.amax(1)]
+        for mask in reversed(masks[1:-1]):
+            reached = (reached @ mask > 0).long()
+            rows.append(reached.amax(1))
+        return torch.stack(rows[::-1])
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"shapes"})
+def visible_with_the_inputs():
+    """One row more, for the inputs."""
+    import torch
+
+    def visible_units(masks):
+        reached = masks[-1]
+        rows = [reached.sum(1)]
+        for mask in reversed(masks[:-1]):
+            reached = (reached @ mask > 0).long()
+            rows.append(reached.sum(1))
+        return torch.stack(rows[::-1])
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"shapes"})
+def visible_turned():
+    """(D, L)."""
+    import torch
+
+    def visible_units(masks):
+        reached = masks[-1]
+        rows = [reached.sum(1)]
+        for mask in reversed(masks[1:-1]):
+            reached = (reached @ mask > 0).long()
+            rows.append(reached.sum(1))
+        return torch.stack(rows[::-1]).T
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"shapes"})
+def visible_real_numbers():
+    """Shares of the layer, not numbers of units."""
+    import torch
+
+    def visible_units(masks):
+        reached = masks[-1]
+        rows = [reached.double().mean(1)]
+        for mask in reversed(masks[1:-1]):
+            reached = (reached @ mask > 0).long()
+            rows.append(reached.double().mean(1))
+        return torch.stack(rows[::-1])
+
+    return visible_units
+
+
+# -------------------------------------------------------------------------------------------------------- ensemble
+
+
+@bank.right("ensemble")
+def ensemble_logsumexp():
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        log_p = F.logsigmoid(logits * (2 * x - 1)).sum(-1)
+        return torch.logsumexp(log_p, 0) - math.log(len(logits))
+
+    return ensemble
+
+
+@bank.right("ensemble")
+def ensemble_largest_first():
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        signs = torch.where(x == 1, -1.0, 1.0)
+        log_p = -F.softplus(signs * logits).sum(2)
+        most = log_p.max(dim=0).values
+        return most + (log_p - most).exp().mean(0).log()
+
+    return ensemble
+
+
+@bank.right("ensemble")
+def ensemble_numpy():
+    import numpy as np
+
+    def ensemble(logits, x):
+        x, logits = x.numpy(), logits.numpy()
+        log_p = np.array([(-np.logaddexp(0, np.where(x == 1, -a, a))).sum(axis=1) for a in logits])
+        return np.logaddexp.reduce(log_p, axis=0) - np.log(len(log_p))
+
+    return ensemble
+
+
+@bank.right("ensemble")
+def ensemble_loop():
+    import math
+
+    def ensemble(logits, x):
+        result = []
+        for row, image in enumerate(x.tolist()):
+            log_ps = []
+            for network in logits[:, row].tolist():
+                terms = [a if pixel else -a for a, pixel in zip(network, image, strict=True)]
+                log_ps.append(sum(min(t, 0.0) - math.log1p(math.exp(-abs(t))) for t in terms))
+            most = max(log_ps)
+            result.append(most + math.log(sum(math.exp(v - most) for v in log_ps) / len(log_ps)))
+        return result
+
+    return ensemble
+
+
+@bank.right("ensemble")
+def ensemble_running_mean():
+    import math
+
+    import torch
+
+    def ensemble(logits, x):
+        log_ps = [torch.distributions.Bernoulli(logits=a).log_prob(x.double()).sum(1) for a in logits]
+        total = log_ps[0]
+        for m in range(1, len(log_ps)):
+            total = torch.logaddexp(total + math.log(m), log_ps[m]) - math.log(m + 1)
+        return total
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_mean_of_logits():
+    """The logits are averaged, though they belong to different conditionals."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return F.logsigmoid(logits.mean(0) * (2 * x - 1)).sum(-1)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_mean_of_conditionals():
+    """The probabilities of each dimension are averaged before they are multiplied."""
+    import torch
+
+    def ensemble(logits, x):
+        p = torch.sigmoid(logits * (2 * x - 1)).mean(0)
+        return p.log().sum(-1)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_mean_of_logarithms():
+    """The mean of the log-likelihoods."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return F.logsigmoid(logits * (2 * x - 1)).sum(-1).mean(0)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_sum():
+    """Not divided by the number of networks."""
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_divided_by_M():
+    """The logarithm of the sum, divided by M."""
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0) / len(logits)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_best():
+    """The best network for each image."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return F.logsigmoid(logits * (2 * x - 1)).sum(-1).amax(0)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_log_of_images():
+    """The logarithm of the number of images in place of that of networks."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0) - math.log(logits.shape[1])
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mass one"})
+def ensemble_mean_over_dimensions():
+    """The mean over the dimensions in each network."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).mean(-1), 0) - math.log(len(logits))
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mean of probabilities", "far below zero"})
+def ensemble_zeros_and_ones_swapped():
+    """The logits are taken for those of x = 0."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (1 - 2 * x)).sum(-1), 0) - math.log(len(logits))
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mean of probabilities", "far below zero"})
+def ensemble_first_network():
+    """Only the first network."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return F.logsigmoid(logits[0] * (2 * x - 1)).sum(-1)
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"mean of probabilities", "far below zero"})
+def ensemble_best_on_average():
+    """The one network with the highest mean log-likelihood, for all images."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        log_p = F.logsigmoid(logits * (2 * x - 1)).sum(-1)
+        return log_p[log_p.mean(1).argmax()]
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"far below zero"})
+def ensemble_exp_then_log():
+    """The probabilities themselves are averaged: exp(-10000) is 0."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return F.logsigmoid(logits * (2 * x - 1)).sum(-1).exp().mean(0).log()
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"far below zero"})
+def ensemble_epsilon():
+    """A small number in the logarithm of each probability."""
+    import math
+
+    import torch
+
+    def ensemble(logits, x):
+        log_p = torch.log(torch.sigmoid(logits * (2 * x - 1)) + 1e-12).sum(-1)
+        return torch.logsumexp(log_p, 0) - math.log(len(logits))
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"far below zero"})
+def ensemble_log_of_sigmoid():
+    """The logarithm of a sigmoid in two steps."""
+    import math
+
+    import torch
+
+    def ensemble(logits, x):
+        p = torch.sigmoid(logits)
+        log_p = torch.where(x == 1, p, 1 - p).log().sum(-1)
+        return torch.logsumexp(log_p, 0) - math.log(len(logits))
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"shapes"})
+def ensemble_not_summed():
+    """One number for each dimension."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)), 0) - math.log(len(logits))
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"shapes"})
+def ensemble_over_the_images():
+    """The log-sum-exp over the images, one number for each network."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 1) - math.log(len(logits))
+
+    return ensemble
