@@ -1,5 +1,6 @@
 """A courtesy for notebooks in which exercises are still open."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,5 +25,7 @@ def waits_for(*names: str) -> Iterator[None]:
     try:
         yield
     except NotImplementedError:
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close("all")  # a figure begun before the error would be shown half drawn
         own = " and ".join(f"`{name}`" for name in names)
         print(f"This cell puts your own {own} to work. Write it above, then run this cell again.")
