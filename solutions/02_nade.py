@@ -1249,11 +1249,8 @@ with waits_for("eonade"):
     print(f"{len(members)} orderings: {ensemble} nats; minus NADE in raster order, image by image: {paired}")
 
 # %% [markdown]
-# The published curves have the same shape. On binarized MNIST, Uria, Murray and Larochelle (2014; the figure
-# of test log-likelihood against the number of models averaged) report 92.17 nats for one ordering of a
-# network with one hidden layer, and 87.71 for 128; with two hidden layers 89.17 and 85.10; and 88.33 for the
-# NADE with one fixed ordering. A single ordering of the orderless network loses to a NADE that only ever had
-# to learn that one; the ensemble more than makes up for it, at 128 times the cost.
+# Uria, Murray and Larochelle (2014) see the same on binarized MNIST, with up to 128 orderings. A single ordering of the orderless network loses to a NADE that only ever had
+# to learn that one; the ensemble more than makes up for it, at as many times the cost as it has orderings.
 
 # %% [markdown]
 # ## 11 · Completing anything
