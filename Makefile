@@ -19,12 +19,15 @@ env: $(READY) ## set up .venv (PYTHON=... names the Python to use)
 
 test: $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
 	@tools/system-packages browser
+	@tools/system-packages sandbox
+	@tools/system-packages database
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8
 
 soak: $(READY) ## judge every right and wrong answer of the bank, and the samplers, with many more seeds
 	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
 
 grade: $(READY) ## grade a sample class from beginning to end
+	@tools/system-packages sandbox
 	$(BIN)/python -m autograder sample-class
 
 lab: $(READY) ## open the notebooks in JupyterLab
