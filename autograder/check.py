@@ -194,6 +194,16 @@ class Check:
     def max_points(self) -> float:
         return math.fsum(self.points.values())
 
+    def worth(self, points: float) -> "Check":
+        """The same check with another maximum: the points of its properties in proportion, and exact in sum."""
+        if points == self.max_points:
+            return self
+        scaled = {name: value * points / self.max_points for name, value in self.points.items()}
+        # The smallest one takes up the rounding: there it is far below what the sum can show.
+        smallest = min(scaled, key=scaled.__getitem__)
+        scaled[smallest] = math.fsum([points, *(-value for name, value in scaled.items() if name != smallest)])
+        return Check(self.function, list(self.gates), scaled, list(self.hints))
+
     def __call__(self, function: Callable[..., Any]) -> Report:
         """Practice: run the check on a function of this notebook. Only the grader's own run counts."""
         if not callable(function):
