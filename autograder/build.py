@@ -12,20 +12,30 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.check import Check
 from autograder.judge import checks_of
 
-__all__ = ["ROOT", "SourceError", "build_source", "lessons", "release"]
+if TYPE_CHECKING:
+    from traitlets.config import Config
+
+    from autograder.course import Lesson, Question
+
+__all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "release"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS, SOURCE, NOTEBOOKS = ROOT / "solutions", ROOT / "build" / "source", ROOT / "notebooks"
 
 OPTIONS = {"exercise", "check", "setup", "tags"}  # what an author may write on a cell's line
+QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
+ANSWER = "*Your answer*"
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}
 
@@ -39,17 +49,25 @@ def lessons() -> list[str]:
     return sorted(path.stem for path in SOLUTIONS.glob("[0-9][0-9]_*.py"))
 
 
-def build_source(path: Path) -> NotebookNode:
+def build_source(path: Path, lesson: "Lesson | None" = None) -> NotebookNode:
     """A lesson's notebook with solutions and nbgrader's metadata.
+
+    An exercise that does not count stays as practice: its solution cell is run when work is graded, since other
+    answers may call it, but its check is an ordinary cell.
 
     Args:
         path: a text source in jupytext's percent format.
+        lesson: the lesson as a class has it; as the course has it where None.
 
     Raises:
         SourceError: an unknown cell option, an exercise without its check right below, markers out of place, ...
     """
     notebook = jupytext.read(path, fmt="py:percent")
-    checks, exercises, ids = checks_of(path.stem), [], set()
+    checks = lesson.all_checks() if lesson else checks_of(path.stem)
+    points = lesson.points if lesson else {name: check.max_points for name, check in checks.items()}
+    if lesson and lesson.check_source is not None:
+        _import_own_checks(path.name, notebook, lesson)
+    exercises, ids = [], set()
     for number, cell in enumerate(notebook.cells):
         options = {key: value for key, value in cell.metadata.items() if key not in _JUPYTEXT_KEYS}
         first = next(iter(cell.source.strip().splitlines()), "empty")
@@ -76,21 +94,28 @@ def build_source(path: Path) -> NotebookNode:
                 raise SourceError(f"{where}: a check's cell is left empty; the build writes it")
             if check not in checks:
                 raise SourceError(f"{where}: autograder/checks has no check {check!r} for this lesson")
-            cell.source = f"checks.{check}({check})"
-            cell.metadata = _nbgrader(f"{check}-check", grade=True, points=checks[check].max_points)
+            cell.source = _call(checks[check], points.get(check))
+            graded = check in points
+            cell.metadata = _nbgrader(f"{check}-check", grade=True, points=points[check]) if graded else NotebookNode()
         elif options.get("setup"):
             cell.metadata = _nbgrader("setup" if "setup" not in ids else f"setup-{number}")
         else:
             cell.metadata = nbformat.from_dict({"tags": options["tags"]} if "tags" in options else {})
-        cell.id = cell.metadata.nbgrader.grade_id if "nbgrader" in cell.metadata else _content_id(cell.source, ids)
+        if "nbgrader" in cell.metadata:
+            cell.id = cell.metadata.nbgrader.grade_id
+        else:
+            cell.id = f"{options['check']}-check" if "check" in options else _content_id(cell.source, ids)
         if cell.id in ids:
             raise SourceError(f"{where}: there are two cells named {cell.id!r}")
         ids.add(cell.id)
-    if exercises != list(checks) or {f"{name}-check" for name in exercises} - ids:
+    in_order = exercises == list(checks) if lesson is None else sorted(exercises) == sorted(checks)
+    if not in_order or {f"{name}-check" for name in exercises} - ids:
         raise SourceError(
             f"{path.name}: every exercise needs its check and every check its exercise, in one order; "
             f"the notebook has {exercises}, the checks are {list(checks)}"
         )
+    if lesson and lesson.questions:
+        notebook.cells += _question_cells(lesson.questions, ids)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -114,22 +139,32 @@ def release(names: list[str], folder: Path | None = None) -> None:
     Args:
         folder: where to; `notebooks/` where None.
     """
-    from nbgrader.apps import NbGraderAPI
     from traitlets.config import Config
 
     from autograder.nbgrader_config import configure
 
     write_sources(names)
     config = Config()
-    configure(config)
+    configure(config, ROOT)
     config.CourseDirectory.root = str(ROOT)
     config.CourseDirectory.source_directory = str(SOURCE)
     config.CourseDirectory.release_directory = str(folder or NOTEBOOKS)
     config.GenerateAssignment.no_database = True
     config.SaveCells.enabled = False
+    generate(names, config)
+
+
+def generate(names: Iterable[str], config: "Config") -> None:
+    """Turn these lessons' sources into releases with nbgrader's own generate_assignment.
+
+    Raises:
+        RuntimeError: nbgrader cannot; with its words.
+    """
+    from nbgrader.apps import NbGraderAPI
+
     api = NbGraderAPI(config=config)
     for name in names:
-        result = api.generate_assignment(name, force=True, create=False)
+        result = api.generate_assignment(name, force=True)
         if not result["success"]:
             raise RuntimeError(f"nbgrader generate_assignment {name}: {result.get('error') or result.get('log')}")
 
@@ -165,6 +200,45 @@ def _nbgrader(
     if points is not None:
         metadata["points"] = points
     return nbformat.from_dict({"nbgrader": metadata})
+
+
+def _call(check: Check, points: float | None) -> str:
+    """The source of a check's cell."""
+    if points is None:
+        return f"checks.{check.name}({check.name})  # practice, without points"
+    worth = "" if points == check.max_points else f".worth({int(points) if points == int(points) else points})"
+    return f"checks.{check.name}{worth}({check.name})"
+
+
+def _import_own_checks(where: str, notebook: NotebookNode, lesson: "Lesson") -> None:
+    """Let the notebook practise with the class's checks, which lie beside it."""
+    common, own = (
+        f"from autograder.checks import {lesson.short} as checks",
+        f"import {lesson.practice_checks} as checks",
+    )
+    cells = [cell for cell in notebook.cells if re.search(rf"^{common}\b", cell.source, re.MULTILINE)]
+    if len(cells) != 1:
+        raise SourceError(f"{where}: expected the line {common!r} in one cell: there the class's own checks come in")
+    cells[0].source = cells[0].source.replace(common, own)
+
+
+def _question_cells(questions: "Iterable[Question]", ids: set[str]) -> Iterator[NotebookNode]:
+    """A heading, then for each question its text and the cell for the answer, which a person grades."""
+    yield _markdown(QUESTIONS, ids)
+    for question in questions:
+        points = f"{question.points:g} point" + ("" if question.points == 1 else "s")
+        yield _markdown(f"### {question.name} · {points}\n\n{question.text}", ids)
+        if question.name in ids:
+            raise SourceError(f"the question {question.name!r} has the name of another cell: rename it")
+        ids.add(question.name)
+        metadata = _nbgrader(question.name, grade=True, solution=True, points=question.points)
+        yield nbformat.v4.new_markdown_cell(ANSWER, metadata=metadata, id=question.name)
+
+
+def _markdown(source: str, ids: set[str]) -> NotebookNode:
+    cell = nbformat.v4.new_markdown_cell(source, id=_content_id(source, ids))
+    ids.add(cell.id)
+    return cell
 
 
 def _content_id(source: str, taken: set[str]) -> str:

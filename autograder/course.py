@@ -1,42 +1,69 @@
 """A class's settings: the instructor's one file `course.toml`, the roster, and the lessons that follow from them.
 
-`TEMPLATE` is the file as `new-class` writes it, and the documentation of every key in it.
+`TEMPLATE` is the file as a new class gets it, and the documentation of every key in it.
 """
 
+import contextlib
 import csv
 import dataclasses
 import difflib
+import fcntl
 import functools
 import hashlib
 import importlib.util
 import json
 import math
 import re
+import shutil
 import sys
 import tomllib
-from collections.abc import Collection, Mapping
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from autograder import build as built
-from autograder.check import Check
-from autograder.judge import Limits, checks_of
+import nbformat
+from nbformat import NotebookNode
 
-__all__ = ["PRACTICE", "SETTINGS", "Course", "Late", "Lesson", "Question", "load", "settings"]
+from autograder.build import SOLUTIONS, build_source, generate
+from autograder.check import Check
+from autograder.judge import checks_of
+from autograder.sandbox import Limits
+
+__all__ = [
+    "PRACTICE",
+    "SETTINGS",
+    "TEMPLATE",
+    "Course",
+    "Late",
+    "Lesson",
+    "Question",
+    "build",
+    "load",
+    "locked",
+    "settings",
+]
 
 PRACTICE = "00_"  # how the names of lessons begin that are not collected, unless `course.toml` names them
 SETTINGS, ROSTER = "course.toml", "roster.csv"
+TEMPLATE = Path(__file__).with_name("templates") / SETTINGS
 COLUMNS = ("id", "first_name", "last_name", "email", "lms_user_id")  # nbgrader's
 
 _DB_URL = "sqlite:///gradebook.db?timeout=60"
-_MIB = 2**20
+MIB = 2**20
 _LIMITS = {  # key: the field of Limits, and what the key counts in
     "start_seconds": ("start", 1.0),
     "cell_seconds": ("cell", 1.0),
     "check_seconds": ("check", 1.0),
+    "memory_mib": ("memory", MIB),
+    "address_space_mib": ("address_space", MIB),
+    "processes": ("processes", 1),
+    "files": ("files", 1),
+    "file_size_mib": ("file_size", MIB),
+    "tmp_mib": ("tmp", MIB),
 }
 
 
@@ -67,6 +94,16 @@ class Lesson:
     due: datetime | None = None
     questions: tuple[Question, ...] = ()
     check_source: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The name without its number: that of the module of its checks."""
+        return _short(self.name)
+
+    @property
+    def practice_checks(self) -> str:
+        """The module with the class's own checks, as it lies beside the students' notebook."""
+        return f"checks_{self.short}"
 
     def checks(self) -> dict[str, Check]:
         """The check of each exercise that counts, with its points."""
@@ -155,6 +192,51 @@ def load(folder: Path) -> Course:
     return Course(folder, *settings(folder), lessons, _limits(table.get("limits", {})), _roster(folder / ROSTER))
 
 
+def build(course: Course) -> None:
+    """Make the class's `source` (with solutions) and `release` (the students'), and bring its gradebook up to date.
+
+    Points and due dates may change at any time. A lesson's release is there only when its assignment in the gradebook
+    is complete; where this was interrupted, do it again.
+
+    Raises:
+        ValueError: a source breaks the pattern of a lesson, or work is graded already and the cells with points
+            would become others; nothing is changed then.
+        RuntimeError: nbgrader cannot make an assignment; with its words.
+    """
+    from nbgrader.api import Gradebook
+    from traitlets.config import Config
+
+    from autograder.nbgrader_config import configure
+
+    sources = _sources(course.folder)
+    notebooks = {name: build_source(sources[name], lesson) for name, lesson in course.lessons.items()}
+    config = Config()
+    configure(config, course.folder)
+    with locked(course.folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of SQLAlchemy, about nbgrader's gradebook
+        _create_gradebook(course.db_url)
+        with Gradebook(course.db_url, config.CourseDirectory.course_id) as gradebook:
+            for name, notebook in notebooks.items():
+                _refuse_other_cells(gradebook, name, notebook)
+            for name, lesson in course.lessons.items():
+                gradebook.update_or_create_assignment(name, duedate=lesson.due)
+        for name in sources.keys() - notebooks.keys():
+            for step in ("source", "release"):
+                shutil.rmtree(course.folder / step / name, ignore_errors=True)
+        for name, notebook in notebooks.items():
+            _write_source(course.folder / "source" / name, notebook, course.lessons[name])
+        generate(notebooks, config)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have a class directory for oneself; who comes second waits. The lock ends with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def settings(folder: Path) -> tuple[str, Late | None]:
     """The gradebook's address and what lateness costs: all that plain nbgrader needs to know.
 
@@ -184,6 +266,54 @@ def settings(folder: Path) -> tuple[str, Late | None]:
     return url.render_as_string(hide_password=False), late
 
 
+def _create_gradebook(db_url: str) -> None:
+    """Make nbgrader's tables in one transaction: all of them are there or none, and a second process waits."""
+    from nbgrader.api import Base, get_alembic_version
+    from sqlalchemy import create_engine, inspect, text
+
+    engine = create_engine(db_url)
+    lock = "BEGIN IMMEDIATE" if engine.name == "sqlite" else "SELECT pg_advisory_xact_lock(hashtext('nbgrader'))"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(lock)
+        if not inspect(connection).get_table_names():
+            Base.metadata.create_all(connection)
+            connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+            insert = text("INSERT INTO alembic_version (version_num) VALUES (:version)")
+            connection.execute(insert, {"version": get_alembic_version()})
+        connection.commit()
+    engine.dispose()
+
+
+def _refuse_other_cells(gradebook: Any, lesson: str, notebook: NotebookNode) -> None:
+    """nbgrader's own refusal would come when the old release is gone already."""
+    from nbgrader.api import MissingEntry
+    from nbgrader.utils import is_grade, is_locked, is_solution
+
+    try:
+        known = gradebook.find_notebook(lesson, lesson)
+    except MissingEntry:
+        return
+    new = {cell.id for cell in notebook.cells if is_grade(cell) or is_solution(cell) or is_locked(cell)}
+    old = {cell.name for cell in known.source_cells}
+    if known.submissions and new != old:
+        raise ValueError(
+            f"{lesson}: there is graded work of {len(known.submissions)} students, and nbgrader lets no cell with "
+            f"points come or go then ({', '.join(sorted(new ^ old))}). Expected the exercises and questions as they "
+            "were; points and due dates may change. To begin the lesson again, without all its grades: "
+            f"`nbgrader db assignment remove {lesson} --force`"
+        )
+
+
+def _write_source(folder: Path, notebook: NotebookNode, lesson: Lesson) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / f"{lesson.name}.ipynb")
+    checks = folder / f"{lesson.practice_checks}.py"
+    if lesson.check_source is None:
+        checks.unlink(missing_ok=True)
+    else:
+        checks.write_text(lesson.check_source, encoding="utf-8")
+
+
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     if not path.exists():
@@ -199,7 +329,7 @@ def _read(folder: Path) -> dict[str, Any]:
 def _sources(folder: Path) -> dict[str, Path]:
     """The text source of every lesson there is: the class's own where it has one."""
     own = sorted((folder / "solutions").glob("*.py"))
-    sources = {path.stem: path for path in (*built.SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
+    sources = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
     for path in own:
         if not re.fullmatch(r"[0-9]{2}_\w+", path.stem):
             raise ValueError(f"{path}: expected a lesson's name like 03_made_masks.py")
@@ -212,8 +342,8 @@ def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
     name, where = source.stem, f"lesson.{source.stem}"
     _known(where, _table(where, table), ("due", "exercises", "points", "questions"))
     path = folder / "checks" / f"{_short(name)}.py"
-    check_source = path.read_text(encoding="utf-8") if path.exists() else None
     try:
+        check_source = path.read_text(encoding="utf-8") if path.exists() else None
         checks = Lesson(name, (), {}, check_source=check_source).all_checks()
     except Exception as error:
         raise ValueError(f"the checks of {name} cannot be loaded: {type(error).__name__}: {error}") from error
@@ -266,8 +396,15 @@ def _question(where: str, table: Any) -> Question:
 
 def _limits(table: Any) -> Limits:
     _known("limits", _table("limits", table), _LIMITS)
-    values = {_LIMITS[key]: _number(f"limits.{key}", value) for key, value in table.items()}
-    return Limits(**{name: type(unit)(value * unit) for (name, unit), value in values.items()})
+    values = {}
+    for key, value in table.items():
+        name, unit = _LIMITS[key]
+        values[name] = _number(f"limits.{key}", value) * unit
+        if isinstance(unit, int):
+            if values[name] % 1:
+                raise ValueError(f"limits.{key}: expected a whole number, got {value}")
+            values[name] = int(values[name])
+    return Limits(**values)
 
 
 def _roster(path: Path) -> dict[str, dict[str, str]]:

@@ -17,21 +17,34 @@ from typing import Any
 
 from traitlets.config import Config
 
+from autograder.build import ANSWER
+from autograder.course import settings
+
 __all__ = ["configure"]
 
-_ROOT = Path(__file__).resolve().parents[1]
 
+def configure(c: Config, folder: Path = Path()) -> None:
+    """Set nbgrader up for a class; what is set afterwards wins.
 
-def configure(c: Config) -> None:
-    """Set nbgrader up for this course; what is set afterwards wins."""
+    Args:
+        folder: the class directory, whose `course.toml` names the gradebook and what lateness costs.
+
+    Raises:
+        ValueError: `course.toml` is not as it should be.
+    """
     # nbgrader starts `alembic` by name when it makes a gradebook.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
     c.CourseDirectory.course_id = "deep-generative-models"
-    c.CourseDirectory.source_directory = str(_ROOT / "build" / "source")
-    c.CourseDirectory.release_directory = str(_ROOT / "notebooks")
-    c.CourseDirectory.db_url = "sqlite:///gradebook.db?timeout=60"
+    c.CourseDirectory.root = str(folder.resolve())
+    c.CourseDirectory.source_directory = "source"
+    c.CourseDirectory.release_directory = "release"
+    c.CourseDirectory.db_url, late = settings(folder)
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer"}
+    c.ClearSolutions.text_stub = ANSWER
+    if late:
+        c.AssignLatePenalties.plugin_class = "autograder.late.PerDay"
+        c.PerDay.per_day, c.PerDay.at_most = late.per_day, late.at_most
 
     # Only for the feedback: formgrader has a template of its own by the same means.
     c.GenerateFeedback.HTMLExporter.extra_template_basedirs = [str(Path(__file__).with_name("templates"))]
