@@ -199,9 +199,10 @@ class Check:
         if points == self.max_points:
             return self
         scaled = {name: value * points / self.max_points for name, value in self.points.items()}
-        # The smallest one takes up the rounding: there it is far below what the sum can show.
-        smallest = min(scaled, key=scaled.__getitem__)
-        scaled[smallest] = math.fsum([points, *(-value for name, value in scaled.items() if name != smallest)])
+        if math.fsum(scaled.values()) != points:
+            # The smallest one takes up the rounding: its own is below what the sum can show.
+            smallest = min(scaled, key=scaled.__getitem__)
+            scaled[smallest] = math.fsum([points, *(-value for name, value in scaled.items() if name != smallest)])
         return Check(self.function, list(self.gates), scaled, list(self.hints))
 
     def __call__(self, function: Callable[..., Any]) -> Report:

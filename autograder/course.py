@@ -268,9 +268,12 @@ def settings(folder: Path) -> tuple[str, Late | None]:
 
 def _create_gradebook(db_url: str) -> None:
     """Make nbgrader's tables in one transaction: all of them are there or none, and a second process waits."""
-    from nbgrader.api import Base, get_alembic_version
+    import nbgrader
+    from alembic.script import ScriptDirectory
+    from nbgrader.api import Base
     from sqlalchemy import create_engine, inspect, text
 
+    version = ScriptDirectory(Path(nbgrader.__file__).with_name("alembic")).get_current_head()
     engine = create_engine(db_url)
     lock = "BEGIN IMMEDIATE" if engine.name == "sqlite" else "SELECT pg_advisory_xact_lock(hashtext('nbgrader'))"
     with engine.connect() as connection:
@@ -278,8 +281,7 @@ def _create_gradebook(db_url: str) -> None:
         if not inspect(connection).get_table_names():
             Base.metadata.create_all(connection)
             connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-            insert = text("INSERT INTO alembic_version (version_num) VALUES (:version)")
-            connection.execute(insert, {"version": get_alembic_version()})
+            connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
         connection.commit()
     engine.dispose()
 

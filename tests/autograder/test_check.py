@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autograder.check import Check, check, holds
 
@@ -187,3 +189,27 @@ def test_points_cannot_be_lost_in_rounding():
             yield holds(str(i), True, because="")
 
     assert tenths.run(lambda: 0).points == tenths.max_points == 1.0
+
+
+def test_a_check_may_be_worth_more_or_less():
+    other = answer.worth(5)
+    assert (other.points, other.max_points, other.name, other.lesson) == (
+        {"right": 4.0, "stable": 1.0},
+        5,
+        answer.name,
+        answer.lesson,
+    )
+    assert str(other.run(lambda x: min(x, 3))).startswith("A check for the tests: 4 of 5 points")
+    assert answer.worth(2.5) is answer and answer.points == {"right": 2, "stable": 0.5}
+
+
+@given(
+    declared=st.lists(st.sampled_from([0.1, 0.3, 0.5, 1, 1.5, 2, 3, 7]), min_size=1, max_size=8),
+    points=st.floats(0.01, 1000) | st.integers(1, 100),
+)
+def test_points_in_another_measure_are_exact_in_sum(declared, points):
+    plain = Check(answer.function, ["shape"], {f"property {n}": value for n, value in enumerate(declared)}, HINTS)
+    scaled = plain.worth(points)
+    assert scaled.max_points == points
+    for name, value in plain.points.items():
+        assert scaled.points[name] == pytest.approx(value * points / plain.max_points, rel=1e-12)
