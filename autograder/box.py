@@ -1,41 +1,52 @@
-"""The process that holds one student's code: it runs their cells in an IPython shell, then answers requests.
+"""What a submission's process does: it runs the student's cells in an IPython shell, then answers requests.
 
-Started by `autograder.judge` as `python -m autograder.box`; standard input and output are the pipe to the judge. It
-is given nothing
-that may not be known: no solution, no check, no seed. A sandbox belongs around this process.
+`autograder.forkserver` makes the process and puts walls around it. It is given nothing that may not be known: no
+solution, no check, no seed.
 """
 
-import os
-import sys
+import socket
+import struct
+import time
 from typing import Any, BinaryIO
 
 from autograder.codec import decode, encode
 from autograder.worker import Missing, Worker, describe
 
 ANSWER, CALLBACK = b"A", b"C"
+HELLO = struct.Struct("<d")  # the first bytes on the pipe: processor seconds spent before any code of the student
 
 
-def main() -> None:
+def make_shell() -> Any:
+    """The process's IPython shell; only the first call makes one."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    settings = Config()
+    settings.HistoryManager.enabled = False  # it would keep a thread
+    shell = InteractiveShell.instance(config=settings)
+    shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` in a student's cell is harmless
+    return shell
+
+
+def serve(channel: socket.socket) -> None:
     """Serve until the judge closes the pipe."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # What the student's code prints or reads must not meet the pipe.
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 0)
-    os.dup2(nowhere, 1)
+    pipe = channel.makefile("rwb")
 
     def send(kind: bytes, frame: bytes) -> None:
-        answers.write(len(frame).to_bytes(8, "little") + kind + frame)
-        answers.flush()
+        pipe.write(len(frame).to_bytes(8, "little") + kind + frame)
+        pipe.flush()
 
     def ask(frame: bytes) -> bytes:
         send(CALLBACK, frame)
-        return _read(requests)
+        return _read(pipe)
 
     cells = Cells()
     worker = Worker(cells.resolve)
+    pipe.write(HELLO.pack(time.process_time()))
+    pipe.flush()
     while True:
         try:
-            frame = _read(requests)
+            frame = _read(pipe)
         except EOFError:
             return
         kind, payload = frame[:1], frame[1:]
@@ -46,13 +57,7 @@ class Cells:
     """The student's cells, run one after the other in one IPython shell, as in their notebook."""
 
     def __init__(self) -> None:
-        from IPython.core.interactiveshell import InteractiveShell
-        from traitlets.config import Config
-
-        settings = Config()
-        settings.HistoryManager.enabled = False
-        self.shell = InteractiveShell.instance(config=settings)
-        self.shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` in a student's cell is harmless
+        self.shell = make_shell()
         self.errors: dict[str, dict] = {}
 
     def define(self, frame: bytes) -> bytes:
@@ -87,7 +92,3 @@ def _exactly(stream: BinaryIO, count: int) -> bytes:
     if len(data) < count:
         raise EOFError
     return data
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,30 +5,19 @@ forges can make a verdict; silence is a failure.
 """
 
 import importlib
-import os
 import select
-import subprocess
-import sys
-import tempfile
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from autograder.box import ANSWER, CALLBACK
 from autograder.check import Check, Report
 from autograder.codec import MAX_BYTES, encode
+from autograder.sandbox import Server, ServerEnded
 from autograder.student import StudentError
 
-__all__ = ["Box", "Limits", "checks_of", "judge"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Wall clocks, in seconds."""
-
-    start: float = 120.0  # the process, and the lesson's imports
-    cell: float = 20.0  # running one of the student's cells
-    check: float = 60.0  # one whole check, the student's calls and the judge's own work
+__all__ = ["Box", "checks_of", "judge"]
 
 
 def checks_of(lesson: str) -> dict[str, Check]:
@@ -42,32 +31,39 @@ def judge(
     setup: Sequence[str],
     cells: Mapping[str, str | None],
     secret: int | str,
-    limits: Limits | None = None,
+    *,
+    checks: Mapping[str, Check],
+    server: Server,
 ) -> dict[str, Report]:
     """Judge one submission.
 
     Args:
-        lesson: names the checks.
+        lesson: its name; with the secret it seeds the checks' random cases.
         setup: sources of the master's own definition cells (imports), run first.
         cells: for each exercise the source of the student's cell, None where the submission has none.
         secret: seeds the random cases of the checks; never enters the student's process.
-        limits: wall clocks.
+        checks: the check of each exercise.
+        server: where the student's process comes from, with its limits.
 
     Returns:
-        A report for every exercise of the lesson, whatever the submission does.
+        A report for every check, whatever the submission does.
+
+    Raises:
+        NoSandbox: a submission cannot be contained any more.
+        ServerEnded: the sandbox ended under the submission, which has to be judged again.
     """
-    limits = limits or Limits()
+    limits = server.limits
     reports: dict[str, Report] = {}
     hanging: set[str] = set()
     box: Box | None = None
     try:
-        for name, check in checks_of(lesson).items():
+        for name, check in checks.items():
             if cells.get(name) is None:
                 reports[name] = check.refuse("Missing", "the submission has no cell for this exercise")
                 continue
             try:
                 while box is None or box.closed:
-                    box = _fill(Box(limits), setup, cells, hanging)
+                    box = _fill(Box(server), setup, cells, hanging)
             except StudentError as error:
                 reports[name] = check.refuse(error.kind, str(error))
                 continue
@@ -77,7 +73,9 @@ def judge(
                 )
                 continue
             box.start_clock(limits.check, f"not finished within {limits.check:g} seconds")
-            report = check.judge(box, secret)
+            report = check.judge(box, f"{secret}/{lesson}")
+            if box.lost is not None:  # the check took it for a fault of its own
+                raise box.lost
             if report.kind == "NameError":
                 advice = "when graded, only the solution cells are run: put your own imports and helpers inside them"
                 report = replace(report, notes=(*report.notes, advice))
@@ -110,26 +108,12 @@ def _fill(box: "Box", setup: Sequence[str], cells: Mapping[str, str | None], han
 class Box:
     """A student's process as a channel. After any failure it is closed and answers nothing more."""
 
-    def __init__(self, limits: Limits):
-        self.limits = limits
-        self.folder = tempfile.TemporaryDirectory(prefix="box-")
-        keep = {key: os.environ[key] for key in ("PATH", "LANG", "LD_LIBRARY_PATH") if key in os.environ}
-        threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
-        self.process = subprocess.Popen(
-            # -P: a file of the student's folder must not stand in for a library.
-            [sys.executable, "-P", "-m", "autograder.box"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            cwd=self.folder.name,
-            env=keep | threads | {"HOME": self.folder.name, "IPYTHONDIR": self.folder.name},
-            start_new_session=True,
-        )
-        os.set_blocking(self.process.stdin.fileno(), False)
-        os.set_blocking(self.process.stdout.fileno(), False)
+    def __init__(self, server: Server):
+        self.limits = server.limits
+        self.process = server.spawn()
         self.closed = False
-        self.start_clock(limits.start, "the student's process did not start")
+        self.lost: ServerEnded | None = None
+        self.start_clock(self.limits.start, "the student's process did not start")
 
     def start_clock(self, seconds: float, message: str) -> None:
         """From now on the process has this long; then it is ended, and the message is the reason."""
@@ -143,17 +127,14 @@ class Box:
         """One call of the student's code; see `autograder.student.Channel`."""
         return self._exchange(b"Q" + frame, serve)
 
-    def close(self) -> None:
+    def close(self, grace: float = 0.0) -> None:
         """End the process and all that it started."""
-        if not self.closed:
-            self.closed = True
-            with_group = os.getpgid(self.process.pid) if self.process.poll() is None else None
-            if with_group is not None:
-                os.killpg(with_group, 9)
-            self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
-            self.folder.cleanup()
+        self.closed = True
+        try:
+            self.process.kill(grace)
+        except ServerEnded as lost:
+            self.lost = lost
+            raise
 
     def _exchange(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes:
         if self.closed:
@@ -176,28 +157,32 @@ class Box:
     def _send(self, frame: bytes) -> None:
         data = memoryview(len(frame).to_bytes(8, "little") + frame)
         while data:
-            self._wait(self.process.stdin, select.POLLOUT)
+            self._wait(select.POLLOUT)
             try:
-                data = data[os.write(self.process.stdin.fileno(), data) :]
-            except BrokenPipeError:
+                data = data[self.process.channel.send(data, socket.MSG_DONTWAIT) :]
+            except ConnectionError:
                 raise self._died() from None
 
     def _receive(self, count: int) -> bytes:
         parts = bytearray()
         while len(parts) < count:
-            self._wait(self.process.stdout, select.POLLIN)
-            part = os.read(self.process.stdout.fileno(), min(count - len(parts), 2**20))
+            self._wait(select.POLLIN)
+            try:
+                part = self.process.channel.recv(min(count - len(parts), 2**20), socket.MSG_DONTWAIT)
+            except ConnectionError:
+                part = b""
             if not part:
                 raise self._died()
             parts += part
         return bytes(parts)
 
-    def _wait(self, stream: object, event: int) -> None:
+    def _wait(self, event: int) -> None:
         poll = select.poll()
-        poll.register(stream, event)
+        poll.register(self.process.channel, event)
         left = self.deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
             raise StudentError("TooSlow", self.late)
 
     def _died(self) -> StudentError:
-        return StudentError("Died", "your code ended the process that ran it (exit, a crash, or too much memory)")
+        self.close(grace=1.0)
+        return StudentError("Died", self.process.reason or "your code closed the grader's pipe")
