@@ -1,164 +1,406 @@
-"""A class from submissions to grades: a class directory, its gradebook, nbgrader's autograde for every submission.
+"""A class from submissions to grades: one process that alone writes, and Dask workers that judge.
 
-A class directory holds `submitted/STUDENT/LESSON/LESSON.ipynb`, and gets:
+The coordinator hands each submission out as bytes, and takes bytes back (JSON); it writes the graded notebook, the
+gradebook, and last the ledger. So whatever happens to it, a ledger means that all the rest is there, and a run after
+an interrupted one takes up what has none. `autograder.directory` names the files of a class directory; besides those,
 
-    nbgrader_config.py   two lines: plain nbgrader commands run there do the same as the functions here
-    secret               seeds the random cases of the checks; readable by its owner alone
-    gradebook.db         nbgrader's gradebook
-    autograded/          the submissions with their points
-    ledger/              the judge's reports, STUDENT/LESSON.json
-    feedback/            STUDENT/LESSON/LESSON.html, to be returned to the students
-    grades.csv           nbgrader's export: a row for each student and lesson
-    exercises.csv        a row for each student, lesson and exercise: points, what was lost, why
+    course.toml          the class's settings (`autograder.course`)
+    nbgrader_config.py   plain nbgrader commands run there do the same as the functions here
+    status.json          what became of every submission
 """
 
 import contextlib
-import csv
+import dataclasses
+import functools
+import ipaddress
+import itertools
 import json
+import logging
 import os
-import re
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import shutil
+from collections.abc import Collection, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from traitlets.config import Config, PyFileConfigLoader
 
-from autograder.nbgrader_steps import class_secret
+from autograder import directory
+from autograder.course import SETTINGS, TEMPLATE, Course, build, load, locked
+from autograder.files import write
+from autograder.gradebook import Gradebook
+from autograder.submission import FORMAT, MAX_RESULT, GraderFailed, HandedIn, pack, unpack, work
 
-__all__ = ["PRACTICE", "Grade", "create", "grade", "submissions", "write_csv"]
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
-PRACTICE = "00_"  # how the names of lessons begin that are not collected
-CONFIG = "from autograder.nbgrader_config import configure\nconfigure(get_config())  # noqa: F821\n"
-COLUMNS = ("student", "lesson", "exercise", "points", "max_points", "lost", "why")
+__all__ = ["Status", "create", "grade", "nbgrader_settings", "trusted"]
+
+STATUS = "status.json"
+CONFIG = """from pathlib import Path
+
+from autograder.nbgrader_config import configure
+
+configure(get_config(), Path(__file__).parent)  # noqa: F821
+"""
+MAX_NAME = 128  # of a student's id in nbgrader's gradebook
+DEATHS = 3  # of workers: then the submission is taken for the cause
+PATIENCE = 60  # seconds without a result, after which a look is taken whether the cluster is there
+DASK = {
+    "distributed.scheduler.allowed-failures": 0,  # a submission whose worker ended comes back here at once
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.worker.profile.enabled": False,
+    # A worker keeps no results. One that a huge submission made large has to go on, or to be started anew.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.admin.large-graph-warning-threshold": f"{2 * MAX_RESULT}B",
+}
 
 
 @dataclass(frozen=True)
-class Grade:
-    """One submission's way through nbgrader.
+class Status:
+    """What became of one student's work on one lesson.
 
     Attributes:
-        ledger: the judge's reports (see `autograder.nbgrader_steps.JudgeSubmission`), None where it was not graded.
-        error: why it was not graded or has no feedback, else "".
+        status: "graded" now; "unchanged": graded by an earlier run; "outdated": graded by an earlier run with checks
+            or points that were others then; "failed": not graded, `error` says why; "missing": nothing was handed in.
+        ledger: what was judged (`autograder.submission.grade`), where there is a grade.
+        notes: what the instructor should know, and the student need not.
     """
 
     student: str
     lesson: str
-    ledger: dict[str, Any] | None
+    status: str
+    ledger: dict[str, Any] | None = None
     error: str = ""
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data, without the reports."""
+        points = {key: self.ledger[key] if self.ledger else None for key in ("points", "max_points")}
+        about = {key: getattr(self, key) for key in ("student", "lesson", "status", "error")}
+        return about | points | {"notes": [*(self.ledger["notes"] if self.ledger else []), *self.notes]}
 
 
 def create(folder: Path) -> None:
-    """Make a class directory, or bring the gradebook of one up to date with the built lessons.
+    """Make a class directory, or bring one up to date with its settings and the course.
 
     Raises:
-        ValueError: nbgrader's source folder holds no lesson that is collected.
-        RuntimeError: nbgrader cannot make an assignment; with its words.
+        ValueError, RuntimeError: as `autograder.course.build`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / SETTINGS).exists():
+        shutil.copyfile(TEMPLATE, folder / SETTINGS)
     if not (folder / "nbgrader_config.py").exists():
         (folder / "nbgrader_config.py").write_text(CONFIG)
-    class_secret(folder)
-    with _nbgrader(folder) as api:
-        source = Path(api.coursedir.format_path(api.coursedir.source_directory, ".", "."))
-        lessons = sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.parent.name == path.stem)
-        lessons = [lesson for lesson in lessons if not lesson.startswith(PRACTICE)]
-        if not lessons:
-            raise ValueError(f"expected built lessons in {source}, found none: run `make notebooks` first")
-        for lesson in lessons:
-            result = api.generate_assignment(lesson, force=True, create=True)
-            if not result["success"]:
-                raise RuntimeError(f"nbgrader generate_assignment {lesson}: {_reason(result)}")
+    directory.class_secret(folder)
+    build(load(folder))
 
 
-def submissions(folder: Path) -> list[tuple[str, str]]:
-    """(student, lesson) of everything that was handed in, in order."""
-    return sorted(path.parts[-2:] for path in (folder / "submitted").glob("*/*") if path.is_dir())
+def nbgrader_settings(folder: Path) -> Config:
+    """nbgrader's settings of a class, the instructor's own among them."""
+    return PyFileConfigLoader("nbgrader_config.py", str(folder.resolve())).load_config()
 
 
-def grade(folder: Path, workers: int | None = None) -> Iterator[Grade]:
-    """Grade every submission of a class, in parallel; a submission's grade comes as soon as it is there.
-
-    Each goes through nbgrader's autograde and generate_feedback by itself, so that one student's failure is theirs
-    alone. SQLite lets one process write the gradebook at a time; the others wait.
+def grade(
+    folder: Path,
+    *,
+    students: Collection[str] | None = None,
+    lessons: Collection[str] | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    regrade: bool = False,
+    unsafe: bool = False,
+) -> Iterator[Status]:
+    """Grade what a class handed in, in parallel; each status comes as soon as it is known.
 
     Args:
         folder: the class directory.
-        workers: how many submissions at once; as many as there are cores where None.
+        students, lessons: only these; everything where None.
+        scheduler: the address of a Dask scheduler; a cluster on this machine where None.
+        workers: processes of the cluster on this machine; one for each core where None.
+        regrade: judge again what an earlier run has judged.
+        unsafe: without a sandbox.
 
     Raises:
-        FileNotFoundError: there is no gradebook: `create` makes it.
+        FileNotFoundError: there is no class: `create` makes it.
+        ValueError: the settings, an argument, or the class's build is not as it should be.
+        NoSandbox: students' code cannot be contained where it would run.
+        GradebookError, OSError: what was graded cannot be written; a later run goes on from there.
+        RuntimeError: the Dask cluster cannot be reached or has gone.
     """
-    if not (folder / "gradebook.db").exists():
-        raise FileNotFoundError(f"{folder} holds no gradebook: make the class with `python -m autograder new-class`")
-    # A new process each: what this one has loaded and started (threads, a display) stays out of the workers.
-    with ProcessPoolExecutor(workers or os.cpu_count(), get_context("spawn")) as pool:
-        waiting = {pool.submit(_grade_one, folder, *names): names for names in submissions(folder)}
-        for done in as_completed(waiting):
-            error = done.exception()
-            yield Grade(*waiting[done], None, f"{type(error).__name__}: {error}") if error else done.result()
+    if not (folder / "nbgrader_config.py").exists():
+        raise FileNotFoundError(f"{folder} holds no class: make one with `python -m autograder new-class`")
+    course = load(folder)
+    for name in lessons or ():
+        if name not in course.lessons:
+            raise ValueError(f"{name} is no lesson of this class; there are {', '.join(course.lessons)}")
+    address = scheduler and trusted(scheduler)
+    with locked(folder), Gradebook(course.db_url, nbgrader_settings(folder)) as book:
+        book.enrol(course.roster)
+        wanted = [
+            (student, lesson)
+            for student, lesson in _everything(course)
+            if (students is None or student in students) and (lessons is None or lesson in lessons)
+        ]
+        told = _told(folder)
+        with Workers(address, workers) as cluster:
+            for status in Run(course, book, regrade, unsafe).grade(wanted, cluster):
+                told[status.student, status.lesson] = status.to_dict()
+                yield status
+        still = set(_everything(course))
+        listed = [told[names] for names in sorted(told) if names in still]
+        write(folder / STATUS, json.dumps({"format": FORMAT, "submissions": listed}, indent=1))
 
 
-def _grade_one(folder: Path, student: str, lesson: str) -> Grade:
-    with _nbgrader(folder) as api:
-        handed_in = Path("submitted", student, lesson)
-        if not (handed_in / f"{lesson}.ipynb").exists():
-            found = ", ".join(sorted(path.name for path in handed_in.rglob("*"))[:3]) or "nothing"
-            return Grade(student, lesson, None, f"expected the file {lesson}.ipynb, found {found}: rename it")
-        result = api.autograde(lesson, student)
-        if not result["success"]:
-            return Grade(student, lesson, None, _reason(result))
-        ledger = json.loads(Path("ledger", student, f"{lesson}.json").read_text())
-        result = api.generate_feedback(lesson, student)
-        return Grade(student, lesson, ledger, "" if result["success"] else f"no feedback: {_reason(result)}")
+class Run:
+    """One run over a class: what of it has to be judged, and the writing of what was."""
+
+    def __init__(self, course: Course, book: Gradebook, regrade: bool, unsafe: bool):
+        self.course, self.book, self.regrade, self.unsafe = course, book, regrade, unsafe
+        self.secret = directory.class_secret(course.folder)
+        self.known = book.graded()
+        self.packages = functools.cache(self._package)
+        self.digests = {name: lesson.digest() for name, lesson in course.lessons.items()}
+
+    def grade(self, wanted: list[tuple[str, str]], workers: "Workers") -> Iterator[Status]:
+        """Judge what has to be judged. As many submissions as keep the workers busy are held in memory, not more."""
+        todo, suspects = iter(wanted), []
+        while True:
+            while workers.have_room() and (names := next(todo, None)):
+                found = self._open(*names)
+                if isinstance(found, Status):
+                    yield found
+                else:
+                    workers.send(found, self.packages(found.lesson))
+            if not workers.busy and suspects:
+                # One of them ends its worker. Alone, it takes no other with it.
+                job = suspects.pop()
+                workers.send(job, self.packages(job.lesson))
+            elif not workers.busy:
+                return
+            for job, result in workers.finished():
+                if result is not None:
+                    yield self._close(job, result)
+                elif (deaths := job.deaths + 1) < DEATHS:
+                    suspects.append(dataclasses.replace(job, deaths=deaths))
+                else:
+                    yield job.failed(f"to judge it ended the grader's own process {DEATHS} times")
+
+    def _open(self, student: str, lesson: str) -> "Status | Job":
+        """Read a submission and, where it has to be judged, take away what was made of it before."""
+        folder = self.course.folder
+        odd = ["not on the roster"] if self.course.roster and student not in self.course.roster else []
+        job = Job(student, lesson, HandedIn(b""), tuple(odd))
+        try:
+            _check_names(self.course, student, lesson)
+        except ValueError as error:
+            return job.failed(str(error))
+        if not os.path.lexists(folder / "submitted" / student / lesson):
+            return Status(student, lesson, "missing")
+        try:
+            _check_place(folder, student, lesson)
+            self.packages(lesson)
+        except ValueError as error:
+            self._forget(job)
+            return job.failed(str(error))
+        handed_in, strange = directory.take(folder, student, lesson)
+        job = dataclasses.replace(job, handed_in=handed_in, notes=(*odd, *([strange] if strange else [])))
+        ledger = directory.load_ledger(folder, student, lesson)
+        now = {"format": FORMAT, "submission": handed_in.digest, "timestamp": handed_in.timestamp}
+        if not self.regrade and (student, lesson) in self.known and ledger and now.items() <= ledger.items():
+            self.book.penalise(student, lesson)
+            status = "unchanged" if ledger["checks"] == self.digests[lesson] else "outdated"
+            return Status(student, lesson, status, ledger, notes=job.notes)
+        self._forget(job)
+        return job
+
+    def _forget(self, job: "Job") -> None:
+        directory.forget(self.course.folder, job.student, job.lesson)
+        if (job.student, job.lesson) in self.known:
+            self.book.clear(job.student, job.lesson)
+
+    def _close(self, job: "Job", result: bytes) -> Status:
+        """Write what a worker found; the ledger comes last, since it says that the rest is there."""
+        try:
+            graded = unpack(result)
+        except GraderFailed as error:
+            return job.failed(str(error))
+        folder, names = self.course.folder, (job.student, job.lesson)
+        write(directory.autograded(folder, *names), graded.notebook)
+        self.book.write(*names, job.handed_in.timestamp, graded.scores, graded.unanswered)
+        directory.write_ledger(folder, graded.ledger)
+        return Status(*names, "graded", graded.ledger, notes=job.notes)
+
+    def _package(self, name: str) -> bytes:
+        """What the workers have to know of a lesson.
+
+        Raises:
+            ValueError: it is not built as the settings have it now.
+        """
+        lesson = self.course.lessons[name]
+        self.book.check(lesson)
+        master = directory.master(self.course.folder, name)
+        return pack(lesson, master, self.secret, self.course.limits, self.unsafe)
 
 
-def write_csv(folder: Path, grades: list[Grade]) -> tuple[Path, Path]:
-    """Write `grades.csv`, which is nbgrader's own export, and `exercises.csv`.
+@dataclass(frozen=True)
+class Job:
+    """A submission on its way through a worker."""
 
-    Returns:
-        Their paths.
+    student: str
+    lesson: str
+    handed_in: HandedIn
+    notes: tuple[str, ...]
+    deaths: int = 0
+
+    def failed(self, error: str) -> Status:
+        return Status(self.student, self.lesson, "failed", error=error, notes=self.notes)
+
+
+class Workers:
+    """A Dask cluster, started when the first submission comes; a context manager.
+
+    Args:
+        address: of a scheduler; None for a cluster on this machine.
+        count: processes of the cluster on this machine.
     """
-    from nbgrader.plugins import CsvExportPlugin
 
-    with _nbgrader(folder) as api, api.gradebook as gradebook:
-        CsvExportPlugin(parent=api).export(gradebook)
-    with open(folder / "exercises.csv", "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for grade in grades:
-            for report in grade.ledger["exercises"] if grade.ledger else []:
-                lost = [verdict["name"] for verdict in report["verdicts"] if not verdict["held"]]
-                points = report["points"], report["max_points"]
-                table.writerow([grade.student, grade.lesson, report["exercise"], *points, "; ".join(lost), why(report)])
-    return folder / "grades.csv", folder / "exercises.csv"
+    def __init__(self, address: str | None, count: int | None):
+        self._address, self._count = address, count or len(os.sched_getaffinity(0))
+        self._stack = contextlib.ExitStack()
+        self._client: Client | None = None
+        self._running: dict[Future, Job] = {}
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stack.close()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    def have_room(self) -> bool:
+        """Whether another submission would be under way soon."""
+        return self._client is None or len(self._running) < 2 * max(1, sum(self._client.nthreads().values()))
+
+    def send(self, job: Job, package: bytes) -> None:
+        """Have a submission judged."""
+        if self._client is None:
+            self._start()
+        about = {"student": job.student, "refused": job.handed_in.refused, "timestamp": job.handed_in.timestamp}
+        # Names of one group: the scheduler remembers groups for good.
+        future = self._client.submit(
+            work, package, json.dumps(about).encode(), job.handed_in.data, key=("judge", next(self._numbers))
+        )
+        self._running[future] = job
+
+    def finished(self) -> Iterator[tuple[Job, bytes | None]]:
+        """Wait for the next; a result of None says that the worker ended.
+
+        Raises:
+            RuntimeError: the cluster has gone.
+        """
+        from distributed import KilledWorker, TimeoutError, wait
+
+        gone = f"the Dask cluster {self._address or 'on this machine'} has gone; what is graded stays graded"
+        try:
+            done = wait(list(self._running), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            if not self._client.nthreads():
+                raise RuntimeError(f"{gone}: it has no worker") from None
+            return
+        except (OSError, CancelledError) as error:
+            raise RuntimeError(f"{gone}: {type(error).__name__} {error}") from error
+        for future in done:
+            job = self._running.pop(future)
+            if future.status == "finished":
+                yield job, future.result()
+                continue
+            error = future.exception()
+            if not isinstance(error, KilledWorker):
+                raise RuntimeError(f"a Dask worker cannot judge; has it this course installed? {error!r}") from error
+            yield job, None
+
+    def _start(self) -> None:
+        import dask
+        from distributed import Client, LocalCluster, Security
+
+        self._stack.enter_context(dask.config.set(DASK))
+        if self._address is None:
+            secured = {"protocol": "tls://", "host": "127.0.0.1", "security": Security.temporary()}
+            quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+            cluster = LocalCluster(n_workers=self._count, threads_per_worker=1, **secured, **quiet)
+            self._client = self._stack.enter_context(Client(self._stack.enter_context(cluster)))
+            return
+        try:
+            client = Client(self._address, timeout=PATIENCE)
+            self._client = self._stack.enter_context(client)
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except (OSError, TypeError, ValueError) as error:
+            raise RuntimeError(
+                f"the Dask scheduler {self._address} cannot be used: {error}. It has to run, with at least one worker; "
+                "for tls:// Dask's settings (distributed.comm.tls) name the certificates"
+            ) from error
 
 
-def why(report: dict[str, Any]) -> str:
-    """The reasons of a report (as in a ledger) in one line."""
-    reasons = [verdict["because"] for verdict in report["verdicts"] if verdict["because"]]
-    return " | ".join([*reasons, *([report["error"]] if report["error"] else [])])
+def trusted(scheduler: str) -> str:
+    """The address of a scheduler to which a class's secret and work may be sent.
+
+    Raises:
+        ValueError: anyone on the network could listen, or answer in its place.
+    """
+    url = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+    if url.scheme == "tls" or url.scheme == "tcp" and _loopback(url.hostname or ""):
+        return url.geturl()
+    raise ValueError(
+        f"expected a scheduler at tls://HOST:PORT, or at tcp://127.0.0.1:PORT of this machine, got {scheduler}: start "
+        "scheduler and workers with --tls-ca-file, --tls-cert and --tls-key"
+    )
 
 
-@contextlib.contextmanager
-def _nbgrader(folder: Path) -> Iterator[Any]:
-    """nbgrader in a class directory, configured by the file that lies there."""
-    from nbgrader.apps import NbGraderAPI
-
-    # The gradebook's address is relative to the class directory, as nbgrader wants it.
-    with contextlib.chdir(folder), warnings.catch_warnings():
-        # Of SQLAlchemy about nbgrader's gradebook, of nbformat about odd submissions: no use to whoever grades.
-        warnings.simplefilter("ignore")
-        config = Config(PyFileConfigLoader("nbgrader_config.py", str(folder.resolve())).load_config())
-        yield NbGraderAPI(config=config)
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
-def _reason(result: dict[str, Any]) -> str:
-    """What nbgrader says went wrong: the exception that it logged last, else its last error."""
-    lines = [line.strip() for said in ("error", "log") for line in result.get(said, "").splitlines()]
-    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
-    errors = [line.removeprefix("[ERROR] ") for line in lines if line.startswith("[ERROR]")]
-    return (raised or errors or ["no reason given"])[-1]
+def _everything(course: Course) -> list[tuple[str, str]]:
+    """(student, lesson) of all that was handed in, and of all that should have been."""
+    return sorted({*directory.submissions(course.folder), *itertools.product(course.roster, course.lessons)})
+
+
+def _check_names(course: Course, student: str, lesson: str) -> None:
+    try:
+        if len(student.encode()) > MAX_NAME:
+            raise ValueError(f"expected a student's id of at most {MAX_NAME} characters as the folder's name")
+    except UnicodeEncodeError:
+        raise ValueError("expected a student's id in UTF-8 as the folder's name") from None
+    if lesson not in course.lessons:
+        raise ValueError(f"{lesson} is no lesson of this class; there are {', '.join(course.lessons)}")
+
+
+def _check_place(folder: Path, student: str, lesson: str) -> None:
+    path = directory.handed_in(folder, student, lesson)
+    for place in (path.parent.parent, path.parent):
+        if place.is_symlink():
+            raise ValueError(f"{place.relative_to(folder)} is a link, which is not followed")
+    if not os.path.lexists(path):
+        found = ", ".join(sorted(os.listdir(path.parent))[:3]) or "nothing"
+        raise ValueError(f"expected the file {path.name}, found {found}: rename it")
+
+
+def _told(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What earlier runs said, for the submissions that this one does not look at."""
+    try:
+        listed = json.loads((folder / STATUS).read_text(encoding="utf-8"))["submissions"]
+    except FileNotFoundError:
+        return {}
+    return {(status["student"], status["lesson"]): status for status in listed}

@@ -1,10 +1,11 @@
 """nbgrader's settings for this course.
 
 A class directory holds what a class hands in, the graded work and the gradebook; it lies outside version control
-and has a file `nbgrader_config.py` of two lines:
+and has a file `nbgrader_config.py`, which `autograder.classroom.create` writes:
 
+    from pathlib import Path
     from autograder.nbgrader_config import configure
-    configure(get_config())
+    configure(get_config(), Path(__file__).parent)
 
 Every nbgrader command run there then works: generate_assignment, autograde, generate_feedback, export, formgrader.
 """
@@ -50,23 +51,17 @@ def configure(c: Config, folder: Path = Path()) -> None:
     c.GenerateFeedback.HTMLExporter.extra_template_basedirs = [str(Path(__file__).with_name("templates"))]
 
     steps = "autograder.nbgrader_steps"
-    checked = "nbgrader.preprocessors.CheckCellMetadata"
-    c.Autograde.exporter_class = f"{steps}.ForgivingExporter"
-    c.Autograde.pre_convert_hook = partial(_invalidate, c)
-    c.Autograde.sanitize_preprocessors = [
-        f"{steps}.Rebuild",
-        "nbgrader.preprocessors.OverwriteCells",
-        checked,
-    ]
+    c.Autograde.exporter_class = f"{steps}.AnyFile"
+    c.Autograde.pre_convert_hook = partial(_clear, folder.resolve())
+    c.Autograde.sanitize_preprocessors = [f"{steps}.Judge"]
     c.Autograde.autograde_preprocessors = [
-        f"{steps}.JudgeSubmission",
         "nbgrader.preprocessors.SaveAutoGrades",
         "nbgrader.preprocessors.AssignLatePenalties",
-        checked,
+        f"{steps}.KeepLedger",
     ]
 
 
-def _invalidate(c: Config, **names: Any) -> None:
-    from autograder.nbgrader_steps import invalidate
+def _clear(folder: Path, **names: Any) -> None:
+    from autograder.nbgrader_steps import clear
 
-    invalidate(c, **names)
+    clear(folder, **names)

@@ -5,50 +5,44 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 from autograder import classroom
-from autograder.build import build_source
+from autograder.classroom import Status
 
 TOY = Path(__file__).with_name("toy")
 LESSON = "01_toy"
 POINTS = {"double": 2.5, "ask": 1.0, "Counter": 1.5}
-CONFIG = """
-import os
-from functools import partial
-
-import autograder.checks
-import autograder.judge
-from autograder.nbgrader_config import configure
-
-autograder.checks.__path__.append(os.environ["TOY_CHECKS"])
-autograder.judge.Limits = partial(autograder.judge.Limits, check=5)
-c = get_config()
-configure(c)
-c.CourseDirectory.source_directory = "../source"
-c.CourseDirectory.release_directory = "../release"
+SETTINGS = f"""
+lessons = ["{LESSON}"]
+[limits]
+check_seconds = 5
 """
 
 
 @dataclass(frozen=True)
 class Course:
-    """Where the small course lies."""
+    """Where the small course lies: it is a class of a lesson of its own."""
 
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> "Course":
-        """Build the lesson and make a class directory for it."""
+    def make(cls, root: Path, settings: str = SETTINGS) -> "Course":
+        """Make a class directory with the lesson."""
         course = cls(root)
-        path = root / "source" / LESSON / f"{LESSON}.ipynb"
-        path.parent.mkdir(parents=True)
-        nbformat.write(build_source(TOY / f"{LESSON}.py"), path)
-        course.folder.mkdir()
-        (course.folder / "nbgrader_config.py").write_text(CONFIG)
-        classroom.create(course.folder)
+        for source, place in ((TOY / f"{LESSON}.py", "solutions"), (TOY / "checks" / "toy.py", "checks")):
+            (course.folder / place).mkdir(parents=True)
+            shutil.copy(source, course.folder / place)
+        course.set(settings)
         return course
+
+    def set(self, settings: str) -> None:
+        """Give the class other settings, and build it again."""
+        (self.folder / "course.toml").write_text(settings)
+        classroom.create(self.folder)
 
     def copy(self, root: Path) -> "Course":
         shutil.copytree(self.root, root, dirs_exist_ok=True)
@@ -60,11 +54,15 @@ class Course:
 
     def source(self) -> NotebookNode:
         """The notebook with its solutions."""
-        return nbformat.read(self.root / "source" / LESSON / f"{LESSON}.ipynb", as_version=4)
+        return nbformat.read(self.folder / "source" / LESSON / f"{LESSON}.ipynb", as_version=4)
 
     def release(self) -> NotebookNode:
         """The notebook as students get it."""
-        return nbformat.read(self.root / "release" / LESSON / f"{LESSON}.ipynb", as_version=4)
+        return nbformat.read(self.folder / "release" / LESSON / f"{LESSON}.ipynb", as_version=4)
+
+    def grade(self, **options: Any) -> dict[str, Status]:
+        """Grade the class with one worker; what became of each student."""
+        return {status.student: status for status in classroom.grade(self.folder, **{"workers": 1} | options)}
 
     def submit(self, student: str, notebook: NotebookNode | str | bytes) -> Path:
         """Hand in a notebook, or anything in its place."""

@@ -20,7 +20,7 @@ import autograder.checks
 
 autograder.checks.__path__.append(os.environ["TOY_CHECKS"])
 sys.modules.pop("autograder.checks.toy", None)
-from autograder.checks import toy as checks  # noqa: E402
+from autograder.checks import toy as checks
 
 # %% [markdown]
 # ## Exercise 1 · Twice

@@ -1,0 +1,147 @@
+"""A class directory: where its files are, and how they are read and written.
+
+    submitted/STUDENT/LESSON/LESSON.ipynb    what was handed in, with timestamp.txt where the time is known
+    autograded/STUDENT/LESSON/LESSON.ipynb   with points and reports
+    ledger/STUDENT/LESSON.json               the judge's reports
+    feedback/STUDENT/LESSON/LESSON.html      what students get back
+    release/LESSON/LESSON.ipynb              what students got
+    secret                                   seeds the random cases of the checks; readable by its owner alone
+
+What students made is read without trust; what the grader makes is whole or not there.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from nbgrader.utils import parse_utc
+
+from autograder.files import sync, write
+from autograder.submission import HandedIn
+from autograder.unpack import Unusable, read_file
+
+__all__ = [
+    "autograded",
+    "class_secret",
+    "forget",
+    "handed_in",
+    "ledger",
+    "load_ledger",
+    "master",
+    "submissions",
+    "take",
+    "time_in",
+    "write_ledger",
+]
+
+MAX_TIMESTAMP = 200
+
+
+def submissions(folder: Path) -> list[tuple[str, str]]:
+    """(student, lesson) of everything that was handed in, in order."""
+    found = (folder / "submitted").glob("[!.]*/[!.]*")
+    return sorted(path.parts[-2:] for path in found if path.is_dir())
+
+
+def handed_in(folder: Path, student: str, lesson: str) -> Path:
+    return folder / "submitted" / student / lesson / f"{lesson}.ipynb"
+
+
+def autograded(folder: Path, student: str, lesson: str) -> Path:
+    return folder / "autograded" / student / lesson / f"{lesson}.ipynb"
+
+
+def ledger(folder: Path, student: str, lesson: str) -> Path:
+    return folder / "ledger" / student / f"{lesson}.json"
+
+
+def master(folder: Path, lesson: str) -> str:
+    """The release of a lesson, against which work is graded.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = folder / "release" / lesson / f"{lesson}.ipynb"
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(
+            f"there is no release {path} to grade against: make the class again with `python -m autograder new-class`"
+        ) from None
+
+
+def take(folder: Path, student: str, lesson: str) -> tuple[HandedIn, str]:
+    """Read what was handed in, whatever it is; and what is odd about its time, in words."""
+    path = handed_in(folder, student, lesson)
+    time, odd = time_in(path.parent)
+    try:
+        return HandedIn(read_file(path), "", time), odd
+    except Unusable as error:
+        return HandedIn(b"", str(error), time), odd
+
+
+def time_in(folder: Path) -> tuple[str | None, str]:
+    """When the work in a folder was handed in, and what is odd about that.
+
+    Returns:
+        ISO text in UTC, None where the time is not known; and words, or "".
+    """
+    path = folder / "timestamp.txt"
+    if not os.path.lexists(path):
+        return None, ""
+    try:
+        time = parse_utc(read_file(path)[:MAX_TIMESTAMP].decode().strip())
+    except Unusable as error:
+        return None, f"timestamp.txt is not used ({error}); the work counts as handed in on time"
+    except (ValueError, OverflowError):
+        return None, "timestamp.txt holds no date and time; the work counts as handed in on time"
+    return time.replace(tzinfo=UTC).isoformat(), ""
+
+
+def load_ledger(folder: Path, student: str, lesson: str) -> dict[str, Any] | None:
+    """The ledger of a submission; None where it was not judged."""
+    try:
+        return json.loads(ledger(folder, student, lesson).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # written by no grader
+        return None
+
+
+def write_ledger(folder: Path, about: dict[str, Any]) -> None:
+    """Write a submission's ledger; last, since it says that the rest is there."""
+    student, lesson, time = about["student"], about["lesson"], about["timestamp"]
+    if time:
+        # nbgrader compares it with that of the next submission.
+        write(autograded(folder, student, lesson).with_name("timestamp.txt"), time)
+    write(ledger(folder, student, lesson), json.dumps(about, indent=1))
+
+
+def forget(folder: Path, student: str, lesson: str) -> None:
+    """Remove what was made of a submission before: its ledger first, since it says that the rest is there."""
+    path = ledger(folder, student, lesson)
+    if path.exists():
+        path.unlink()
+        sync(path.parent)
+    for step in ("autograded", "feedback"):
+        shutil.rmtree(folder / step / student / lesson, ignore_errors=True)
+
+
+def class_secret(folder: Path) -> str:
+    """The secret of a class, from which the random cases of the checks are drawn; made at its first use."""
+    path = folder / "secret"
+    if not path.exists():
+        descriptor, whole = tempfile.mkstemp(dir=folder, prefix=".secret-")  # readable by its owner alone
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):  # whoever came first
+            os.link(whole, path)
+        os.unlink(whole)
+        sync(folder)
+    return path.read_text().strip()

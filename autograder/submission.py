@@ -1,0 +1,396 @@
+"""One submission, from the bytes that were handed in to the judged notebook and its ledger.
+
+The class run and plain nbgrader both come here. A submission is rebuilt from the master first: of the student's file
+only the sources of solution cells are used, and the outputs of the other cells, as pictures and text, to be seen in
+the feedback. Then the judge judges, and its points stand in the check cells where nbgrader looks for them.
+
+Notebooks are handled as plain JSON: nbformat's validation costs more than all the rest, and refuses what can be read.
+"""
+
+import base64
+import binascii
+import contextlib
+import copy
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autograder.check import Report
+from autograder.course import Lesson
+from autograder.judge import judge
+from autograder.sandbox import Limits, NoSandbox, Server, ServerEnded, shared
+
+__all__ = [
+    "FORMAT",
+    "Graded",
+    "GraderFailed",
+    "HandedIn",
+    "cells_of",
+    "dumps",
+    "grade",
+    "pack",
+    "rebuild",
+    "sanitised",
+    "unpack",
+    "work",
+]
+
+FORMAT = 1  # of the ledger
+ATTEMPTS = 3
+MAX_RESULT = 100 * 2**20  # bytes that a worker may send
+MIB = 2**20
+MAX_SOURCE = MIB
+MAX_REASON = 4_000  # characters of a report's reason: it may quote what the student's code returned
+MAX_TEXT, MAX_IMAGE, MAX_OUTPUTS = 20_000, 2 * MIB, 10 * MIB  # characters: of one output, of a picture, of a notebook's
+CELLS_READ = 5000
+
+
+class GraderFailed(RuntimeError):
+    """A submission could not be judged, by no fault of the machine: the message says what happened where."""
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """A file as it was handed in.
+
+    Attributes:
+        data: its bytes; none where it is refused.
+        refused: why it was not read, in words, else "".
+        timestamp: when it was handed in, as ISO text in UTC, None where that is not known.
+    """
+
+    data: bytes
+    refused: str = ""
+    timestamp: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Says whether two files are the same."""
+        return hashlib.sha256(self.refused.encode() or self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A judged submission.
+
+    Attributes:
+        notebook: the master with the student's answers, the points and the reports.
+        ledger: what was judged, and how; plain JSON data that depends on no clock.
+        scores: for each graded cell of the notebook what the grader gives, None where a person has to.
+        unanswered: the solution cells that are as they were released.
+    """
+
+    notebook: Any
+    ledger: dict[str, Any]
+    scores: Mapping[str, float | None]
+    unanswered: frozenset[str]
+
+
+def grade(
+    lesson: Lesson, master: Mapping[str, Any], handed_in: HandedIn, secret: str, server: Server, student: str
+) -> Graded:
+    """Rebuild and judge one submission, whatever it is.
+
+    Args:
+        lesson: the lesson as the class has it.
+        master: the notebook as it was released.
+        secret: seeds the random cases of the checks.
+        server: where the student's code runs.
+
+    Raises:
+        GraderFailed: the sandbox ended each time under this submission.
+        NoSandbox: students' code cannot be contained any more.
+    """
+    notebook, notes, missing = rebuild(master, handed_in)
+    setup = [_joined(cell["source"]) for cell in notebook["cells"] if _is(cell, "locked") and not _is(cell, "grade")]
+    # Exercises for practice among them: another answer may call one.
+    answers = [cell for cell in notebook["cells"] if _is(cell, "solution") and cell["cell_type"] == "code"]
+    cells = {_name(cell): None if _name(cell) in missing else cell["source"] for cell in answers}
+    reports = _judged(lesson, setup, cells, secret, server)
+    released = {_name(cell): _joined(cell["source"]) for cell in master["cells"] if _is(cell, "solution")}
+    unanswered = frozenset(
+        _name(cell) for cell in notebook["cells"] if _is(cell, "solution") and cell["source"] == released[_name(cell)]
+    )
+    scores: dict[str, float | None] = {}
+    for cell in notebook["cells"]:
+        if _is(cell, "grade"):
+            name = _name(cell)
+            # A question in words: nobody has to look at one without an answer.
+            by_hand = 0.0 if name in unanswered else None
+            scores[name] = by_hand if _is(cell, "solution") else _written(cell, reports[name.removesuffix("-check")])
+    ledger = {
+        "format": FORMAT,
+        "lesson": lesson.name,
+        "student": student,
+        "points": sum(report.points for report in reports.values()),
+        "max_points": sum(report.max_points for report in reports.values()),
+        "notes": notes,
+        "exercises": [report.to_dict() for report in reports.values()],
+        "sandbox": server.stamp,
+        "submission": handed_in.digest,
+        "checks": lesson.digest(),
+        "timestamp": handed_in.timestamp,
+    }
+    return Graded(notebook, ledger, scores, unanswered)
+
+
+def pack(lesson: Lesson, master: str, secret: str, limits: Limits, unsafe: bool) -> bytes:
+    """All that a worker has to know to judge submissions of a lesson."""
+    about = {"lesson": lesson.to_json(), "master": master, "secret": secret}
+    return json.dumps(about | {"limits": dataclasses.asdict(limits), "unsafe": unsafe}).encode()
+
+
+def work(package: bytes, about: bytes, data: bytes) -> bytes:
+    """Judge one submission in a process of its own: bytes in, bytes out, and no exception.
+
+    Args:
+        package: from `pack`.
+        about: student, refused and timestamp, as JSON.
+        data: what was handed in.
+
+    Returns:
+        JSON for `unpack`.
+    """
+    try:
+        lesson, master, secret, limits, unsafe = _unpacked(package)
+        names = json.loads(about)
+        handed_in = HandedIn(data, names["refused"], names["timestamp"])
+        graded = grade(lesson, master, handed_in, secret, shared(limits, unsafe=unsafe), names["student"])
+        found = vars(graded) | {"notebook": dumps(graded.notebook), "unanswered": sorted(graded.unanswered)}
+        result = json.dumps(found).encode()
+        if len(result) > MAX_RESULT:
+            raise GraderFailed(f"the graded notebook is larger than {MAX_RESULT // MIB} MiB")
+        return result
+    except NoSandbox as error:
+        return json.dumps({"no_sandbox": [error.reason, error.remedy]}).encode()
+    except GraderFailed as error:
+        return json.dumps({"failed": str(error)}).encode()
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return json.dumps(
+            {"failed": f"the grader failed: {_in_words(error)} ({where.filename}, line {where.lineno})"}
+        ).encode()
+
+
+def unpack(result: bytes) -> Graded:
+    """What a worker sent; its notebook is text, to be written as it is.
+
+    Raises:
+        NoSandbox: the worker's machine cannot contain students' code.
+        GraderFailed: the grader itself failed.
+    """
+    if len(result) > MAX_RESULT:
+        raise GraderFailed(f"a worker sent more than {MAX_RESULT // MIB} MiB")
+    found = json.loads(result)
+    if "no_sandbox" in found:
+        raise NoSandbox(*found["no_sandbox"])
+    if "failed" in found:
+        raise GraderFailed(found["failed"])
+    return Graded(**found | {"unanswered": frozenset(found["unanswered"])})
+
+
+def dumps(notebook: Mapping[str, Any]) -> str:
+    """A notebook as nbformat writes it, without its validation."""
+    return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False, separators=(",", ": ")) + "\n"
+
+
+@functools.lru_cache(maxsize=8)
+def _unpacked(package: bytes) -> tuple[Lesson, dict[str, Any], str, Limits, bool]:
+    found = json.loads(package)
+    lesson, limits = Lesson.from_json(found["lesson"]), Limits(**found["limits"])
+    return lesson, json.loads(found["master"]), found["secret"], limits, found["unsafe"]
+
+
+def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, Any], list[str], set[str]]:
+    """Put a submission's answers into the master.
+
+    An answer is found by its exercise's name: by nbgrader's metadata or the cell's id, else by the function that it
+    defines. Of several cells of one name the original one counts (its cell id is the exercise's name), else the
+    first.
+
+    Returns:
+        The notebook, what was odd about the submission, in words, and the exercises of which it has no cell.
+    """
+    notebook, missing, room = copy.deepcopy(dict(master)), set(), MAX_OUTPUTS
+    cells, notes = cells_of(handed_in)
+    by_id = {cell["id"]: cell for cell in reversed(cells) if cell["type"] == "code"}
+    by_source = {cell["source"]: cell for cell in reversed(cells) if cell["type"] == "code"}
+    for cell in notebook["cells"]:
+        cell["source"] = _joined(cell["source"])
+        shown = None
+        if _is(cell, "solution"):
+            name = _name(cell)
+            found = _answers(name, cell["cell_type"], cells)
+            if not found:
+                missing.add(name)
+                notes.append(f"there is no cell for the exercise {name}")
+                continue
+            if len(found) > 1:
+                notes.append(f"{len(found)} cells claim to be the exercise {name}; one of them was graded")
+            if len(found[0]["source"]) > MAX_SOURCE:
+                missing.add(name)
+                notes.append(f"the cell of the exercise {name} is longer than {MAX_SOURCE} characters; it was not run")
+                continue
+            shown = found[0]
+            cell["source"] = shown["source"]
+        elif cell["cell_type"] == "code" and not _is(cell, "grade"):
+            shown = by_id.get(cell.get("id")) or by_source.get(cell["source"])
+        if shown and cell["cell_type"] == "code":
+            cell["outputs"] = sanitised(shown["outputs"], room)
+            room -= sum(len(json.dumps(output)) for output in cell["outputs"])
+    notebook["metadata"]["grading"] = {"notes": notes}
+    return notebook, notes, missing
+
+
+def cells_of(handed_in: HandedIn) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cells of whatever was handed in, and what was odd about it, in words.
+
+    Returns:
+        For each cell its id, type, source, the exercise that its metadata name, and its outputs as they were.
+    """
+    notes = []
+    try:
+        if handed_in.refused:
+            raise ValueError(handed_in.refused)
+        try:
+            found = json.loads(handed_in.data)
+        except UnicodeDecodeError:
+            found = json.loads(handed_in.data.decode("latin-1"))
+            notes.append("the file is not written in UTF-8; it was read as Latin-1")
+        if not isinstance(found, dict):
+            raise ValueError(f"expected a notebook, found {type(found).__name__}")
+        # Before 2015 the cells stood in worksheets, and a cell's source was called its input.
+        sheets = found.get("worksheets")
+        listed = found["cells"] if sheets is None else [cell for sheet in sheets for cell in sheet["cells"]]
+        return [_plain(cell) for cell in listed[:CELLS_READ] if isinstance(cell, dict)], notes
+    except Exception as error:  # a hostile file provokes whatever it can, RecursionError and MemoryError among it
+        why = _in_words(error)
+        return [], [*notes, f"the file cannot be read as a notebook ({why}); it counts as empty"]
+
+
+def sanitised(outputs: Any, room: int = MAX_OUTPUTS) -> list[dict[str, Any]]:
+    """The outputs of a student's cell as text and pictures, bounded; no markup, no script, no widget."""
+    kept: list[dict[str, Any]] = []
+    for output in outputs if isinstance(outputs, list) else []:
+        kind = output.get("output_type") if isinstance(output, dict) else None
+        if kind == "stream":
+            name = "stderr" if output.get("name") == "stderr" else "stdout"
+            clean = {"output_type": "stream", "name": name, "text": _text(output.get("text"))}
+        elif kind == "error":
+            traceback = _text(output.get("traceback"), "\n").split("\n")
+            said = {key: _text(output.get(key)) for key in ("ename", "evalue")}
+            clean = {"output_type": "error", **said, "traceback": traceback}
+        elif kind in ("display_data", "execute_result"):
+            data = output.get("data") if isinstance(output.get("data"), dict) else {}
+            shown = {mime: found for mime, clean_one in _MIMES.items() if (found := clean_one(data.get(mime)))}
+            clean = {"output_type": "display_data", "data": shown, "metadata": {}}
+        else:
+            continue
+        room -= len(json.dumps(clean))
+        if room < 0:
+            kept.append({"output_type": "stream", "name": "stdout", "text": "(more output than is kept)\n"})
+            break
+        kept.append(clean)
+    return kept
+
+
+def _judged(
+    lesson: Lesson, setup: list[str], cells: Mapping[str, str | None], secret: str, server: Server
+) -> dict[str, Report]:
+    for _ in range(ATTEMPTS):
+        # Another submission may have ended the sandbox, or the machine.
+        with contextlib.suppress(ServerEnded):
+            reports = judge(lesson.name, setup, cells, secret, checks=lesson.checks(), server=server)
+            return {name: _bounded(report) for name, report in reports.items()}
+    raise GraderFailed(f"the sandbox ended {ATTEMPTS} times under this submission")
+
+
+def _bounded(report: Report) -> Report:
+    def cut(text: str) -> str:
+        return text if len(text) <= MAX_REASON else text[:MAX_REASON] + " ..."
+
+    verdicts = tuple(dataclasses.replace(verdict, because=cut(verdict.because)) for verdict in report.verdicts)
+    notes = tuple(map(cut, report.notes))
+    return dataclasses.replace(report, verdicts=verdicts, error=cut(report.error), fault=cut(report.fault), notes=notes)
+
+
+def _written(cell: dict[str, Any], report: Report) -> float:
+    """Write a report into its check's cell."""
+    shown = {"data": report._repr_mimebundle_(), "metadata": {}, "execution_count": None}
+    cell["outputs"] = [{"output_type": "execute_result", **shown}]
+    return report.points
+
+
+def _plain(cell: dict[str, Any]) -> dict[str, Any]:
+    metadata = cell.get("metadata")
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    exercise = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
+    source = cell.get("source", cell.get("input"))
+    kind, name = cell.get("cell_type"), cell.get("id")
+    return {
+        "id": name if isinstance(name, str) else None,
+        "type": kind if isinstance(kind, str) else None,
+        "source": _joined(source),
+        "exercise": exercise if isinstance(exercise, str) else None,
+        "outputs": cell.get("outputs"),
+    }
+
+
+def _answers(name: str, kind: str, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells that are, or else define, an exercise; the likeliest first."""
+    cells = [cell for cell in cells if cell["type"] == kind]
+    claimed = [cell for cell in cells if name in (cell["id"], cell["exercise"])]
+    if claimed:
+        return sorted(claimed, key=lambda cell: cell["id"] != name)
+    if kind != "code":
+        return []
+    return [cell for cell in cells if re.search(rf"^(def|class) {re.escape(name)}\b", cell["source"], re.MULTILINE)]
+
+
+def _is(cell: Mapping[str, Any], what: str) -> bool:
+    return bool(cell["metadata"].get("nbgrader", {}).get(what))
+
+
+def _name(cell: Mapping[str, Any]) -> str:
+    return cell["metadata"]["nbgrader"]["grade_id"]
+
+
+def _joined(value: Any, between: str = "") -> str:
+    """Text of a notebook, which may be a list of its lines; half a character becomes a question mark."""
+    if isinstance(value, list):
+        value = between.join(part for part in value if isinstance(part, str))
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _text(value: Any, between: str = "") -> str:
+    text = _joined(value, between)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "\n(cut)"
+
+
+def _image(value: Any) -> str:
+    text = _joined(value)
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True) if len(text) <= MAX_IMAGE else b""
+    except (binascii.Error, ValueError):
+        return ""
+    return base64.b64encode(data).decode()
+
+
+_MIMES: dict[str, Callable[[Any], str]] = {"image/png": _image, "image/jpeg": _image, "text/plain": _text}
+
+
+def _in_words(error: Exception) -> str:
+    match error:
+        case json.JSONDecodeError():
+            return f"it is not JSON: {error.msg}, line {error.lineno}"
+        case KeyError():
+            return f"it has no {error.args[0]}"
+        case RecursionError():
+            return "it is nested too deeply"
+    return f"{type(error).__name__}: {str(error)[:200]}" if type(error) is not ValueError else str(error)[:200]
