@@ -1,10 +1,12 @@
 """The instructor's commands: `python -m autograder --help`."""
 
+import contextlib
 import itertools
-import shutil
 import textwrap
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -13,119 +15,343 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from autograder import build, classroom, sample_class
-from autograder.classroom import Grade
-
-REASON = 110  # characters of a reason that the table shows; all of it stands in the feedback
+REASON = 110  # characters of a reason that a table shows; all of it stands in the feedback
+SHOWN = 40  # submissions that a run lists one by one; of more it tells what went wrong only
 
 app = typer.Typer(
-    help="Grade a class.",
+    help="Grade a class. docs/instructors.md tells how the commands belong together.",
+    epilog="Exit status: 0 done. 1 done, and something needs a look. 2 wrong use or settings. "
+    "3 no sandbox on this machine. 4 the gradebook, the disk or the cluster failed: run the command again to go on.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 console = Console(highlight=False)
+errors = Console(highlight=False, stderr=True)
 
 Folder = Annotated[Path, typer.Argument(help="the class directory")]
+Students = Annotated[list[str] | None, typer.Option("--student", help="only this student (may be repeated)")]
+Lessons = Annotated[list[str] | None, typer.Option("--lesson", help="only this lesson (may be repeated)")]
 
 
 @app.command("new-class")
 def new_class(folder: Folder) -> None:
-    """Make a class directory with its gradebook, for all lessons."""
-    build.write_sources(build.lessons())
-    classroom.create(folder)
-    console.print(f"{folder} is ready. Submissions go to {folder}/submitted/STUDENT/LESSON/LESSON.ipynb;")
-    console.print(f"then: python -m autograder grade {folder}")
+    """Make a class directory, or bring one up to date.
+
+    Run it again after a change of the class's course.toml.
+    """
+    from autograder import classroom, course
+
+    with _in_words():
+        classroom.create(folder)
+        found = course.load(folder)
+    say(f"{folder} is ready. Its settings: {folder}/course.toml")
+    say(f"For the students: {folder}/release ({', '.join(found.lessons)})")
+    say(f"Then: python -m autograder collect {folder} WHAT_THEY_HANDED_IN; python -m autograder grade {folder}")
+
+
+@app.command()
+def collect(
+    folder: Folder,
+    source: Annotated[Path, typer.Argument(help="a folder, or the zip that a learning platform gives")],
+    lesson: Annotated[str | None, typer.Option(help="what all of it is for (default: each file tells)")] = None,
+) -> None:
+    """Take in what students handed in. A second time changes nothing."""
+    from autograder import intake
+
+    with _in_words():
+        collected = intake.collect(_course(folder), source, lesson)
+    unused = [one for one in collected if one.path is None]
+    for one in collected:
+        if one.notes:
+            mark = "[bold red]not used[/]" if one.path is None else "[yellow]note[/]"
+            whose = ", ".join(part for part in (one.student, one.lesson) if part)
+            say(f"{mark} {escape(whose)}{': ' if whose else ''}{escape('; '.join(one.notes))}")
+    say(f"{len(collected) - len(unused)} submissions in {folder}/submitted, {len(unused)} not used.")
+    if unused:
+        raise typer.Exit(1)
 
 
 @app.command()
 def grade(
     folder: Folder = Path("class"),
-    workers: Annotated[int | None, typer.Option(help="submissions at once (default: one for each core)")] = None,
+    student: Students = None,
+    lesson: Lessons = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="at once on this machine (default: one a core)")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="the address of a Dask scheduler, tls://HOST:PORT")] = None,
+    regrade: Annotated[bool, typer.Option("--regrade", help="grade again what is graded")] = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="run students' code unconfined; stamped on every result")
+    ] = False,
 ) -> None:
-    """Grade every submission of a class; make the feedback and the CSV files."""
-    if not (folder / "gradebook.db").exists():
-        console.print(f"{folder} is no class directory: make one with `python -m autograder new-class {folder}`")
-        raise typer.Exit(2)
-    if any(grade.error for grade in _grade(folder, workers)):
+    """Grade what is not graded yet. Interrupted, it goes on where it stopped."""
+    with _in_words():
+        statuses = _grade(folder, student, lesson, workers, scheduler, regrade, unsafe)
+    if any(status.status == "failed" for status in statuses):
         raise typer.Exit(1)
+
+
+@app.command()
+def feedback(folder: Folder = Path("class"), student: Students = None, lesson: Lessons = None) -> None:
+    """Make the pages that students get back.
+
+    They show what a person graded and wrote, too: run it again after manual grading.
+    """
+    from autograder import feedback
+
+    with _in_words():
+        course = _course(folder)
+        with _progress("Feedback", None) as tick:
+            made = list(tick(feedback.make(course, student or (), lesson or ())))
+    failed = [one for one in made if one.error]
+    for one in failed:
+        say(f"[bold red]no page[/] {escape(one.student)}, {one.lesson}: {escape(one.error)}")
+    say(f"{len(made) - len(failed)} pages: {folder}/feedback/STUDENT/LESSON/LESSON.html")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(folder: Folder = Path("class")) -> None:
+    """Write the grades as CSV, JSON, for Canvas, for Moodle."""
+    from autograder import exports
+
+    with _in_words():
+        written = exports.export(_course(folder))
+    for path in written.paths:
+        say(str(path))
+    _name("not graded, and empty in these files", written.ungraded)
+    _name("not final, a person has to grade a part", written.waiting)
+    if written.ungraded:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(folder: Folder = Path("class"), lesson: Lessons = None) -> None:
+    """Show what the class lost, and what it read.
+
+    By exercise and property, with the message that most saw.
+    """
+    from autograder import marks
+    from autograder.files import write
+    from autograder.report import report, to_csv
+
+    with _in_words():
+        ledgers = marks.ledgers(_course(folder).folder)
+        exercises = report(ledger for (_, name), ledger in ledgers.items() if not lesson or name in lesson)
+        path = folder / "exports" / "report.csv"
+        write(path, to_csv(exercises))
+    for name, found in itertools.groupby(exercises, lambda exercise: exercise.lesson):
+        console.print(_report(name, list(found)))
+    say(str(path) if exercises else f"Nothing is graded yet: python -m autograder grade {folder}")
+
+
+@app.command()
+def doctor(folder: Annotated[Path | None, typer.Argument(help="the class directory, to be looked at as well")] = None):
+    """Tell whether this machine is fit to grade.
+
+    What is missing, and the exact remedy.
+    """
+    from autograder import doctor
+
+    fit = True
+    for finding in doctor.examine(folder):
+        fit &= finding.ok
+        say(f"{'[green]ok[/]     ' if finding.ok else '[bold red]missing[/]'} {escape(finding.what)}")
+        for line in finding.remedy.splitlines():
+            # Commands are to be copied: no line breaks in them.
+            console.print(f"        {escape(line)}", soft_wrap=True)
+    if not fit:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gradescope(folder: Folder, lesson: Annotated[str, typer.Argument(help="as in 03_made_masks")]) -> None:
+    """Make the zip that grades one lesson on Gradescope."""
+    from autograder import gradescope
+
+    with _in_words():
+        path = gradescope.bundle(_course(folder), lesson)
+    say(f"{path}: upload it as the assignment's autograder. It holds a secret: do not hand it out.")
 
 
 @app.command("sample-class")
-def sample(folder: Folder = build.ROOT / "build" / "class") -> None:
-    """Make a class of every kind of submission, grade it, and compare the points with what each deserves."""
-    from tests.submissions import banks
+def sample(folder: Folder = Path("build/class")) -> None:
+    """Try every command on a class of odd submissions.
 
-    names = build.lessons()
-    build.write_sources(names)
-    shutil.rmtree(folder, ignore_errors=True)
-    classroom.create(folder)
-    submissions = [
-        submission
-        for bank in banks()
-        for lesson in names
-        if lesson.endswith(f"_{bank.lesson}") and not lesson.startswith(classroom.PRACTICE)
-        for submission in sample_class.make(lesson, *_notebooks(lesson), bank)
-    ]
-    sample_class.submit(folder, submissions)
-    wrong = list(sample_class.differences(submissions, _grade(folder, None)))
+    The points are compared with what each submission deserves.
+    """
+    from autograder import sample_class
+
+    with _in_words():
+        submissions = sample_class.create(folder)
+        with sample_class.handed_in(submissions) as source:
+            _run(collect, folder, source)
+        statuses = _grade(folder, None, None, None, None, False, False)
+        for command in (feedback, export, report):
+            _run(command, folder)
+        wrong = list(sample_class.differences(folder, submissions, statuses))
     for line in wrong:
-        console.print(f"[bold red]wrong[/] {escape(line)}")
+        say(f"[bold red]wrong[/] {escape(line)}")
     if wrong:
         raise typer.Exit(1)
-    console.print(f"Every one of the {len(submissions)} submissions got exactly the points that it deserves.")
+    say(f"Every one of the {len(submissions)} submissions got exactly the points that it deserves.")
 
 
-def _notebooks(lesson: str):
-    import nbformat
-
-    places = build.SOURCE, build.NOTEBOOKS
-    return [nbformat.read(place / lesson / f"{lesson}.ipynb", as_version=4) for place in places]
+def say(text: str) -> None:
+    """Print a line, broken between words where the terminal ends."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _grade(folder: Path, workers: int | None) -> list[Grade]:
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Tell an error that is the user's or the machine's in words, with the exit status that the help documents."""
+    from autograder.sandbox import NoSandbox
+
+    try:
+        yield
+    except NoSandbox as missing:
+        _fail(f"{missing}\nWhere no result matters: --unsafe-no-sandbox runs students' code unconfined.", 3)
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error), 2)
+    except (OSError, RuntimeError) as error:
+        _fail(f"{error}\nWhat is done stays done: run the command again to go on.", 4)
+    except KeyboardInterrupt:
+        _fail("Stopped. What is done stays done: run the command again to go on.", 130)
+
+
+def _fail(message: str, status: int) -> None:
+    errors.print(escape(message), soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def _course(folder: Path) -> Any:
+    from autograder import course
+
+    if not (folder / "nbgrader_config.py").exists():
+        raise ValueError(f"{folder} is no class directory: make one with `python -m autograder new-class {folder}`")
+    return course.load(folder)
+
+
+def _run(command: Any, *arguments: Any) -> None:
+    """Run another command: that something needs a look is no reason to stop."""
+    with contextlib.suppress(typer.Exit):
+        command(*arguments)
+
+
+def _grade(
+    folder: Path,
+    students: list[str] | None,
+    lessons: list[str] | None,
+    workers: int | None,
+    scheduler: str | None,
+    regrade: bool,
+    unsafe: bool,
+) -> list[Any]:
     """Grade with a progress bar, then print the table and where everything is."""
+    from autograder import classroom, directory
+
+    _course(folder)
+    chosen = {"students": students, "lessons": lessons, "workers": workers, "scheduler": scheduler}
+    handed_in = [
+        names
+        for names in directory.submissions(folder)
+        if (not students or names[0] in students) and (not lessons or names[1] in lessons)
+    ]
+    with _progress("Grading", len(handed_in)) as tick:
+        statuses = list(tick(classroom.grade(folder, **chosen, regrade=regrade, unsafe=unsafe)))
+    statuses.sort(key=lambda status: (status.student, status.lesson))
+    shown = [status for status in statuses if status.status == "graded"]
+    if 0 < len(shown) <= SHOWN:
+        console.print(_table(shown))
+    for status in statuses:
+        for line in _odd(status):
+            say(f"{line[0]} {escape(status.student)}, {status.lesson}: {escape(line[1])}")
+    counts = Counter(status.status for status in statuses)
+    say(", ".join(f"{count} {name}" for name, count in counts.items()) or f"Nothing is in {folder}/submitted.")
+    if counts["outdated"]:
+        say("Outdated: graded with checks or points that were others then. --regrade grades them again.")
+    if any(status.ledger and status.ledger["sandbox"].startswith("none") for status in statuses):
+        say("[bold red]Graded without a sandbox:[/] the results say so.")
+    say(f"Ledgers: {folder}/ledger   Status: {folder}/status.json   Then: feedback, export, report, or formgrader")
+    return statuses
+
+
+def _odd(status: Any) -> Iterator[tuple[str, str]]:
+    """What the instructor has to know of one submission."""
+    if status.status == "failed":
+        yield "[bold red]not graded[/]", status.error
+    for note in status.notes:
+        yield "[yellow]note[/]", note
+    for one in status.ledger["exercises"] if status.ledger else ():
+        if one["fault"]:
+            yield "[bold red]fault of the check[/]", f"{one['exercise']}: {one['fault']}"
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int | None) -> Iterator[Any]:
+    """A progress bar over an iterator, in a terminal."""
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[name]}")
-    with Progress(TextColumn("Grading"), *columns, console=console) as progress:
-        task = progress.add_task("", total=len(classroom.submissions(folder)), name="")
-        grades = []
-        for grade in classroom.grade(folder, workers):
-            grades.append(grade)
-            progress.update(task, advance=1, name=grade.student)
-    grades.sort(key=lambda grade: (grade.student, grade.lesson))
-    paths = classroom.write_csv(folder, grades)
-    console.print(_table(grades))
-    for what, path in zip(("Grades", "Exercises"), paths, strict=True):
-        console.print(f"{what:<10}{path}", soft_wrap=True)
-    console.print(f"Feedback  {folder}/feedback/STUDENT/LESSON/LESSON.html", soft_wrap=True)
-    console.print(f"Gradebook {folder}/gradebook.db (`nbgrader` and formgrader work in {folder})", soft_wrap=True)
-    return grades
+    with Progress(TextColumn(what), *columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total, name="")
+
+        def tick(each: Iterator[Any]) -> Iterator[Any]:
+            for one in each:
+                progress.update(task, advance=1, name=escape(one.student))
+                yield one
+
+        yield tick
 
 
-def _table(grades: list[Grade]) -> Table:
+def _name(what: str, submissions: tuple[tuple[str, str], ...]) -> None:
+    if submissions:
+        listed = ", ".join(f"{student} {lesson}" for student, lesson in submissions[:9])
+        more = f" and {len(submissions) - 9} more" if len(submissions) > 9 else ""
+        say(f"[yellow]{len(submissions)} {what}:[/] {escape(listed)}{more}")
+
+
+def _table(statuses: list[Any]) -> Table:
     table = Table(box=box.HORIZONTALS, pad_edge=False, show_lines=True)
     table.add_column("student", overflow="fold")
     table.add_column("lesson", overflow="fold")
     table.add_column("points", justify="right", no_wrap=True)
-    table.add_column("what was lost, and why", ratio=1)
-    for grade in grades:
-        points = f"{grade.ledger['points']:g}/{grade.ledger['max_points']:g}" if grade.ledger else "-"
-        table.add_row(escape(grade.student), grade.lesson, points, "\n".join(_lost(grade)))
+    table.add_column("what was lost, and why", ratio=1, overflow="fold")
+    for status in statuses:
+        points = f"{status.ledger['points']:g}/{status.ledger['max_points']:g}"
+        table.add_row(escape(status.student), status.lesson, points, "\n".join(_lost(status.ledger)))
     return table
 
 
-def _lost(grade: Grade):
-    if grade.error:
-        yield f"[bold red]not graded[/] {escape(grade.error)}" if grade.ledger is None else escape(grade.error)
-    if grade.ledger is None:
-        return
-    if grade.ledger["notes"]:
-        yield f"[yellow]note[/] {_short('; '.join(grade.ledger['notes']))}"
-    lost = [report for report in grade.ledger["exercises"] if report["points"] < report["max_points"]]
-    for reason, reports in itertools.groupby(lost, classroom.why):
-        exercises = ", ".join(f"[bold]{r['exercise']}[/] -{r['max_points'] - r['points']:g}" for r in reports)
-        yield f"{exercises}: {_short(reason)}"
+def _lost(ledger: dict[str, Any]) -> Iterator[str]:
+    from autograder.exports import reasons
+
+    if ledger["notes"]:
+        yield f"[yellow]note[/] {_short('; '.join(ledger['notes']))}"
+    lost = [one for one in ledger["exercises"] if one["points"] < one["max_points"]]
+    for reason, reports in itertools.groupby(lost, reasons):
+        names = ", ".join(f"[bold]{one['exercise']}[/] -{one['max_points'] - one['points']:g}" for one in reports)
+        yield f"{names}: {_short(reason)}"
+
+
+def _report(lesson: str, exercises: list[Any]) -> Table:
+    judged = max(one.judged for one in exercises)
+    table = Table(box=box.HORIZONTALS, pad_edge=False, title=f"{lesson}: {judged} submissions", title_justify="left")
+    table.add_column("exercise", overflow="fold")
+    table.add_column("lost", justify="right", no_wrap=True)
+    table.add_column("property", overflow="fold")
+    table.add_column("what most of them read", ratio=1, overflow="fold")
+    for one in exercises:
+        mean = f"{one.mean:.3g} of {one.max_points:g}, {one.full} earned all"
+        table.add_row(f"[bold]{one.name}[/]", "", f"[dim]{mean}[/]", "")
+        told = ""
+        for lost in one.properties:
+            worth = f" ({lost.points:g})" if lost.points else " (gate)"
+            seen = f"[dim]{lost.seen}x[/] " if lost.seen < lost.lost else ""
+            message = "[dim]as above[/]" if lost.message == told else _short(lost.message)
+            table.add_row("", str(lost.lost), f"{escape(lost.name)}{worth}", f"{seen}{message}")
+            told = lost.message
+    return table
 
 
 def _short(text: str) -> str:

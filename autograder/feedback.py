@@ -1,0 +1,124 @@
+"""Feedback: for each graded submission one page that holds everything, to be returned to its student.
+
+`make` renders a whole class with one exporter and a few queries; `nbgrader generate_feedback` makes the same pages,
+through the same template and the same `ShowGrades`. A page shows what the student typed and printed as text, never as
+markup, and is rendered from the autograded notebook, into which nothing but text and pictures of a submission comes.
+"""
+
+import json
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters.exporter import ResourcesDict
+from nbformat import NotebookNode, from_dict
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets.config import Config
+
+from autograder import directory, marks
+from autograder.course import Course
+from autograder.files import write
+from autograder.marks import Marks
+
+__all__ = ["TEMPLATES", "Made", "ShowGrades", "make", "page"]
+
+TEMPLATES = Path(__file__).with_name("templates")
+MAX_SHOWN = 50_000  # characters of an answer: it is coloured, which multiplies its size
+
+
+@dataclass(frozen=True)
+class Made:
+    """One page, or why there is none."""
+
+    student: str
+    lesson: str
+    path: Path
+    error: str = ""
+
+
+def make(course: Course, students: Collection[str] = (), lessons: Collection[str] = ()) -> Iterator[Made]:
+    """Write CLASS/feedback/STUDENT/LESSON/LESSON.html for every graded submission; what is given back is up to date.
+
+    A page whose submission is not graded any more (a newer one could not be) is removed.
+
+    Args:
+        students, lessons: only these; all where empty.
+    """
+    exporter = _exporter()
+    with Gradebook(course.db_url) as gradebook:
+        book = marks.read(gradebook)
+    graded = marks.ledgers(course.folder)
+    for student, lesson in graded:
+        if (students and student not in students) or (lessons and lesson not in lessons):
+            continue
+        path = course.folder / "feedback" / student / lesson / f"{lesson}.html"
+        notebook = directory.autograded(course.folder, student, lesson)
+        try:
+            # Not through nbformat, which would validate at length what the grader itself wrote.
+            text = page(exporter, from_dict(json.loads(notebook.read_bytes())), book[student, lesson])
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            why = "not in the gradebook" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            yield Made(student, lesson, path, f"{why}: grade this submission again with --regrade")
+            continue
+        write(path, text)
+        yield Made(student, lesson, path)
+    for path in sorted((course.folder / "feedback").glob("*/*/*.html")):
+        if path.parts[-3:-1] not in graded:
+            path.unlink()
+
+
+def page(exporter: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
+    """One page.
+
+    Args:
+        notebook: the autograded notebook; it is changed.
+        found: what the gradebook says of it.
+    """
+    resources = ResourcesDict(nbgrader={"student": found.student, "assignment": found.lesson, "notebook": found.lesson})
+    show(notebook, resources, found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of nbconvert, about what is odd in a notebook
+        return exporter.from_notebook_node(notebook, resources=resources)[0]
+
+
+def show(notebook: NotebookNode, resources: dict[str, Any], found: Marks) -> None:
+    """Put the gradebook's points and comments where the template looks for them."""
+    for cell in notebook.cells:
+        graded = cell.metadata.get("nbgrader", {})
+        name = graded.get("grade_id", "").removesuffix("-check")
+        if graded.get("solution"):
+            graded.comment = found.comments.get(name, "")
+            cell.source = _cut(cell.source)
+        if graded.get("grade") and name in found.marks:
+            mark = found.marks[name]
+            graded.update(score=mark.points, points=mark.max_points, waits=mark.waits, by_hand=mark.manual)
+    totals = {"score": found.points, "max_score": found.max_points, "late_penalty": found.penalty, "waits": found.waits}
+    resources["nbgrader"].update(totals)
+
+
+class ShowGrades(NbGraderPreprocessor):
+    """For `nbgrader generate_feedback`, in the place of nbgrader's own GetGrades."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        names = resources["nbgrader"]
+        with Gradebook(names["db_url"]) as gradebook:
+            found = marks.read(gradebook, names["student"], names["assignment"])
+        show(nb, resources, found[names["student"], names["assignment"]])
+        return nb, resources
+
+
+def _exporter() -> HTMLExporter:
+    config = Config()
+    config.Exporter.default_preprocessors = []
+    config.HTMLExporter.template_name = "feedback"
+    config.HTMLExporter.extra_template_basedirs = [str(TEMPLATES)]
+    return HTMLExporter(config=config)
+
+
+def _cut(source: str) -> str:
+    left = len(source) - MAX_SHOWN
+    return source if left <= 0 else f"{source[:MAX_SHOWN]}\n# ({left} more characters)"
