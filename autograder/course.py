@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
-from nbformat import NotebookNode
-
-from autograder.build import SOLUTIONS, build_source, generate
 from autograder.check import Check
 from autograder.judge import checks_of
 from autograder.sandbox import Limits
+
+# What builds a class takes seconds to import, and the processes that grade need none of it.
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = [
     "PRACTICE",
@@ -206,6 +206,7 @@ def build(course: Course) -> None:
     from nbgrader.api import Gradebook
     from traitlets.config import Config
 
+    from autograder.build import build_source, generate
     from autograder.nbgrader_config import configure
 
     sources = _sources(course.folder)
@@ -286,7 +287,7 @@ def _create_gradebook(db_url: str) -> None:
     engine.dispose()
 
 
-def _refuse_other_cells(gradebook: Any, lesson: str, notebook: NotebookNode) -> None:
+def _refuse_other_cells(gradebook: Any, lesson: str, notebook: "NotebookNode") -> None:
     """nbgrader's own refusal would come when the old release is gone already."""
     from nbgrader.api import MissingEntry
     from nbgrader.utils import is_grade, is_locked, is_solution
@@ -306,7 +307,9 @@ def _refuse_other_cells(gradebook: Any, lesson: str, notebook: NotebookNode) -> 
         )
 
 
-def _write_source(folder: Path, notebook: NotebookNode, lesson: Lesson) -> None:
+def _write_source(folder: Path, notebook: "NotebookNode", lesson: Lesson) -> None:
+    import nbformat
+
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / f"{lesson.name}.ipynb")
     checks = folder / f"{lesson.practice_checks}.py"
@@ -330,6 +333,8 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _sources(folder: Path) -> dict[str, Path]:
     """The text source of every lesson there is: the class's own where it has one."""
+    from autograder.build import SOLUTIONS
+
     own = sorted((folder / "solutions").glob("*.py"))
     sources = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
     for path in own:
