@@ -6,7 +6,7 @@ from pathlib import Path
 __all__ = ["sync", "write"]
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Write a file, and the folders to it; whoever reads sees the old content or the new, never a part.
 
     Raises:
@@ -14,9 +14,11 @@ def write(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.half")
+    half.unlink(missing_ok=True)
     try:
-        with open(half, "w", encoding="utf-8") as file:
-            file.write(text)
+        # "x" makes a new file or none: where a student's folder was copied, a link could lie in its place.
+        with open(half, "xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         half.replace(path)
