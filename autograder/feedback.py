@@ -5,16 +5,16 @@ through the same template and the same `ShowGrades`. A page shows what the stude
 markup, and is rendered from the autograded notebook, into which nothing but text and pictures of a submission comes.
 """
 
-import json
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.exporter import ResourcesDict
-from nbformat import NotebookNode, from_dict
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets.config import Config
@@ -58,8 +58,8 @@ def make(course: Course, students: Collection[str] = (), lessons: Collection[str
         path = course.folder / "feedback" / student / lesson / f"{lesson}.html"
         notebook = directory.autograded(course.folder, student, lesson)
         try:
-            # Not through nbformat, which would validate at length what the grader itself wrote.
-            text = page(exporter, from_dict(json.loads(notebook.read_bytes())), book[student, lesson])
+            # Not nbformat.read, which would validate at length what the grader itself wrote.
+            text = page(exporter, nbformat.v4.reads(notebook.read_text(encoding="utf-8")), book[student, lesson])
         except (OSError, ValueError, KeyError, AttributeError) as error:
             why = "not in the gradebook" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
             yield Made(student, lesson, path, f"{why}: grade this submission again with --regrade")

@@ -108,6 +108,7 @@ def grade(
         NoSandbox: students' code cannot be contained any more.
     """
     notebook, notes, missing = rebuild(master, handed_in)
+    notebook["metadata"]["grading"]["sandbox"] = server.stamp
     setup = [_joined(cell["source"]) for cell in notebook["cells"] if _is(cell, "locked") and not _is(cell, "grade")]
     # Exercises for practice among them: another answer may call one.
     answers = [cell for cell in notebook["cells"] if _is(cell, "solution") and cell["cell_type"] == "code"]
