@@ -7,6 +7,7 @@ tuple and a list survive the journey.
 
 import json
 import math
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -17,7 +18,9 @@ import numpy as np
 __all__ = ["ProtocolError", "decode", "encode"]
 
 MAX_BYTES = 64 * 2**20
+MAX_TREE = 4 * 2**20  # of that outside arrays: a byte of JSON becomes up to forty bytes of objects where it is read
 _KINDS = "biufc"  # bool, int, unsigned, float, complex: an array of objects could hold anything
+_DTYPE = re.compile(rf"[<|][{_KINDS}]\d{{1,2}}")  # numpy would take a small language for the name of a type
 
 
 class ProtocolError(ValueError):
@@ -80,6 +83,10 @@ def encode(value: Any, special: Callable[[Any], tuple[str, Any] | None] = lambda
     frame = struct.pack("<I", len(tree)) + tree + b"".join(blobs)
     if len(frame) > MAX_BYTES:
         raise ProtocolError(f"at most {MAX_BYTES:,} bytes may be passed, got {len(frame):,}")
+    if len(tree) > MAX_TREE:
+        raise ProtocolError(
+            f"at most {MAX_TREE:,} bytes of text and lists may be passed, got {len(tree):,}: use arrays"
+        )
     return frame
 
 
@@ -94,6 +101,8 @@ def decode(frame: bytes, special: Callable[[str, Any], Any] | None = None, *, to
     """
     try:
         (length,) = struct.unpack_from("<I", frame)
+        if length > MAX_TREE:
+            raise ProtocolError(f"more than {MAX_TREE:,} bytes of text and lists")
         tree = json.loads(frame[4 : 4 + length])
         position = 4 + length
 
@@ -112,17 +121,15 @@ def decode(frame: bytes, special: Callable[[str, Any], Any] | None = None, *, to
                 case "dict":
                     return {value(key): value(item) for key, item in content}
                 case "array":
+                    if not _DTYPE.fullmatch(content[1]):
+                        raise ProtocolError("an array of no known type")
                     library, dtype, shape = (
                         content[0],
                         np.dtype(content[1]),
                         [int(size) for size in content[2]],
                     )
                     count = math.prod(shape)
-                    if (
-                        dtype.kind not in _KINDS
-                        or min(shape, default=0) < 0
-                        or count * dtype.itemsize > len(frame) - position
-                    ):
+                    if min(shape, default=0) < 0 or count * dtype.itemsize > len(frame) - position:
                         raise ProtocolError("an array that is not in the frame")
                     array = np.frombuffer(frame, dtype, count, position).reshape(shape).copy()
                     position += array.nbytes

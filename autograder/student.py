@@ -9,6 +9,8 @@ from autograder.worker import Worker
 
 __all__ = ["Channel", "Handle", "InProcess", "Student", "StudentError"]
 
+MAX_NAME, MAX_MESSAGE = 200, 2000  # characters of what a student's process says of an error
+
 
 class StudentError(Exception):
     """The student's code raised, never answered, or answered with something that is no data.
@@ -85,7 +87,10 @@ class Student:
 
     def build(self, *args: Any, **kwargs: Any) -> "Handle":
         """Call the student's function or class and leave what it returns with the student: a layer, a state."""
-        return self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=True)
+        kept = self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=True)
+        if not isinstance(kept, Handle):
+            raise StudentError("Unreadable", "the answer cannot be read: expected an object that stays with your code")
+        return kept
 
     def _ask(self, verb: str, **request: Any) -> Any:
         callbacks: list[Callback] = []
@@ -96,12 +101,13 @@ class Student:
                 self._handle,
                 torch_as_numpy=True,
             )
-            mutated = [which for which in answer.get("mutated", []) if isinstance(which, int | str)]
+            told = {which for which in answer.get("mutated", []) if isinstance(which, int | str)}
+            mutated = [
+                name for name in (*range(len(request.get("args", ()))), *request.get("kwargs", ())) if name in told
+            ]
             error = answer.get("error")
             if error is not None:
-                where = error.get("line"), error.get("text")
-                kinds = [str(name) for name in error.get("kinds", ())]
-                error = StudentError(str(error["kind"]), str(error["message"]), *where, kinds)
+                error = _error(error)
         except (ProtocolError, AttributeError, TypeError, LookupError) as broken:
             raise StudentError("Unreadable", f"the answer cannot be read: {broken}") from None
         for callback in callbacks:
@@ -179,6 +185,19 @@ class _Target:
 
     def __init__(self, handle: Handle):
         self.number = handle.number
+
+
+def _error(told: dict) -> StudentError:
+    """What the student's process says of an error, as far as it is worth keeping."""
+    line, text = told.get("line"), told.get("text")
+    kinds = [str(name)[:MAX_NAME] for name in told.get("kinds", ())[:MAX_NAME]]
+    return StudentError(
+        str(told["kind"])[:MAX_NAME],
+        str(told["message"])[:MAX_MESSAGE],
+        line if isinstance(line, int) else None,
+        str(text)[:MAX_NAME],
+        kinds,
+    )
 
 
 def _serve(frame: bytes, callbacks: list[Callback]) -> bytes:

@@ -1,6 +1,7 @@
 """Plain data survives the pipe; anything else is refused, and no frame can do harm."""
 
 import contextlib
+import json
 import math
 import struct
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from autograder.codec import MAX_BYTES, ProtocolError, decode, encode
+from autograder.codec import MAX_BYTES, MAX_TREE, ProtocolError, decode, encode
 
 ARRAYS = hnp.arrays(
     st.one_of(hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes(),
@@ -21,9 +22,11 @@ ARRAYS = hnp.arrays(
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 DATA = st.recursive(
     SCALARS | ARRAYS,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -161,3 +164,22 @@ def test_subclasses_of_numbers_arrive_as_numbers():
             return "{}"
 
     assert decode(encode([Odd(0.5), Flag(3), Odd("nan")]))[:2] == [0.5, 3]
+
+
+def tree(text: bytes) -> bytes:
+    return struct.pack("<I", len(text)) + text
+
+
+@pytest.mark.parametrize("dtype", [",", "(1,,)f8", "f8,f8", "|O", "<M8[s]", "S0", "f8", "", "(2,)f8", "<f8\n", ["f8"]])
+def test_only_plain_names_of_types_are_read(dtype):
+    with pytest.raises(ProtocolError):
+        decode(tree(json.dumps({"array": ["numpy", dtype, [0]]}).encode()))
+
+
+def test_lists_that_would_fill_gigabytes_are_not_read():
+    bomb = b"[" + b"[]," * (MAX_TREE // 3) + b"0]"
+    with pytest.raises(ProtocolError, match="more than 4,194,304 bytes of text and lists"):
+        decode(tree(bomb))
+    with pytest.raises(ProtocolError, match="use arrays"):
+        encode([[]] * MAX_TREE)
+    assert len(decode(encode(np.zeros(MAX_TREE)))) == MAX_TREE

@@ -95,9 +95,7 @@ def test_vjp_gives_value_and_gradients():
 
 
 def test_vjp_of_what_does_not_depend_is_zero():
-    _, (dx, dy) = student(lambda x, y: x * 1).vjp(
-        torch.ones(2), torch.ones(3), cotangent=torch.ones(2), wrt=(0, 1)
-    )
+    _, (dx, dy) = student(lambda x, y: x * 1).vjp(torch.ones(2), torch.ones(3), cotangent=torch.ones(2), wrt=(0, 1))
     assert dx.tolist() == [1, 1] and dy.tolist() == [0, 0, 0]
 
 
@@ -284,3 +282,36 @@ def test_forged_calls_of_a_callback_are_the_students_error(asked):
     with pytest.raises(StudentError) as caught:
         Student(Asks(), "answer").call(Callback(lambda x: x, 3))
     assert caught.value.kind == "Unreadable"
+
+
+class Forged:
+    """A channel on which a hostile process answers."""
+
+    def __init__(self, answer):
+        self.frame = encode(answer)
+
+    def request(self, frame, serve):
+        return self.frame
+
+
+def test_arguments_that_were_not_given_cannot_have_changed():
+    one = Student(Forged({"value": 1, "mutated": [*range(10**5), "z", "x" * 10**6, True, np.zeros(3), None]}), "answer")
+    assert one.call(5, 6, z=7, y=8) == 1
+    assert one.mutated == [0, 1, "z"]
+    assert len(one.notes) == 3 and sum(map(len, one.notes)) < 1000
+
+
+def test_a_forged_error_is_cut():
+    long = "x" * 10**4
+    for line in (long, [1], None, 3):
+        told = {"kind": long, "message": long, "line": line, "text": long, "kinds": [long] * 300}
+        with pytest.raises(StudentError) as raised:
+            Student(Forged({"error": told}), "answer").call()
+        assert len(str(raised.value)) < 5000 and len(raised.value.kind) < 1000
+        assert sum(map(len, raised.value.kinds)) < 10**5 and raised.value.line == (3 if line == 3 else None)
+
+
+@pytest.mark.parametrize("answer", [{"value": 2.0}, {"value": None}, {}])
+def test_what_was_built_is_an_object_that_stays(answer):
+    with pytest.raises(StudentError, match="expected an object that stays with your code"):
+        Student(Forged(answer), "answer").build()
