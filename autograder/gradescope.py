@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autograder import submission
 from autograder.course import Course, Lesson
 from autograder.sandbox import Limits, NoSandbox, Server
+from autograder.submission import HandedIn, grade
+from autograder.unpack import Unusable, read_file
 
 __all__ = ["bundle", "main", "results"]
 
@@ -95,7 +96,7 @@ def main(root: Path = Path("/autograder")) -> int:
     master = json.loads((source / MASTER).read_bytes())
     with _server(limits) as server:
         print(f"Sandbox: {server.stamp}")
-        graded = submission.grade(lesson, master, found, job["secret"], server, "")
+        graded = grade(lesson, master, found, job["secret"], server, "")
     for report in graded.ledger["exercises"]:
         if report["fault"]:
             print(f"The check of {report['exercise']} failed on this answer: {report['fault']}")
@@ -148,15 +149,18 @@ def _server(limits: Limits) -> Server:
         return Server(limits, user=STUDENT)
 
 
-def _handed_in(folder: Path, lesson: str) -> tuple[submission.HandedIn, tuple[str, ...]]:
+def _handed_in(folder: Path, lesson: str) -> tuple[HandedIn, tuple[str, ...]]:
     """The notebook that was handed in, and what is odd about it."""
     paths = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     named = [path for path in paths if path.stem == lesson] or paths
     if len(named) == 1:
         odd = () if named[0].stem == lesson else (f"The file is not named {lesson}.ipynb; it was graded all the same.",)
-        return submission.read(named[0]), odd
+        try:
+            return HandedIn(read_file(named[0])), odd
+        except Unusable as error:
+            return HandedIn(b"", str(error)), odd
     listed = ", ".join(str(path.relative_to(folder)) for path in named[:9]) or "no notebook"
-    return submission.HandedIn(b"", f"expected one notebook {lesson}.ipynb, found {listed}"), ()
+    return HandedIn(b"", f"expected one notebook {lesson}.ipynb, found {listed}"), ()
 
 
 def _versions(lock: Path) -> Iterator[str]:
