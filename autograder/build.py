@@ -21,12 +21,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.check import Check
+from autograder.course import ANSWER, Lesson, Question
 from autograder.judge import checks_of
 
 if TYPE_CHECKING:
     from traitlets.config import Config
-
-    from autograder.course import Lesson, Question
 
 __all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "release"]
 
@@ -35,7 +34,6 @@ SOLUTIONS, SOURCE, NOTEBOOKS = ROOT / "solutions", ROOT / "build" / "source", RO
 
 OPTIONS = {"exercise", "check", "setup", "tags"}  # what an author may write on a cell's line
 QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
-ANSWER = "*Your answer*"
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}
 
@@ -49,7 +47,7 @@ def lessons() -> list[str]:
     return sorted(path.stem for path in SOLUTIONS.glob("[0-9][0-9]_*.py"))
 
 
-def build_source(path: Path, lesson: "Lesson | None" = None) -> NotebookNode:
+def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
     """A lesson's notebook with solutions and nbgrader's metadata.
 
     An exercise that does not count stays as practice: its solution cell is run when work is graded, since other
@@ -210,7 +208,7 @@ def _call(check: Check, points: float | None) -> str:
     return f"checks.{check.name}{worth}({check.name})"
 
 
-def _import_own_checks(where: str, notebook: NotebookNode, lesson: "Lesson") -> None:
+def _import_own_checks(where: str, notebook: NotebookNode, lesson: Lesson) -> None:
     """Let the notebook practise with the class's checks, which lie beside it."""
     common, own = (
         f"from autograder.checks import {lesson.short} as checks",
@@ -222,7 +220,7 @@ def _import_own_checks(where: str, notebook: NotebookNode, lesson: "Lesson") -> 
     cells[0].source = cells[0].source.replace(common, own)
 
 
-def _question_cells(questions: "Iterable[Question]", ids: set[str]) -> Iterator[NotebookNode]:
+def _question_cells(questions: Iterable[Question], ids: set[str]) -> Iterator[NotebookNode]:
     """A heading, then for each question its text and the cell for the answer, which a person grades."""
     yield _markdown(QUESTIONS, ids)
     for question in questions:

@@ -25,26 +25,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from traitlets.config import Config, PyFileConfigLoader
-
 from autograder import directory
 from autograder.course import SETTINGS, TEMPLATE, Course, build, load, locked
 from autograder.files import write
 from autograder.gradebook import Gradebook
+from autograder.nbgrader_config import CONFIG, FILE, nbgrader_settings
 from autograder.submission import FORMAT, MAX_RESULT, GraderFailed, HandedIn, pack, unpack, work
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Status", "create", "grade", "nbgrader_settings", "trusted"]
+__all__ = ["Status", "create", "grade", "trusted"]
 
 STATUS = "status.json"
-CONFIG = """from pathlib import Path
-
-from autograder.nbgrader_config import configure
-
-configure(get_config(), Path(__file__).parent)  # noqa: F821
-"""
 MAX_NAME = 128  # of a student's id in nbgrader's gradebook
 DEATHS = 3  # of workers: then the submission is taken for the cause
 PATIENCE = 60  # seconds without a result, after which a look is taken whether the cluster is there
@@ -94,15 +87,10 @@ def create(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / SETTINGS).exists():
         shutil.copyfile(TEMPLATE, folder / SETTINGS)
-    if not (folder / "nbgrader_config.py").exists():
-        (folder / "nbgrader_config.py").write_text(CONFIG)
+    if not (folder / FILE).exists():
+        (folder / FILE).write_text(CONFIG)
     directory.class_secret(folder)
     build(load(folder))
-
-
-def nbgrader_settings(folder: Path) -> Config:
-    """nbgrader's settings of a class, the instructor's own among them."""
-    return PyFileConfigLoader("nbgrader_config.py", str(folder.resolve())).load_config()
 
 
 def grade(
@@ -132,7 +120,7 @@ def grade(
         GradebookError, OSError: what was graded cannot be written; a later run goes on from there.
         RuntimeError: the Dask cluster cannot be reached or has gone.
     """
-    if not (folder / "nbgrader_config.py").exists():
+    if not (folder / FILE).exists():
         raise FileNotFoundError(f"{folder} holds no class: make one with `python -m autograder new-class`")
     course = load(folder)
     for name in lessons or ():

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
+    "ANSWER",
     "PRACTICE",
     "SETTINGS",
     "TEMPLATE",
@@ -49,6 +50,7 @@ __all__ = [
 
 PRACTICE = "00_"  # how the names of lessons begin that are not collected, unless `course.toml` names them
 SETTINGS, ROSTER = "course.toml", "roster.csv"
+ANSWER = "*Your answer*"  # stands in the cell for a question's answer
 TEMPLATE = Path(__file__).with_name("templates") / SETTINGS
 COLUMNS = ("id", "first_name", "last_name", "email", "lms_user_id")  # nbgrader's
 
@@ -204,15 +206,13 @@ def build(course: Course) -> None:
         RuntimeError: nbgrader cannot make an assignment; with its words.
     """
     from nbgrader.api import Gradebook
-    from traitlets.config import Config
 
     from autograder.build import build_source, generate
-    from autograder.nbgrader_config import configure
+    from autograder.nbgrader_config import nbgrader_settings
 
     sources = _sources(course.folder)
     notebooks = {name: build_source(sources[name], lesson) for name, lesson in course.lessons.items()}
-    config = Config()
-    configure(config, course.folder)
+    config = nbgrader_settings(course.folder)
     with locked(course.folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of SQLAlchemy, about nbgrader's gradebook
         _create_gradebook(course.db_url)
@@ -258,6 +258,8 @@ def settings(folder: Path) -> tuple[str, Late | None]:
         raise ValueError(f"db_url: expected sqlite:///FILE or postgresql://HOST/NAME, got {address!r}")
     if url.get_backend_name() == "sqlite":
         url = url.set(database=str(folder / url.database))
+    elif url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg2")  # SQLAlchemy's default is another, from 2.1 on
     late = table.get("late")
     if late is not None:
         _known("late", _table("late", late), ("per_day", "at_most"))

@@ -1,11 +1,7 @@
 """nbgrader's settings for this course.
 
 A class directory holds what a class hands in, the graded work and the gradebook; it lies outside version control
-and has a file `nbgrader_config.py`, which `autograder.classroom.create` writes:
-
-    from pathlib import Path
-    from autograder.nbgrader_config import configure
-    configure(get_config(), Path(__file__).parent)
+and has a file `nbgrader_config.py` (`CONFIG`), which an instructor may add to.
 
 Every nbgrader command run there then works: generate_assignment, autograde, generate_feedback, export, formgrader.
 """
@@ -16,12 +12,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from traitlets.config import Config
+from traitlets.config import Config, PyFileConfigLoader
 
-from autograder.build import ANSWER
-from autograder.course import settings
+from autograder.course import ANSWER, settings
 
-__all__ = ["configure"]
+__all__ = ["CONFIG", "configure", "nbgrader_settings"]
+
+FILE = "nbgrader_config.py"
+CONFIG = """from pathlib import Path
+
+from autograder.nbgrader_config import configure
+
+configure(get_config(), Path(__file__).parent)  # noqa: F821
+"""
+
+
+def nbgrader_settings(folder: Path) -> Config:
+    """nbgrader's settings of a class, the instructor's own among them."""
+    return PyFileConfigLoader(FILE, str(folder.resolve())).load_config()
 
 
 def configure(c: Config, folder: Path = Path()) -> None:

@@ -8,6 +8,7 @@ from nbgrader.nbgraderformat import MetadataValidator
 
 from autograder import build
 from autograder.build import SourceError, build_source
+from autograder.course import Lesson, Question
 from tests.autograder.course import LESSON, POINTS, TOY
 
 SOURCE = (TOY / f"{LESSON}.py").read_text()
@@ -90,6 +91,36 @@ def test_an_exercise_without_a_declared_check_is_refused(toy_checks, tmp_path):
 def test_an_exercise_that_comes_twice_is_refused(toy_checks, tmp_path):
     with pytest.raises(SourceError, match="two cells named 'double'"):
         rebuilt(tmp_path, SOURCE + "\n" + DOUBLE_CELL + '# %% check="double"\n')
+
+
+def test_a_class_sets_what_counts_and_for_how_much(toy_checks):
+    lesson = Lesson(LESSON, ("double", "Counter"), {"double": 5.0, "Counter": 2.25})
+    cells = {cell.id: cell for cell in build_source(TOY / f"{LESSON}.py", lesson).cells}
+    assert cells["double-check"].source == "checks.double.worth(5)(double)"
+    assert cells["Counter-check"].source == "checks.Counter.worth(2.25)(Counter)"
+    assert cells["ask-check"].source.startswith("checks.ask(ask)  #") and cells["ask-check"].metadata == {}
+    assert [cells[f"{name}-check"].metadata.nbgrader.points for name in lesson.exercises] == [5.0, 2.25]
+    for cell in cells.values():
+        MetadataValidator().validate_cell(cell)
+
+
+def test_questions_come_last_with_a_cell_each_for_the_answer(toy_checks, built):
+    questions = Question("one", 1.0, "What?"), Question("two", 2.5, "What?")
+    notebook = build_source(TOY / f"{LESSON}.py", Lesson(LESSON, tuple(POINTS), POINTS, questions=questions))
+    assert notebook.cells[: len(built.cells)] == built.cells
+    heading, *cells = notebook.cells[len(built.cells) :]
+    assert heading.source.startswith("## Questions")
+    assert [cell.source.partition("\n")[0] for cell in cells[::2]] == ["### one · 1 point", "### two · 2.5 points"]
+    assert [(cell.id, cell.metadata.nbgrader.points) for cell in cells[1::2]] == [("one", 1.0), ("two", 2.5)]
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        MetadataValidator().validate_cell(cell)
+
+
+def test_a_question_with_a_cells_name_is_refused(toy_checks):
+    lesson = Lesson(LESSON, tuple(POINTS), POINTS, questions=(Question("setup", 1.0, "What?"),))
+    with pytest.raises(SourceError, match="the question 'setup' has the name of another cell"):
+        build_source(TOY / f"{LESSON}.py", lesson)
 
 
 @pytest.fixture

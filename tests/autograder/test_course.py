@@ -16,6 +16,7 @@ import pytest
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import determine_grade, is_grade, is_solution
+from sqlalchemy import create_engine
 from traitlets.config import Config
 
 from autograder import build as built
@@ -23,9 +24,11 @@ from autograder import course
 from autograder.build import SourceError
 from autograder.course import TEMPLATE, Late, Lesson, Question, load
 from autograder.judge import checks_of
-from autograder.nbgrader_config import configure
+from autograder.nbgrader_config import CONFIG, configure
 from autograder.sandbox import Limits
 from tests.autograder.course import LESSON, TOY
+
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of nbgrader's gradebook
 
 COURSE_ID = "deep-generative-models"
 CHOSEN = """
@@ -50,9 +53,7 @@ def make_class(folder: Path, settings: str = f'lessons = ["{LESSON}"]\n') -> Pat
     shutil.copy(TOY / f"{LESSON}.py", folder / "solutions")
     shutil.copy(TOY / "checks" / "toy.py", folder / "checks")
     (folder / "course.toml").write_text(settings)
-    (folder / "nbgrader_config.py").write_text(
-        "from autograder.nbgrader_config import configure\nconfigure(get_config())\n"
-    )
+    (folder / "nbgrader_config.py").write_text(CONFIG)
     return folder
 
 
@@ -143,7 +144,9 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
     assert (folder / "gradebook.db").exists()
     postgres = "postgresql://teacher:a%40b@db.example.org:5433/grades"
     (folder / "course.toml").write_text(f'db_url = "{postgres}"')
-    assert load(folder).db_url == postgres
+    # With the driver that is installed.
+    assert load(folder).db_url == postgres.replace("postgresql:", "postgresql+psycopg2:")
+    assert create_engine(load(folder).db_url).dialect.driver == "psycopg2"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +302,7 @@ def test_a_question_waits_at_the_end_for_a_persons_points(made):
     *_, heading, text, answer = notebook(made).cells
     assert heading.source == built.QUESTIONS
     assert text.source == "### explain · 4 points\n\nWhy is $2x$ even?"
-    assert answer.id == "explain" and answer.cell_type == "markdown" and answer.source == built.ANSWER
+    assert answer.id == "explain" and answer.cell_type == "markdown" and answer.source == course.ANSWER
     assert is_solution(answer) and is_grade(answer)
     assert determine_grade(answer) == (0, 4.0)  # not answered
     answer.source = "It is twice a number."
@@ -338,7 +341,11 @@ def test_the_gradebook_has_points_and_due_dates(made):
         }
 
 
-def test_plain_nbgrader_makes_the_same_release(folder):
+def test_plain_nbgrader_makes_the_same_release_with_the_instructors_own_settings(folder):
+    with (folder / "nbgrader_config.py").open("a") as file:
+        file.write('c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # yours"}\n')
+    course.build(load(folder))
+    assert "raise NotImplementedError  # yours" in nbformat.writes(notebook(folder))
     before = (folder / "release" / LESSON / f"{LESSON}.ipynb").read_bytes()
     shutil.rmtree(folder / "release")
     nbgrader = str(Path(sys.executable).with_name("nbgrader"))
