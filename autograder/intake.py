@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 
 import yaml
@@ -43,7 +43,10 @@ _COPY = re.compile(r"\s*\(\d+\)|^\W*copy of\b", re.IGNORECASE)  # "name (1)", "C
 
 # Where a notebook, whole or broken, names its exercises: nbgrader's and Jupyter's cell ids, and what a cell defines.
 _NAMES = re.compile(rb'"(?:grade_id|id)"\s{0,9}:\s{0,9}"([\w-]{1,99})"|(?:"|\\n)(?:def|class) {1,9}(\w{1,99})')
-_STUB = b"raise NotImplementedError"
+MAX_NAMES = 100_000
+# What the release has in place of an answer, and the same left standing below an answer.
+_STUB = re.compile(rb"raise NotImplementedError")
+_PASSED = re.compile(rb'return\b(?:[^\\]|\\[^n]){0,300}\\n(?:"\s{0,99},\s{0,99}")?\s{0,99}raise NotImplementedError')
 
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
@@ -100,20 +103,33 @@ class _Owner:
 
 @dataclass(frozen=True)
 class _Work:
-    """A usable notebook."""
+    """A usable notebook.
+
+    Attributes:
+        answered: the number of its exercises with an answer.
+        blank: it has exercises, and none is answered.
+    """
 
     found: Found
     owner: _Owner
     lesson: str
     time: datetime
     answered: int
+    blank: bool
     notes: tuple[str, ...] = ()
 
     @property
     def rank(self) -> tuple:
-        """What decides between several of one student for one lesson; the last one counts."""
+        """What decides between several of one student for one lesson; the last one counts.
+
+        A copy of the release with nothing done, downloaded once more or zipped with the rest, is nobody's last word.
+        """
         changed = self.found.inside_time or self.found.time or self.time
-        return self.owner.attempt, self.time, changed, self.answered, str(self.found)
+        return not self.blank, self.owner.attempt, self.time, changed, self.answered, str(self.found)
+
+
+class _OtherLesson(Unusable):
+    """It is work, but not on the lesson that is collected."""
 
 
 def collect(course: Course, source: Path, lesson: str | None = None) -> list[Collected]:
@@ -146,15 +162,16 @@ def collect(course: Course, source: Path, lesson: str | None = None) -> list[Col
             by_name = _lesson_by_name(owner, found, course.lessons)
             try:
                 works.append(_work(course, source, lesson, owner, found, by_name))
+            except _OtherLesson as error:
+                others[student].append(replace(found, problem=str(error)))
             except Unusable as error:
                 where = f"{found}: " if found.parts else ""
                 unusable.append(Collected(student, by_name, None, (f"{where}{error}",)))
-        stored = [_store(course.folder, group) for group in _by_student_and_lesson(works, course.roster)]
+        stored = [_store(course, group) for group in _by_student_and_lesson(works, course.roster)]
+    what = f"notebook for {lesson}" if lesson else "notebook"
     for student in sorted(others.keys() - {one.student for one in (*stored, *unusable)}):
-        names = ", ".join(
-            f"{found} ({found.problem})" if found.problem else str(found) for found in others[student][:3]
-        )
-        unusable.append(Collected(student, lesson, None, (f"no notebook was handed in, only {names}",)))
+        names = ", ".join(f"{one} ({one.problem})" if one.problem else str(one) for one in others[student][:3])
+        unusable.append(Collected(student, lesson, None, (f"no {what} was handed in, only {names}",)))
     return stored + unusable
 
 
@@ -267,7 +284,8 @@ def _by_file_name(name: str, roster: "_Roster", lessons: Mapping[str, Lesson]) -
         cuts = [len(stem), *(cut.start() for cut in reversed(list(re.finditer(r"[\s_+-]+", stem))))]
         texts = [(stem[:cut], stem[cut:]) for cut in cuts]
     for text, rest in texts:
-        if roster.find(text):
+        # "03_made_masks-2" is not of the student number 2.
+        if (text == stem[: len(text)] or len(_squash(text)) > 2) and roster.find(text):
             return _Owner((text.strip(" _-+"),), rest=(rest,))
     text, rest = texts[0] if span else texts[-1]
     text = text.strip(" _-+")
@@ -369,6 +387,7 @@ def _work(
 
     Raises:
         Unusable: it cannot be read, or whose or for which lesson it is cannot be told.
+        _OtherLesson: it is not for the lesson that is wanted.
     """
     if found.problem:
         raise Unusable(found.problem)
@@ -377,8 +396,7 @@ def _work(
     if is_zip(found.name):
         raise Unusable("a zip inside a zip is not opened")
     data = found.read()
-    named = {(one or other).decode().removesuffix("-check") for one, other in _NAMES.findall(data)}
-    counts = {name: len(named.intersection(lesson.exercises)) for name, lesson in course.lessons.items()}
+    counts = {name: _exercises(data, known) for name, known in course.lessons.items()}
     best = [name for name, count in counts.items() if count and count == max(counts.values())]
     by_cells = best[0] if len(best) == 1 else None
     of_source = span[0] if (span := _lesson_at(source.stem, course.lessons)) else None
@@ -387,7 +405,7 @@ def _work(
         raise Unusable("which lesson it is cannot be told from its name or its cells")
     if wanted not in (None, lesson):
         if by_cells != wanted:
-            raise Unusable(f"it is work on {lesson}, not on {wanted}")
+            raise _OtherLesson(f"it is work on {lesson}")
         lesson = wanted
     notes = owner.notes
     if by_cells and not counts[lesson]:
@@ -395,7 +413,20 @@ def _work(
     # A zip of a student's own says what the student wants it to say; and nothing was handed in tomorrow.
     times = [time for time in (owner.time, found.time) if time and time <= datetime.now(UTC)]
     time = times[0] if times else datetime.fromtimestamp(int(source.stat().st_mtime), UTC)
-    return _Work(found, owner, lesson, time.replace(microsecond=0), counts[lesson] - data.count(_STUB), notes)
+    answered = _answered(data, course.lessons[lesson])
+    blank = counts[lesson] > 0 >= answered
+    return _Work(found, owner, lesson, time.replace(microsecond=0), answered, blank, notes)
+
+
+def _exercises(data: bytes, lesson: Lesson) -> int:
+    """How many of a lesson's exercises a notebook has."""
+    named = {match[1] or match[2] for match in islice(_NAMES.finditer(data), MAX_NAMES)}
+    return len({name.decode().removesuffix("-check") for name in named}.intersection(lesson.exercises))
+
+
+def _answered(data: bytes, lesson: Lesson) -> int:
+    """How many of them have an answer, as far as the text shows."""
+    return _exercises(data, lesson) - sum(1 for _ in _STUB.finditer(data)) + sum(1 for _ in _PASSED.finditer(data))
 
 
 # ---- Which of several
@@ -421,11 +452,11 @@ def _by_student_and_lesson(works: list[_Work], roster: Container[str]) -> Iterat
 # ---- Stored
 
 
-def _store(folder: Path, works: list[_Work]) -> Collected:
+def _store(course: Course, works: list[_Work]) -> Collected:
     """Put the last of a student's works in its place and keep the others, and what stood there."""
     *others, work = works
     student, lesson, notes = work.owner.student, work.lesson, list(work.notes)
-    kept, home = folder / KEPT / student / lesson, folder / SUBMITTED / student / lesson
+    kept, home = (course.folder / top / student / lesson for top in (KEPT, SUBMITTED))
     path = home / f"{lesson}.ipynb"
     if others:
         notes.append(
@@ -442,9 +473,11 @@ def _store(folder: Path, works: list[_Work]) -> Collected:
             _submit(path, data, work.time)
         elif there != data:
             # Of two from one moment the one that was collected last counts.
-            if work.time < since or work.time == since and _is_kept(kept, data):
+            older = work.time < since or work.time == since and _is_kept(kept, data)
+            if older or work.blank and _answered(there, course.lessons[lesson]) > 0:
                 _keep(kept, data, work.time)
-                notes.append(f"older than what is there, of {since:{TIME}}: kept in {KEPT}/, not submitted")
+                why = "older than what is there," if older else "nothing in it is answered, unlike in what is there,"
+                notes.append(f"{why} of {since:{TIME}}: kept in {KEPT}/, not submitted")
             else:
                 _keep(kept, there, since)
                 _submit(path, data, work.time)

@@ -22,6 +22,7 @@ __all__ = ["MAX_FILE", "Found", "Unusable", "is_notebook", "is_zip", "opened", "
 MIB = 2**20
 MAX_FILE = 50 * MIB
 MAX_SOURCE, MAX_OWN = 8192 * MIB, 200 * MIB  # notebooks and zips together: of a whole source, of a student's own zip
+MAX_NAME = 255
 MAX_FILES, MAX_OWN_NOTEBOOKS = 200_000, 50
 MAX_DIRECTORY = 16 * MIB  # a zip's table of contents becomes some ten times as large in memory
 MAX_RATIO = 200  # uncompressed to compressed, above a MiB: notebooks reach 20
@@ -208,6 +209,9 @@ def _entries(archive: zipfile.ZipFile, room: int) -> Iterator[Found]:
             return
         name = _name(info)
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
+        if not 0 < len(max(parts, key=len, default="")) <= MAX_NAME:
+            yield _unusable((), f"{shown(name)!r}: no file has such a name")
+            continue
         if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:/", name):
             yield _unusable((), f"{shown(name)}: its path leads out of the zip")
             continue
@@ -220,7 +224,9 @@ def _entries(archive: zipfile.ZipFile, room: int) -> Iterator[Found]:
 
 
 def _files_of(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    return [info for info in archive.infolist() if not info.is_dir() and not any(map(_ignored, _name(info).split("/")))]
+    names = ((info, _name(info)) for info in archive.infolist())
+    # Not is_dir(), which fails on an empty name.
+    return [info for info, name in names if not name.endswith("/") and not any(map(_ignored, name.split("/")))]
 
 
 def _read_own(read: Callable[[], bytes], number: int) -> bytes:

@@ -5,17 +5,20 @@ import json
 import os
 import stat
 import struct
+import subprocess
 import unicodedata
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import nbformat
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbgrader.utils import parse_utc
 
 from autograder import intake, unpack
+from autograder.build import ROOT
 from autograder.course import Course, Lesson
 from autograder.intake import Collected, _folder_name, _Roster, collect
 from autograder.sandbox import Limits
@@ -400,13 +403,15 @@ def test_any_form_of_any_name_is_found(first, last, form, data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(names=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=5), data=st.binary(max_size=40))
+@given(names=st.lists(st.text(max_size=60), min_size=1, max_size=5), data=st.binary(max_size=40))
 def test_any_names_in_a_zip(tmp_path_factory, names, data):
     folder = tmp_path_factory.mktemp("any")
     course = make_course(folder / "class", {})
     with zipfile.ZipFile(folder / "s.zip", "w") as archive:
         for number, name in enumerate(names):
-            archive.writestr(f"{name.encode(errors='replace').decode()}/{number}/{MADE}.ipynb", data)
+            info = entry("x")  # zipfile itself would not take every name
+            info.filename = f"{name.encode(errors='replace').decode()}/{number}/{MADE}.ipynb"
+            archive.writestr(info, data)
     for one in collect(course, folder / "s.zip"):
         assert one.path is None or one.path.resolve().is_relative_to(folder / "class" / "submitted")
         assert all(note.isprintable() for note in one.notes)
@@ -484,7 +489,9 @@ def test_a_source_for_one_lesson(no_roster, tmp_path):
     }
     found = collect(no_roster, write(tmp_path / "s", files), MADE)
     assert students(found) == {"alice": MADE, "bob": MADE}
-    assert "carol/01_likelihood.ipynb: it is work on 01_likelihood, not on 03_made_masks" in notes(found)
+    assert notes(found) == (
+        "no notebook for 03_made_masks was handed in, only carol/01_likelihood.ipynb (it is work on 01_likelihood)"
+    )
     with pytest.raises(ValueError, match="no lesson '3'"):
         collect(no_roster, tmp_path / "s", "3")
 
@@ -542,6 +549,48 @@ def test_times_of_plain_zips_are_local(no_roster, tmp_path):
         archive.writestr(info, notebook())
     collect(no_roster, tmp_path / "s.zip")
     assert time_of(no_roster, "alice") == datetime(2026, 7, 1, 10, 30).astimezone()
+
+
+STUB = "raise NotImplementedError  # your answer"
+
+
+def test_a_blank_copy_is_nobodys_last_word(no_roster, tmp_path):
+    """Downloaded once more beside the own work, or zipped with the whole course, it comes later than the answers."""
+    write(tmp_path / "a", {f"alice/{MADE}.ipynb": notebook()})
+    write(tmp_path / "a", {f"alice/{MADE} (1).ipynb": notebook(answer=STUB)}, NOON + timedelta(hours=1))
+    write(tmp_path / "b", {f"alice/{MADE}.ipynb": notebook(answer=STUB)}, NOON + timedelta(hours=2))
+    collect(no_roster, tmp_path / "a")
+    found = collect(no_roster, tmp_path / "b")
+    assert submitted(no_roster) == {("alice", MADE): notebook()}
+    assert "nothing in it is answered, unlike in what is there" in notes(found)
+
+
+@pytest.mark.parametrize("first", [notebook(answer=STUB), b"{"])
+def test_a_blank_copy_where_nothing_better_is(no_roster, tmp_path, first):
+    later = notebook(answer=STUB) + b" "
+    collect(no_roster, write(tmp_path / "a", {f"alice/{MADE}.ipynb": first}))
+    collect(no_roster, write(tmp_path / "b", {f"alice/{MADE}.ipynb": later}, NOON + timedelta(hours=1)))
+    assert submitted(no_roster) == {("alice", MADE): later}
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_releases_stub_below_an_answer_is_an_answer(no_roster, tmp_path, joined):
+    cells = json.loads(notebook(answer=STUB))
+    for cell in cells["cells"]:
+        lines = [cell["source"][0], "    return f('a')\n", cell["source"][1]]
+        cell["source"] = "".join(lines) if joined else lines
+    answered = json.dumps(cells).encode()
+    collect(no_roster, write(tmp_path / "a", {f"alice/{MADE}.ipynb": notebook()}))
+    collect(no_roster, write(tmp_path / "b", {f"alice/{MADE}.ipynb": answered}, NOON + timedelta(hours=1)))
+    assert submitted(no_roster) == {("alice", MADE): answered}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("0[1-9]_*/*.ipynb")), ids=lambda path: path.stem)
+def test_released_notebooks_are_blank(path):
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    lesson = Lesson(path.stem, tuple(cell.id for cell in cells), {})
+    assert cells and intake._exercises(path.read_bytes(), lesson) == len(cells)
+    assert intake._answered(path.read_bytes(), lesson) == 0
 
 
 # ---- What is stored
@@ -820,13 +869,15 @@ def test_large_files(no_roster, tmp_path):
 def test_folders_nested_deeper_than_python_recurses(no_roster, tmp_path):
     source = write(tmp_path / "s", {f"bob/{MADE}.ipynb": notebook()})
     here = os.open(source, os.O_RDONLY)
-    for _ in range(2500):  # deeper than a path may be long, too
+    for _ in range(2100):  # deeper than a path may be long, too
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
-    assert students(collect(no_roster, source)) == {"bob": MADE}
+    found = collect(no_roster, source)
+    subprocess.run(["rm", "-rf", source], check=True)  # which pytest's own clearing up cannot
+    assert students(found) == {"bob": MADE}
 
 
 def test_names_in_utf8_without_the_mark(no_roster, tmp_path):
@@ -836,6 +887,28 @@ def test_names_in_utf8_without_the_mark(no_roster, tmp_path):
     stand_in = "x" * len(plain)
     (tmp_path / "s.zip").write_bytes(pack({stand_in: notebook()}).replace(stand_in.encode(), plain))
     assert students(collect(no_roster, tmp_path / "s.zip")) == {"Jörg-Müller": MADE}
+
+
+def test_a_file_without_a_students_name(tmp_path):
+    """A number at its end counts copies; it is no student's."""
+    course = make_course(tmp_path / "class", {"2": ("", "", "", "")})
+    (found,) = collect(course, write(tmp_path / "s", {f"{MADE}-2.ipynb": notebook()}))
+    assert found.student is None and found.path is None
+
+
+def test_names_longer_than_any_file_has(no_roster, tmp_path):
+    found = collect(no_roster, zip_file(tmp_path / "s.zip", {"_" * 60_000 + NAME: b"", f"bob/{NAME}": notebook()}))
+    assert students(found) == {"bob": MADE} and "no file has such a name" in notes(found)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_file_without_a_name(no_roster, tmp_path, inside):
+    data = pack({"xxxx": notebook(), f"bob/{NAME}": notebook()}).replace(b"xxxx", b"\0xxx")
+    source = write(tmp_path / "s", {"bob.zip": data}) if inside else tmp_path / "s.zip"
+    if not inside:
+        source.write_bytes(data)
+    found = collect(no_roster, source)
+    assert students(found) == {"bob": MADE} and "no file has such a name" in notes(found)
 
 
 def test_names_that_are_no_text(no_roster, tmp_path):
