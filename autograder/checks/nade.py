@@ -1,8 +1,8 @@
 """Checks of lesson 02, NADE.
 
 Each check begins with the smallest case there is, so that the first counter-example is the one to think about.
-Numbers are compared within 1e-5, absolute or relative: an answer computed in float32 passes. W (H, D), V (D, H),
-b (D,) and c (H,) are those of Larochelle and Murray (2011).
+Numbers are compared within 1e-5, absolute or relative: an answer computed in float32 passes, but for the weight of
+`orderless_loss`. W (H, D), V (D, H), b (D,) and c (H,) are those of Larochelle and Murray (2011).
 """
 
 import itertools
@@ -27,6 +27,7 @@ from autograder.checks.common import (
     wrong_decision,
 )
 from autograder.given import Callback
+from autograder.student import StudentError
 
 __all__ = [
     "activations",
@@ -187,7 +188,8 @@ def nade_log_prob(student, rng):
         if index is None:
             return ""
         (row,) = index
-        return f"{_network(*parameters[:4])}: log q(x = {say(x[row])}) is {want[row]:.6g} nats; got {got[row]:.6g}"
+        off = _first_conditional_off(got, want, x, row, parameters[4]) if len(x) == 2 ** x.shape[1] else ""
+        return f"{_network(*parameters[:4])}: log q(x = {say(x[row])}) is {want[row]:.6g} nats; got {got[row]:.6g}{off}"
 
     for D in (1, 2, 3):
         x, order = all_images(D), np.arange(D)
@@ -238,6 +240,24 @@ def nade_log_prob(student, rng):
         got, why = ask(tolerant, x, *parameters, order)
         why = why or wrong(got, x, *parameters, order)
         yield holds("large weights", not why, because=why)
+
+
+def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row: int, order: np.ndarray) -> str:
+    """Which conditional of an image is the first to be off, read off the results for all images.
+
+    Those of the images that agree with it up to some place of the ordering add up to the product of the conditionals
+    up to there, whatever those after it are.
+    """
+    before = 0.0
+    for place, d in enumerate(order):
+        alike = (x[:, order[: place + 1]] == x[row, order[: place + 1]]).all(1)
+        right, found = logsumexp(want[alike]), logsumexp(got[alike])
+        if not close(found, right):
+            given = ", ".join(f"x_{j} = {x[row, j]}" for j in order[:place])
+            name = f"q(x_{d} = {x[row, d]}{' | ' if given else ''}{given})"
+            return f". The first conditional that is off is log {name}: {right - before:.4g}, not {found - before:.4g}"
+        before = right
+    return ""
 
 
 def _network(W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> str:
@@ -327,26 +347,42 @@ def nade_grad(student, rng):
     """Gradient of a NADE's negative log-likelihood.
 
     Compared with central finite differences of -log q(x), whose error is about 1e-9. Each parameter's gradient is a
-    property of its own.
+    property of its own. One dimension, where nobody reads W, comes last, so that autograd's None loses "W" only.
     """
-    cases = [(1, 1, [1]), (1, 2, [0]), (2, 1, [1, 1]), (2, 2, [1, 0]), (2, 2, [0, 1]), (3, 2, [1, 0, 1]), (3, 2, None)]
-    for D, H, bits in [*cases, (3, 3, None), (5, 3, None)]:
-        x = rng.integers(0, 2, D) if bits is None else np.array(bits)
-        parameters = {"W": tenths(rng, H, D), "V": tenths(rng, D, H), "b": tenths(rng, D), "c": tenths(rng, H)}
-        value = student.call(*_tensors(x, *parameters.values()))
-        gradients, why = entries(value, list(parameters))
-        yield holds("shapes", not why, because=why)
+
+    def case(D, H):
+        return {"W": tenths(rng, H, D), "V": tenths(rng, D, H), "b": tenths(rng, D), "c": tenths(rng, H)}
+
+    def wrong(got, x, parameters, name):
+        want = _finite_differences(x, parameters, name)
+        index = first_wrong(got, want)
+        if index is None:
+            return ""
+        return (
+            f"{_network(**parameters)}, x = {say(x)}: the derivative of -log q(x) with respect to "
+            f"{name}[{', '.join(map(str, index))}] is {want[index]:.4g}, by finite differences; got {got[index]:.4g}"
+        )
+
+    cases = [(2, 1, [1, 1]), (2, 2, [1, 0]), (2, 2, [0, 1]), (3, 2, [1, 0, 1]), (3, 2, None), (3, 3, None)]
+    for D, H, bits in [*cases, (5, 3, None)]:
+        x, parameters = rng.integers(0, 2, D) if bits is None else np.array(bits), case(D, H)
+        told = f"{_network(**parameters)}, x = {say(x)}: "
+        gradients, why = entries(student.call(*_tensors(x, *parameters.values())), list(parameters))
+        yield holds("shapes", not why, because=told + why)
         for name, parameter in parameters.items():
-            got, why = real(gradients[name], parameter.shape, f"for D = {D} and H = {H}, the gradient of {name}")
-            yield holds("shapes", not why, because=why)
-            want = _finite_differences(x, parameters, name)
-            index = first_wrong(got, want)
-            where = index and f"{name}[{', '.join(map(str, index))}]"
-            because = index and (
-                f"{_network(**parameters)}, x = {say(x)}: the derivative of -log q(x) with respect to {where} is "
-                f"{want[index]:.4g}, by finite differences; got {got[index]:.4g}"
-            )
-            yield holds(name, index is None, because=because or "")
+            got, why = real(gradients[name], parameter.shape, f"the gradient of {name}")
+            yield holds("shapes", not why, because=told + why)
+            why = wrong(got, x, parameters, name)
+            yield holds(name, not why, because=why)
+    for H, bits in ((1, [1]), (2, [0])):
+        x, parameters = np.array(bits), case(1, H)
+        unread = "for D = 1 nobody reads W, so its gradient is zeros, not None"
+        gradients, why = entries(attempt(student, *_tensors(x, *parameters.values())), list(parameters))
+        yield holds("W", not why, because=f"{unread}; {why}")
+        for name, parameter in parameters.items() if gradients else ():
+            got, why = real(gradients[name], parameter.shape, f"the gradient of {name}")
+            why = f"{_network(**parameters)}, x = {say(x)}: {unread}; {why}" if why else wrong(got, x, parameters, name)
+            yield holds(name, not why, because=why)
 
 
 def _finite_differences(x: np.ndarray, parameters: dict[str, np.ndarray], name: str, step: float = 1e-5) -> np.ndarray:
@@ -455,8 +491,9 @@ def orderless_loss(student, rng):
     """Loss of orderless training.
 
     "only what is unknown": two rows with the same m have losses in the ratio of what is unknown in them, whatever the
-    weight. "weight": each number of observed dimensions. "unbiased": its mean over all orderings and all numbers of
-    observed dimensions is the mean of -log q(x) over the orderings. "-inf where observed": no nan.
+    weight. "weight": each number of observed dimensions; then within 1e-8, which float32 misses. "unbiased": its mean
+    over all orderings and all numbers of observed dimensions is the mean of -log q(x) over the orderings. "-inf where
+    observed": the same ratio, whatever the weight.
     """
 
     def ask(call, log_p, m):
@@ -485,6 +522,17 @@ def orderless_loss(student, rng):
             f"{sums[row]:.4g} nats); got {got[row]:.4g}"
         )
 
+    def out_of_proportion(got, log_p, m):
+        """Two rows with the same m: their losses are in the ratio of what is unknown in them."""
+        first, second = np.where(m == 0, -log_p, 0).sum(1)
+        if got[0] != 0 and np.isfinite(got).all() and close(got[1] * first, got[0] * second):
+            return ""
+        return (
+            f"m = {say(m[0])} for both rows of log_p = {say(log_p)}: what is unknown costs {first:.4g} and "
+            f"{second:.4g} nats, so the second loss should be {second / first:.4g} times the first; got {got[0]:.4g} "
+            f"and {got[1]:.4g}"
+        )
+
     for D in (1, 2, 3, 6):
         for size in range(D):
             log_p, m = random(1, D), subset(D, size)[None]
@@ -492,22 +540,26 @@ def orderless_loss(student, rng):
             yield holds("shapes", not why, because=why)
             why = wrong(got, log_p, m)
             yield holds("weight", not why, because=why)
+    for size in (1, 2):  # the weights 6/5 and 6/4, of which float32 has only the second
+        log_p, m = random(30, 6), np.stack([subset(6, size) for _ in range(30)])
+        got, why = ask(tolerant, log_p, m)
+        want = 6 / (6 - size) * np.where(m == 0, -log_p, 0).sum(1)
+        off = [row for row in range(30) if not why and not close(got[row], want[row], 1e-8)]
+        if off:
+            why = (
+                f"log_p = {say(log_p[off[0]])}, m = {say(m[off[0]])}: the loss is {want[off[0]]:.10f}; got "
+                f"{got[off[0]]:.10f}, which has the precision of float32 (in torch an int64 tensor divided by an int64 "
+                "one is float32)"
+            )
+        yield holds("weight", not why, because=why)
     for D, size in ((2, 1), (3, 1), (3, 2), (5, 2)):
-        m = np.stack([subset(D, size)] * 2)
-        log_p = random(2, D)
-        sums = np.where(m == 0, -log_p, 0).sum(1)
-        while abs(sums[0] - sums[1]) < 0.5:
+        m, log_p = np.stack([subset(D, size)] * 2), random(2, D)
+        while abs((log_p[0] - log_p[1]) @ (1 - m[0])) < 0.5:
             log_p = random(2, D)
-            sums = np.where(m == 0, -log_p, 0).sum(1)
         got, why = ask(student.call, log_p, m)
         yield holds("shapes", not why, because=why)
-        ok = got[0] != 0 and np.isfinite(got).all() and close(got[1] * sums[0], got[0] * sums[1])
-        because = (
-            f"m = {say(m[0])} for both rows of log_p = {say(log_p)}: what is unknown costs {sums[0]:.4g} and "
-            f"{sums[1]:.4g} nats, so the second loss should be {sums[1] / sums[0]:.4g} times the first; "
-            f"got {got[0]:.4g} and {got[1]:.4g}"
-        )
-        yield holds("only what is unknown", ok, because=because)
+        why = out_of_proportion(got, log_p, m)
+        yield holds("only what is unknown", not why, because=why)
     for D in (2, 3, 4):
         orders = list(itertools.permutations(range(D)))
         masks = np.array([[d in order[:k] for d in range(D)] for order in orders for k in range(D)], dtype=np.int64)
@@ -522,15 +574,15 @@ def orderless_loss(student, rng):
                 f"loss over all orderings and 0 to {D - 1} observed dimensions is {got.mean():.4g}"
             )
         yield holds("unbiased", not why, because=why)
-    some = -rng.choice(np.arange(1, 50), 4, replace=False) / 10
+    small, large = rng.integers(1, 10, 2) / -10, rng.integers(20, 50, 2) / -10
     for log_p, m in (
-        ([[-np.inf, some[0]]], [[1, 0]]),
-        ([[-np.inf, some[1], -np.inf], [some[2], some[3], -np.inf]], [[1, 0, 1], [0, 0, 1]]),
-        ([[-1000.0, -np.inf]], [[0, 1]]),
+        ([[-np.inf, small[0]], [-np.inf, large[0]]], [1, 0]),
+        ([[small[0], -np.inf, large[0]], [large[1], -np.inf, small[1]]], [0, 1, 0]),
+        ([[-1000.0, -np.inf], [small[0], -np.inf]], [0, 1]),
     ):
-        log_p, m = np.array(log_p), np.array(m)
+        log_p, m = np.array(log_p), np.array([m, m])
         got, why = ask(tolerant, log_p, m)
-        why = why or wrong(got, log_p, m)
+        why = why or out_of_proportion(got, log_p, m)
         yield holds("-inf where observed", not why, because=why)
 
 
@@ -633,7 +685,13 @@ def orderless_complete(student, rng):
 
     def ask(call, x, known, u, tables):
         callback = Callback(_orderless(tables), max_calls=int((~known).sum()))
-        value = call(callback, *_tensors(x, known, u))
+        try:
+            value = call(callback, *_tensors(x, known, u))
+        except StudentError as error:
+            if error.kind != "TooManyCalls":
+                raise
+            message = f"known = {say(known)}: conditional was called more often than once for each unknown dimension"
+            raise StudentError(error.kind, message) from None
         got, why = binary(value, x.shape, "the completed image")
         told = f"x = {say(x)}, known = {say(known)}, u = {say(u)}: "
         return got, why and (why if isinstance(value, Failure) else told + why)
