@@ -188,11 +188,11 @@ class AutoregressiveModel(nn.Module):
             raise ValueError(f"uniforms must be {(n, D)} numbers in [0, 1); got {tuple(uniforms.shape)}")
         # Apple's GPUs have no float64.
         uniforms = uniforms.to(x.device, torch.float32 if x.device.type == "mps" else torch.float64)
-        flat, known = x.view(n, D), known.flatten().tolist()
+        columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
         steps = zip(self.order.tolist(), self.conditionals(x, cached=cached), strict=False)
         for d, parameters in steps:
             if not known[d]:
-                flat[:, d] = self._invert(parameters, uniforms[:, d])
+                columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
 
     def _dtype(self) -> torch.dtype:

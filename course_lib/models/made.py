@@ -181,36 +181,37 @@ class MADE(AutoregressiveModel):
         return self.dropout(F.relu(a))
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Each unit once. Sorted by degree the masks are staircases: what a unit reads is the first part of a layer.
+        """Each unit once, without gradients: the units of degree k as soon as the k-th dimension is known.
 
-        When the k-th dimension is known, the units of degree k can be computed, and they read units done before.
+        No mask is needed. Inputs and units are 0 until they are known, so a unit whose turn has come may read the whole
+        layer below: what its mask would hide is still 0.
         """
-        D, degrees = len(self.order), self.degrees()
-        sorting = [degree.argsort() for degree in degrees]
-        # done[i][k]: how many units of layer i (0: the inputs) have a degree of at most k
-        counts = torch.arange(D + 1, device=x.device)
-        done = [torch.searchsorted(degree.sort().values, counts, right=True).tolist() for degree in degrees]
-        layers = [
-            (layer.weight[above][:, below], layer.bias[above])
-            for layer, (below, above) in zip(self.hidden, pairwise(sorting), strict=True)
-        ]
-        units = [x.new_empty(len(x), len(degree), dtype=self.output.weight.dtype) for degree in degrees]
-        V = self.output.weight.unflatten(0, (-1, D))[:, self.order][:, :, sorting[-1]]
-        c = self.output.bias.unflatten(0, (-1, D))[:, self.order]
-        if self.direct is not None:
-            A = self.direct.weight.unflatten(0, (-1, D))[:, self.order][:, :, self.order]
-        for k, d in enumerate(self.order.tolist()):
-            ready = done[-1][k]
-            logits = torch.addmm(c[:, k], units[-1][:, :ready], V[:, k, :ready].t())
-            if self.direct is not None:
-                logits.addmm_(units[0][:, :k], A[:, k, :k].t())
-            yield logits[:, 0] if self.levels == 2 else logits
-            units[0][:, k] = self._inputs(x[:, d])
-            for i, (weight, bias) in enumerate(layers):
-                ready, start, stop = done[i][k + 1], done[i + 1][k], done[i + 1][k + 1]
-                if start < stop:
-                    a = torch.addmm(bias[start:stop], units[i][:, :ready], weight[start:stop, :ready].t())
-                    units[i + 1][:, start:stop] = self._activate(a)
+        D, of_hidden = len(self.order), self.degrees()[1:]
+        # A hidden layer's units are sorted by degree, and a unit's values for all n images are a row: so those of one
+        # degree are a block of memory.
+        sorting = [torch.arange(D, device=x.device), *(degrees.argsort() for degrees in of_hidden)]
+        values = [self.output.weight.new_zeros(len(units), len(x)) for units in sorting]
+        layers = []  # of each: weights, biases and values of the units of degree 0, 1, ..., D
+        for i, (layer, degrees) in enumerate(zip(self.hidden, of_hidden, strict=True)):
+            W = layer.weight.detach().index_select(0, sorting[i + 1]).index_select(1, sorting[i])
+            b = layer.bias.detach()[sorting[i + 1], None]
+            counts = degrees.bincount(minlength=D + 1).tolist()
+            layers.append([rows.split(counts) for rows in (W, b, values[i + 1])])
+        # The last layer, by dimensions: of each a matrix with a row a logit.
+        V = self.output.weight.detach().index_select(1, sorting[-1]).unflatten(0, (-1, D)).unbind(1)
+        c = self.output.bias.detach().view(-1, D, 1).unbind(1)
+        A = None if self.direct is None else self.direct.weight.detach().unflatten(0, (-1, D)).unbind(1)
+        activate = self._activate if self.dropout.training else torch.relu  # a module's call takes its time
+        columns, inputs = x.unbind(1), values[0].unbind(0)
+        for k, d in enumerate(self.order.tolist(), start=1):
+            logits = torch.addmm(c[d], V[d], values[-1])
+            if A is not None:
+                logits.addmm_(A[d], values[0])
+            yield logits[0] if self.levels == 2 else logits.t()
+            inputs[d].copy_(columns[d]).div_(self.levels - 1)
+            for below, (W, b, units) in zip(values, layers, strict=False):
+                if len(units[k]):
+                    units[k].copy_(activate(torch.addmm(b[k], W[k], below)))
 
 
 def _concatenated(degrees: list[torch.Tensor]) -> torch.Tensor:

@@ -122,6 +122,26 @@ def test_dropout_is_of_training_only():
     assert not torch.equal(model.log_prob(x), model.log_prob(x))
 
 
+def test_the_cached_sampler_drops_units_in_training_only():
+    model, x = randomized(MADE(5, [16, 9], dropout=0.5)), torch.randint(2, (8, 5))
+    first, again = (torch.stack(list(model.conditionals(x))) for _ in range(2))
+    assert torch.equal(first, again)
+    model.train()
+    first, again = (torch.stack(list(model.conditionals(x))) for _ in range(2))
+    assert not torch.equal(first, again)
+
+
+def test_steps_may_be_read_while_gradients_are_recorded():
+    model = randomized(MADE(5, [9, 6], 3, ORDER, connectivity="random", direct=True))
+    x = torch.zeros(8, 5, dtype=torch.long)
+    steps = {}
+    for d, logits in zip(ORDER, model.conditionals(x), strict=True):
+        steps[d] = logits
+        x[:, d] = torch.randint(3, (8,))
+    assert not any(logits.requires_grad for logits in steps.values())
+    torch.testing.assert_close(torch.stack([steps[d] for d in range(5)], 2), model(x).detach())
+
+
 def test_a_saved_model_keeps_ordering_and_degrees():
     model, other = MADE(5, [9, 6], order=ORDER, connectivity="random"), MADE(5, [9, 6], connectivity="random", seed=1)
     other.load_state_dict(model.state_dict())
