@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 REASON = 110  # characters of a reason that a table shows; all of it stands in the feedback
-SHOWN = 40  # submissions that a run lists one by one; of more it tells what went wrong only
+SHOWN = 60  # submissions that a run lists one by one; of more it tells what went wrong only
 
 app = typer.Typer(
     help="Grade a class. docs/instructors.md tells how the commands belong together.",
@@ -185,18 +186,20 @@ def sample(folder: Folder = Path("build/class")) -> None:
     from autograder import sample_class
 
     with _in_words():
-        submissions = sample_class.create(folder)
-        with sample_class.handed_in(submissions) as source:
-            _run(collect, folder, source)
-        statuses = _grade(folder, None, None, None, None, False, False)
+        first, again = sample_class.rounds(folder, sample_class.create(folder))
+        for submissions in (first, again):
+            with tempfile.TemporaryDirectory() as source:
+                sample_class.hand_in(Path(source), submissions)
+                _run(collect, folder, Path(source))
+            statuses = _grade(folder, None, None, None, None, False, False)
         for command in (feedback, export, report):
             _run(command, folder)
-        wrong = list(sample_class.differences(folder, submissions, statuses))
+        wrong = list(sample_class.differences(folder, first, again, statuses))
     for line in wrong:
         say(f"[bold red]wrong[/] {escape(line)}")
     if wrong:
         raise typer.Exit(1)
-    say(f"Every one of the {len(submissions)} submissions got exactly the points that it deserves.")
+    say(f"Every one of the {len(first)} submissions got exactly the points that it deserves.")
 
 
 def say(text: str) -> None:
@@ -274,7 +277,9 @@ def _grade(
         say("Outdated: graded with checks or points that were others then. --regrade grades them again.")
     if any(status.ledger and status.ledger["sandbox"].startswith("none") for status in statuses):
         say("[bold red]Graded without a sandbox:[/] the results say so.")
-    say(f"Ledgers: {folder}/ledger   Status: {folder}/status.json   Then: feedback, export, report, or formgrader")
+    say(f"Status   {folder}/status.json")
+    say(f"Reports  {folder}/ledger/STUDENT/LESSON.json")
+    say("Next: grade by hand in formgrader where a person has to, then feedback, export, report")
     return statuses
 
 
@@ -342,8 +347,8 @@ def _report(lesson: str, exercises: list[Any]) -> Table:
     table.add_column("property", overflow="fold")
     table.add_column("what most of them read", ratio=1, overflow="fold")
     for one in exercises:
-        mean = f"{one.mean:.3g} of {one.max_points:g}, {one.full} earned all"
-        table.add_row(f"[bold]{one.name}[/]", "", f"[dim]{mean}[/]", "")
+        mean = f"mean {one.mean:.3g} of {one.max_points:g}; {one.full} earned all"
+        table.add_row(f"[bold]{one.name}[/]", "", "", f"[dim]{mean}[/]")
         told = ""
         for lost in one.properties:
             worth = f" ({lost.points:g})" if lost.points else " (gate)"

@@ -259,7 +259,7 @@ def _owner(
         blind = _squash(moodle["name"]) == "participant"
         return _Owner((moodle["name"],), moodle["number"], blind, (*before, moodle["rest"] or "", *after))
     if after:
-        time = _written_time(times.get(found.parts[:-1])) if after[0] in lessons else None
+        time = _written_time(times.get(found.parts[: at + 2])) if after[0] in lessons else None
         return _Owner((head,), rest=(*before, *after), time=time)
     if canvas := _CANVAS_ANONYMOUS.match(name) or _CANVAS.match(name):
         late = ("late, according to Canvas",) if canvas["late"] else ()

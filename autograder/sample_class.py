@@ -1,134 +1,251 @@
-"""A sample class: submissions of every kind, and the points that each deserves.
+"""A sample class: what students hand in, whole and broken, and the points that each deserves.
 
-Answers come from a lesson's bank (`tests/submissions`). Every wrong answer of the bank is in one submission; around
-them stand what else a class hands in: the solution, the untouched notebook, broken files, code that hangs, and
-attempts to get points in other ways.
+Answers come from a lesson's bank (`tests/submissions`): of each exercise a few mistakes, dealt out so that each
+student has one in every exercise. In the first lesson stands what else a class hands in: broken files, odd names, late
+work, code that hangs, attempts to get points in other ways, and a second round in which some hand in again.
 """
 
 import copy
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbgrader.utils import is_grade
 
+from autograder import classroom, course
 from autograder.check import Check
-from autograder.classroom import Grade
+from autograder.classroom import Status
 
-__all__ = ["Submission", "differences", "make", "submit"]
+__all__ = ["Submission", "create", "differences", "hand_in", "rounds"]
 
-STYLES = 3  # students who answer everything right, each in another style
+MISTAKES = 3  # of each exercise
+PER_DAY = 0.1
+SETTINGS = f"""late = {{per_day = {PER_DAY}}}
+[lesson.%s]
+due = 2026-01-12T23:59:00+00:00
+[limits]
+cell_seconds = 10
+check_seconds = 20
+"""
+IN_TIME, TWO_DAYS_LATE = "2026-01-12 20:00:00 UTC", "2026-01-14 20:00:00 UTC"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What a student hands in, and the points that each exercise deserves."""
+    """What a student hands in, and the points that each exercise deserves.
+
+    Attributes:
+        name: of the file; folders may stand before it.
+        days_late: started days.
+    """
 
     student: str
     lesson: str
-    file: str
+    file: bytes
     points: Mapping[str, float]
+    name: str
+    days_late: int = 0
+
+    @property
+    def total(self) -> float:
+        return sum(self.points.values()) * (1 - PER_DAY * self.days_late)
 
 
-def make(lesson: str, solution: NotebookNode, release: NotebookNode, bank) -> list[Submission]:
-    """The sample class of one lesson; the same each time.
+def create(folder: Path) -> dict[str, Any]:
+    """Make the class directory, anew.
+
+    Returns:
+        The bank of each lesson.
+    """
+    from tests.submissions import banks
+
+    shutil.rmtree(folder, ignore_errors=True)
+    classroom.create(folder)
+    by_name = {bank.lesson: bank for bank in banks()}
+    found = {name: by_name[lesson.short] for name, lesson in course.load(folder).lessons.items()}
+    (folder / course.SETTINGS).write_text(SETTINGS % next(iter(found)))
+    classroom.create(folder)
+    return found
+
+
+def rounds(folder: Path, banks: Mapping[str, Any]) -> tuple[list[Submission], list[Submission]]:
+    """What is handed in at first, and again once that is graded; the same each time.
 
     Args:
-        lesson: "01_likelihood".
-        solution: the notebook with its solutions.
-        release: the notebook as students get it.
-        bank: right and wrong answers, a `tests.submissions.Bank`.
+        folder: the class directory.
+        banks: by lesson, right and wrong answers, `tests.submissions.Bank`.
     """
-    checks: Mapping[str, Check] = bank.checks
-    everything = {name: check.max_points for name, check in checks.items()}
-    names = list(checks)
-    rights = {name: bank.of(name, right=True) for name in names}
-    right = {name: rights[name][0].source for name in names}
-    half = names[: len(names) // 2]
+    first, again = [], []
+    for number, (lesson, bank) in enumerate(banks.items()):
+        solution, release = (
+            nbformat.read(folder / step / lesson / f"{lesson}.ipynb", as_version=4) for step in ("source", "release")
+        )
+        made = Lesson(lesson, solution, release, bank)
+        first += made.ordinary()
+        if number == 0:
+            first += made.odd()
+            again += made.again()
+    return first, again
 
-    def student(name: str, notebook: NotebookNode | str, points: Mapping[str, float]) -> Submission:
+
+class Lesson:
+    """The submissions for one lesson."""
+
+    def __init__(self, name: str, solution: NotebookNode, release: NotebookNode, bank: Any):
+        self.name, self.solution, self.release = name, solution, release
+        self.checks: Mapping[str, Check] = bank.checks
+        self.names = list(self.checks)
+        self.rights = {name: bank.of(name, right=True) for name in self.names}
+        self.wrongs = {name: bank.of(name, right=False) for name in self.names}
+        self.right = {name: entries[0].source for name, entries in self.rights.items()}
+        self.everything = {name: check.max_points for name, check in self.checks.items()}
+
+    def ordinary(self) -> Iterator[Submission]:
+        """What most students hand in."""
+        yield self._submission("solution", self.solution)
+        styles = {name: entries[1 % len(entries)].source for name, entries in self.rights.items()}
+        yield self._submission("another-style", self._answered(styles))
+        for number in range(MISTAKES):
+            dealt = [entries[number * len(entries) // MISTAKES] for entries in self.wrongs.values()]
+            points = {entry.exercise: _points(self.checks[entry.exercise], entry.loses) for entry in dealt}
+            answers = {entry.exercise: entry.source for entry in dealt}
+            yield self._submission(f"mistakes-{number + 1}", self._answered(answers), points)
+        yield self._submission("untouched", self.release, self._nothing())
+        half = self.names[: len(self.names) // 2]
+        unfinished = self._answered({name: self.right[name] for name in half})
+        yield self._submission("unfinished", unfinished, self._without(*set(self.names) - set(half)))
+
+    def odd(self) -> Iterator[Submission]:
+        """Broken files, odd names, odd code, tricks."""
+        right, first, last = self.right, self.names[0], self.names[-1]
+        text = json.dumps(self._answered(right))
+
+        yield self._submission("late", text, time_late=2)
+        yield self._submission("renamed", text, name=f"{self.name} (1).ipynb")
+        yield self._submission("nested", text, name=f"my work/{self.name}.ipynb")
+        yield self._submission("with-a-mark", b"\xef\xbb\xbf" + text.encode())
+        accents = right | {first: f"# résumé\n{right[first]}"}
+        yield self._submission("latin-1", json.dumps(self._answered(accents), ensure_ascii=False).encode("latin-1"))
+        pasted = new_notebook(cells=[new_code_cell(source) for source in right.values()])
+        yield self._submission("pasted", pasted)
+        yield self._submission("old-format", json.dumps(_format_3(self._answered(right))))
+        yield self._submission("not-json", text[:-2000], self._nothing())
+        yield self._submission("empty-file", b"", self._nothing())
+        yield self._submission("conflict", f"<<<<<<< HEAD\n{text}", self._nothing())
+
+        hangs = f"def {first}(*args, **kwargs):\n    while True:\n        pass\n"
+        yield self._submission("hangs", self._answered(right | {first: hangs}), self._without(first))
+        ends = f"import os\n\n\ndef {last}(*args, **kwargs):\n    os._exit(0)\n"
+        yield self._submission("ends-process", self._answered(right | {last: ends}), self._without(last))
+        noisy = {name: source + _NOISE.format(name=name) for name, source in right.items()}
+        yield self._submission("noisy", self._answered(noisy))
+        helper = re.sub(rf"\b{first}\b", "my_helper", right[first])
+        outside = f"def {first}(*args, **kwargs):\n    return my_helper(*args, **kwargs)\n"
+        notebook = self._answered(right | {first: outside})
+        notebook.cells.insert(1, new_code_cell(helper, id="mine"))
+        yield self._submission("own-helper-cell", notebook, self._without(first))
+
+        notebook = self._answered(right)
+        place = next(place for place, cell in enumerate(notebook.cells) if is_grade(cell))
+        notebook.cells.insert(place, copy.deepcopy(notebook.cells[place]))
+        notebook.cells[place].source = "1e9"
+        yield self._submission("copied-check", notebook)
+        notebook = self._answered(right)
+        notebook.cells = [cell for cell in notebook.cells if not is_grade(cell) and cell.id != last]
+        yield self._submission("deleted-cells", notebook, self._without(last))
+        notebook = copy.deepcopy(self.release)
+        for cell in filter(is_grade, notebook.cells):
+            cell.metadata["tags"] = ["skip-execution"]
+            cell.outputs = [new_output("execute_result", {"text/plain": str(cell.metadata.nbgrader.points)})]
+        yield self._submission("forged-outputs", notebook, self._nothing())
+        tricks = {name: _TRICKS[place % len(_TRICKS)].format(name=name) for place, name in enumerate(self.names)}
+        yield self._submission("tricks", self._answered(tricks), self._nothing())
+
+        yield self._submission("improves", self.release, self._nothing())
+        yield self._submission("spoils", text)
+
+    def again(self) -> Iterator[Submission]:
+        """What is handed in once more: the last one counts, for better or worse."""
+        yield self._submission("improves", self._answered(self.right))
+        yield self._submission("spoils", "{", self._nothing())
+
+    def _submission(
+        self,
+        student: str,
+        file: NotebookNode | str | bytes,
+        points: Mapping[str, float] | None = None,
+        *,
+        name: str = "",
+        time_late: int = 0,
+    ) -> Submission:
         # Written as plain JSON: nbformat would mend what is meant to be broken.
-        file = notebook if isinstance(notebook, str) else json.dumps(notebook)
-        return Submission(name, lesson, file, dict(points))
+        text = json.dumps(file) if isinstance(file, NotebookNode) else file
+        data = text.encode() if isinstance(text, str) else text
+        deserved = self.everything | dict(points or {})
+        return Submission(student, self.name, data, deserved, name or f"{self.name}.ipynb", time_late)
 
-    def without(*lost: str) -> dict[str, float]:
-        return everything | dict.fromkeys(lost, 0.0)
+    def _without(self, *lost: str) -> dict[str, float]:
+        return self.everything | dict.fromkeys(lost, 0.0)
 
-    made = [student("solution", solution, everything)]
-    for style in range(STYLES):
-        sources = {name: rights[name][style % len(rights[name])].source for name in names}
-        made.append(student(f"right-{style + 1}", _answered(release, sources), everything))
-    for number, mistakes in enumerate(_dealt([bank.of(name, right=False) for name in names]), start=1):
-        answers = right | {entry.exercise: entry.source for entry in mistakes}
-        points = everything | {entry.exercise: _points(checks[entry.exercise], entry.loses) for entry in mistakes}
-        made.append(student(f"mistakes-{number}", _answered(release, answers), points))
+    def _nothing(self) -> dict[str, float]:
+        return self._without(*self.names)
 
-    made.append(student("untouched", release, without(*names)))
-    unfinished = {name: right[name] for name in half}
-    made.append(student("unfinished", _answered(release, unfinished), without(*set(names) - set(half))))
-    made.append(student("not-json", json.dumps(_answered(release, right))[:-2000], without(*names)))
-
-    hangs = f"def {names[0]}(*args, **kwargs):\n    while True:\n        pass\n"
-    made.append(student("hangs", _answered(release, right | {names[0]: hangs}), without(names[0])))
-    ends = f"import os\n\n\ndef {names[-1]}(*args, **kwargs):\n    os._exit(0)\n"
-    made.append(student("ends-process", _answered(release, right | {names[-1]: ends}), without(names[-1])))
-    noisy = {name: source + _NOISE.format(name=name) for name, source in right.items()}
-    made.append(student("noisy", _answered(release, noisy), everything))
-
-    notebook = _answered(release, right)
-    place = next(place for place, cell in enumerate(notebook.cells) if is_grade(cell))
-    notebook.cells.insert(place, copy.deepcopy(notebook.cells[place]))
-    notebook.cells[place].source = "1e9"
-    made.append(student("copied-check", notebook, everything))
-
-    notebook = _answered(release, right)
-    notebook.cells = [cell for cell in notebook.cells if not is_grade(cell) and cell.id != names[-1]]
-    made.append(student("deleted-cells", notebook, without(names[-1])))
-
-    helper = re.sub(rf"\b{names[0]}\b", "my_helper", right[names[0]])
-    outside = f"def {names[0]}(*args, **kwargs):\n    return my_helper(*args, **kwargs)\n"
-    notebook = _answered(release, right | {names[0]: outside})
-    notebook.cells.insert(1, new_code_cell(helper, id="mine"))
-    made.append(student("own-helper-cell", notebook, without(names[0])))
-
-    notebook = copy.deepcopy(release)
-    for cell in filter(is_grade, notebook.cells):
-        cell.metadata["tags"] = ["skip-execution"]
-        cell.outputs = [new_output("execute_result", {"text/plain": str(cell.metadata.nbgrader.points)})]
-    made.append(student("forged-outputs", notebook, without(*names)))
-    tricks = {name: _TRICKS[place % len(_TRICKS)].format(name=name) for place, name in enumerate(names)}
-    made.append(student("tricks", _answered(release, tricks), without(*names)))
-    return made
+    def _answered(self, sources: Mapping[str, str]) -> NotebookNode:
+        notebook = copy.deepcopy(self.release)
+        for cell in notebook.cells:
+            cell.source = sources.get(cell.id, cell.source)
+        return notebook
 
 
-def submit(folder: Path, submissions: Iterable[Submission]) -> None:
-    """Hand all of them in, in a class directory."""
-    for submission in submissions:
-        path = folder / "submitted" / submission.student / submission.lesson / f"{submission.lesson}.ipynb"
+def hand_in(source: Path, submissions: Iterable[Submission]) -> None:
+    """Write submissions as nbgrader lays them out, for `collect`."""
+    for one in submissions:
+        folder = source / "submitted" / one.student / one.lesson
+        path = folder / one.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(submission.file)
+        path.write_bytes(one.file)
+        (folder / "timestamp.txt").write_text(TWO_DAYS_LATE if one.days_late else IN_TIME)
 
 
-def differences(submissions: Iterable[Submission], grades: Iterable[Grade]) -> Iterator[str]:
-    """Where the points of a graded class are not what the submissions deserve, in words."""
-    found = {(grade.student, grade.lesson): grade for grade in grades}
-    for submission in submissions:
-        grade = found.get((submission.student, submission.lesson))
-        if grade is None or grade.ledger is None:
-            yield f"{submission.student}, {submission.lesson}: not graded"
+def differences(
+    folder: Path, first: Sequence[Submission], again: Sequence[Submission], statuses: Iterable[Status]
+) -> Iterator[str]:
+    """Where what a class got is not what it deserves, in words; nothing where all is right.
+
+    Args:
+        folder: the class directory, graded and exported, with feedback.
+        statuses: of the second round's grading.
+    """
+    last = {(one.student, one.lesson): one for one in (*first, *again)}
+    exported = json.loads((folder / "exports" / "grades.json").read_text())["submissions"]
+    found = {(one["student"], one["lesson"]): one for one in exported}
+    for student, lesson in sorted(last.keys() | found.keys()):
+        where = f"{student}, {lesson}"
+        one, got = last.get((student, lesson)), found.get((student, lesson))
+        if one is None or got is None:
+            yield f"{where}: {'not handed in, and yet graded' if one is None else 'not graded'}"
             continue
-        got = {report["exercise"]: report["points"] for report in grade.ledger["exercises"]}
-        for name in {**submission.points, **got}:
-            if got.get(name) != submission.points.get(name):
-                yield (
-                    f"{submission.student}, {submission.lesson}, {name}: "
-                    f"deserves {submission.points.get(name)} points, got {got.get(name)}"
-                )
+        points = {report["exercise"]: report["points"] for report in got["exercises"]}
+        for name in {**one.points, **points}:
+            if points.get(name) != one.points.get(name):
+                yield f"{where}, {name}: deserves {one.points.get(name)} points, got {points.get(name)}"
+        if not math.isclose(got["points"], one.total, abs_tol=1e-9):
+            yield f"{where}: deserves {one.total:g} points in all, got {got['points']:g}"
+        page = folder / "feedback" / student / lesson / f"{lesson}.html"
+        total = f"{one.total:g} of {got['max_points']:g} points"
+        if not page.exists() or total not in page.read_text():
+            yield f"{where}: the feedback does not say {total}"
+    graded = {(status.student, status.lesson) for status in statuses if status.status == "graded"}
+    for student, lesson in sorted(graded ^ {(one.student, one.lesson) for one in again}):
+        yield f"{student}, {lesson}: expected the second round to grade exactly what was handed in again"
 
 
 def _points(check: Check, loses: Iterable[str]) -> float:
@@ -137,19 +254,16 @@ def _points(check: Check, loses: Iterable[str]) -> float:
     return math.fsum(points for name, points in check.points.items() if name not in loses)
 
 
-def _dealt(wrong: list[list]) -> Iterator[list]:
-    """Deal the wrong answers out like cards, to the fewest students that can have them: one for an exercise."""
-    students = max(map(len, wrong))
-    cards = [entry for entries in wrong for entry in entries]
-    for number in range(students):
-        yield cards[number::students]
-
-
-def _answered(release: NotebookNode, sources: Mapping[str, str]) -> NotebookNode:
-    notebook = copy.deepcopy(release)
+def _format_3(notebook: NotebookNode) -> dict[str, Any]:
+    """As notebooks were before 2015, without cell ids."""
+    cells = []
     for cell in notebook.cells:
-        cell.source = sources.get(cell.id, cell.source)
-    return notebook
+        if cell.cell_type == "code":
+            about = {"cell_type": "code", "input": cell.source, "language": "python", "outputs": []}
+        else:
+            about = {"cell_type": cell.cell_type, "source": cell.source}
+        cells.append(about | {"metadata": {}})
+    return {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": cells}]}
 
 
 # Prints and warns at every call, and costs nothing.

@@ -1,16 +1,18 @@
-"""The sample class: every kind of submission, what each deserves, and the command that grades it."""
+"""The sample class: what is handed in, what each deserves, and the command that takes it through all the others."""
 
 import json
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
 from typer.testing import CliRunner
 
 from autograder import __main__ as commands
-from autograder import build, classroom, sample_class
-from autograder.classroom import Grade
-from tests.autograder.course import LESSON, POINTS, Course
+from autograder import sample_class
+from autograder.classroom import Status
+from tests.autograder.conftest import shown
+from tests.autograder.course import LESSON, POINTS
 from tests.submissions import Bank, banks
 
 
@@ -93,25 +95,85 @@ def answers() -> Bank:
     return bank
 
 
-def made(course: Course) -> list[sample_class.Submission]:
-    return sample_class.make(LESSON, course.source(), course.release(), answers())
+@pytest.fixture(scope="module")
+def toy() -> dict[str, Bank]:
+    with shown():
+        return {LESSON: answers()}
+
+
+@pytest.fixture(scope="module")
+def graded(made_course, toy, tmp_path_factory):
+    """The small course's sample class, and what the command said."""
+    course = made_course.copy(tmp_path_factory.mktemp("sample"))
+    course.set(
+        f'lessons = ["{LESSON}"]\n'
+        + (sample_class.SETTINGS % LESSON).replace("check_seconds = 20", "check_seconds = 5")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample_class, "create", lambda folder: toy)
+        result = CliRunner().invoke(commands.app, ["sample-class", str(course.folder)], env={"COLUMNS": "80"})
+    return course, result
+
+
+def test_everyone_gets_what_they_deserve(graded, toy):
+    course, result = graded
+    assert result.exit_code == 0, result.output
+    first, again = sample_class.rounds(course.folder, toy)
+    assert f"Every one of the {len(first)} submissions got exactly the points that it deserves." in result.output
+    expected = {one.student: dict(one.points) for one in (*first, *again)}
+    assert {student: course.gradebook(student) for student in expected} == expected
+    assert expected["tricks"] == expected["spoils"] == dict.fromkeys(POINTS, 0.0)
+    assert expected["improves"] == expected["renamed"] == expected["old-format"] == POINTS
+    assert len(expected) == len(first) >= 28
+
+
+def test_what_the_commands_say_can_be_read_in_a_narrow_window(graded):
+    _, result = graded
+    lines = result.output.splitlines()
+    assert all(len(line) <= 80 for line in lines if not re.search(r"/|: ", line)), lines
+    for said in ("not answered yet", "ended the process", "cannot be read as a notebook", "25 unchanged, 2 graded"):
+        assert said in " ".join(result.output.split()), said
+
+
+def test_it_is_the_same_each_time(graded, toy):
+    course, _ = graded
+    assert sample_class.rounds(course.folder, toy) == sample_class.rounds(course.folder, {LESSON: answers()})
+
+
+def test_differences_are_told(graded, toy):
+    """Each of them, as a submission that deserves something else would show."""
+    course, _ = graded
+    first, again = sample_class.rounds(course.folder, toy)
+    statuses = [Status(one.student, LESSON, "graded") for one in again]
+
+    def told(change, graded=statuses):
+        return list(sample_class.differences(course.folder, [change(one) for one in first], again, graded))
+
+    assert told(lambda one: one) == []
+    more = told(lambda one: replace(one, points=one.points | {"ask": 7.0}) if one.student == "noisy" else one)
+    assert more[0] == f"noisy, {LESSON}, ask: deserves 7.0 points, got 1.0"
+    assert more[1] == f"noisy, {LESSON}: deserves 11 points in all, got 5"
+    assert more[2] == f"noisy, {LESSON}: the feedback does not say 11 of 5 points"
+    assert told(lambda one: replace(one, days_late=0))[0] == f"late, {LESSON}: deserves 5 points in all, got 4"
+    assert told(lambda one: replace(one, student="x") if one.student == "noisy" else one) == [
+        f"noisy, {LESSON}: not handed in, and yet graded",
+        f"x, {LESSON}: not graded",
+    ]
+    (line,) = told(lambda one: one, [*statuses, Status("noisy", LESSON, "graded")])
+    assert line.startswith(f"noisy, {LESSON}: expected the second round")
 
 
 @pytest.mark.parametrize("bank", banks(), ids=lambda bank: bank.lesson)
-def test_every_wrong_answer_is_in_a_submission(bank):
+def test_mistakes_of_every_exercise_are_in_the_class(bank):
+    """A few, each another one, so that the class stays small however many a bank has."""
     notebook = _blank(bank)
-    submissions = sample_class.make(f"01_{bank.lesson}", notebook, notebook, bank)
-    assert len({submission.student for submission in submissions}) == len(submissions)
-    handed_in = [
-        cell["source"]
-        for submission in submissions
-        if submission.student.startswith("mistakes-")
-        for cell in json.loads(submission.file)["cells"]
-    ]
-    wrong = [entry.source for entry in bank.entries if not entry.is_right]
-    assert wrong
-    for source in wrong:
-        assert handed_in.count(source) == wrong.count(source), source
+    lesson = sample_class.Lesson(f"01_{bank.lesson}", notebook, notebook, bank)
+    mistakes = [one for one in lesson.ordinary() if one.student.startswith("mistakes-")]
+    assert len(mistakes) == sample_class.MISTAKES
+    for name in bank.checks:
+        wrong = {entry.source for entry in bank.of(name, right=False)}
+        cells = {cell["source"] for one in mistakes for cell in json.loads(one.file)["cells"] if cell["id"] == name}
+        assert len(cells) == len(mistakes) and cells <= wrong
 
 
 def _blank(bank: Bank) -> nbformat.NotebookNode:
@@ -123,76 +185,3 @@ def _blank(bank: Bank) -> nbformat.NotebookNode:
             metadata = {"nbgrader": {"grade_id": grade_id, "grade": grade, "solution": not grade, "points": 1}}
             cells.append(nbformat.v4.new_code_cell(metadata=metadata, id=grade_id))
     return nbformat.v4.new_notebook(cells=cells)
-
-
-def test_it_is_the_same_each_time(course):
-    assert made(course) == made(course)
-
-
-@pytest.fixture
-def only_toy(course, monkeypatch):
-    """`python -m autograder` sees the small lesson alone."""
-    for name, folder in (("SOURCE", "source"), ("NOTEBOOKS", "release")):
-        monkeypatch.setattr(build, name, course.root / folder)
-    monkeypatch.setattr(build, "lessons", lambda: [LESSON])
-    monkeypatch.setattr(build, "write_sources", lambda names: None)
-    monkeypatch.setattr("tests.submissions.banks", lambda: [answers()])
-    # The class directory is kept, since its settings name the small course.
-    monkeypatch.setattr("shutil.rmtree", lambda *args, **kwargs: None)
-    return course
-
-
-def test_the_command_gives_everyone_what_they_deserve(only_toy):
-    result = CliRunner().invoke(commands.app, ["sample-class", str(only_toy.folder)], env={"COLUMNS": "100"})
-    assert result.exit_code == 0, result.output
-    expected = {submission.student: submission.points for submission in made(only_toy)}
-    assert {student: only_toy.gradebook(student) for student in expected} == expected
-    assert expected["untouched"] == expected["tricks"] == dict.fromkeys(POINTS, 0.0)
-    assert f"Every one of the {len(expected)} submissions got exactly the points that it deserves." in result.output
-
-    lines = result.output.splitlines()
-    assert all(len(line) <= 100 for line in lines if "/" not in line)
-    for student in expected:
-        assert re.search(rf"^ *{student} ", result.output, re.MULTILINE), student
-    assert "not answered yet" in result.output and "ended the process" in result.output
-    for path in ("grades.csv", "exercises.csv", "gradebook.db", "feedback/solution/01_toy/01_toy.html"):
-        assert (only_toy.folder / path).exists()
-
-
-def grade(student: str, **points: float) -> Grade:
-    reports = [{"exercise": name, "points": value} for name, value in points.items()]
-    return Grade(student, LESSON, {"exercises": reports})
-
-
-def test_differences_are_found_and_told():
-    deserved = [sample_class.Submission(student, LESSON, "", {"double": 2.0, "ask": 1.0}) for student in ("ada", "bob")]
-    right = [grade("ada", double=2.0, ask=1.0), grade("bob", ask=1.0, double=2.0)]
-    assert list(sample_class.differences(deserved, right)) == []
-    wrong = [grade("ada", double=2.5, ask=1.0), Grade("bob", LESSON, None, "lost")]
-    assert list(sample_class.differences(deserved, wrong)) == [
-        "ada, 01_toy, double: deserves 2.0 points, got 2.5",
-        "bob, 01_toy: not graded",
-    ]
-    assert list(sample_class.differences(deserved, [grade("ada", double=2.0), right[1]])) == [
-        "ada, 01_toy, ask: deserves 1.0 points, got None"
-    ]
-
-
-def test_grade_tells_what_is_no_class(tmp_path):
-    result = CliRunner().invoke(commands.app, ["grade", str(tmp_path)])
-    assert result.exit_code == 2 and "new-class" in result.output
-
-
-def test_grade_ends_with_an_error_where_a_submission_could_not_be_graded(course):
-    path = course.submit("ada", course.source())
-    path.rename(path.with_name("lesson.ipynb"))
-    result = CliRunner().invoke(commands.app, ["grade", str(course.folder), "--workers", "1"])
-    assert result.exit_code == 1 and "not graded" in result.output
-
-
-def test_lesson_00_is_not_collected(made_course, shown_checks, tmp_path):
-    course = made_course.copy(tmp_path)
-    (course.root / "source" / LESSON).rename(course.root / "source" / "00_toy")
-    (course.root / "source" / "00_toy" / f"{LESSON}.ipynb").rename(course.root / "source" / "00_toy" / "00_toy.ipynb")
-    with pytest.raises(ValueError, match="make notebooks"):
-        classroom.create(course.folder)
