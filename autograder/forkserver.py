@@ -26,7 +26,7 @@ HERE = {f"autograder.{name}" for name in ("box", "codec", "forkserver", "given",
 
 # What the C library calls have no names for in Python 3.11: <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>.
 NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000  # mount, ipc, user, pid, net
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_READ = 1, 4, 22, 23
 PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 24, 36, 38
 SECCOMP_MODE_FILTER = 2
@@ -41,10 +41,14 @@ def main() -> None:
     order = json.loads(control.recv(2**20))
     if order["become"]:
         become(order["become"])
-    # Whoever a submission leaves behind comes to this process, which sees it off; and no box outlives the host.
+    # The first process of a submission is the child of one that has ended: it comes to this one.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     prepare()
+    if order["become"] and not order["walls"]:
+        # All that a user's processes could get at is each other: the filter holds for this one, too.
+        prctl(PR_SET_DUMPABLE, 0)
+        limit({"NPROC": order["processes"]})
+        disarm(base64.b64decode(order["filter"]))
     control.send(b"ready")
     serve(control, order)
 
@@ -100,8 +104,9 @@ def serve(control: socket.socket, order: dict) -> None:
                 continue
             asked, handed, _, _ = socket.recv_fds(control, 4096, 2)
             if not asked:
-                for pid, _ in children.values():
-                    os.kill(pid, signal.SIGKILL)
+                if not order["walls"]:  # nothing else ends them
+                    for pid, _ in children.values():
+                        os.killpg(pid, signal.SIGKILL)
                 return
             channel, report = (socket.socket(fileno=number) for number in handed)
             try:
@@ -129,14 +134,20 @@ def fork(order: dict, asked: dict, channel: socket.socket) -> int:
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise OSError("the fork server has more than one thread: forking is not safe")
+    if not order["walls"]:
+        pid = os.fork()
+        if pid == 0:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            limit(order["rlimits"])
+            run(asked, channel)
+        return pid
     answer, said = os.pipe()
     middle = os.fork()
     if middle == 0:
         # Walls first, in a process that ends then: its child, the first of a new pid namespace, is born behind them.
         try:
             limit(order["rlimits"])
-            if order["walls"]:
-                wall(order)
+            wall(order)
             pid = os.fork()
             if pid == 0:
                 run(asked, channel)
@@ -171,7 +182,7 @@ def wall(order: dict) -> None:
     # Another submission's command lines and mounts show in the outer /proc, and a new one is not allowed here.
     mount("tmpfs", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,nr_inodes=8,mode=755")
     write("/proc/cpuinfo", cpu)
-    os.chmod("/proc", 0o555)
+    mount("tmpfs", "/proc", MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "")
     os.chdir("/tmp")
     os.setsid()
     disarm(base64.b64decode(order["filter"]))

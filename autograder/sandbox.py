@@ -41,6 +41,7 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 SERVER_MEMORY = 2048 * MIB  # of the fork server itself, where one bound holds for both
 NO_WALLS = "none (--unsafe-no-sandbox)"
+AS_USER = "no namespaces: another user and filtered system calls, memory bounded by a watchdog"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,9 @@ class Server:
     Args:
         limits: of each submission.
         unsafe: without walls around the submissions; for machines where no result matters.
+        user: for root in a container that forbids namespaces and holds nothing but one submission: instead of walls,
+            the submissions run as this user, and behind the filter of system calls. What they could read or change
+            there has to be closed to that user.
 
     Attributes:
         stamp: what contains the submissions and bounds their memory, to be written on every result.
@@ -157,8 +161,9 @@ class Server:
         NoSandbox: this machine cannot contain students' code.
     """
 
-    def __init__(self, limits: Limits | None = None, *, unsafe: bool = False):
-        self.limits, self.unsafe = limits or Limits(), unsafe
+    def __init__(self, limits: Limits | None = None, *, unsafe: bool = False, user: int | None = None):
+        self.limits, self.unsafe, self.user = limits or Limits(), unsafe, user
+        self.walls = not unsafe and user is None
         self._live: set[Process] = set()
         _servers.add(self)
         self._lock = threading.Lock()
@@ -168,8 +173,8 @@ class Server:
                 "Grade in a Linux virtual machine, in a container (docs/instructors.md), or on Windows in WSL2.",
             )
         self._filter = b"" if unsafe else seccomp_filter()
-        self._home = group_home(self.limits.memory)
-        self._scope = [] if self._home or unsafe else user_scope(self.limits.memory + SERVER_MEMORY)
+        self._home = group_home(self.limits.memory) if user is None else None
+        self._scope = [] if self._home or not self.walls else user_scope(self.limits.memory + SERVER_MEMORY)
         self._start()
         atexit.register(self.close)
         try:
@@ -189,7 +194,9 @@ class Server:
             if self._process.poll() is not None:
                 self._stop()
                 self._start()
-        folder = tempfile.TemporaryDirectory(prefix="box-") if self.unsafe else None
+        folder = None if self.walls else tempfile.TemporaryDirectory(prefix="box-")
+        if folder and self.user is not None:
+            os.chown(folder.name, self.user, self.user)
         ours, theirs = socket.socketpair()
         report, reporting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         report.settimeout(self.limits.start)
@@ -212,8 +219,8 @@ class Server:
 
     @property
     def stamp(self) -> str:
-        if self.unsafe:
-            return NO_WALLS
+        if not self.walls:
+            return NO_WALLS if self.user is None else AS_USER
         version = "v1" if self._home and (self._home / V1.limit).exists() else "v2"
         by = f"cgroup {version}" if self._home or self._scope else "a watchdog"
         return f"bubblewrap, memory bounded by {by}"
@@ -247,53 +254,68 @@ class Server:
         limits = self.limits
         rlimits = {"AS": limits.address_space, "FSIZE": limits.file_size, "NOFILE": limits.files, "CORE": 0}
         order = {
-            "become": NOBODY if os.geteuid() == 0 and not self.unsafe else None,
-            "walls": not self.unsafe,
+            "become": NOBODY if os.geteuid() == 0 and self.walls else self.user,
+            "walls": self.walls,
             "rlimits": rlimits,
             "processes": limits.processes,
             "tmp": limits.tmp,
             "filter": base64.b64encode(self._filter).decode(),
         }
-        self._words = open(os.memfd_create("stderr"), "w+b")  # noqa: SIM115
-        with theirs:
+        with theirs, open(os.memfd_create("stderr"), "w+b") as words:
             self._control.send(json.dumps(order).encode())
-            if self.unsafe:
-                command = [sys.executable, "-P", "-m", "autograder.forkserver", str(theirs.fileno())]
-                environment = clean_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])}
-                self._process = keep(command, [theirs.fileno()], self._words, environment, self._control)
-            else:
-                self._process = self._bubblewrap(theirs.fileno())
-        self._control.settimeout(limits.start)
-        try:
-            ready = self._control.recv(16) == b"ready"
-        except TimeoutError:
-            ready = False
-        if not ready:
-            self._stop()
-            self._words.seek(0)
-            raise unfit(self._words.read().decode(errors="replace"))
+            start = self._bubblewrap if self.walls else self._plain
+            self._process = start(theirs.fileno(), words)
+            theirs.close()
+            self._control.settimeout(limits.start)
+            said = f"the fork server is not ready within {limits.start:g} s"
+            try:
+                said = self._control.recv(16).decode()
+            except ConnectionError:  # it ended without having read its orders
+                said = ""
+            except TimeoutError:
+                pass
+            if said != "ready":
+                self._process.kill()
+                self._stop()
+                words.seek(0)
+                raise unfit(said or words.read().decode(errors="replace"))
         self._control.settimeout(None)
 
     def _stop(self) -> None:
         hang_up(self._control)  # the fork server ends with this, and all in the box with it
+        self._control.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _bubblewrap(self, control: int) -> subprocess.Popen:
+    def _bubblewrap(self, control: int, words: Any) -> subprocess.Popen:
         found = shutil.which("bwrap")
         if found is None:
             raise NoSandbox("bubblewrap (the command bwrap) is not installed.", INSTALL_BUBBLEWRAP)
         with contextlib.ExitStack() as opened:
             files = {name: memory_file(opened, source(name)) for name in MODULES}
-            words = arguments(files, as_root=os.geteuid() == 0)
-            listed = memory_file(opened, b"".join(os.fsencode(word) + b"\0" for word in words))
+            told = arguments(files, as_root=os.geteuid() == 0)
+            listed = memory_file(opened, b"".join(os.fsencode(word) + b"\0" for word in told))
             command = [*self._scope, found, "--args", str(listed), "--", interpreter()]
             command += ["-P", "-m", "autograder.forkserver", str(control)]
             kept = {name: os.environ[name] for name in ("PATH", *USER_BUS) if name in os.environ}
-            return keep(command, [control, listed, *files.values()], self._words, kept, self._control)
+            return keep(command, [control, listed, *files.values()], words, kept, self._control)
+
+    def _plain(self, control: int, words: Any) -> subprocess.Popen:
+        command = [sys.executable, "-P", "-m", "autograder.forkserver", str(control)]
+        place = Path(__file__).parents[1]
+        if self.user is not None:  # another user may not read there, and has no business there
+            self._code = tempfile.TemporaryDirectory(prefix="grader-")
+            place = Path(self._code.name)
+            (place / "autograder").mkdir()
+            for name in MODULES:
+                (place / "autograder" / f"{name}.py").write_bytes(source(name))
+            for path in (place, *place.rglob("*")):
+                path.chmod(0o755)
+        environment = clean_environment() | {"PYTHONPATH": str(place)}
+        return keep(command, [control], words, environment, self._control)
 
     def _bound(self, process: Process) -> "Group | Watchdog | None":
         """Bound the memory of a process that has not run any code of its student yet."""
@@ -414,6 +436,7 @@ REFUSED = """
     personality vhangup lookup_dcookie nfsservctl uselib sysfs ustat
     mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node
 """
+NEWER = (457, 458, 467)  # statmount, listmount, open_tree_attr: libraries of 2024 know no name for them
 
 
 def seccomp_filter() -> bytes:
@@ -433,12 +456,11 @@ def seccomp_filter() -> bytes:
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     refuse, unknown = seccomp.ERRNO(1), seccomp.ERRNO(38)  # EPERM, ENOSYS
     for name in REFUSED.split():
-        try:
-            number = seccomp.resolve_syscall(seccomp.system_arch(), name)
-        except ValueError:  # too new for this library
-            continue
-        if number >= 0:  # else this processor has no such call
+        number = seccomp.resolve_syscall(seccomp.system_arch(), name)
+        if number >= 0:  # else this processor has no such call, or it is too new for the library
             rules.add_rule(refuse, number)
+    for number in NEWER:
+        rules.add_rule(refuse, number)
     rules.add_rule(unknown, "clone3")  # its flags lie in memory, out of a filter's sight; the C library then uses clone
     for bit in range(32):
         if NAMESPACE_FLAGS >> bit & 1:
@@ -496,7 +518,6 @@ def keep(
 def hang_up(control: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it is closed already
         control.shutdown(socket.SHUT_RDWR)
-    control.close()
 
 
 # The bound on memory.
@@ -576,7 +597,10 @@ class Watchdog:
             first = psutil.Process(self.pid)
             for process in [first, *first.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
-                    memory = process.memory_info() if kind == "rss" else process.memory_full_info()
+                    try:
+                        memory = process.memory_info() if kind == "rss" else process.memory_full_info()
+                    except psutil.AccessDenied:  # root of a container may not look that closely at another user's
+                        memory, kind = process.memory_info(), "rss"
                     total += getattr(memory, kind)
         return total
 
@@ -735,11 +759,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def shared(limits: Limits | None = None, *, unsafe: bool = False) -> Server:
-    """This process's server: made at the first call, and again when it is asked for with other limits.
-
-    Where no command line asks (plain nbgrader, formgrader), UNSAFE_NO_SANDBOX=1 in the environment stands for `unsafe`.
-    """
-    unsafe = unsafe or os.environ.get("UNSAFE_NO_SANDBOX") == "1"
+    """This process's server: made at the first call, and again when it is asked for with other limits."""
     if not _shared or (_shared[0].limits, _shared[0].unsafe) != (limits or Limits(), unsafe):
         while _shared:
             _shared.pop().close()

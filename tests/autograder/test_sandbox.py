@@ -1,0 +1,819 @@
+"""The box: what students' code cannot reach there, what bounds it, what it leaves behind, and what cannot be mended.
+
+Everything here runs as the user who runs the tests; as root the whole file runs once more as an ordinary user.
+Nothing is skipped where there is no sandbox: these tests fail there.
+"""
+
+import contextlib
+import os
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from autograder import sandbox
+from autograder.judge import Box
+from autograder.sandbox import Limits, NoSandbox, Server, ServerEnded, examine, shared
+from autograder.student import Student, StudentError
+
+REPOSITORY = Path(__file__).parents[2]
+SECRET = "an-instructors-secret-5a1f"
+ORDINARY = "TESTS_AS_ORDINARY_USER"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLASS_SECRET", SECRET)
+        with Server() as server:
+            yield server
+
+
+@contextlib.contextmanager
+def boxed(server: Server):
+    box = Box(server)
+    try:
+        yield box
+    finally:
+        box.close()
+
+
+def ask(box: Box, body: str):
+    """What a student's function with this body returns."""
+    body = "import ctypes, errno, os, socket, subprocess, sys, time\n" + textwrap.dedent(body).strip()
+    box.start_clock(60, "too slow")
+    box.define("f", "def f():\n" + textwrap.indent(body, "    "))
+    return Student(box, "f").call()
+
+
+def answer(server: Server, body: str):
+    with boxed(server) as box:
+        return ask(box, body)
+
+
+def gone(*pids: int) -> bool:
+    """Whether processes end; one that nobody has buried yet has ended."""
+    for _ in range(200):
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+# What is there, and what is not.
+
+
+def test_only_what_is_needed_is_there(server):
+    there = answer(server, "return os.listdir('/')")
+    assert set(there) <= {"tmp", "dev", "proc", "etc", "grader", "packages", "python", *(n[1:] for n in sandbox.SYSTEM)}
+    assert set(answer(server, "return os.listdir('/etc')")) <= {Path(name).name for name in sandbox.SYSTEM_FILES}
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/shadow", "/etc/passwd", "/etc/hostname", "/root", "/home", "/sys", "/run", "/var", "/proc/1",
+             "/proc/self", str(REPOSITORY), __file__, str(Path.home()), str(Path(sys.executable).parents[1])],
+)  # fmt: skip
+def test_the_host_is_not_there(server, path):
+    assert answer(server, f"return os.path.exists({path!r})") is False
+
+
+def test_nothing_of_the_repository_but_the_students_side(server):
+    found = answer(server, "return [sorted(f) for _, _, f in os.walk('/grader')]")
+    assert found == [[], sorted(f"{name}.py" for name in sandbox.MODULES)]
+    body = """
+        ours = [f'{path}/{name}' for path in sys.path for name in ('course_lib', 'solutions', 'tests', 'autograder')]
+        return [path for path in ours if os.path.isdir(path) and os.listdir(path) and not path.startswith('/grader')]
+    """
+    assert answer(server, body) == []
+
+
+def test_an_installed_course_is_hidden(tmp_path, monkeypatch):
+    """Where the course is a package beside torch, it is covered."""
+    packages = tmp_path / "site-packages"
+    for name in ("course_lib", "autograder"):
+        (packages / name).mkdir(parents=True)
+        (packages / name / "answers.py").write_text("answer = 42")
+    (packages / "helpful.py").write_text("")
+    tmp_path.chmod(0o755)
+    monkeypatch.syspath_prepend(str(packages))
+    with Server() as server:
+        body = "return {p: [sorted(f) for _, _, f in os.walk(p)] for p in sys.path if p.startswith('/packages')}"
+        found = [files for files in answer(server, body).values() if ["helpful.py"] in files]
+    assert found == [[["helpful.py"], [], []]]
+
+
+@pytest.mark.parametrize(
+    "statement, name",
+    [
+        ("import course_lib", "course_lib"),
+        ("from course_lib.models import nade", "course_lib"),
+        ("import autograder.checks.likelihood", "autograder.checks"),
+        ("from autograder import checks", "autograder.checks"),
+        ("from autograder.judge import judge", "autograder.judge"),
+    ],
+)
+def test_the_import_of_a_module_of_the_course_says_what_to_do(server, statement, name):
+    with pytest.raises(StudentError, match=f"{name} is not there when work is graded: write it with torch and numpy"):
+        answer(server, statement)
+
+
+def test_what_may_be_imported(server):
+    assert answer(server, "import autograder.given, numpy, scipy, torch\nreturn torch.ones(2).sum().item()") == 2
+
+
+def test_nothing_can_be_written_but_sized_folders(server):
+    body = """
+        places = ['/', '/bin', '/dev', '/dev/pts', '/etc', '/grader', '/grader/autograder', '/lib', '/packages',
+                  '/packages/0', '/proc', '/python', '/tmp', '/dev/shm', '/usr', '/usr/local', '/usr/lib', '/var']
+        found = []
+        for place in places:
+            try:
+                open(place + '/mark', 'w').close()
+                found.append(place)
+            except OSError:
+                pass
+        for file in ('/grader/autograder/box.py', '/proc/cpuinfo', '/dev/full'):
+            try:
+                os.chmod(file, 0o777)
+                found.append(file)
+            except OSError:
+                pass
+        return found
+    """
+    assert answer(server, body) == ["/tmp", "/dev/shm"]
+
+
+def test_no_submission_sees_another(server):
+    write = """
+        for place in ('/tmp/mark', '/dev/shm/mark'):
+            open(place, 'w').write('mine')
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind('\\0mark')
+        listening.listen()
+        globals()['kept'] = listening
+        return os.listdir('/tmp') + os.listdir('/dev/shm')
+    """
+    look = """
+        try:
+            socket.socket(socket.AF_UNIX).connect('\\0mark')
+        except ConnectionRefusedError:
+            return os.listdir('/tmp') + os.listdir('/dev/shm') + os.listdir('/dev/pts')
+    """
+    with boxed(server) as one:
+        assert ask(one, write) == ["mark", "mark"]
+        assert answer(server, look) == ["ptmx"]
+    assert answer(server, look) == ["ptmx"]
+
+
+def test_no_trace_of_another_submission_in_the_process(server):
+    answer(server, "import builtins\nbuiltins.mark = sys.mark = 1\nglobals()['mark'] = 1\nos.environ['MARK'] = '1'")
+    body = "import builtins\nreturn 'mark' in vars(builtins) | vars(sys) | globals() or 'MARK' in os.environ"
+    assert answer(server, body) is False
+
+
+def test_no_network(server):
+    host = socket.socket(socket.AF_UNIX)
+    host.bind("\0course-test-host")
+    host.listen()
+    body = """
+        refused = []
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET, socket.AF_VSOCK, 38):
+            try:
+                socket.socket(family, socket.SOCK_RAW if family == socket.AF_PACKET else socket.SOCK_STREAM)
+            except PermissionError:
+                refused.append(family)
+        try:
+            socket.socket(socket.AF_UNIX).connect('\\0course-test-host')
+        except ConnectionRefusedError:
+            refused.append('host')
+        import urllib.request
+        try:
+            urllib.request.urlopen('http://127.0.0.1', timeout=5)
+        except OSError:
+            refused.append('url')
+        return len(refused)
+    """
+    with host:
+        assert answer(server, body) == 8
+
+
+def test_only_a_bare_proc(server):
+    assert answer(server, "return os.listdir('/proc')") == ["cpuinfo"]
+
+
+def test_environment_and_memory_hold_nothing_of_the_host(server):
+    body = """
+        import gc
+        texts = [str(dict(os.environ)), str(sys.argv), str(sys.path), os.uname().nodename]
+        texts += [v for o in gc.get_objects() if isinstance(o, dict) for v in list(o.values()) if type(v) is str]
+        return '\\n'.join(texts)
+    """
+    seen = answer(server, body)
+    assert SECRET not in seen and str(REPOSITORY) not in seen and socket.gethostname() not in seen.split("\n")
+
+
+def test_the_first_process_of_the_box_holds_nothing_of_the_host(server):
+    with boxed(server) as box:
+        (first,) = psutil.Process(server._process.pid).children()
+        assert psutil.Process(box.process.pid).parent() == first
+        # What a leak of the outer /proc would show.
+        for name in ("environ", "cmdline"):
+            text = Path(f"/proc/{first.pid}/{name}").read_bytes().decode()
+            assert SECRET not in text and str(REPOSITORY) not in text
+
+
+def test_only_the_pipe_is_open(server):
+    body = """
+        found = []
+        for descriptor in range(1024):
+            try:
+                found.append((descriptor, os.stat(descriptor).st_mode >> 12))
+            except OSError:
+                pass
+        return found
+    """
+    nowhere, pipe = stat.S_IFCHR >> 12, stat.S_IFSOCK >> 12
+    assert answer(server, body) == [(0, nowhere), (1, nowhere), (2, nowhere), (3, pipe)]
+
+
+# Rights.
+
+
+def test_nobody_without_rights(server):
+    body = """
+        libc = ctypes.CDLL(None)
+        bounding = [c for c in range(41) if libc.prctl(23, c, 0, 0, 0) == 1]
+        header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert libc.capget(header, data) == 0
+        return [os.getresuid(), os.getresgid(), bounding, list(data), libc.prctl(39, 0, 0, 0, 0)]
+    """
+    nobody = (65534, 65534, 65534)
+    assert answer(server, body) == [nobody, nobody, [], [0] * 6, 1]
+
+
+def test_the_user_really_changes(server):
+    """For the kernel a root grader's submissions are nobody's, an ordinary user's are theirs."""
+    with boxed(server) as box:
+        uids = psutil.Process(box.process.pid).uids()
+    assert set(uids) == {65534 if os.geteuid() == 0 else os.geteuid()}
+
+
+CALLS = {  # number on x86-64: arguments
+    "unshare user": (272, 0x10000000), "unshare mount": (272, 0x20000), "unshare net": (272, 0x40000000),
+    "setns": (308, 0, 0), "mount": (165, b"tmpfs", b"/tmp", b"tmpfs", 0, 0), "remount": (165, 0, b"/", 0, 0x1020, 0),
+    "umount2": (166, b"/proc", 2), "pivot_root": (155, b"/tmp", b"/tmp"), "chroot": (161, b"/tmp"),
+    "open_tree": (428, -100, b"/", 1), "fsopen": (430, b"tmpfs", 0), "move_mount": (429, -1, b"", -100, b"/", 4),
+    "mount_setattr": (442, -100, b"/", 0, 0, 0), "statmount": (457, 0, 0, 0, 0), "listmount": (458, 0, 0, 0, 0),
+    "ptrace": (101, 0, 0, 0, 0), "process_vm_readv": (310, 1, 0, 0, 0, 0, 0),
+    "process_vm_writev": (311, 1, 0, 0, 0, 0, 0), "memfd_create": (319, b"x", 0), "memfd_secret": (447, 0),
+    "shmget": (29, 0, 4096, 0o1600), "msgget": (68, 0, 0o1600),
+    "semget": (64, 0, 1, 0o1600), "io_uring_setup": (425, 1, 0), "userfaultfd": (323, 1), "bpf": (321, 0, 0, 0),
+    "perf_event_open": (298, 0, 0, -1, -1, 0), "add_key": (248, b"user", b"x", b"x", 1, -3), "keyctl": (250, 0, -3, 1),
+    "kexec_load": (246, 0, 0, 0, 0), "init_module": (175, 0, 0, b""), "open_by_handle_at": (304, -100, 0, 0),
+    "personality": (135, 0x0400000), "syslog": (103, 3, 0, 0), "reboot": (169, 0, 0, 0, 0),
+    "clone net": (56, 0x40000011, 0, 0, 0, 0), "clone user": (56, 0x10000011, 0, 0, 0, 0),
+    "sethostname": (170, b"x", 1), "settimeofday": (164, 0, 0), "swapon": (167, b"/tmp/x", 0),
+}  # fmt: skip
+
+
+def test_dangerous_system_calls_are_refused(server):
+    body = f"""
+        libc = ctypes.CDLL(None, use_errno=True)
+        allowed = []
+        for name, (number, *args) in {CALLS!r}.items():
+            ctypes.set_errno(0)
+            args = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
+            if libc.syscall(ctypes.c_long(number), *args) != -1 or ctypes.get_errno() != errno.EPERM:
+                allowed.append((name, ctypes.get_errno()))
+        libc.syscall(ctypes.c_long(435), 0, 0)  # clone3
+        return allowed, errno.errorcode[ctypes.get_errno()]
+    """
+    assert os.uname().machine == "x86_64", "the numbers above are those of x86-64"
+    assert answer(server, body) == ([], "ENOSYS")
+
+
+def test_the_other_ways_into_the_kernel_end_the_process(server):
+    """32-bit calls have other numbers: x32's on the same entry, i386's through int 0x80."""
+    with pytest.raises(StudentError, match="a crash"):
+        answer(server, "ctypes.CDLL(None).syscall(ctypes.c_long(0x40000000 + 272), 0x10000000)")
+    # mov eax, 310 (unshare of i386); mov ebx, CLONE_NEWUSER; int 0x80; ret
+    body = """
+        import mmap
+        code = mmap.mmap(-1, 4096, prot=7)
+        code.write(bytes.fromhex('53b836010000bb00000010cd805bc3'))
+        ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+    """
+    with pytest.raises(StudentError, match="a crash"):
+        answer(server, body)
+
+
+def test_no_terminal(server):
+    body = """
+        import fcntl, pty
+        parent, child = pty.openpty()  # one's own is there, as IPython's `!command` needs it
+        refused = []
+        for action in (lambda: open('/dev/tty'), lambda: fcntl.ioctl(child, 0x5412, b'x'),
+                       lambda: fcntl.ioctl(child, 0x5412 + (1 << 32) - (1 << 32), b'x')):
+            try:
+                action()
+            except OSError as error:
+                refused.append(error.errno)
+        return refused
+    """
+    assert answer(server, body) == [6, 1, 1]
+
+
+def test_no_signal_reaches_others(server):
+    with boxed(server) as other:
+        body = """
+            reached = []
+            for pid in [*range(-5, 0), *range(2, 4096)]:
+                try:
+                    os.kill(pid, 9)
+                    reached.append(pid)
+                except OSError:
+                    pass
+            return reached
+        """
+        assert answer(server, body) in ([], [-1])  # -1 is all that one may reach: nobody
+        assert ask(other, "return 1") == 1
+    assert answer(server, "return 1") == 1
+
+
+def test_limits_cannot_be_raised(server):
+    body = """
+        import resource
+        found = []
+        for name in ('AS', 'NPROC', 'FSIZE', 'NOFILE', 'CORE'):
+            soft, hard = resource.getrlimit(getattr(resource, 'RLIMIT_' + name))
+            try:
+                resource.setrlimit(getattr(resource, 'RLIMIT_' + name), (hard + 1, hard + 1))
+                hard = 'raised'
+            except (ValueError, OSError):
+                pass
+            found.append(hard)
+        return found
+    """
+    limits = Limits()
+    assert answer(server, body) == [limits.address_space, limits.processes, limits.file_size, limits.files, 0]
+
+
+# Bounds.
+
+
+def test_a_fork_bomb_is_bounded_and_ends(server):
+    with boxed(server) as box:
+        body = """
+            made = 0
+            try:
+                while True:
+                    if os.fork() == 0:
+                        time.sleep(600)
+                    made += 1
+            except BlockingIOError:
+                return made
+        """
+        assert 10 < ask(box, body) < Limits().processes
+        pids = [p.pid for p in psutil.Process(box.process.pid).children(recursive=True)]
+        assert pids
+        assert answer(server, "return os.waitstatus_to_exitcode(os.system('exit 3'))") == 3  # the next one has room
+    assert gone(*pids)
+
+
+def test_threads_count_too(server):
+    body = """
+        import threading
+        made = 0
+        try:
+            for _ in range(200):
+                threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+                made += 1
+        except RuntimeError:
+            return made
+    """
+    assert 10 < answer(server, body) < Limits().processes
+
+
+@pytest.fixture(scope="module", params=["as this machine can", "watchdog"])
+def small(request):
+    """A server whose submissions have little memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "watchdog":
+            patch.setattr(sandbox, "group_home", lambda limit: None)
+            patch.setattr(sandbox, "user_scope", lambda limit: [])
+        with Server(Limits(memory=512 * sandbox.MIB)) as server:
+            assert request.param != "watchdog" or server.stamp == "bubblewrap, memory bounded by a watchdog"
+            yield server
+
+
+def test_memory_of_one_process(small):
+    with pytest.raises(StudentError, match="your code used more memory than the 512 MiB it may use"):
+        answer(small, "held = [bytearray(b'x' * 2**20) for _ in range(2**12)]\ntime.sleep(60)")
+    assert answer(small, "return 1") == 1
+
+
+def test_memory_of_several_processes(small):
+    """Each of them is within bounds, not all together."""
+    body = """
+        for _ in range(6):
+            if os.fork() == 0:
+                held = []
+                for _ in range(200):
+                    held.append(bytearray(b'x' * 2**20))
+                    time.sleep(0.005)
+                time.sleep(600)
+        held = [os.waitstatus_to_exitcode(os.wait()[1])]
+        return held  # some of them did not live
+    """
+    try:
+        assert answer(small, body) == [-9]
+    except StudentError as error:
+        assert "more memory than the 512 MiB" in str(error)
+    assert answer(small, "return 1") == 1
+
+
+def test_too_much_at_once_is_a_memory_error(server):
+    with pytest.raises(StudentError) as caught:
+        answer(server, "return len(bytearray(10 * 2**30))")
+    assert caught.value.kind == "MemoryError"
+    body = "try:\n    bytearray(10 * 2**30)\nexcept MemoryError:\n    return 'goes on'"
+    assert answer(server, body) == "goes on"
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])
+def test_disk(server, folder):
+    body = f"""
+        written = []
+        for number in range(9):
+            try:
+                with open('{folder}/file%d' % number, 'wb', buffering=0) as file:
+                    while True:
+                        file.write(b'x' * 2**20)
+            except OSError as error:
+                written.append(error.errno)
+        sizes = [os.stat('{folder}/' + name).st_size for name in os.listdir('{folder}')]
+        return sum(sizes), max(sizes), sorted(set(written))
+    """
+    total, largest, errors = answer(server, body)
+    assert total <= Limits().tmp and largest == Limits().file_size and errors == [27, 28]  # EFBIG, ENOSPC
+
+
+def test_number_of_files(server):
+    body = """
+        try:
+            for number in range(10**6):
+                open(f'/tmp/{number}', 'w').close()
+        except OSError as error:
+            return number, error.errno
+    """
+    number, error = answer(server, body)
+    assert number <= Limits().tmp // 4096 and error == 28
+
+
+# What comes after.
+
+
+def test_nothing_is_left_behind(tmp_path):
+    def state():
+        groups = [str(path) for path in Path("/sys/fs/cgroup").rglob("box-*")]
+        mounts = Path("/proc/self/mountinfo").read_text()
+        folders = sorted(
+            path for place in ("/tmp", "/dev/shm") for path in os.listdir(place) if path.startswith("box-")
+        )
+        return groups, mounts, folders, len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = state()
+    with Server() as server:
+        with boxed(server) as box:
+            ask(box, "open('/tmp/x', 'w').write('x')\nsubprocess.Popen(['sleep', '600'], start_new_session=True)")
+            pids = [p.pid for p in psutil.Process(server._process.pid).children(recursive=True)]
+        assert len(pids) >= 3
+    assert gone(*pids, server._process.pid)
+    assert state() == before
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_what_a_student_started_ends_with_them(unsafe):
+    with Server(unsafe=unsafe) as server:
+        with boxed(server) as box:
+            ask(box, "globals()['kept'] = subprocess.Popen(['sleep', '600'])")
+            pids = [p.pid for p in psutil.Process(box.process.pid).children(recursive=True)]
+            assert len(pids) == 1
+        assert gone(*pids)
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_the_end_of_the_server_ends_its_submissions(unsafe):
+    with Server(unsafe=unsafe) as server:
+        box = Box(server)
+        ask(box, "globals()['kept'] = subprocess.Popen(['sleep', '600'])")
+        server._process.kill()
+        assert gone(box.process.pid)
+        with pytest.raises(ServerEnded):
+            ask(box, "return 1")
+        assert answer(server, "return 1") == 1  # a new one is started
+
+
+STARTS = """
+import os, sys, time
+from autograder.judge import Box
+from autograder.sandbox import Server
+import psutil
+
+server = Server(unsafe=bool(int(sys.argv[1])))
+box = Box(server)
+box.define("hang", "import subprocess\\nsubprocess.Popen(['sleep', '600'])")
+box._send(b"D" + __import__("autograder.codec", fromlist=["encode"]).encode(("hang", "while True: pass")))
+time.sleep(0.5)
+if len(sys.argv) > 2 and os.fork() == 0:
+    time.sleep(600)  # a copy of the grader that lives on must not keep the box
+print(*[p.pid for p in psutil.Process().children(recursive=True) if p.name() != "python-copy"], flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_kill_9_of_the_grader_ends_everything(unsafe):
+    command = [sys.executable, "-c", STARTS, str(int(unsafe))]
+    grader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    pids = [int(word) for word in grader.stdout.readline().split()]
+    assert len(pids) >= 3
+    grader.kill()
+    grader.wait()
+    grader.stdout.close()
+    assert gone(*pids)
+
+
+def test_a_copy_of_the_grader_does_not_keep_the_box():
+    with Server() as server:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(600)
+            os._exit(0)
+        try:
+            server._process.kill()
+            box_ended = server._process.wait(10)
+        finally:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+    assert box_ended == -9
+
+
+def test_a_server_outlives_the_thread_that_started_it():
+    started = []
+    thread = threading.Thread(target=lambda: started.append(Server()))
+    thread.start()
+    thread.join()
+    with started[0] as server:
+        time.sleep(0.2)
+        assert answer(server, "return 1") == 1
+
+
+def test_two_servers_and_two_submissions_at_once(server):
+    with Server(Limits(tmp=2**20)) as other, boxed(server) as one, boxed(server) as two, boxed(other) as three:
+        boxes = [one, two, three]
+        assert [ask(box, f"globals()['mine'] = {k}\nreturn os.getpid()") for k, box in enumerate(boxes)] == [1, 1, 1]
+        assert [ask(box, "return mine") for box in boxes] == [0, 1, 2]
+        two.close()
+        assert [ask(box, "return mine") for box in (one, three)] == [0, 2]
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        ("ctypes.string_at(0)", r"ended the process that ran it: a crash \(SIGSEGV\)"),
+        ("os.abort()", r"ended the process that ran it: a crash"),
+        ("os._exit(3)", "ended the process that ran it: an exit"),
+        ("raise MemoryError", "your code raised MemoryError"),
+        ("os.close(3)", "your code"),
+        ("def g(*a): os._exit(1)\nimport gc\ngc.callbacks.append(g)\ngc.collect()", "an exit"),
+    ],
+)
+def test_a_crash_is_told_and_stops_nothing_else(server, plain, unsafe, body, said):
+    server = plain if unsafe else server
+    with pytest.raises(StudentError, match=said):
+        answer(server, body)
+    assert answer(server, "return 1") == 1
+
+
+def test_processor_time_of_the_student(server):
+    with boxed(server) as idle:
+        ask(idle, "return 1")
+    body = """
+        if os.fork() == 0:
+            while time.process_time() < 0.5:
+                pass
+            os._exit(0)
+        os.wait()
+    """
+    with boxed(server) as busy:
+        ask(busy, body)
+    assert 0 <= idle.process.cpu_seconds < 0.4 and busy.process.cpu_seconds > 0.5
+
+
+def test_the_same_random_numbers_for_every_submission(server):
+    body = """
+        import random, numpy, torch
+        return random.random(), numpy.random.random(), torch.rand(3, dtype=torch.float64), hash('text')
+    """
+    one, two = (answer(server, body) for _ in range(2))
+    with Server() as other:
+        three = answer(other, body)
+    assert str(one) == str(two) == str(three)
+
+
+# Without walls.
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")  # bubblewrap is not needed
+        server = Server(unsafe=True)
+    with server:
+        yield server
+
+
+def test_without_walls_the_stamp_says_so(plain, server):
+    assert plain.stamp == "none (--unsafe-no-sandbox)"
+    assert server.stamp.startswith("bubblewrap, memory bounded by ")
+
+
+def test_without_walls_there_is_a_folder_that_goes_again(plain):
+    with boxed(plain) as box:
+        path = ask(box, "open('mark', 'w').close()\nreturn os.getcwd()")
+        assert os.listdir(path) == ["mark"] and path == ask(box, "return os.environ['HOME']")
+    assert not os.path.exists(path)
+
+
+def test_without_walls_the_course_is_not_to_be_imported_either(plain):
+    with pytest.raises(StudentError, match="course_lib is not there when work is graded"):
+        answer(plain, "import course_lib")
+
+
+def test_shared_is_one_server():
+    one = shared(unsafe=True)
+    try:
+        assert shared(unsafe=True) is one
+        other = shared(Limits(processes=32), unsafe=True)
+        assert other is not one and one._process.poll() is not None
+        assert answer(other, "return 1") == 1
+    finally:
+        while sandbox._shared:
+            sandbox._shared.pop().close()
+
+
+# Machines that cannot.
+
+
+KNOWN = {
+    "bwrap: setting up uid map: Permission denied": "/etc/apparmor.d/bwrap",
+    "bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted": "/etc/apparmor.d/bwrap",
+    "bwrap: Unknown option --clearenv": "bubblewrap 0.5",
+    "bwrap: execvp /python/bin/python3.11: Permission denied": "chmod -R go+rX",
+    "ModuleNotFoundError: No module named 'torch'": "install the course's packages",
+}
+CONTAINED = [
+    "bwrap: Can't mount proc on /newroot/proc: Operation not permitted",
+    "bwrap: setting up uid map: Operation not permitted",
+    "bwrap: Creating new namespace failed: Operation not permitted",
+    "bwrap: No permissions to create new namespace, likely because the kernel does not allow it",
+    "bwrap: Can't open /proc/sys/user/max_user_namespaces: Read-only file system",
+]
+
+
+def pretend(folder: Path, monkeypatch, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("said", KNOWN)
+def test_a_known_failure_comes_with_its_remedy(tmp_path, monkeypatch, said):
+    pretend(tmp_path, monkeypatch, "bwrap", f'echo "{said}" >&2\nexit 1\n')
+    with pytest.raises(NoSandbox) as caught:
+        Server()
+    assert said in caught.value.reason and KNOWN[said] in caught.value.remedy
+    assert str(caught.value) == f"{caught.value.reason}\n{caught.value.remedy}"
+    (finding,) = examine()
+    assert (finding.ok, finding.what, finding.remedy) == (False, caught.value.reason, caught.value.remedy)
+
+
+@pytest.mark.parametrize("said", CONTAINED)
+@pytest.mark.parametrize("container", [True, False])
+def test_a_container_is_told_from_a_kernel_setting(tmp_path, monkeypatch, said, container):
+    pretend(tmp_path, monkeypatch, "bwrap", f'echo "{said}" >&2\nexit 1\n')
+    monkeypatch.setattr(sandbox, "in_container", lambda: container)
+    monkeypatch.setattr(sandbox, "apparmor_restricts", lambda: False)
+    with pytest.raises(NoSandbox) as caught:
+        Server()
+    assert said in caught.value.reason
+    wanted = ["podman run --security-opt unmask=ALL", "seccomp=unconfined"] if container else ["sysctl"]
+    assert all(words in caught.value.remedy for words in wanted)
+
+
+def test_a_wall_that_fails_inside_is_told_too(monkeypatch):
+    monkeypatch.setattr(sandbox, "apparmor_restricts", lambda: True)
+    assert "/etc/apparmor.d" in sandbox.unfit("[Errno 13] taking namespaces of its own: Permission denied").remedy
+
+
+def test_without_bubblewrap(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoSandbox, match="bubblewrap .* is not installed") as caught:
+        Server()
+    assert "apt-get install bubblewrap" in caught.value.remedy and "dnf install bubblewrap" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "module, remedy",
+    [
+        ("raise RuntimeError('Unable to find libseccomp')", "apt-get install libseccomp2"),
+        ("import nothing", "pip install"),
+    ],
+)
+def test_without_libseccomp(tmp_path, monkeypatch, module, remedy):
+    (tmp_path / "pyseccomp.py").write_text(module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pyseccomp", raising=False)
+    with pytest.raises(NoSandbox) as caught:
+        Server()
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_not_linux(monkeypatch, unsafe):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(NoSandbox, match="the sandbox needs Linux"):
+        Server(unsafe=unsafe)
+
+
+def test_a_fork_server_that_does_not_get_ready(tmp_path, monkeypatch):
+    pretend(tmp_path, monkeypatch, "bwrap", "exec sleep 600\n")
+    with pytest.raises(NoSandbox, match="not ready within 1 s"):
+        Server(Limits(start=1))
+
+
+def test_this_machine_is_fit():
+    findings = examine()
+    assert findings[0].ok and "students' code is contained: bubblewrap" in findings[0].what
+
+
+def test_systemd_bounds_the_memory_where_no_cgroup_can_be_made(tmp_path, monkeypatch):
+    """The command is a stand-in: what it is given, and that the box runs below it."""
+    script = f'echo "$@" >> {tmp_path}/said\nwhile [ "$1" != "--" ]; do shift; done\nshift\nexec "$@"\n'
+    pretend(tmp_path, monkeypatch, "systemd-run", script)
+    monkeypatch.setattr(sandbox, "group_home", lambda limit: None)
+    with Server() as server:
+        assert server.stamp == "bubblewrap, memory bounded by cgroup v2"
+        assert answer(server, "return 1") == 1
+    said = (tmp_path / "said").read_text()
+    assert f"MemoryMax={Limits().memory + sandbox.SERVER_MEMORY}" in said and "MemorySwapMax=0" in said
+    assert ("--user" in said) == (os.geteuid() != 0)
+
+
+# The other user.
+
+
+@pytest.mark.skipif(ORDINARY in os.environ, reason="this is the ordinary user's run")
+def test_all_of_this_as_an_ordinary_user(tmp_path):
+    """Root's run starts another one: for that user closed folders above Python and the repository are opened."""
+    if os.geteuid() != 0:
+        return  # this was it
+    tmp_path.chmod(0o777)
+    words = ["bwrap", "--dev-bind", "/", "/"]
+    for place in {REPOSITORY, Path(sys.prefix), Path(sys.base_prefix).resolve()}:
+        for folder in reversed(place.parents):
+            if not folder.stat().st_mode & stat.S_IXOTH:
+                words += ["--perms", "0755", "--tmpfs", str(folder), "--bind", str(place), str(place)]
+                break
+    words += ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", "--inh-caps=-all"]
+    words += [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        str(tmp_path / "base"),
+    ]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), ORDINARY: "1", "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([*words, __file__], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
