@@ -44,6 +44,8 @@ PATIENCE = 60  # seconds without a result, after which a look is taken whether t
 DASK = {
     "distributed.scheduler.allowed-failures": 0,  # a submission whose worker ended comes back here at once
     "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.http.routes": [],  # nobody looks over a network
+    "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
     # A worker keeps no results. One that a huge submission made large has to go on, or to be started anew.
     "distributed.worker.memory.target": False,

@@ -12,6 +12,9 @@ from nbformat import NotebookNode
 
 from autograder import classroom
 from autograder.classroom import Status
+from autograder.course import settings
+from autograder.directory import load_ledger
+from autograder.gradebook import COURSE_ID
 
 TOY = Path(__file__).with_name("toy")
 LESSON = "01_toy"
@@ -45,7 +48,7 @@ class Course:
         classroom.create(self.folder)
 
     def copy(self, root: Path) -> "Course":
-        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        shutil.copytree(self.root, root, dirs_exist_ok=True, symlinks=True)
         return Course(root)
 
     @property
@@ -87,9 +90,34 @@ class Course:
         """The points of each exercise in nbgrader's gradebook; None where it waits for a grade."""
         from nbgrader.api import Gradebook
 
-        with Gradebook(f"sqlite:///{self.folder}/gradebook.db", "deep-generative-models") as book:
+        with Gradebook(settings(self.folder)[0], COURSE_ID) as book:
             grades = book.find_submission_notebook(LESSON, LESSON, student).grades
             return {grade.cell.name.removesuffix("-check"): grade.auto_score for grade in grades}
+
+    def rows(self) -> dict[str, list[tuple]]:
+        """All that the gradebook says of students and their work, without the ids that it makes up."""
+        from nbgrader.api import Gradebook, Student, SubmittedAssignment
+
+        with Gradebook(settings(self.folder)[0], COURSE_ID) as book:
+            about = ("id", "first_name", "last_name", "email", "lms_user_id")
+            students = [tuple(getattr(student, field) for field in about) for student in book.db.query(Student)]
+            found: dict[str, list[tuple]] = {name: [] for name in ("submissions", "notebooks", "grades", "comments")}
+            for work in book.db.query(SubmittedAssignment):
+                who = work.student_id, work.assignment.name
+                found["submissions"].append((*who, work.timestamp, work.extension))
+                for notebook in work.notebooks:
+                    about = notebook.name, notebook.flagged, notebook.late_submission_penalty
+                    found["notebooks"].append((*who, *about))
+                    for grade in notebook.grades:
+                        about = grade.auto_score, grade.manual_score, grade.extra_credit, grade.needs_manual_grade
+                        found["grades"].append((*who, grade.cell.name, *about))
+                    for comment in notebook.comments:
+                        about = comment.cell.name, comment.auto_comment, comment.manual_comment
+                        found["comments"].append((*who, *about))
+            return {name: sorted(rows, key=repr) for name, rows in (found | {"students": students}).items()}
+
+    def ledger(self, student: str) -> dict[str, Any] | None:
+        return load_ledger(self.folder, student, LESSON)
 
 
 def answered(notebook: NotebookNode, **sources: str) -> NotebookNode:

@@ -3,7 +3,7 @@
 import copy
 import csv
 import json
-import re
+import os
 import shutil
 from html.parser import HTMLParser
 
@@ -11,7 +11,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from autograder import classroom
+from autograder import classroom, feedback
+from autograder.classroom import Status
+from autograder.course import load
 from tests.autograder.course import LESSON, POINTS, Course, answered
 
 NOTHING = dict.fromkeys(POINTS, 0.0)
@@ -90,6 +92,22 @@ def with_scripts(course):
     return notebook
 
 
+def old_format(course):
+    """A notebook as it was written before 2015."""
+    cells = [{"cell_type": "code", "input": cell.source, "outputs": []} for cell in course.source().cells]
+    return json.dumps({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]})
+
+
+def lines(course):
+    """Sources as lists of lines, one of which is none; a cell without a source; half of a character."""
+    notebook = json.loads(nbformat.writes(solved(course)))
+    notebook["cells"][0]["source"] = [7]
+    notebook["cells"].insert(0, {"cell_type": "code"})
+    place = position(solved(course), "double") + 1
+    notebook["cells"][place]["source"] = ["def double(x):\n", "    return 2 * x  # \ud800"]
+    return json.dumps(notebook)
+
+
 NOISY = """import sys
 import warnings
 
@@ -101,6 +119,8 @@ def double(x):
     warnings.warn("another")
     return 2 * x
 """
+
+ACCENT = "def double(x):  # \u00e9\n    return 2 * x"
 
 # What a student hands in, and the points that it deserves.
 CLASS = {
@@ -124,6 +144,16 @@ CLASS = {
     "latin1": (lambda c: b"\xe9\xff", NOTHING),
     "a_list": (lambda c: "[1, 2]", NOTHING),
     "odd": (lambda c: '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"source": 3}, 7]}', NOTHING),
+    "a_text": (lambda c: '"' + "x" * 99 + '"', NOTHING),
+    "nested": (lambda c: "[" * 100_000, NOTHING),
+    "newer": (lambda c: nbformat.writes(c.source()).replace('"nbformat": 4', '"nbformat": 99'), POINTS),
+    "old_format": (old_format, POINTS),
+    "lines": (lines, POINTS),
+    "wide": (lambda c: nbformat.writes(c.source()).encode("utf-16"), POINTS),
+    "accents": (lambda c: nbformat.writes(solved(c, double=ACCENT)).encode("latin-1"), POINTS),
+    "huge_answer": (lambda c: solved(c, double="#" * 2**20 + "\ndef double(x):\n    return 2 * x"),
+                    POINTS | {"double": 0.0}),
+    "huge_number": (lambda c: '{"cells": [' + "9" * 5000 + "]}", NOTHING),
     "mark": (lambda c: b"\xef\xbb\xbf" + nbformat.writes(c.source()).encode(), POINTS),
 }  # fmt: skip
 
@@ -133,17 +163,24 @@ def hand_in(course: Course) -> None:
         course.submit(student, make(course))
     link = course.folder / "submitted" / "link" / LESSON / f"{LESSON}.ipynb"
     link.parent.mkdir(parents=True)
-    link.symlink_to(course.folder / "submitted" / "solution" / LESSON / f"{LESSON}.ipynb")
+    link.symlink_to(f"../../solution/{LESSON}/{LESSON}.ipynb")
 
 
 EXPECTED = {student: points for student, (_, points) in CLASS.items()} | {"link": NOTHING}
 
 
 @pytest.fixture(scope="module")
-def plain(made_course, shown_checks, tmp_path_factory) -> Course:
-    """The class, graded by nbgrader's own command line."""
-    course = made_course.copy(tmp_path_factory.mktemp("plain"))
+def handed_in(made_course, shown_checks, tmp_path_factory) -> Course:
+    """The class before it is graded."""
+    course = made_course.copy(tmp_path_factory.mktemp("handed-in"))
     hand_in(course)
+    return course
+
+
+@pytest.fixture(scope="module")
+def plain(handed_in, tmp_path_factory) -> Course:
+    """The class, graded by nbgrader's own command line."""
+    course = handed_in.copy(tmp_path_factory.mktemp("plain"))
     for command in ("autograde", "generate_feedback"):
         result = course.nbgrader(command, LESSON)
         assert result.returncode == 0, result.stderr
@@ -151,13 +188,10 @@ def plain(made_course, shown_checks, tmp_path_factory) -> Course:
 
 
 @pytest.fixture(scope="module")
-def ours(made_course, shown_checks, tmp_path_factory) -> tuple[Course, list[classroom.Grade]]:
+def ours(handed_in, tmp_path_factory) -> tuple[Course, dict[str, Status]]:
     """The class, graded by our command."""
-    course = made_course.copy(tmp_path_factory.mktemp("ours"))
-    hand_in(course)
-    grades = list(classroom.grade(course.folder, workers=2))
-    classroom.write_csv(course.folder, grades)
-    return course, grades
+    course = handed_in.copy(tmp_path_factory.mktemp("ours"))
+    return course, course.grade(workers=2)
 
 
 def test_plain_nbgrader_gives_what_is_deserved(plain):
@@ -165,49 +199,54 @@ def test_plain_nbgrader_gives_what_is_deserved(plain):
 
 
 def test_our_command_gives_what_is_deserved(ours):
-    course, grades = ours
+    course, statuses = ours
     assert {student: course.gradebook(student) for student in EXPECTED} == EXPECTED
-    for grade in grades:
-        assert {report["exercise"]: report["points"] for report in grade.ledger["exercises"]} == EXPECTED[grade.student]
-        assert grade.error == "" and not any(report["fault"] for report in grade.ledger["exercises"])
+    for student, status in statuses.items():
+        assert (status.status, status.error) == ("graded", "")
+        reports = status.ledger["exercises"]
+        assert {report["exercise"]: report["points"] for report in reports} == EXPECTED[student]
+        assert not any(report["fault"] for report in reports)
+        assert status.ledger == course.ledger(student)
 
 
-def test_autograded_notebooks_hold_the_points_where_nbgrader_looks(plain):
+def test_both_leave_the_same_gradebook_and_ledgers(plain, ours):
+    course, _ = ours
+    assert plain.rows() == course.rows()
+    for student in EXPECTED:
+        assert plain.ledger(student) == course.ledger(student)
+        assert plain.autograded(student) == course.autograded(student)
+
+
+def test_autograded_notebooks_hold_the_points_where_nbgrader_looks(ours):
     for student, points in EXPECTED.items():
-        for cell in plain.autograded(student).cells:
+        notebook = ours[0].autograded(student)
+        nbformat.validate(notebook)
+        for cell in notebook.cells:
             if cell.id.endswith("-check"):
                 (output,) = cell.outputs
                 assert output.data["text/plain"] == repr(points[cell.id.removesuffix("-check")])
 
 
 def test_what_was_odd_is_told_in_words(ours):
-    notes = {grade.student: " ".join(grade.ledger["notes"]) for grade in ours[1]}
-    assert notes["solution"] == notes["noisy"] == notes["moved"] == ""
-    assert "cannot be read as a notebook (NotJSONError" in notes["not_json"]
+    notes = {student: " ".join(status.ledger["notes"]) for student, status in ours[1].items()}
+    assert notes["solution"] == notes["noisy"] == notes["moved"] == notes["newer"] == notes["lines"] == ""
+    assert "cannot be read as a notebook (it is not JSON: " in notes["not_json"]
+    assert "(it is nested too deeply)" in notes["nested"]
+    assert "(expected a notebook, found list)" in notes["a_list"]
     assert "a link to another file" in notes["link"]
+    assert "read as Latin-1" in notes["accents"]
     assert "no cell for the exercise ask" in notes["deleted_solution"]
     assert "2 cells claim to be the exercise double" in notes["copied_solution"]
+    assert "the exercise double is longer than" in notes["huge_answer"]
 
 
-def test_exports(ours):
-    course, _ = ours
-    with open(course.folder / "grades.csv") as file:
+def test_nbgrader_exports_the_points(plain, tmp_path):
+    result = plain.nbgrader("export", "--to", str(tmp_path / "grades.csv"))
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / "grades.csv") as file:
         assert {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)} == {
             student: sum(points.values()) for student, points in EXPECTED.items()
         }
-    with open(course.folder / "exercises.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(EXPECTED) * len(POINTS)
-    (row,) = [row for row in rows if (row["student"], row["exercise"]) == ("wrong", "double")]
-    assert (row["points"], row["max_points"], row["lost"]) == ("2.0", "2.5", "fractions")
-    assert re.fullmatch(r"double\(0\.\d+\) should be [\d.]+, got \d", row["why"])
-
-
-def test_nbgrader_export_writes_the_same(ours, tmp_path):
-    course, _ = ours
-    result = course.nbgrader("export", "--to", str(tmp_path / "grades.csv"))
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "grades.csv").read_text() == (course.folder / "grades.csv").read_text()
 
 
 class Harmless(HTMLParser):
@@ -226,6 +265,7 @@ class Harmless(HTMLParser):
 
 @pytest.mark.parametrize("student", ["wrong", "scripts", "not_json", "copied_solution", "link"])
 def test_feedback_shows_points_and_reports_and_loads_nothing(plain, ours, student):
+    list(feedback.make(load(ours[0].folder), [student]))
     for course in (plain, ours[0]):
         page = course.feedback(student).read_text()
         Harmless().feed(page)
@@ -237,45 +277,66 @@ def test_feedback_shows_points_and_reports_and_loads_nothing(plain, ours, studen
 
 def test_a_broken_resubmission_loses_the_old_grade(ours):
     """And an answered one gets a grade again; the ledger is of the same file as the grade."""
-    course, _ = ours
-    course = course.copy(course.root.with_name("again"))
+    course = ours[0].copy(ours[0].root.with_name("again"))
     for handed_in, expected in (("{", NOTHING), (solved(course, double=WRONG), EXPECTED["wrong"])):
         course.submit("solution", handed_in)
         result = course.nbgrader("autograde", LESSON, "--student", "solution", "--force")
         assert result.returncode == 0, result.stderr
         assert course.gradebook("solution") == expected
-        ledger = json.loads((course.folder / "ledger" / "solution" / f"{LESSON}.json").read_text())
-        assert ledger["points"] == sum(expected.values())
+        assert course.ledger("solution")["points"] == sum(expected.values())
 
 
 def test_a_failure_of_the_grader_leaves_no_old_grade(ours):
     """Here the release is gone: no grade is a failure that is told, never the old grade."""
-    course, _ = ours
-    course = course.copy(course.root.with_name("broken"))
-    for path in (course.folder / "submitted").iterdir():
-        if path.name != "solution":
-            shutil.rmtree(path)
-    (course.root / "release" / LESSON / f"{LESSON}.ipynb").unlink()
+    course = ours[0].copy(ours[0].root.with_name("broken"))
+    (course.folder / "release" / LESSON / f"{LESSON}.ipynb").unlink()
     result = course.nbgrader("autograde", LESSON, "--student", "solution", "--force")
     assert result.returncode != 0 and "there is no release" in result.stderr
-    assert set(course.gradebook("solution").values()) == {None}
-    assert not (course.folder / "ledger" / "solution" / f"{LESSON}.json").exists()
-    (grade,) = classroom.grade(course.folder, workers=1)
-    assert grade.ledger is None and "there is no release" in grade.error
+    status = course.grade(students=["solution", "wrong"])["wrong"]
+    assert status.status == "failed" and "there is no release" in status.error
+    for student in ("solution", "wrong"):
+        assert set(course.gradebook(student).values()) == {None}
+        assert course.ledger(student) is None
+        assert not (course.folder / "autograded" / student / LESSON).exists()
 
 
-def test_a_file_of_another_name_is_told(course):
+def test_nbgrader_takes_nothing_but_the_notebook(course, tmp_path):
+    """Neither other files nor what links lead to; a time that is none does not end the run."""
     path = course.submit("ada", course.source())
-    path.rename(path.with_name("01_toy (1).ipynb"))
-    course.submit("bob", course.source())
-    ada, bob = sorted(classroom.grade(course.folder, workers=1), key=lambda grade: grade.student)
-    assert ada.ledger is None and "expected the file 01_toy.ipynb, found 01_toy (1).ipynb" in ada.error
-    assert bob.ledger["points"] == sum(POINTS.values())
+    (tmp_path / "private").write_text("private")
+    (path.parent / "link").symlink_to(tmp_path / "private")
+    (path.parent / ".hidden").write_text("x")
+    (path.parent / "torch.py").write_text("x")
+    (path.parent / "data").mkdir()
+    (path.parent / "data" / "more").write_text("x")
+    (path.parent / "timestamp.txt").write_text("soon")
+    course.submit("bob", course.source()).with_name("timestamp.txt").symlink_to(tmp_path / "private")
+    course.submit("cat", course.source()).with_name("timestamp.txt").write_text("2026-01-01 12:00:00 UTC")
+    result = course.nbgrader("autograde", LESSON)
+    assert result.returncode == 0, result.stderr
+    assert {student: course.gradebook(student) for student in ("ada", "bob", "cat")} == dict.fromkeys(
+        ("ada", "bob", "cat"), POINTS
+    )
+    found = {student: sorted(os.listdir(course.folder / "autograded" / student / LESSON)) for student in ("ada", "cat")}
+    assert found == {"ada": [f"{LESSON}.ipynb"], "cat": [f"{LESSON}.ipynb", "timestamp.txt"]}
+    assert course.ledger("ada")["timestamp"] is None
+    assert course.ledger("cat")["timestamp"] == "2026-01-01T12:00:00+00:00"
 
 
-def test_a_class_that_was_not_made_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match="new-class"):
-        list(classroom.grade(tmp_path))
+def test_nbgrader_grades_a_newer_submission_without_force(course):
+    for hour, notebook, expected in ((12, course.release(), NOTHING), (13, course.source(), POINTS)):
+        course.submit("ada", notebook).with_name("timestamp.txt").write_text(f"2026-01-01 {hour}:00:00 UTC")
+        result = course.nbgrader("autograde", LESSON)
+        assert result.returncode == 0, result.stderr
+        assert course.gradebook("ada") == expected
+
+
+def test_without_a_sandbox_every_result_says_so(course, monkeypatch):
+    course.submit("ada", course.source())
+    monkeypatch.setenv("UNSAFE_NO_SANDBOX", "1")
+    result = course.nbgrader("autograde", LESSON)
+    assert result.returncode == 0, result.stderr
+    assert course.ledger("ada")["sandbox"] == "none (--unsafe-no-sandbox)"
 
 
 def test_making_a_class_again_keeps_its_secret_and_grades(ours):
@@ -298,6 +359,7 @@ def test_nbgrader_makes_the_same_release(made_course, shown_checks, tmp_path):
 @pytest.mark.parametrize("double, passes", [("def double(x):\n    return x + x", True), (WRONG, False)])
 def test_validate_tells_a_student_before_handing_in(course, double, passes):
     path = course.submit("ada", answered(course.source(), double=double))
+    shutil.copy(course.folder / "release" / LESSON / "checks_toy.py", path.parent)
     shown = course.nbgrader("validate", str(path))
     assert ("Success! Your notebook passes all the tests." in shown.stdout) == passes, shown.stdout + shown.stderr
     if not passes:
