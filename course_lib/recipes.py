@@ -51,7 +51,8 @@ class Recipe:
         model: builds an untrained model.
         training: settings for `course_lib.training.fit`; empty for a model that is complete as built.
         likelihood: what `log_prob` gives: `exact`, or a lower `bound` on it.
-        source: where the result was published and what is done otherwise here.
+        source: where the model was published and what is done otherwise here.
+        published: the published figure, and where it can be read; empty where we could not read it ourselves.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Recipe:
     training: Mapping[str, Any] = field(default_factory=dict)
     likelihood: Literal["exact", "bound"] = "exact"
     source: str = ""
+    published: str = ""
 
 
 def _binary() -> Dataset:
@@ -133,6 +135,7 @@ def mnist_recipes() -> dict[str, Recipe]:
     nade = dict(epochs=budget(smoke=1, cpu=50, gpu=200), patience=10, batch_size=100, lr=1e-3)
     orderless = dict(epochs=budget(smoke=1, cpu=200, gpu=2000), patience=100, batch_size=100, lr=1e-3)
     k = budget(smoke=1, cpu=4, gpu=128)
+    plot = "plot_MNIST_results, deepnade/analyse_orderless_NADE.py of github.com/MarcCote/NADE, the authors' code"
     made = dict(epochs=budget(smoke=1, cpu=300, gpu=300), patience=30, batch_size=100, lr=1e-2, optimizer=Adagrad)
     width, masks = budget(smoke=(100, 2), cpu=(2000, 8), gpu=(8000, 32))
     masked = made | dict(epochs=budget(smoke=1, cpu=100, gpu=300))
@@ -143,6 +146,8 @@ def mnist_recipes() -> dict[str, Recipe]:
             lambda: NADE(784, hidden=500, order=orderings.random(784, seed=0)),
             nade,
             source="Larochelle and Murray, AISTATS 2011: stochastic gradient descent; here Adam.",
+            published="88.33 nats, quoted from Uria et al. (JMLR 2016) in Table 2 of 'Variational Bi-LSTMs', "
+            f"and the line 'NADE (fixed order)' of {plot}",
         ),
         "eonade": Recipe(
             f"EoNADE, two layers of 500 units, {k} ordering{'s' * (k > 1)}",
@@ -150,6 +155,7 @@ def mnist_recipes() -> dict[str, Recipe]:
             lambda: _eonade(784, [500, 500], k),
             orderless,
             source="Uria, Murray and Larochelle, ICML 2014: 128 orderings, layers pretrained one by one; here at once.",
+            published=f"89.17 nats with 1 ordering, 87.10 with 4, 85.10 with 128, the curve '2hl-NADE' of {plot}",
         ),
         "made": Recipe(
             "MADE, 500 hidden units",
@@ -168,6 +174,10 @@ def mnist_recipes() -> dict[str, Recipe]:
     }
 
 
+def _published(recipe: Recipe) -> str:
+    return f" Published: {recipe.published}." if recipe.published else ""
+
+
 def main(arguments: list[str] | None = None) -> None:
     recipes = mnist_recipes()
     parser = argparse.ArgumentParser(
@@ -177,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     name = parser.parse_args(arguments).name
     if name is None:
         for name, recipe in recipes.items():
-            print(f"{name:12}{recipe.name}. {recipe.source}")
+            print(f"{name:12}{recipe.name}. {recipe.source}{_published(recipe)}")
         return
     recipe, checkpoint = recipes[name], Path("build", "recipes", f"{name}.safetensors")
     dataset = recipe.data()
@@ -185,7 +195,7 @@ def main(arguments: list[str] | None = None) -> None:
     model = recipe.model().to(device())
     print(f"{recipe.name} on {dataset.name}; the checkpoint is {checkpoint}", flush=True)
     print(fit(model, dataset, checkpoint=checkpoint, **recipe.training), flush=True)
-    print(f"test: {nll(model, dataset.test.x)} nats an image ({recipe.likelihood})")
+    print(f"test: {nll(model, dataset.test.x)} nats an image ({recipe.likelihood}).{_published(recipe)}")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from course_lib import recipes
@@ -13,7 +15,8 @@ def smoke(monkeypatch, tmp_path):
 def test_without_a_name_all_are_listed(capsys):
     main([])
     printed = capsys.readouterr().out
-    assert all(name in printed and recipe.source in printed for name, recipe in mnist_recipes().items())
+    for name, recipe in mnist_recipes().items():
+        assert name in printed and recipe.source in printed and recipe.published in printed
 
 
 def test_another_name_is_refused_and_the_right_ones_are_told(capsys):
@@ -24,11 +27,12 @@ def test_another_name_is_refused_and_the_right_ones_are_told(capsys):
 
 def test_a_run_trains_tests_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_path, capsys):
     digits = {recipe.name: recipe for recipe in digits_recipes() if recipe.training}
-    monkeypatch.setattr(recipes, "mnist_recipes", lambda: {"fvbn": digits["FVBN"]})
+    monkeypatch.setattr(recipes, "mnist_recipes", lambda: {"fvbn": replace(digits["FVBN"], published="1 nat, Table 9")})
     main(["fvbn"])
     first = capsys.readouterr().out
     assert (tmp_path / "build/recipes/fvbn.safetensors").exists()
-    assert first.splitlines()[1].startswith("5 epochs in") and "nats an image (exact)" in first
+    assert first.splitlines()[1].startswith("5 epochs in")
+    assert first.endswith("nats an image (exact). Published: 1 nat, Table 9.\n")
 
     main(["fvbn"])  # no epoch is left to train: all is as before, the seconds too
     assert capsys.readouterr().out == first
