@@ -2122,8 +2122,9 @@ plots.show(
 # %% [markdown]
 # ## 13 · Scoreboard
 #
-# The rows of this lesson, all measured above in this notebook, on the same 300 test digits. `make scoreboard`
-# prints the course's table, with error bars over seeds; later lessons add their models to both.
+# The rows of this lesson, all measured above in this notebook, on the same 300 test digits.
+# `python -m course_lib.scoreboard` prints the course's table, with error bars over seeds; later lessons add
+# their models to both.
 
 # %% tags=["demo"]
 mixture_log_probs = torch.logsumexp(expert_log_probs + prior.log(), dim=1)

@@ -12,8 +12,8 @@
 # The fully visible belief network of lesson 01 has a weakness that no amount of data cures. Each of its
 # conditionals is a logistic regression, and a logistic regression cannot say "either this or that": on the
 # small world it lost 1.5 nats whatever the ordering. The cure is known to everybody: put a hidden layer in
-# between. The difficulty is the price. There are $D$ conditionals, so there would be $D$ networks, and a
-# $D$-th part of the data's attention for each of them.
+# between. The difficulty is the price. There are $D$ conditionals, so there would be $D$ networks to pay for,
+# and none would profit from what another has learnt.
 #
 # NADE gets all $D$ of them for the price of one. It is a trick of a single line, and it turned neural
 # networks into serious density models. Once you own it, you will take it further: to real-valued data, to
@@ -31,7 +31,10 @@
 #   any set of pixels;
 # * diagnose a broken NADE from its symptoms.
 #
-# **Time**: 60 to 120 minutes of yours; the machine needs two or three, on a laptop, without a network.
+# **Time**: 2 to 3 hours of yours; the machine needs two or three minutes, on a laptop, without a network.
+#
+# **Numbers in the text** are for `COURSE_BUDGET=cpu`, the default. At `smoke` the models are barely trained, and
+# some sentences about them do not hold.
 #
 # **Builds on**: lesson 01 (chain rule, NLL, KL, orderings, clamping) and one-hidden-layer networks. The
 # exercises do not need your answers to lesson 01.
@@ -138,13 +141,13 @@ for name, D, H in [("digits", 64, 200), ("binarized MNIST", 784, 500)]:
     print(f"{name:15} {H * D * (D - 1) // 2 + 2 * D * H + D:12,} {2 * D * H + D + H:15,}")
 
 # %% [markdown]
-# ### Where the idea came from
+# ### Where the idea came from (may be skipped)
 #
 # From the restricted Boltzmann machine of lesson 01,
 # $q(x, h) = \frac1Z \exp(b^\top x + c^\top h + h^\top W x)$ in this lesson's letters, whose $Z$ nobody can
 # compute. Suppose you insist on its conditionals $q(x_d \mid x_{<d})$. Approximate what is unknown, $h$ and
-# $x_{\ge d}$, by independent bits $r$ with means $\tau_j$ for $h_j$ and $\mu_i$ for $x_i$, as close as
-# possible in $\mathrm{KL}(r \,\|\, q(\,\cdot \mid x_{<d}))$. Up to a constant this divergence is
+# $x_{\ge d}$, by a distribution $r$ of independent bits, with means $\tau_j$ for $h_j$ and $\mu_i$ for $x_i$,
+# as close as possible in $\mathrm{KL}(r \,\|\, q(\,\cdot \mid x_{<d}))$. Up to a constant this divergence is
 #
 # $$\sum_j \big[\tau_j \log \tau_j + (1 - \tau_j) \log (1 - \tau_j)\big] + \sum_{i \ge d} \big[\mu_i \log \mu_i + (1 - \mu_i) \log (1 - \mu_i)\big] - \sum_{i \ge d} b_i \mu_i - \sum_j \tau_j \Big(c_j + \sum_{i < d} W_{ji} x_i + \sum_{i \ge d} W_{ji} \mu_i\Big).$$
 #
@@ -494,8 +497,8 @@ with waits_for("nade_sample"), torch.no_grad():
 
 # %% [markdown]
 # The mean cost of a model's own samples is an estimate of its *entropy*; that of real digits is a
-# cross-entropy. If the model were perfect the two would be equal. The digits here cost more or less what the
-# samples do, and yet the samples are not as good as digits: the sum cannot tell that *which* images are
+# cross-entropy. If the model were perfect the two would be equal. The digits here cost about what the samples
+# do, and yet the samples are not as good as digits: the sum cannot tell that *which* images are
 # probable is wrong. (Lesson 01: look at both.)
 #
 # People worry about the mismatch between training on real prefixes and sampling with own ones ("exposure
@@ -727,7 +730,7 @@ plots.show(
 # Two lessons. One about statistics: the paired bar answers "would other *test images* say the same?" and not
 # "would another *run*?". The raster seeds differ by more than a bar, though nothing but chance separates
 # them. To compare orderings (or architectures, or anything) you need runs of each, and the spread between
-# runs is a second source of error beside the images. `make scoreboard` prints both.
+# runs is a second source of error beside the images. `python -m course_lib.scoreboard` prints both.
 #
 # And one about NADE: with a hidden layer, even a *random* ordering, which meets neighbouring pixels at
 # unrelated times, costs next to nothing on these images. If all orderings are about equally good, why choose
@@ -772,8 +775,8 @@ plots.show(
 #
 # $$a_d = a_{d+1} - W_{\cdot, d}\, x_d ,$$
 #
-# so the last pre-activations are enough to recover all others. (Larochelle and Murray, 2011, state it as
-# algorithm 1.) Notice the last column: no $d$ is greater than $D$, so the gradient of $W_{\cdot, D}$ is zero.
+# so begin with $a_{D+1} = c + W x$, the sum over all pixels, and take off one column before each $h_d$.
+# (Larochelle and Murray, 2011, state it as algorithm 1.) Notice the last column: no $d$ is greater than $D$, so the gradient of $W_{\cdot, D}$ is zero.
 # Nobody reads the last pixel.
 #
 # ## Exercise 4 · `nade_grad`
@@ -795,7 +798,7 @@ def nade_grad(x, W, V, b, c):
 
     Returns:
         dict with keys "W", "V", "b", "c": the gradients of the negative log-likelihood -log q(x), in nats, each of the
-        same shape as its parameter.
+        same shape as its parameter. Where nobody reads W, as for D = 1, its gradient is zeros.
     """
     ### BEGIN SOLUTION
     D = len(x)
@@ -873,7 +876,7 @@ with waits_for("nade_grad"):
 #
 # Nothing in the recursion needs bits. Let $x_{o_d}$ be a real number and replace the last step: the hidden
 # layer now gives the parameters of a *density*. One Gaussian would be a poor choice (grey values pile up at
-# white and at black), so take a mixture of $K$ of them,
+# white and at black), so take a mixture of $K$ of them (here $K$ counts components; a pixel has 16 levels),
 #
 # $$q(x_{o_d} \mid x_{o_{<d}}) = \sum_{k=1}^{K} \pi_k\, \mathcal{N}(x_{o_d};\, \mu_k, \sigma_k^2), \qquad \mathcal{N}(y; \mu, \sigma^2) = \frac{1}{\sigma \sqrt{2 \pi}}\, e^{-\frac{(y - \mu)^2}{2 \sigma^2}},$$
 #
@@ -892,9 +895,9 @@ with waits_for("nade_grad"):
 #
 # **2. The density has no ceiling.** If a data value occurs exactly, say $x = 0$ for a white pixel, a
 # component can sit on it and shrink: $\log q \to +\infty$ as $\sigma_k \to 0$. Such a model has learnt that
-# the data are stored as integers, and nothing else. The cure is *dequantization*: real data do not sit on
-# points. We spread the $K_{\text{levels}} = 16$ grey levels $n$ evenly over $[0, 1)$: $y = (n + u)/16$ with
-# $u$ uniform on $[0, 1)$.
+# the data are stored as integers, and nothing else. The cure is *dequantization*: give each value back the
+# width that rounding took from it. The 16 grey levels $n$ then fill $[0, 1)$ evenly: $y = (n + u)/16$ with $u$
+# uniform on $[0, 1)$.
 #
 # **3. The Jacobian.** What does the density of $y$ say about the integer image? An image $n$ owns a cube of
 # side $1/16$ in the space of $y$, and a density gives it the mass
@@ -909,7 +912,8 @@ with waits_for("nade_grad"):
 #
 # **4. Gradients and scales.** $\partial \ell_k / \partial \mu_k = (y - \mu_k)/\sigma_k^2$ explodes for narrow
 # components; the paper multiplies it by $\sigma_k$. And as the sum $a_d$ grows with $d$ when inputs are
-# positive, each conditional rescales it by a factor $\rho_d$ that is learnt:
+# positive, each conditional rescales it by a factor $\rho_d$ that is learnt. RNADE's hidden units are
+# $\mathrm{relu}(a) = \max(a, 0)$, entry by entry, in place of the logistic function:
 # $h_d = \mathrm{relu}(\rho_d\, a_d)$. Adam, which divides each gradient by its own usual size, makes the
 # first of the two remedies less urgent today.
 #
@@ -948,8 +952,9 @@ def mog_log_density(y, logits, mean, log_sigma):
 # One pixel of the digits, modelled without any context by 16 Gaussians, one at each grey level, weighted by
 # how often it occurs, all with the same $\sigma$. Once with the raw grey levels $n/16 + 1/32$ as data (each
 # in the middle of its cell), once dequantized. **Before you run the cell:** sketch both curves against
-# $\sigma$. The dashed line is $\log 16$ minus the entropy of the grey levels: by the inequality above no
-# density of the *dequantized* pixel is better on average, whatever its form.
+# $\sigma$. The dashed line is $\log 16$ minus the entropy of the observed frequencies of the grey levels. By the
+# inequality above, and because no $Q$ has a lower mean cost than that entropy, no density of the *dequantized*
+# pixel is better on average, whatever its form.
 
 # %% tags=["demo"]
 levels = data.digits("levels").flatten().train.x[:, 36]
@@ -1102,7 +1107,7 @@ def orderless_loss(log_p, m):
 
     Returns:
         (B,) float64: D / (D - |m|) times the sum of -log_p over the dimensions that are not observed, where |m| is the
-        number of observed ones in the row.
+        number of observed ones in the row. Exact to float64: in torch the quotient of two int64 tensors is float32.
     """
     ### BEGIN SOLUTION
     unknown = m == 0
@@ -1190,6 +1195,9 @@ print(f"of one and the same image: standard deviation over orderings {members.st
 # it you would need a $Z$ again.
 #
 # ## Exercise 7 · `eonade`
+#
+# The log-likelihood of the mixture, from those of its members. The probabilities themselves may be as small as
+# $e^{-10000}$, which is 0 in floating point, and the logarithm of a mean is not the mean of the logarithms.
 
 
 # %% exercise="eonade"
@@ -1212,7 +1220,7 @@ def eonade(log_ps):
 # %% [markdown]
 # ### Your function at work
 #
-# Ensembles of $1, 2, 4, \dots$ random orderings of the one network above. Each point is the mean over several
+# Ensembles of $1, 2, 4, \dots$ orderings, raster and random ones, of the one network above. Each point is the mean over several
 # random choices of orderings. **Before you run the cell:** which of the two curves is flat, and why?
 
 # %% tags=["demo"]
@@ -1235,7 +1243,7 @@ with waits_for("eonade"):
         xticklabels=numbers,
         xlabel="orderings in the ensemble",
         ylabel="test NLL (nats)",
-        title="More orderings of the same network: better, for computing alone",
+        title="More orderings of the same network: better, at the price of computing only",
     )
     ax.minorticks_off()
     ax.legend(fontsize=9)
@@ -1515,7 +1523,7 @@ plots.show(
 # pixels 9.68.
 #
 # **Diagnose before you open the answers.** Which is healthy? For the others: is it the likelihood, the
-# training, or the sampler? Which line of code?
+# training, or the sampler? Which line of code? (The two cells below give the patients away. Run them unread.)
 
 
 # %% tags=["train"]
@@ -1644,8 +1652,8 @@ plots.show(
 # %% [markdown]
 # ## 14 · Scoreboard
 #
-# This lesson's rows, all measured above on the same 300 test digits. `make scoreboard` prints the course's
-# table with error bars over seeds.
+# This lesson's rows, all measured above on the same 300 test digits. `python -m course_lib.scoreboard` prints
+# the course's table with error bars over seeds.
 
 # %% tags=["demo"]
 smoothed = (train.double().sum(0) + 0.5) / (len(train) + 1)
@@ -1681,7 +1689,7 @@ for name, (kind, estimate) in rnade_rows.items():
 #   most of its time *between* its steps.
 # * **Depth breaks it.** A deep NADE costs $D$ full passes for one exact likelihood, and trains on a noisy
 #   estimate of its loss.
-# * **One ordering or one pass**: NADE has cheap likelihoods in one ordering, orderless NADE has all orderings
+# * **Cheap or flexible**: NADE has cheap likelihoods in one ordering, orderless NADE has all orderings
 #   but an expensive likelihood.
 #
 # Look at the NADE picture of section 1 again. All it demands is that no path leads from a pixel to its own

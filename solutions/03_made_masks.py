@@ -31,7 +31,10 @@
 # * explain why MADE needs wide layers where NADE does not, and measure it without error bars;
 # * build ensembles that are distributions, and recognise a famous one that is not.
 #
-# **Time**: 60 to 120 minutes of yours; the machine needs two or three, on a laptop, without a network.
+# **Time**: 2 to 3 hours of yours; the machine needs two or three minutes, on a laptop, without a network.
+#
+# **Numbers in the text** are for `COURSE_BUDGET=cpu`, the default. At `smoke` the models are barely trained, and
+# some sentences about them do not hold.
 #
 # **Builds on**: lessons 01 and 02 (chain rule, orderings, NLL, NADE). No exercise needs your answers from
 # there.
@@ -207,7 +210,7 @@ plots.show(
 #
 # **Claim 2: if $P_{ij} > 0$, there are weights with which output $i$ depends on $x_j$.** *Proof.* Take a
 # path, set its weights to 1, all other weights and all biases to 0: then
-# $z_i = \operatorname{relu}(\dots \operatorname{relu}(x_j)) = x_j$. $\square$
+# $z_i = \operatorname{relu}(\dots \operatorname{relu}(x_j)) = x_j$, as $x_j$ is 0 or 1. $\square$
 #
 # So the zeros of *one product of matrices* say exactly what a masked network can and cannot depend on. We
 # need no faith in masks: we can multiply them.
@@ -217,8 +220,8 @@ plots.show(
 #
 # ## 3 · Degrees
 #
-# Give every unit a number, its **degree**: how much of the past it may know. Precisely: *a unit of degree $k$
-# may depend on the first $k$ inputs of the ordering, and on no others.*
+# Give every unit a number, its **degree**: how much of the past it may know. Precisely: *a hidden unit of degree
+# $k$ may depend on the first $k$ inputs of the ordering, and on no others.*
 #
 # * The **input** that comes $k$-th in the ordering has degree $k$. (So the inputs' degrees are a permutation
 #   of $1, \dots, D$: with `order` as in lesson 01, `order[k]` being the dimension that comes $k$-th, counted
@@ -253,6 +256,9 @@ plots.show(
 # *If:* for $j$ of degree $k$ and any $i$ of higher degree, take a unit of degree $k$ in every layer:
 # $k \le k \le \dots \le k < m^0_i$ is a path. *Only if:* shown above. $\square$ In particular **no layer may
 # be narrower than $D - 1$**. The bottleneck, the very idea of an autoencoder, is what a MADE must not have.
+#
+# Here is a small one, beside an autoencoder of the same size. In each circle stands the unit's degree. (The
+# autoencoder has none; they are written there for comparison.)
 
 # %% tags=["demo"]
 small = MADE(4, [6, 5], order=[2, 0, 3, 1])
@@ -303,9 +309,9 @@ plots.show(
 #
 # ## Exercise 1 · `degrees`
 #
-# Hand out the degrees. Where the layers are wide you know what is needed: all of $1, \dots, D-1$ in each.
-# Where a layer is narrower than $D - 1$ you must leave some out, and *which* matters. Two rules keep the
-# damage small:
+# Hand out the degrees. Where *all* layers are wide you know what is needed: all of $1, \dots, D-1$ in each. Where
+# a layer is narrower than $D - 1$ you must leave some out, and *which* matters. Three rules keep the damage
+# small; a wide layer *above a narrow one* must heed them too, the second above all:
 #
 # * *No input is lost altogether.* Every input but the last in the ordering should reach at least the last
 #   output. An input of degree $k$ can only enter a first-layer unit of degree $\ge k$, and so on upwards: so
@@ -313,6 +319,11 @@ plots.show(
 # * *No hidden unit is dead*, without a path from an input or without one to an output. A unit of degree $k$
 #   needs, in the layer below, something of degree $\le k$ to read. If the layer below has no such unit, it is
 #   cut off.
+# * *No degree comes twice while another could be had.* If all units had degree $D - 1$, the first two rules
+#   would hold, and every output but the last would be deaf. So a layer of $n$ units has at least $\min(n, k)$
+#   different degrees, where $k$ is how many different ones the layer below has ($k = D - 1$ for the first hidden
+#   layer). More than $k$ would not help: a unit whose degree lies between two of the layer below knows what one
+#   of the lower degree knows, and serves fewer outputs.
 #
 # You may spread the degrees evenly or draw them at random (from `seed`, then); both are used in practice.
 
@@ -331,8 +342,9 @@ def degrees(D, widths, order, seed):
         List of L + 1 int64 tensors: the inputs' degrees (D,), where the input that comes k-th (k = 0..D-1) has degree
         k + 1; then for each hidden layer (width,), degrees in 1..D-1. With the masks of section 3:
         where every width is at least D - 1, every output is reached by all that comes before it;
-        with any widths, every input but the last in the ordering reaches the last output, and every hidden unit
-        has a path from an input and a path to an output.
+        with any widths, every input but the last in the ordering reaches the last output, every hidden unit has a
+        path from an input and a path to an output, and each hidden layer has at least min(width, k) different
+        degrees, where k is the number of different degrees in the layer below (D - 1 for the first hidden layer).
     """
     ### BEGIN SOLUTION
     result = [order.argsort() + 1]
@@ -490,29 +502,30 @@ with waits_for("degrees", "masks"):
     plots.show(
         fig,
         alt="Six dependency maps in the model's ordering. Right: everything below the diagonal, nothing else. > in hidden "
-        "layers: the band just below the diagonal is missing. ≥ at the output: the diagonal is filled. Inverse ordering: "
+        "layers: the band just below the diagonal is missing. ≥ at the output: the diagonal is filled too. Inverse ordering: "
         "filled squares scattered on both sides. Too narrow: the columns of later inputs are empty. By chance: some "
-        "columns end early.",
+        "columns begin late.",
     )
 
 # %% [markdown]
 # * **`>` in the hidden layers**: every hidden layer costs one step, so place $k$ is deaf to the two pixels
 #   just before it (with two hidden layers), the most informative ones of all. Nothing leaks; the sum over
 #   images is 1; no test for leaks complains.
-# * **`≥` at the output**: a filled diagonal. Every pixel sees itself, and we are back at the autoencoder.
-# * **The inverse of the ordering**: it leaks on both sides of the diagonal, seen from the ordering you asked
-#   for. Seen from the inverse one it is a perfectly good MADE. The likelihood is fine; the *sampler*, which
+# * **`≥` at the output**: a filled diagonal. Every pixel but the last in the ordering sees itself, and we are
+#   back at the autoencoder.
+# * **The inverse of the ordering**: it leaks above the diagonal and is deaf below it, seen from the ordering you
+#   asked for. Seen from the inverse one it is a perfectly good MADE. The likelihood is fine; the *sampler*, which
 #   visits the pixels in your ordering, is not.
 # * **Too narrow, degrees handed out from 1 upwards**: the inputs of degree 9 to 15 have nowhere to go. They
 #   are lost for everybody.
 # * **By chance**: where a layer happens to lack a degree, some pairs lose contact.
 #
 # All of these can be found in published code. Two well-kept libraries for flows hand out degrees from 1
-# upwards, so that with 784 dimensions and a layer of 500 units, 284 inputs are never read. How much is lost
-# in general? The table below counts, for 64 dimensions: the share of the allowed pairs $(i, j)$ that are
-# connected; inputs (other than the last) that reach no output; and hidden units without a path in or out. *By
-# chance, from the lowest* is the paper's recipe: it draws a layer's degrees uniformly from the lowest degree
-# below up to $D - 1$.
+# upwards, so that with 784 dimensions and a layer of 500 units, 283 inputs that others should hear are never
+# read. How much is lost in general? The table below counts, for 64 dimensions: the share of the allowed pairs
+# $(i, j)$ that are connected; inputs (other than the last) that reach no output; and hidden units without a
+# path in or out. *By chance, from the lowest* is the paper's recipe: it draws a layer's degrees uniformly
+# from the lowest degree below up to $D - 1$.
 
 
 # %% tags=["demo"]
@@ -569,20 +582,20 @@ with waits_for("degrees", "masks"):
 # `layer.weight.data *= mask`, before the ordinary layer runs. The second is common, and saves nothing that
 # matters. It differs in three ways:
 #
-# * **Gradients.** With $A = M \odot W$ the chain rule gives
-#   $\partial / \partial W = M \odot \partial / \partial A$: exactly zero for what is masked. In place,
-#   autograd knows nothing of the mask: masked entries get gradients as if they were in use. They are
-#   overwritten before the next use, but until then they count: in the *norm* by which gradients are clipped,
-#   in weight decay, in what a checkpoint saves between two calls.
+# * **Gradients.** With $\tilde W = M \odot W$ the chain rule gives
+#   $\partial / \partial W = M \odot \partial / \partial \tilde W$: exactly zero for what is masked. In place,
+#   autograd knows nothing of the mask: masked entries get gradients as if they were in use. The weights are
+#   overwritten before the next use, but until then these gradients count: in the *norm* by which all are clipped,
+#   in the step (Adam moves a masked weight like any other), in what a checkpoint saves between two calls.
 # * **Several masks.** Train one network with changing masks (section 8), and each call erases what other
 #   masks had learnt. For good.
 # * **Reading a model must not change it.** `model(x)` in place modifies the parameters even in evaluation.
 #
 # ## Exercise 4 · `MaskedLinear`
 #
-# Write it functionally. `weight` and `bias` are the parameters that an optimizer will find; the mask must
-# *not* be a parameter, but it should move with the layer to a GPU or to another dtype's company
-# (`register_buffer`).
+# Write it functionally. `weight` and `bias` are the only parameters, which an optimizer will find. The mask must
+# *not* be one, but it should move with the layer to a GPU and be saved with it. That is what a *buffer* is for:
+# `self.register_buffer("mask", mask)`. Keep the name `mask`: a cell below exchanges the mask by it.
 
 
 # %% exercise="MaskedLinear"
@@ -590,11 +603,12 @@ class MaskedLinear(torch.nn.Module):
     """A linear layer in which output i reads input j only where mask[i, j] is 1.
 
     Args of `__init__`:
-        weight: (out, in) float64, its initial value; whatever stands where the mask is 0 stays there and has no effect.
+        weight: (out, in) float64, its initial value. What stands where the mask is 0 has no effect, and `forward`
+            leaves it there.
         bias: (out,) float64, its initial value.
         mask: (out, in), zeros and ones, float64 or int64.
 
-    Parameters: `weight`, `bias`.
+    Parameters: `weight` and `bias`, no others; they may hold the given tensors or copies of them. Buffer: `mask`.
 
     forward(x): x (B, in) float64 -> (B, out) float64: x (mask * weight)^T + bias. It changes no parameter. The
     gradient of a masked weight is exactly 0.
@@ -686,7 +700,7 @@ with waits_for("MaskedLinear"):
 # ## Exercise 5 · `made_log_prob`
 #
 # The whole model as a function: any depth, ReLU between the layers and none at the end. The masks are given.
-# What stands in the weights under a mask's zero may be anything at all.
+# What stands in the weights under a mask's zero may be any number, however large.
 
 
 # %% exercise="made_log_prob"
@@ -696,7 +710,7 @@ def made_log_prob(x, weights, biases, masks):
     Args:
         x: (B, D) int64, zeros and ones.
         weights: list of L + 1 float64 tensors, from the input upwards, each (units above, units below); the last has D
-            rows. Entries where the mask is 0 have no effect, whatever they hold.
+            rows. Entries where the mask is 0 have no effect, whatever number they hold, however large.
         biases: list of L + 1 float64 tensors, (units above,).
         masks: list of L + 1 int64 tensors of zeros and ones, shaped like the weights.
 
@@ -810,6 +824,10 @@ def made_sample(logits, order, u):
 
 # %% [markdown]
 # ### Your function at work
+#
+# The trained MADE draws digits by your function; below each stands the training digit that is nearest to it.
+# **Before you run the cell:** the network gives all 64 logits in every call. Why may your function not draw all
+# pixels from those of one call, and what would such images look like?
 
 
 # %% tags=["demo"]
@@ -937,7 +955,7 @@ for name, model, n in [("64-500-64", made, 200), ("784-500-784", large, 16)]:
 # ## Exercise 7 · `visible_units`
 #
 # Measure it, from the masks alone, for any depth: how many units of each hidden layer have a path to each
-# output?
+# output? (Whether an input reaches them is not asked here.)
 
 
 # %% exercise="visible_units"
@@ -950,7 +968,7 @@ def visible_units(masks):
 
     Returns:
         (L, D) int64: entry [l, i] is the number of units of hidden layer l (l = 0 is the first) that have a path to
-        output i.
+        output i, whether or not an input reaches them.
     """
     ### BEGIN SOLUTION
     reaches = masks[-1] > 0  # (D, units of the layer): has the unit a path to the output?
@@ -969,10 +987,10 @@ def visible_units(masks):
 #
 # On the small world we can see what the missing units cost, exactly. We train MADE and NADE with the same
 # numbers of hidden units; and a third model, MADE with **direct connections** from inputs to outputs (a
-# further term $(M^A \odot A)\,x$ in the logits, with a weight matrix $A$, $D \times D$, and the mask
-# $M^A_{ij} = 1$ where $m^0_i > m^0_j$; section 4 of the paper mentions it): in effect an FVBN plus hidden
-# units. **Before you run the cells:** lesson 01's FVBN misses the small world by 1.5 nats. Can a MADE, with a
-# hidden layer, be *worse* than that?
+# further term $(M^R \odot R)\,x$ in the logits, with a weight matrix $R$, $D \times D$, and the mask
+# $M^R_{ij} = 1$ where $m^0_i > m^0_j$; section 4 of the paper mentions it and calls the matrix $A$, as
+# `course_lib` does): in effect an FVBN plus hidden units. **Before you run the cells:** lesson 01's FVBN
+# misses the small world by 1.5 nats. Can a MADE, with a hidden layer, be *worse* than that?
 
 # %% tags=["train"]
 builders = {
@@ -999,21 +1017,22 @@ world_log_qs = {**made_log_qs, "NADE": nade_log_qs}
 fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.3))
 with waits_for("visible_units"):
     counts = visible_units([mask.long() for mask in MADE(64, [500, 500]).masks()])
-    for row, name in zip(counts, ["MADE, 1st layer", "MADE, 2nd layer"], strict=True):
-        axes[0].plot(range(1, 65), row, label=name)
+    for row, name, style in zip(counts, ["MADE, 1st layer", "MADE, 2nd layer"], ["-", "--"], strict=True):
+        axes[0].plot(range(1, 65), row, style, label=name)
     axes[0].axhline(500, color="0.4", lw=1, ls="-")
     axes[0].text(1, 480, "NADE: all, for every conditional", va="top", fontsize=9)
+    axes[0].legend(loc="lower right", fontsize=8, title="the two coincide", title_fontsize=8)
 axes[0].set(xlabel="place in the ordering", ylabel="units with a path to the output", title="Early conditionals are left with few")
 for (name, log_qs), marker in zip(world_log_qs.items(), "os^", strict=True):
     axes[1].plot(list(log_qs), [gap(log_q) for log_q in log_qs.values()], marker=marker, label=name)
     print(f"{name:30}", "  ".join(f"{width} units: {gap(log_q):.3f}" for width, log_q in log_qs.items()))
 axes[1].axhline(fvbn_gap, color="0.4", lw=1, ls="-")
-axes[1].text(8, 0.95 * fvbn_gap, f"FVBN: {fvbn_gap:.2f}", va="top", fontsize=9)
+axes[1].text(tried[-1], fvbn_gap, f"FVBN: {fvbn_gap:.2f}", ha="right", va="bottom", fontsize=9)
 heights = [0.2, 0.5, 1, 2]
 axes[1].set(xscale="log", yscale="log", xticks=tried, xticklabels=tried, yticks=heights, yticklabels=heights, xlabel="hidden units", ylabel="KL from the small world (nats)",
             title="MADE needs two or three times NADE's units")
 axes[1].minorticks_off()
-axes[1].legend(fontsize=8)
+axes[1].legend(fontsize=8, loc="lower left")
 plots.show(
     fig,
     alt="Left: the number of units with a path to an output rises linearly with its place, from none to all, while NADE has "
@@ -1065,48 +1084,49 @@ plots.show(
 # ## 8 · Many masks: ensembles that are distributions, and one that is not
 #
 # Orderings and degrees are arbitrary choices. So train *one* set of weights under many masks: draw a mask for
-# each batch, from a list of $M$. If the masks differ in the hidden degrees only, the paper calls this
-# *connectivity-agnostic* training; if they differ in the ordering as well, *order-agnostic*. Each mask $m$
-# makes of the weights a distribution $q_m$ of its own. To use them all, mix them in equal parts:
+# each batch, from a list of $E$ masks. If the masks differ in the hidden degrees only, the paper calls this
+# *connectivity-agnostic* training; if they differ in the ordering as well, *order-agnostic*. Each mask $e$
+# makes of the weights a distribution $q_e$ of its own. To use them all, mix them in equal parts:
 #
-# $$q(x) = \frac1M \sum_{m=1}^{M} q_m(x), \qquad \log q(x) = \log \sum_{m} e^{\log q_m(x)} - \log M .$$
+# $$q(x) = \frac1E \sum_{e=1}^{E} q_e(x), \qquad \log q(x) = \log \sum_{e=1}^{E} \exp(\log q_e(x)) - \log E .$$
 #
-# It sums to 1, since each $q_m$ does; it is sampled by drawing $m$, then $x$ from $q_m$. By Jensen's
-# inequality $\log q(x) \ge \frac1M \sum_m \log q_m(x)$ for every $x$, so what training minimises, the mean
+# It sums to 1, since each $q_e$ does; it is sampled by drawing $e$, then $x$ from $q_e$. By Jensen's
+# inequality $\log q(x) \ge \frac1E \sum_e \log q_e(x)$ for every $x$, so what training minimises, the mean
 # NLL of the members, is an upper bound on the NLL of the mixture.
 #
-# **The tempting alternative** is to average the *logits*, $\bar z_i = \frac1M \sum_m z_i^{(m)}$, and to put
+# **The tempting alternative** is to average the *logits*, $\bar z_i = \frac1E \sum_e z_i^{(e)}$, and to put
 # them into the usual formula. It is one line shorter, and it is what a widely copied implementation does: its
 # reported test loss falls far below what any MADE reaches as soon as a few orderings are averaged.
 # What is wrong with it?
 #
 # The logit $\bar z_i$ depends on every $x_j$ that comes before $x_i$ in *any* of the orderings. With ten
-# random ones that is practically everything but $x_i$ itself: 1023 of 1024 pairs come in both orders. The
-# product $\prod_i \sigma(\pm \bar z_i)$ is then no chain rule; each factor is more like
-# $q(x_i \mid \text{all other pixels})$. The product of those, $\prod_i p(x_i \mid x_{-i})$ with $x_{-i}$ for
-# all pixels but the $i$-th, is an old acquaintance: Besag's (1975) **pseudo-likelihood**. It is useful for
-# many things, but it is no distribution over images, and its "NLL" may lie *below the entropy*: a pixel is
-# easier to guess when one knows both what came before and what came after it.
+# random ones that is practically everything but $x_i$ itself: a given $x_j$ comes before a given $x_i$ in at
+# least one of the ten with probability $1 - 2^{-10} = 1023/1024$. The product $\prod_i \sigma(\pm \bar z_i)$
+# is then no chain rule; each factor is more like $q(x_i \mid \text{all other pixels})$. The product of those,
+# $\prod_i p(x_i \mid x_{-i})$ with $x_{-i}$ for all pixels but the $i$-th, is an old acquaintance: Besag's
+# (1975) **pseudo-likelihood**. It is useful for many things, but it is no distribution over images, and its
+# "NLL" may lie *below the entropy*: a pixel is easier to guess when one knows both what came before and what
+# came after it.
 #
 # **Within one ordering** it is different. If all masks share the ordering, $\bar z_i$ depends on $x_{<i}$
 # only, the product is a chain rule, and the sum is 1. It is a proper distribution, though *another one* than
 # the mixture: it averages each conditional's logit, as in a product of experts, where the mixture averages
-# whole images. It need not be worse. Since $\log \sigma$ is concave
-# ($\frac{d^2}{dz^2} \log \sigma(z) = -\sigma(z)\,\sigma(-z) < 0$),
-# $\log \sigma(\bar z) \ge \frac1M \sum_m \log \sigma(z^{(m)})$: it too costs no more than its members on
+# whole images. It need not be worse. Since $\log \sigma(z)$ and $\log \sigma(-z)$ are concave (the second
+# derivative of both is $-\sigma(z)\,\sigma(-z) < 0$),
+# $\log \sigma(\pm \bar z) \ge \frac1E \sum_e \log \sigma(\pm z^{(e)})$: it too costs no more than its members on
 # average. (The same inequality, between orderings, is why the wrong number always *looks* better.)
 #
 # ## Exercise 8 · `ensemble`
 #
-# The right one, from the logits of $M$ networks. Which ordering each of them has does not matter any more.
+# The right one, from the logits of $E$ networks. Which ordering each of them has does not matter any more.
 
 
 # %% exercise="ensemble"
 def ensemble(logits, x):
-    """Log-likelihood of the mixture, with equal weights, of M autoregressive networks.
+    """Log-likelihood of the mixture, with equal weights, of E autoregressive networks.
 
     Args:
-        logits: (M, B, D) float64: logits[m, n, d] is the logit, under the m-th network, of P(x_d = 1 | what comes before d
+        logits: (E, B, D) float64: logits[e, n, d] is the logit, under the e-th network, of P(x_d = 1 | what comes before d
             in that network's ordering), for the n-th image.
         x: (B, D) int64, zeros and ones.
 
@@ -1139,7 +1159,7 @@ for name, order in [("eight orderings", None), ("one ordering, eight sets of deg
 # %% tags=["demo"]
 @torch.no_grad()
 def member_logits(model, x, number=8):
-    """(M, B, D): the logits of the first members of an ensemble of masks."""
+    """(E, B, D): the logits of the first members of an ensemble of masks."""
     return torch.stack([model.member(m)(x) for m in range(number)]).double()
 
 
@@ -1202,7 +1222,7 @@ for name, settings in {
 # %% tags=["demo"]
 new_orders = [orderings.random(64, seed=1000 + n) for n in range(8)]
 mixtures = {}
-print(f"{'one mask':32} {metrics.nll(made, test)} nats (60 epochs)\n")
+print(f"{'one mask':32} {metrics.nll(made, test)} nats ({epochs} epochs)\n")
 print(f"{'trained under':32} {'members':>9} {'mixture of 8':>14} {'under 8 new orderings':>22}")
 with waits_for("ensemble"):
     for name, model in agnostic.items():
@@ -1384,7 +1404,7 @@ plots.show(
 # ## 11 · Scoreboard
 #
 # This lesson's rows beside the earlier ones, all measured above on the same 300 test digits.
-# `make scoreboard` prints the course's table with error bars over seeds.
+# `python -m course_lib.scoreboard` prints the course's table with error bars over seeds.
 
 # %% tags=["demo"]
 smoothed = (train.double().sum(0) + 0.5) / (len(train) + 1)
@@ -1425,16 +1445,12 @@ for name, log_q in board.items():
 #
 # Masks by degrees are from Germain, Gregor, Murray and Larochelle (2015), who set out from NADE and its
 # orderless variant (Uria et al., 2014), and from autoencoders, whose makers had long asked what density, if
-# any, they stood for. (The bottleneck that must go is the same that Bengio and Bengio, 2000, did not need,
-# with small groups of units for each output.) The idea travelled far. As a layer in *flows*, MADE gives
-# shifts and scales instead of probabilities: inverse autoregressive flow (Kingma et al., 2016) and masked
-# autoregressive flow (Papamakarios et al., 2017). Masked *convolutions* (van den Oord et al., 2016) are
-# lesson 04. And the causal mask of a transformer decoder (Vaswani et al., 2017) is the staircase of section
-# 6, in attention; its KV cache is the cache of section 6. The pseudo-likelihood is Besag's (1975), for
-# lattices of plants.
+# any, they stood for. The idea travelled far. As a layer in *flows*, MADE gives shifts and scales instead of
+# probabilities: inverse autoregressive flow (Kingma et al., 2016) and masked autoregressive flow
+# (Papamakarios et al., 2017). Masked *convolutions* (van den Oord et al., 2016) are lesson 04. And the causal
+# mask of a transformer decoder (Vaswani et al., 2017) is the staircase of section 6, in attention; its KV
+# cache is the cache of section 6. The pseudo-likelihood is Besag's (1975), for lattices of plants.
 #
-# * Y. Bengio and S. Bengio. Modeling high-dimensional discrete data with multi-layer neural networks. *NIPS
-#   12*, 2000, pages 400-406.
 # * J. Besag. Statistical analysis of non-lattice data. *The Statistician* 24(3), 1975.
 # * M. Germain, K. Gregor, I. Murray and H. Larochelle. MADE: masked autoencoder for distribution estimation.
 #   *ICML* 2015, PMLR 37, pages 881-889. Equations 12 and 13 are the masks; section 6.2 has binarized MNIST.

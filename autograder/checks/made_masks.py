@@ -43,6 +43,8 @@ __all__ = [
     "visible_units",
 ]
 
+ORDINALS = ("first", "second", "third", "fourth")
+
 
 def _tensors(arrays: list[np.ndarray]) -> list[torch.Tensor]:
     return [torch.tensor(array) for array in arrays]
@@ -94,7 +96,8 @@ def _exp(a):
         "degree?",
         "A path from the k-th input to the next one's output goes through a unit of degree exactly k in every hidden "
         "layer. So each layer needs all of 1..D-1, where it has room. Where it has not, which degree may never be "
-        "missing, and which degrees in the next layer would then belong to units that read nothing?",
+        "missing, and which degrees in the next layer would then belong to units that read nothing? And what does an "
+        "output hear if all units know more than it may?",
         "Take each layer's degrees from those of the layer below only (from 1..D-1 for the first). With "
         "fewer units than different degrees: the highest one first, then others. With more: all of them, then any "
         "again. This needs no random number at all.",
@@ -106,8 +109,9 @@ def degrees(student, rng):
     Masks are made from the answer's degrees, and paths counted. "input degrees": all orderings of three dimensions,
     larger ones at random. "full reach": no hidden layer below D - 1; every earlier dimension reaches every later
     output, in the order that the input degrees say. "narrow layers": some hidden layer below D - 1; every input but
-    the last reaches the last output, every hidden unit has a path from an input and to an output. "seeded": the same
-    degrees again, after a call with another seed.
+    the last reaches the last output, every hidden unit has a path from an input and to an output, and each layer has
+    as many different degrees as its width and the layer below allow. "seeded": the same degrees again, after a call
+    with another seed.
     """
 
     def ask(call, D, widths, order, seed):
@@ -119,7 +123,7 @@ def degrees(student, rng):
             outside = units[(units < 1) | (units > D - 1)]
             if len(outside) and not why:
                 allowed = "1" if D == 2 else f"1 to {D - 1}"
-                why = f"degrees in hidden layer {layer} should be {allowed}; got {outside[0]}"
+                why = f"degrees in the {ORDINALS[layer]} hidden layer should be {allowed}; got {outside[0]}"
         told = why and not isinstance(value, Failure)
         return arrays, f"D = {D}, widths = {say(widths)}, order = {say(order)}: {why}" if told else why
 
@@ -160,9 +164,23 @@ def degrees(student, rng):
             for where, paths in (("from any input", reads), ("to any output", read)):
                 for unit in np.flatnonzero(paths == 0):
                     return (
-                        f"{_say_degrees(got)}: hidden layer {layer} has a unit of degree {units[unit]} without a path "
-                        f"{where}"
+                        f"{_say_degrees(got)}: the {ORDINALS[layer]} hidden layer has a unit of degree {units[unit]} "
+                        f"without a path {where}"
                     )
+        return ""
+
+    def repeated(got):
+        """Units that share a degree while another one is free."""
+        below = len(got[0]) - 1
+        for layer, units in enumerate(got[1:]):
+            found, least = len(set(units.tolist())), min(len(units), below)
+            if found < least:
+                source = f"the layer below has {below} different degrees" if layer else f"may use 1 to {below}"
+                return (
+                    f"{_say_degrees(got)}: the {ORDINALS[layer]} hidden layer has {_count(len(units), 'unit')} and "
+                    f"{source}, so it should have at least {least} different ones; got {found}"
+                )
+            below = found
         return ""
 
     for D, widths in ((2, [1]), (2, [3]), (3, [2]), (3, [4]), (4, [3, 3]), (4, [5, 3, 4]), (6, [5, 5]), (6, [6, 5, 7])):
@@ -187,7 +205,7 @@ def degrees(student, rng):
         for seed in range(3):
             order = rng.permutation(D) if D > 4 else np.arange(D)
             got, why = ask(tolerant, D, widths, order, seed)
-            why = why or useless(got)
+            why = why or useless(got) or repeated(got)
             yield holds("narrow layers", not why, because=why)
     for D, widths in ((4, [6]), (9, [20, 20])):
         seed, order = int(rng.integers(1000)), np.arange(D)
@@ -196,7 +214,7 @@ def degrees(student, rng):
         if not why:
             for layer, (first, second) in enumerate(zip(once[0], again[0], strict=True)):
                 for unit in np.flatnonzero(first != second)[:1]:
-                    name = f"unit {unit} of hidden layer {layer - 1}" if layer else f"input {unit}"
+                    name = f"unit {unit} of the {ORDINALS[layer - 1]} hidden layer" if layer else f"input {unit}"
                     why = why or (
                         f"D = {D}, widths = {say(widths)}, seed = {seed}, asked twice: {name} has degree "
                         f"{first[unit]} at first, then {second[unit]}"
@@ -319,7 +337,8 @@ def paths(student, rng):
             return ""
         i, j = index[0]
         return (
-            f"{_say_masks(given)}: from input {j} to output {i} leads {_count(want[i, j], 'path')}; got {got[i, j]}"
+            f"{_say_masks(given)}: there {'is' if want[i, j] == 1 else 'are'} {_count(want[i, j], 'path')} from input "
+            f"{j} to output {i}; got {got[i, j]}"
         )
 
     def made(D, widths):
@@ -360,8 +379,8 @@ def _say_masks(masks: list[np.ndarray]) -> str:
     hints=[
         "A weight under a 0 of the mask must have no effect. There are two ways: to change the weight, or to leave it "
         "and not let it through. What does each of them leave behind for the next call, and for the gradient?",
-        "Put weight and bias into nn.Parameter, keep the mask beside them, and let every call form the product of the "
-        "two anew, without writing it back into the parameter.",
+        "Put weight and bias into nn.Parameter, register the mask as a buffer, and let every call form the product of "
+        "the two anew, without writing it back into the parameter.",
         "In forward: the elementwise product of mask and weight takes part in the computation, so that autograd passes "
         "through it; that product, transposed, multiplies x from the right, and the bias is added. Nothing else is "
         "needed.",
@@ -372,7 +391,8 @@ def MaskedLinear(student, rng):
 
     "masked product": the result. "weights untouched": after calls `weight` still is what was given, with results
     that are right. "masked gradients zero": those of weight, bias and x, under zeros of the mask exactly 0. "mask
-    stays": parameters set from outside, as a training step does, then the result again.
+    stays": it is a buffer, and nothing besides weight and bias is a parameter; these set from outside, as a training
+    step does, then the result again.
     """
 
     def layer(out, width):
@@ -453,6 +473,14 @@ def MaskedLinear(student, rng):
                 )
         yield holds("masked gradients zero", not why, because=why)
 
+        others = set(names) - {"weight", "bias"}
+        trained = [n for n in others if not isinstance(tried(h.call, n, method="get_parameter"), Failure)]
+        why = ""
+        if trained:
+            why = f"weight and bias should be the only 2 parameters; got {' and '.join(sorted(trained))} as well"
+        elif isinstance(tried(h.call, "mask", method="get_buffer"), Failure):
+            why = "the layer should have 1 buffer named mask (register_buffer), which moves with it to a GPU"
+        yield holds("mask stays", not why, because=why)
         why, moved = "", {"weight": weight + 1 + tenths(rng, out, width) / 4, "bias": bias - 0.5}
         for name, array in moved.items():
             done = tried(h.set, name, array)
@@ -471,7 +499,7 @@ def _network(rng: np.random.Generator, order: np.ndarray, widths: list[int]) -> 
 
 
 def _clean(weights: list[np.ndarray], masks: list[np.ndarray]) -> list[np.ndarray]:
-    return [weight * mask for weight, mask in zip(weights, masks, strict=True)]
+    return [np.where(mask == 1, weight, 0.0) for weight, mask in zip(weights, masks, strict=True)]
 
 
 def _log_prob(x: np.ndarray, weights: list, biases: list, masks: list) -> np.ndarray:
@@ -492,7 +520,7 @@ def _log_prob(x: np.ndarray, weights: list, biases: list, masks: list) -> np.nda
         "In each layer the weight counts only where its mask is 1. ReLU belongs to the hidden layers; the last layer "
         "gives logits. All D conditionals come out of one pass, so no loop over the dimensions is needed.",
         "Turn x into float64. For each hidden layer: x times the transposed masked weight, plus bias, ReLU. Then the "
-        "last layer alone. log p(x_d) is the log-sigmoid of the logit for x_d = 1, of minus the logit for x_d = 0, "
+        "last layer alone. log q(x_d) is the log-sigmoid of the logit for x_d = 1, of minus the logit for x_d = 0, "
         "in one function that is safe for large logits. Sum over the dimensions.",
     ],
 )
@@ -500,13 +528,14 @@ def made_log_prob(student, rng):
     """Log-likelihood of a MADE.
 
     Gates, one hidden layer: "no peeking", weights anything under zeros of the masks: the conditional of dimension d
-    does not change with what does not come before d; "mass one", exp(log p) adds up to 1 over all images. Then without
+    does not change with what does not come before d; "mass one", exp(log q) adds up to 1 over all images. Then without
     weights under zeros: "conditionals", one to three hidden layers, any ordering; "large weights", logits of +-1000.
-    "masks applied": weights anything under zeros, in every layer of deeper networks.
+    "masks applied": in every layer of deeper networks the answer's own result stays what it is when weights under zeros
+    change, to 1e30 at last, which float32 holds too.
     """
 
     def ask(call, x, weights, biases, masks):
-        return real(call(torch.tensor(x), *map(_tensors, (weights, biases, masks))), (len(x),), "log p(x)")
+        return real(call(torch.tensor(x), *map(_tensors, (weights, biases, masks))), (len(x),), "log q(x)")
 
     def tolerant(*args):
         return attempt(student, *args)
@@ -518,8 +547,20 @@ def made_log_prob(student, rng):
             return ""
         (row,) = index
         return (
-            f"{_say_network(weights, biases, masks)}: log p(x = {say(x[row])}) is {want[row]:.6g} nats; got "
+            f"{_say_network(weights, biases, masks)}: log q(x = {say(x[row])}) is {want[row]:.6g} nats; got "
             f"{got[row]:.6g}"
+        )
+
+    def differs(got, alone, x, weights, biases, masks):
+        """What stands under zeros of the masks has an effect."""
+        index = first_wrong(got, alone)
+        if index is None:
+            return ""
+        (row,) = index
+        most = max(np.abs(weight * (1 - mask)).max() for weight, mask in zip(weights, masks, strict=True))
+        return (
+            f"{_say_network(weights, biases, masks)}, and up to {most:.4g} in weights where the mask is 0: you give "
+            f"log q(x = {say(x[row])}) as {got[row]:.6g} nats, and as {alone[row]:.6g} with 0 there"
         )
 
     def peeks(x, order, got, moved, i):
@@ -534,7 +575,7 @@ def made_log_prob(student, rng):
                 return (
                     f"{_say_order(order)}: the conditional of dimension {i} is not the same for x = {say(x[other])} "
                     f"and {say(x[row])}, which agree in dimension {i} and all before it (with 3 more in the bias of "
-                    f"output {i}, log p(x) changes by {changes[other]:.4g} and {change:.4g})"
+                    f"output {i}, log q(x) changes by {changes[other]:.4g} and {change:.4g})"
                 )
         return ""
 
@@ -555,7 +596,7 @@ def made_log_prob(student, rng):
             yield holds("no peeking", not why, because=why)
         masses.append((_exp(got).sum(), D))
     for mass, D in masses:
-        because = f"exp(log p) of all {2**D} images of {D} dimensions adds up to {mass:.6g}, not to 1"
+        because = f"exp(log q) of all {2**D} images of {D} dimensions adds up to {mass:.6g}, not to 1"
         yield holds("mass one", close(mass, 1), because=because)
     for D, widths in ((2, [1]), (2, [2]), (3, [2]), (3, [4]), (3, [3, 2]), (4, [5, 5]), (5, [6, 3, 7]), (5, [9])):
         for order in (np.arange(D), rng.permutation(D)):
@@ -564,13 +605,20 @@ def made_log_prob(student, rng):
             got, why = ask(tolerant, x, weights, biases, given)
             why = why or wrong(got, x, weights, biases, given)
             yield holds("conditionals", not why, because=why)
+    varies = False
     for D, widths in ((2, [1]), (2, [1, 1]), (3, [2, 2]), (3, [3, 3]), (3, [4, 4]), (4, [4, 5]), (4, [5, 4, 6])):
         x, (weights, biases, given) = all_images(D), _network(rng, np.arange(D), widths)
         for bias in biases[:-1]:
             bias[:] = np.abs(bias)
-        got, why = ask(tolerant, x, weights, biases, given)
-        why = why or wrong(got, x, weights, biases, given)
+        clean = _clean(weights, given)
+        huge = [weight + 1e30 * (1 - mask) for weight, mask in zip(clean, given, strict=True)]
+        alone, why = ask(tolerant, x, clean, biases, given)
+        varies = varies or (not why and not close(alone, alone[0]))
+        for under in (weights, huge):
+            got, reason = ask(tolerant, x, under, biases, given)
+            why = why or reason or differs(got, alone, x, under, biases, given)
         yield holds("masks applied", not why, because=why)
+    yield holds("masks applied", varies, because="log q(x) is the same for all x, in each of 7 networks")
     mask = [np.array([[1, 0]]), np.array([[0], [1]])]
     for W, V, b, c in (
         ([[0, 0]], [[0], [0]], [0], [1000, -1000]),
@@ -689,7 +737,8 @@ def visible_units(student, rng):
     """Hidden units that each output can see.
 
     "last layer": the last row of the result, every hidden layer wide. "through later layers": the other rows of the
-    same. "narrow layers": those other rows where degrees are missing, so that some units reach no output at all.
+    same. "narrow layers": those other rows where degrees are missing, so that some units reach no output at all, and
+    some are reached by no input.
     """
 
     def ask(call, given):
@@ -707,8 +756,8 @@ def visible_units(student, rng):
                 (i,) = index
                 reach = "has a path" if want[i] == 1 else "have a path"
                 return (
-                    f"{_say_masks(given)}: {_count(want[i], 'unit')} of hidden layer {layer} {reach} to output {i}; "
-                    f"got {got[layer, i]}"
+                    f"{_say_masks(given)}: {_count(want[i], 'unit')} of the {ORDINALS[layer]} hidden layer {reach} to "
+                    f"output {i}; got {got[layer, i]}"
                 )
         return ""
 
@@ -724,6 +773,7 @@ def visible_units(student, rng):
     for inputs, *hidden in (
         ([1, 2, 3], [1, 2], [1]),
         ([1, 2, 3], [2, 1], [2]),
+        ([1, 2, 3], [2], [1, 2], [1, 2]),
         ([2, 1, 3], [1], [2], [1]),
         ([1, 2, 3, 4], [1], [1, 3], [3, 1]),
         ([1, 2, 3, 4], [1, 2, 3], [2], [1, 3]),
@@ -745,11 +795,11 @@ def visible_units(student, rng):
     hints=[
         "Each network is a distribution. Which mean of distributions is a distribution again? (Logits of different "
         "orderings belong to different conditionals.)",
-        "First finish each network: from its logits to its log p(x), one number for each network and image. The "
-        "mixture then has the mean of the M probabilities, and its logarithm is wanted, though exp(-10000) is 0 in "
+        "First finish each network: from its logits to its log q(x), one number for each network and image. The "
+        "mixture then has the mean of the E probabilities, and its logarithm is wanted, though exp(-10000) is 0 in "
         "floating point.",
-        "Sum the log-sigmoids over the dimensions, which leaves (M, B). Take a log-sum-exp over the networks: the "
-        "logarithm of the sum of the probabilities. What does a division by M become there?",
+        "Sum the log-sigmoids over the dimensions, which leaves (E, B). Take a log-sum-exp over the networks: the "
+        "logarithm of the sum of the probabilities. What does a division by E become there?",
     ],
 )
 def ensemble(student, rng):
@@ -761,8 +811,8 @@ def ensemble(student, rng):
     """
 
     def ask(call, logits, x):
-        M, B, D = logits.shape
-        shape = f"for {_count(M, 'network')}, {_count(B, 'image')} and D = {D}, the result"
+        E, B, D = logits.shape
+        shape = f"for {_count(E, 'network')}, {_count(B, 'image')} and D = {D}, the result"
         return real(call(torch.tensor(logits), torch.tensor(x)), (B,), shape)
 
     def tolerant(*args):
@@ -786,7 +836,7 @@ def ensemble(student, rng):
 
     for orders in ([[0]], [[0], [0]], [[0, 1], [1, 0]], [[0, 1, 2], [2, 1, 0], [1, 0, 2]], None):
         orders = orders or [rng.permutation(4) for _ in range(4)]
-        D, M = len(orders[0]), len(orders)
+        D, E = len(orders[0]), len(orders)
         x = all_images(D)
         models = [_autoregressive(rng, np.array(order)) for order in orders]
         logits = np.stack([model(x) for model in models])
@@ -795,19 +845,19 @@ def ensemble(student, rng):
         yield holds("shapes", not why, because=why)
         mass = _exp(got).sum()
         named = f", orderings {' and '.join(map(say, orders))}" if D < 4 else ""
-        because = f"{_count(M, 'network')}{named}: exp(result), added up over all {2**D} images, is {mass:.6g}, not 1"
+        because = f"{_count(E, 'network')}{named}: exp(result), added up over all {2**D} images, is {mass:.6g}, not 1"
         yield holds("mass one", close(mass, 1), because=because)
-    for M, B, D in ((2, 1, 1), (2, 2, 1), (2, 3, 2), (3, 3, 2), (5, 4, 3)):
-        x, logits = rng.integers(0, 2, (B, D)), tenths(rng, M, B, D)
+    for E, B, D in ((2, 1, 1), (2, 2, 1), (2, 3, 2), (3, 3, 2), (5, 4, 3)):
+        x, logits = rng.integers(0, 2, (B, D)), tenths(rng, E, B, D)
         logits[-1] = np.abs(logits[-1]) + 1
         logits[0] = -np.abs(logits[0]) - 1
         got, why = ask(student.call, logits, x)
         yield holds("shapes", not why, because=why)
         why = wrong(got, logits, x)
         yield holds("mean of probabilities", not why, because=why)
-    for M, B, D in ((1, 1, 1), (2, 1, 1), (2, 2, 2), (3, 2, 4)):
+    for E, B, D in ((1, 1, 1), (2, 1, 1), (2, 2, 2), (3, 2, 4)):
         x = rng.integers(0, 2, (B, D))
-        logits = (1 - 2 * x) * 10000.0 / D + tenths(rng, M, B, D) + np.arange(M)[:, None, None] / 2
+        logits = (1 - 2 * x) * 10000.0 / D + tenths(rng, E, B, D) + np.arange(E)[:, None, None] / 2
         got, why = ask(tolerant, logits, x)
         why = why or wrong(got, logits, x, 1e-6)
         yield holds("far below zero", not why, because=why)

@@ -90,19 +90,17 @@ def degrees_numpy():
 
 
 @bank.right("degrees")
-def degrees_highest_wherever_there_is_no_room():
-    import torch
+def degrees_linspace_over_those_below():
+    import numpy as np
 
     def degrees(D, widths, order, seed):
-        """All degrees while layers are wide; from the first narrow one on only the highest."""
-        inputs = torch.zeros(D, dtype=torch.int64)
-        for k, d in enumerate(order.tolist()):
-            inputs[d] = k + 1
-        result, narrow = [inputs], False
+        inputs = np.empty(D, dtype=np.int64)
+        inputs[order.numpy()] = 1 + np.arange(D)
+        result, below = [inputs], np.arange(1, D)
         for width in widths:
-            narrow = narrow or width < D - 1
-            cyclic = torch.arange(width) % (D - 1) + 1
-            result.append(torch.full((width,), D - 1) if narrow else cyclic)
+            picked = below[np.linspace(len(below) - 1, 0, min(width, len(below))).round().astype(int)]
+            result.append(np.resize(picked, width))
+            below = np.unique(picked)
         return result
 
     return degrees
@@ -228,6 +226,61 @@ def degrees_all_one_where_narrow():
 
 
 @bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_wherever_there_is_no_room():
+    """All degrees while layers are wide; then only the highest: all outputs but the last are deaf."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.zeros(D, dtype=torch.int64)
+        for k, d in enumerate(order.tolist()):
+            inputs[d] = k + 1
+        result, narrow = [inputs], False
+        for width in widths:
+            narrow = narrow or width < D - 1
+            cyclic = torch.arange(width) % (D - 1) + 1
+            result.append(torch.full((width,), D - 1) if narrow else cyclic)
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_and_any():
+    """The highest degree once, the others at random with repetition: some are there twice while others are free."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            if width >= len(below):
+                layer = torch.cat([below, below[:1].expand(width - len(below))])
+            else:
+                extra = torch.randint(len(below), (width - 1,), generator=generator)
+                layer = torch.cat([below[-1:], below[extra]])
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_after_a_narrow_layer():
+    """Right up to the first narrow layer; the layers above it get the highest degree only."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, narrow = [torch.argsort(order) + 1], False
+        for width in widths:
+            result.append(torch.full((width,), D - 1) if narrow else D - 1 - torch.arange(width) % (D - 1))
+            narrow = narrow or width < D - 1
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
 def degrees_crash_where_narrow():
     """All degrees, then some at random: with too few units the number of random ones is negative."""
     import torch
@@ -273,7 +326,7 @@ def degrees_of_the_paper():
     return degrees
 
 
-@bank.wrong("degrees", loses={"full reach"})
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
 def degrees_only_the_highest():
     """All hidden units have degree D-1: only the last output sees anything."""
     import torch
@@ -968,7 +1021,7 @@ def masked_linear_of_nn_linear():
             with torch.no_grad():
                 self.weight.copy_(weight)
                 self.bias.copy_(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.weight * self.mask).T + self.bias
@@ -986,9 +1039,10 @@ def masked_linear_where():
                 super().__init__()
                 self.weight = torch.nn.Parameter(weight.clone())
                 self.bias = torch.nn.Parameter(bias.clone())
+                self.register_buffer("mask", mask.bool())
 
             def forward(self, x):
-                kept = torch.where(mask.bool(), self.weight, 0.0)
+                kept = torch.where(self.mask, self.weight, 0.0)
                 return torch.einsum("bi,oi->bo", x, kept) + self.bias
 
         return Layer()
@@ -1004,12 +1058,12 @@ def masked_linear_loop():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.rows = [torch.nonzero(row).flatten() for row in mask]
+            self.mask = torch.nn.Buffer(mask)
 
         def forward(self, x):
             columns = []
-            for row, weight, bias in zip(self.rows, self.weight, self.bias, strict=True):
-                columns.append(x[:, row] @ weight[row] + bias)
+            for reads, weight, bias in zip(self.mask == 1, self.weight, self.bias, strict=True):
+                columns.append(x[:, reads] @ weight[reads] + bias)
             return torch.stack(columns, 1)
 
     return MaskedLinear
@@ -1024,10 +1078,10 @@ def masked_linear_masked_fill():
             super().__init__()
             self.register_parameter("weight", torch.nn.Parameter(weight))
             self.register_parameter("bias", torch.nn.Parameter(bias))
-            self.cut = mask == 0
+            self.register_buffer("mask", mask.to(torch.uint8))
 
         def forward(self, x):
-            return torch.addmm(self.bias, x, self.weight.masked_fill(self.cut, 0).t())
+            return torch.addmm(self.bias, x, self.weight.masked_fill(self.mask == 0, 0).t())
 
     return MaskedLinear
 
@@ -1073,7 +1127,7 @@ def masked_linear_in_place():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             self.weight.data *= self.mask
@@ -1091,7 +1145,7 @@ def masked_linear_in_place_with_gradient():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             masked = self.mask * self.weight
@@ -1111,7 +1165,7 @@ def masked_linear_given_weight_masked_first():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(mask * weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.mask * self.weight).T + self.bias
@@ -1145,7 +1199,7 @@ def masked_linear_detached():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.mask * self.weight.detach()).T + self.bias
@@ -1162,7 +1216,7 @@ def masked_linear_straight_through():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             masked = self.weight + (self.mask * self.weight - self.weight).detach()
@@ -1180,7 +1234,7 @@ def masked_linear_no_grad():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             with torch.no_grad():
@@ -1199,7 +1253,7 @@ def masked_linear_buffers():
             super().__init__()
             self.register_buffer("weight", weight)
             self.register_buffer("bias", bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.mask * self.weight).T + self.bias
@@ -1242,6 +1296,75 @@ def masked_linear_mask_from_weight():
     return MaskedLinear
 
 
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_mask_as_parameter():
+    """The mask is a parameter: an optimizer would train it."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = torch.nn.Parameter(mask.double())
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_mask_as_frozen_parameter():
+    """The mask is a parameter without gradient: weight decay shrinks it all the same, and it is counted as one."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = torch.nn.Parameter(mask, requires_grad=False)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_plain_attribute():
+    """The mask is a plain attribute, which stays behind when the layer moves to a GPU."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.mask = mask
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_spare_weight():
+    """nn.Linear inside, with a weight and a bias of its own that are trained and never used."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
 @bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
 def masked_linear_without_bias():
     """The bias is kept and never added."""
@@ -1251,7 +1374,7 @@ def masked_linear_without_bias():
         def __init__(self, weight, bias, mask):
             super().__init__()
             self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.mask * self.weight).T
@@ -1283,7 +1406,8 @@ def masked_linear_other_names():
     class MaskedLinear(torch.nn.Module):
         def __init__(self, weight, bias, mask):
             super().__init__()
-            self.W, self.b, self.mask = torch.nn.Parameter(weight), torch.nn.Parameter(bias), mask
+            self.W, self.b = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.mask * self.W).T + self.b
@@ -1299,7 +1423,8 @@ def masked_linear_one_vector():
     class MaskedLinear(torch.nn.Module):
         def __init__(self, weight, bias, mask):
             super().__init__()
-            self.weight, self.bias, self.mask = torch.nn.Parameter(weight), torch.nn.Parameter(bias), mask
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return (self.mask * self.weight) @ x.sum(0) + self.bias
@@ -1315,7 +1440,8 @@ def masked_linear_not_transposed():
     class MaskedLinear(torch.nn.Module):
         def __init__(self, weight, bias, mask):
             super().__init__()
-            self.weight, self.bias, self.mask = torch.nn.Parameter(weight), torch.nn.Parameter(bias), mask
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return x @ (self.mask * self.weight) + self.bias
@@ -1333,7 +1459,7 @@ def masked_linear_float32():
             super().__init__(weight.shape[1], weight.shape[0])
             self.weight.data.copy_(weight)
             self.bias.data.copy_(bias)
-            self.mask = mask
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
@@ -1574,7 +1700,7 @@ def log_prob_bits():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
 def log_prob_relu_on_the_logits():
     """ReLU after the last layer too: no probability below 1/2."""
     import torch.nn.functional as F
@@ -1588,7 +1714,7 @@ def log_prob_relu_on_the_logits():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
 def log_prob_double_sigmoid():
     """Probabilities are given to a function that expects logits."""
     import torch
@@ -1604,7 +1730,7 @@ def log_prob_double_sigmoid():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied"})
+@bank.wrong("made_log_prob", loses={"conditionals"})
 def log_prob_linear():
     """No ReLU between the layers (the cases with large weights do not need it)."""
     import torch.nn.functional as F
@@ -1618,7 +1744,7 @@ def log_prob_linear():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
 def log_prob_sigmoid_units():
     """Sigmoid units, as in NADE."""
     import torch
@@ -1633,7 +1759,7 @@ def log_prob_sigmoid_units():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
 def log_prob_zeros_and_ones_swapped():
     """The logit is taken for that of x = 0."""
     import torch.nn.functional as F
@@ -1647,7 +1773,7 @@ def log_prob_zeros_and_ones_swapped():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
 def log_prob_without_hidden_biases():
     """The hidden biases are left out."""
     import torch.nn.functional as F
@@ -1661,7 +1787,7 @@ def log_prob_without_hidden_biases():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
 def log_prob_inputs_plus_minus_one():
     """The network reads 2x - 1."""
     import torch.nn.functional as F
@@ -1675,7 +1801,7 @@ def log_prob_inputs_plus_minus_one():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "masks applied"})
+@bank.wrong("made_log_prob", loses={"conditionals"})
 def log_prob_two_layers():
     """Written for one hidden layer: all others are left out."""
     import torch.nn.functional as F
@@ -1717,6 +1843,36 @@ def log_prob_square_masks_transposed():
                 mask = mask.T
             h = F.relu(h @ (mask * weights[number]).T + biases[number])
         return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"masks applied"})
+def log_prob_masked_part_subtracted():
+    """All connections, minus the masked ones: nothing is left of the rest where a masked weight is huge."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for number, (weight, bias, mask) in enumerate(zip(weights, biases, masks, strict=True)):
+            h = F.relu(h) if number else h
+            h = h @ weight.T - h @ ((1 - mask) * weight).T + bias
+        return F.logsigmoid(h * (2 * x - 1)).sum(1)
+
+    return made_log_prob
+
+
+@bank.wrong("made_log_prob", loses={"masks applied"})
+def log_prob_gates_of_the_whole_weights():
+    """Each hidden unit is switched on or off by what it would be without its mask, and masked then."""
+    import torch.nn.functional as F
+
+    def made_log_prob(x, weights, biases, masks):
+        h = x.double()
+        for number, (weight, bias, mask) in enumerate(zip(weights, biases, masks, strict=True)):
+            a = F.linear(h, mask * weight, bias)
+            h = a * (F.linear(h, weight, bias) > 0) if 0 < number < len(weights) - 1 else F.relu(a)
+        return F.logsigmoid(a * (2 * x - 1)).sum(1)
 
     return made_log_prob
 
@@ -2416,6 +2572,26 @@ def visible_first_reader():
     return visible_units
 
 
+@bank.wrong("visible_units", loses={"narrow layers"})
+def visible_only_with_inputs():
+    """Units without a path from any input are left out, though an output reads them."""
+    import torch
+
+    def visible_units(masks):
+        alive, inputs = [], torch.ones(masks[0].shape[1], dtype=torch.int64)
+        for mask in masks[:-1]:
+            inputs = (mask @ inputs > 0).long()
+            alive.append(inputs)
+        reached = masks[-1]
+        rows = [(reached * alive[-1]).sum(1)]
+        for mask, here in zip(reversed(masks[1:-1]), reversed(alive[:-1]), strict=True):
+            reached = (reached @ mask > 0).long()
+            rows.append((reached * here).sum(1))
+        return torch.stack(rows[::-1])
+
+    return visible_units
+
+
 @bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
 def visible_outputs_of_units():
     """Outputs that a unit reaches, cut or filled to D."""
@@ -2636,8 +2812,8 @@ def ensemble_sum():
 
 
 @bank.wrong("ensemble", loses={"mass one"})
-def ensemble_divided_by_M():
-    """The logarithm of the sum, divided by M."""
+def ensemble_divided_by_E():
+    """The logarithm of the sum, divided by E."""
     import torch
     import torch.nn.functional as F
 
