@@ -193,6 +193,7 @@ class MADE(AutoregressiveModel):
         values = [self.output.weight.new_zeros(len(units), len(x)) for units in sorting]
         layers = []  # of each: weights, biases and values of the units of degree 0, 1, ..., D
         for i, (layer, degrees) in enumerate(zip(self.hidden, of_hidden, strict=True)):
+            # Two calls of index_select take a tenth of the time of weight[rows][:, columns].
             W = layer.weight.detach().index_select(0, sorting[i + 1]).index_select(1, sorting[i])
             b = layer.bias.detach()[sorting[i + 1], None]
             counts = degrees.bincount(minlength=D + 1).tolist()
