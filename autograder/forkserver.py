@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -71,7 +72,7 @@ def prepare() -> None:
 
     torch.set_num_threads(1)
     sys.meta_path.insert(0, Absent())
-    box.make_shell().run_cell("import math", silent=True)
+    box.make_shell().run_cell("pass", silent=True)
     # The first use of each part is slow: it is had here.
     weight = torch.nn.Linear(2, 1)
     weight(torch.from_numpy(np.ones((2, 2), np.float32))).sum().backward()
@@ -107,6 +108,7 @@ def serve(control: socket.socket, order: dict) -> None:
                 if not order["walls"]:  # nothing else ends them
                     for pid, _ in children.values():
                         os.killpg(pid, signal.SIGKILL)
+                    shutil.rmtree(order["folder"], ignore_errors=True)
                 return
             channel, report = (socket.socket(fileno=number) for number in handed)
             try:
@@ -222,7 +224,8 @@ def run(asked: dict, channel: socket.socket) -> NoReturn:
         if asked["folder"]:  # there are no walls
             os.setsid()
             os.chdir(asked["folder"])
-            os.environ.update(HOME=asked["folder"], TMPDIR=asked["folder"])
+            for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"):
+                os.environ[name] = asked["folder"]
         seed()
         box.serve(socket.socket(fileno=3))
     finally:

@@ -118,8 +118,9 @@ class Process:
             self._open = False
             by_itself = ended(self.pidfd, grace)
             self._signal()
-            self._report.settimeout(10)
-            answer = self._report.recv(4096)
+            answer = b""
+            with contextlib.suppress(TimeoutError):
+                answer = self._report.recv(4096)
             exceeded = self._hold is not None and self._hold.release()
             for each in (self.channel, self._report):
                 each.close()
@@ -194,7 +195,7 @@ class Server:
             if self._process.poll() is not None:
                 self._stop()
                 self._start()
-        folder = None if self.walls else tempfile.TemporaryDirectory(prefix="box-")
+        folder = None if self.walls else tempfile.TemporaryDirectory(dir=self._folder.name)
         if folder and self.user is not None:
             os.chown(folder.name, self.user, self.user)
         ours, theirs = socket.socketpair()
@@ -211,7 +212,10 @@ class Server:
         self._live.add(process)
         try:
             process._hold = self._bound(process)
-            process._own_cpu = HELLO.unpack(ours.recv(HELLO.size, socket.MSG_WAITALL))[0]
+            hello = ours.recv(HELLO.size, socket.MSG_WAITALL)
+            if len(hello) < HELLO.size:
+                raise NoSandbox("A submission's process ended at once.", "Allow it more: limits.memory or the like.")
+            process._own_cpu = HELLO.unpack(hello)[0]
         except BaseException:
             process.kill()
             raise
@@ -251,6 +255,7 @@ class Server:
     def _start(self) -> None:
         """Start the box and wait until the fork server is ready."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._folder = None if self.walls else tempfile.TemporaryDirectory(prefix="grader-")
         limits = self.limits
         rlimits = {"AS": limits.address_space, "FSIZE": limits.file_size, "NOFILE": limits.files, "CORE": 0}
         order = {
@@ -259,6 +264,7 @@ class Server:
             "rlimits": rlimits,
             "processes": limits.processes,
             "tmp": limits.tmp,
+            "folder": self._folder.name if self._folder else None,
             "filter": base64.b64encode(self._filter).decode(),
         }
         with theirs, open(os.memfd_create("stderr"), "w+b") as words:
@@ -289,6 +295,9 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._folder:
+            shutil.rmtree(self._folder.name, ignore_errors=True)  # the fork server may be at it, too
+            self._folder.cleanup()
 
     def _bubblewrap(self, control: int, words: Any) -> subprocess.Popen:
         found = shutil.which("bwrap")
@@ -305,16 +314,18 @@ class Server:
 
     def _plain(self, control: int, words: Any) -> subprocess.Popen:
         command = [sys.executable, "-P", "-m", "autograder.forkserver", str(control)]
-        place = Path(__file__).parents[1]
-        if self.user is not None:  # another user may not read there, and has no business there
-            self._code = tempfile.TemporaryDirectory(prefix="grader-")
-            place = Path(self._code.name)
-            (place / "autograder").mkdir()
-            for name in MODULES:
-                (place / "autograder" / f"{name}.py").write_bytes(source(name))
-            for path in (place, *place.rglob("*")):
-                path.chmod(0o755)
-        environment = clean_environment() | {"PYTHONPATH": str(place)}
+        place = Path(self._folder.name)
+        (place / "autograder").mkdir()
+        for name in MODULES:
+            (place / "autograder" / f"{name}.py").write_bytes(source(name))
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755)
+        (place / "home").mkdir()
+        if self.user is not None:
+            os.chown(place / "home", self.user, self.user)
+        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        own = {"PYTHONPATH": str(place), "IPYTHONDIR": str(place / "home"), "MPLCONFIGDIR": str(place / "home")}
+        environment = clean_environment() | kept | own
         return keep(command, [control], words, environment, self._control)
 
     def _bound(self, process: Process) -> "Group | Watchdog | None":
@@ -540,7 +551,7 @@ class Group:
     """A cgroup that bounds the memory of one process and all that it starts."""
 
     def __init__(self, home: Path, limit: int, pid: int | None = None):
-        self.path = Path(tempfile.mkdtemp(prefix="box-", dir=home))
+        self.path = Path(tempfile.mkdtemp(prefix=f"box-{os.getpid()}-", dir=home))
         try:
             files = V1 if (self.path / V1.limit).exists() else V2
             self.events = self.path / files.events
@@ -608,6 +619,10 @@ class Watchdog:
 def group_home(limit: int) -> Path | None:
     """The folder of cgroups in which this process can make groups that bound memory, if there is one."""
     for candidate in group_candidates():
+        for left in candidate.glob("box-*-*"):  # by a grader that was killed
+            if not Path("/proc", left.name.split("-")[1]).exists():
+                with contextlib.suppress(OSError):
+                    left.rmdir()
         with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as tried:
             try:
                 group = Group(candidate, limit, tried.pid)
@@ -709,7 +724,8 @@ def apparmor_restricts() -> bool:
 
 
 def in_container() -> bool:
-    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or "container" in os.environ
+    marks = Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+    return marks or "container" in os.environ or "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def examine(limits: Limits | None = None) -> list[Finding]:
