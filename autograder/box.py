@@ -13,6 +13,7 @@ from autograder.codec import decode, encode
 from autograder.worker import Missing, Worker, describe
 
 ANSWER, CALLBACK = b"A", b"C"
+HEADER = struct.Struct("<QcQ")  # before what the process says: how long it is, its kind, the number of the request
 HELLO = struct.Struct("<d")  # the first bytes on the pipe: processor seconds spent before any code of the student
 
 
@@ -30,10 +31,10 @@ def make_shell() -> Any:
 
 def serve(channel: socket.socket) -> None:
     """Serve until the judge closes the pipe."""
-    pipe = channel.makefile("rwb")
+    pipe, number = channel.makefile("rwb"), 0
 
     def send(kind: bytes, frame: bytes) -> None:
-        pipe.write(len(frame).to_bytes(8, "little") + kind + frame)
+        pipe.write(HEADER.pack(len(frame), kind, number) + frame)
         pipe.flush()
 
     def ask(frame: bytes) -> bytes:
@@ -49,7 +50,7 @@ def serve(channel: socket.socket) -> None:
             frame = _read(pipe)
         except EOFError:
             return
-        kind, payload = frame[:1], frame[1:]
+        kind, payload, number = frame[:1], frame[1:], number + 1
         send(ANSWER, cells.define(payload) if kind == b"D" else worker.answer(payload, ask))
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from autograder.box import ANSWER, CALLBACK
+from autograder.box import ANSWER, CALLBACK, HEADER
 from autograder.check import Check, Report
 from autograder.codec import MAX_BYTES, encode
 from autograder.sandbox import Server, ServerEnded
@@ -112,6 +112,7 @@ class Box:
         self.limits = server.limits
         self.process = server.spawn()
         self.closed = False
+        self.asked = 0  # requests
         self.lost: ServerEnded | None = None
         self.start_clock(self.limits.start, "the student's process did not start")
 
@@ -140,13 +141,15 @@ class Box:
         if self.closed:
             raise StudentError("Died", "the process that ran your code had ended")
         try:
+            self.asked += 1
             self._send(frame)
             while True:
-                length = int.from_bytes(self._receive(8), "little")
-                kind = self._receive(1)
+                length, kind, number = HEADER.unpack(self._receive(HEADER.size))
                 if length > MAX_BYTES or kind not in (ANSWER, CALLBACK):
                     raise StudentError("Unreadable", "your code wrote into the grader's pipe")
                 answer = self._receive(length)
+                if number != self.asked:  # it comes twice, too early or too late: what it answers was another request
+                    continue
                 if kind == ANSWER:
                     return answer
                 self._send(serve(answer))

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from autograder.box import ANSWER, CALLBACK, HEADER
 from autograder.check import Report
 from autograder.codec import encode
 from autograder.judge import Box, checks_of, judge
@@ -139,12 +140,32 @@ def double(x):
         b"A" * 100,
         (2**60).to_bytes(8, "little") + b"A",
         b"\0" * 64,
-        len(encode({"value": 1e9})).to_bytes(8, "little") + b"A" + encode({"value": 1e9}),
-        len(encode(None)).to_bytes(8, "little") + b"C" + encode(None),
+        *(HEADER.pack(len(encode({"value": 1e9})), ANSWER, number) + encode({"value": 1e9}) for number in (4, 5, 6)),
+        *(HEADER.pack(len(encode(None)), CALLBACK, number) + encode(None) for number in (5, 6)),
     ],
 )
 def test_writing_into_the_pipe_makes_no_points(toy_checks, server, frame):
     assert points(server, RIGHT | {"double": FORGED.format(frame=frame)})["double"] == 0
+
+
+REPEATED = """
+import os
+
+ANSWERS = {answers!r}
+
+
+def double(x):
+    os.write(3, ANSWERS)
+    return 2 * x
+"""
+
+
+@pytest.mark.parametrize("earns, numbers", [(POINTS["double"], (0, 1, 4, 9, 99)), (0.5, (5, 5)), (0.5, (5, 6, 4))])
+def test_an_answer_that_comes_twice_or_at_another_time_changes_no_other(toy_checks, server, earns, numbers):
+    """The cells are requests 1 to 4, the first call is number 5."""
+    value = encode({"value": 7})
+    answers = b"".join(HEADER.pack(len(value), ANSWER, number) + value for number in numbers)
+    assert points(server, RIGHT | {"double": REPEATED.format(answers=answers)}) == POINTS | {"double": earns}
 
 
 @pytest.mark.parametrize(
