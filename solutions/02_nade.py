@@ -776,8 +776,8 @@ plots.show(
 # $$a_d = a_{d+1} - W_{\cdot, d}\, x_d ,$$
 #
 # so begin with $a_{D+1} = c + W x$, the sum over all pixels, and take off one column before each $h_d$.
-# (Larochelle and Murray, 2011, state it as algorithm 1.) Notice the last column: no $d$ is greater than $D$, so the gradient of $W_{\cdot, D}$ is zero.
-# Nobody reads the last pixel.
+# (Larochelle and Murray, 2011, state it as algorithm 1.) Notice the last column: no $d$ is greater than $D$,
+# so the gradient of $W_{\cdot, D}$ is zero. Nobody reads the last pixel.
 #
 # ## Exercise 4 · `nade_grad`
 #
@@ -1220,8 +1220,9 @@ def eonade(log_ps):
 # %% [markdown]
 # ### Your function at work
 #
-# Ensembles of $1, 2, 4, \dots$ orderings, raster and random ones, of the one network above. Each point is the mean over several
-# random choices of orderings. **Before you run the cell:** which of the two curves is flat, and why?
+# Ensembles of $1, 2, 4, \dots$ orderings, raster and random ones, of the one network above. Each point is the
+# mean over several random choices of orderings. **Before you run the cell:** which of the two curves is flat,
+# and why?
 
 # %% tags=["demo"]
 with waits_for("eonade"):
