@@ -33,6 +33,7 @@ from autograder.student import InProcess, Student, StudentError
 __all__ = ["Check", "Report", "Verdict", "check", "holds"]
 
 PRACTICE = "practice"  # the public seed of notebooks
+MAX_REASON = 2000  # characters: it may show what the student's code returned
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ class Check:
                     raise KeyError(f"the check declares no property {outcome.name!r}")
                 seen.add(outcome.name)
                 if not outcome.ok:
-                    failed.setdefault(outcome.name, outcome.because or "no reason given")
+                    failed.setdefault(outcome.name, _bounded(outcome.because) or "no reason given")
                     if outcome.name in self.gates:
                         break
             else:
@@ -285,6 +286,10 @@ def check(*, points: dict[str, float], hints: list[str], gates: Sequence[str] = 
             the check.
     """
     return lambda function: Check(function, list(gates), points, hints)
+
+
+def _bounded(reason: str) -> str:
+    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} ... ({len(reason)} characters in all)"
 
 
 def _number(value: float) -> str:

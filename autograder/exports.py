@@ -78,7 +78,7 @@ def export(course: Course) -> Exported:
 def reasons(report: Mapping[str, Any]) -> str:
     """Why an exercise's points were lost, in one line; of a report as it stands in a ledger."""
     found = [verdict["because"] for verdict in report["verdicts"] if verdict["because"]]
-    return " | ".join([*found, *([report["error"]] if report["error"] else [])])
+    return " ".join(" | ".join([*found, *([report["error"]] if report["error"] else [])]).split())
 
 
 def _exercises(book: Mapping[Any, Marks], ledgers: Mapping[Any, Mapping[str, Any]]) -> Iterable[Sequence[Any]]:

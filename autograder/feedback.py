@@ -24,7 +24,7 @@ from autograder.course import Course
 from autograder.files import write
 from autograder.marks import Marks
 
-__all__ = ["TEMPLATES", "Made", "ShowGrades", "make", "page"]
+__all__ = ["Made", "ShowGrades", "exporter", "make", "page"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 MAX_SHOWN = 50_000  # characters of an answer: it is coloured, which multiplies its size
@@ -48,7 +48,7 @@ def make(course: Course, students: Collection[str] = (), lessons: Collection[str
     Args:
         students, lessons: only these; all where empty.
     """
-    exporter = _exporter()
+    renderer = exporter()
     with Gradebook(course.db_url) as gradebook:
         book = marks.read(gradebook)
     graded = marks.ledgers(course.folder)
@@ -59,7 +59,7 @@ def make(course: Course, students: Collection[str] = (), lessons: Collection[str
         notebook = directory.autograded(course.folder, student, lesson)
         try:
             # Not nbformat.read, which would validate at length what the grader itself wrote.
-            text = page(exporter, nbformat.v4.reads(notebook.read_text(encoding="utf-8")), book[student, lesson])
+            text = page(renderer, nbformat.v4.reads(notebook.read_text(encoding="utf-8")), book[student, lesson])
         except (OSError, ValueError, KeyError, AttributeError) as error:
             why = "not in the gradebook" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
             yield Made(student, lesson, path, f"{why}: grade this submission again with --regrade")
@@ -71,10 +71,11 @@ def make(course: Course, students: Collection[str] = (), lessons: Collection[str
             path.unlink()
 
 
-def page(exporter: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
+def page(renderer: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
     """One page.
 
     Args:
+        renderer: from `exporter`; one does for a whole class.
         notebook: the autograded notebook; it is changed.
         found: what the gradebook says of it.
     """
@@ -82,7 +83,7 @@ def page(exporter: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
     show(notebook, resources, found)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of nbconvert, about what is odd in a notebook
-        return exporter.from_notebook_node(notebook, resources=resources)[0]
+        return renderer.from_notebook_node(notebook, resources=resources)[0]
 
 
 def show(notebook: NotebookNode, resources: dict[str, Any], found: Marks) -> None:
@@ -111,7 +112,8 @@ class ShowGrades(NbGraderPreprocessor):
         return nb, resources
 
 
-def _exporter() -> HTMLExporter:
+def exporter() -> HTMLExporter:
+    """nbconvert's exporter with the template of the feedback."""
     config = Config()
     config.Exporter.default_preprocessors = []
     config.HTMLExporter.template_name = "feedback"

@@ -108,7 +108,7 @@ def read(gradebook: Gradebook, student: str | None = None, lesson: str | None = 
     for who, what, name, points, most, manual, waits in rows(*about, cell=(Grade, GradeCell)):
         mark = Mark(points or 0.0, most, manual is not None, waits)
         found[who, what].marks[name.removesuffix("-check")] = mark
-    for who, what, name, comment in rows(SolutionCell.name, Comment.comment, cell=(Comment, SolutionCell)):
+    for who, what, name, comment in rows(SolutionCell.name, Comment.manual_comment, cell=(Comment, SolutionCell)):
         if comment:
             found[who, what].comments[name] = comment
     return dict(sorted(found.items()))

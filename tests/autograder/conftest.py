@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import autograder.checks
+from tests.autograder import graded
 from tests.autograder.course import TOY, Course
 
 
@@ -35,6 +36,12 @@ def shown_checks():
 def course(made_course, toy_checks, tmp_path) -> Course:
     """The small course with an empty class."""
     return made_course.copy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def graded_course(tmp_path_factory) -> Course:
+    """The small course with a graded class (`tests.autograder.graded`), to be looked at or copied."""
+    return graded.make(Course.make(tmp_path_factory.mktemp("graded"), graded.SETTINGS))
 
 
 @contextlib.contextmanager

@@ -213,3 +213,9 @@ def test_points_in_another_measure_are_exact_in_sum(declared, points):
     assert scaled.max_points == points
     for name, value in plain.points.items():
         assert scaled.points[name] == pytest.approx(value * points / plain.max_points, rel=1e-12)
+
+
+def test_a_reason_is_bounded_whatever_the_answer_is():
+    """It shows what the student's code returned, which may be megabytes."""
+    (verdict, *_) = answer.run(lambda x: "x" * 10**6).verdicts
+    assert len(verdict.because) < 2100 and verdict.because.endswith("characters in all)")
