@@ -1035,8 +1035,8 @@ axes[1].minorticks_off()
 axes[1].legend(fontsize=8, loc="lower left")
 plots.show(
     fig,
-    alt="Left: the number of units with a path to an output rises linearly with its place, from none to all, while NADE has "
-    "all for every conditional. Right: KL gap against hidden units; MADE with 8 units is worse than the FVBN, NADE "
+    alt="Left: the number of units with a path to an output rises linearly with its place, from none to all, alike in both "
+    "layers; NADE has all for every conditional. Right: KL gap against hidden units; MADE with 8 units is worse than the FVBN, NADE "
     "with 8 far better; the curves fall and come closer at 128 units.",
 )
 
