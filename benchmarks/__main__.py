@@ -2,10 +2,10 @@
 
 import torch
 
-from benchmarks import checks, fvbn, made, nade
+from benchmarks import checks, fvbn, grading, made, nade
 from course_lib import device
 
-MODELS = (fvbn, nade, made)
+MEASURED = (fvbn, nade, made, grading)
 
 
 def main() -> None:
@@ -14,8 +14,8 @@ def main() -> None:
         print(f"checks of {lesson}: {answers} right answers in {seconds:.2f} s, {slowest} in {longest:.2f} s of it")
     line = "{:46}{:18}{:>10}  {:20}{:>10}{:>8}".format
     print(line("", "", "ms", "", "ms", "ratio"))
-    for model in MODELS:
-        for c in model.measure():
+    for measured in MEASURED:
+        for c in measured.measure():
             fast, slow = 1e3 * c.fast_seconds, 1e3 * c.slow_seconds
             print(line(c.what, c.fast, f"{fast:.2f}", c.slow, f"{slow:.2f}", f"{slow / fast:.1f}"))
 

@@ -53,6 +53,6 @@ def test_both_ways_run_equally_often():
 
 def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, capsys):
     measured = [Comparison("a step", "clever", "plain", 0.002, 0.01)]
-    monkeypatch.setattr(__main__, "MODELS", [SimpleNamespace(measure=lambda: measured)])
+    monkeypatch.setattr(__main__, "MEASURED", [SimpleNamespace(measure=lambda: measured)])
     __main__.main()
     assert capsys.readouterr().out.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]

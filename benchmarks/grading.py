@@ -1,0 +1,188 @@
+"""Grading: a class run beside stock nbgrader on the same submissions, and what of its work is neither check nor answer.
+
+Both grade one submission at a time. The time of one is that between the first graded notebook and the last, so that
+no program's start is in it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jupytext
+import nbformat
+import psutil
+
+from autograder import classroom
+from autograder.build import ROOT, SOLUTIONS, build_source
+from autograder.course import Course, load
+from autograder.judge import checks_of
+from benchmarks import Comparison
+
+LESSON, TRIVIAL = "03_made_masks", "01_trivial"
+OURS, STOCK = 8, 3  # submissions
+TRIVIAL_SOURCE = """# %% setup=true
+import torch
+
+# %%
+from autograder.checks import trivial as checks
+
+# %% exercise="double"
+def double(x):
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+
+# %% check="double"
+
+# %% exercise="cube"
+def cube(x):
+    ### BEGIN SOLUTION
+    return x**3
+    ### END SOLUTION
+
+# %% check="cube"
+"""
+TRIVIAL_CHECKS = '''from autograder.check import check, holds
+
+
+@check(points={"doubles": 2}, hints=["a", "b", "c"])
+def double(student, rng):
+    """Twice."""
+    yield holds("doubles", student.call(3) == 6, because="double(3) is 6")
+
+
+@check(points={"cubes": 2}, hints=["a", "b", "c"])
+def cube(student, rng):
+    """Cube."""
+    yield holds("cubes", student.call(3) == 27, because="cube(3) is 27")
+'''
+# What any class with nbgrader has. A cell may take as long as it needs.
+STOCK_CONFIG = """c = get_config()
+c.CourseDirectory.course_id = "stock"
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+c.Execute.timeout = 1800
+"""
+
+
+def measure() -> Iterator[Comparison]:
+    """Processor time of one submission, and its time in a class run and with stock nbgrader."""
+    alone, whole = processor_time()
+    yield Comparison(f"{LESSON}: processor time", "answers, checks", "class run", alone, whole)
+    text = (SOLUTIONS / f"{LESSON}.py").read_text()
+    cases = (
+        (f"{LESSON} as released", LESSON, {f"solutions/{LESSON}.py": text}),
+        ("the same, exercises alone", LESSON, {f"solutions/{LESSON}.py": exercises_alone(text)}),
+        (
+            "import torch and two trivial functions",
+            TRIVIAL,
+            {f"solutions/{TRIVIAL}.py": TRIVIAL_SOURCE, "checks/trivial.py": TRIVIAL_CHECKS},
+        ),
+    )
+    for what, lesson, files in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            course = make(Path(folder) / "class", lesson, files)
+            fast, slow = ours(course, lesson), stock(course, lesson, Path(folder) / "stock")
+            yield Comparison(what, "class run", "stock nbgrader", fast, slow)
+
+
+def processor_time(count: int = 12, warm: int = 4) -> tuple[float, float]:
+    """Seconds of a right submission: its answers and checks alone, in one process; and all of a class run.
+
+    The difference is what rebuilding, the sandbox, the pipe, Dask and the gradebook cost.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        course = make(Path(folder), LESSON, {})
+        submit(course, LESSON, count)
+        spent = []
+        for _ in classroom.grade(course.folder, workers=1):
+            spent.append(processor_seconds())
+    notebook = build_source(SOLUTIONS / f"{LESSON}.py")
+    start = time.process_time()
+    namespace: dict = {}
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader") and not cell.metadata.nbgrader.grade:
+            exec(cell.source, namespace)
+    for name, check in checks_of(LESSON).items():
+        if check.run(namespace[name], seed="benchmark").lost:
+            raise RuntimeError(f"the solution of {name} does not earn everything")
+    return time.process_time() - start, (spent[-1] - spent[warm - 1]) / (count - warm)
+
+
+def processor_seconds() -> float:
+    """Of this process and all that it started, those that ended and were waited for included."""
+    here = psutil.Process()
+    ended = {here.pid: here.cpu_times()[:2]}  # what this process started before is not of this run
+    for process in here.children(recursive=True):
+        ended[process.pid] = process.cpu_times()[:4]
+    return sum(map(sum, ended.values()))
+
+
+def exercises_alone(text: str) -> str:
+    """A lesson's source without the cells that show or train something."""
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.cells = [
+        cell for cell in notebook.cells if "tags" not in cell.metadata or "from autograder.checks" in cell.source
+    ]
+    return jupytext.writes(notebook, fmt="py:percent")
+
+
+def make(folder: Path, lesson: str, files: Mapping[str, str]) -> Course:
+    """A class of one lesson."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "course.toml").write_text(f'lessons = ["{lesson}"]\n')
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    classroom.create(folder)
+    return load(folder)
+
+
+def submit(course: Course, lesson: str, count: int, folder: Path | None = None) -> None:
+    """Hand in the solution, each time with another first line: no two files are the same."""
+    source = course.folder / "source" / lesson / f"{lesson}.ipynb"
+    for number in range(count):
+        notebook = nbformat.read(source, as_version=4)
+        notebook.cells[0].source += f"\n# {number}"
+        path = (folder or course.folder) / "submitted" / f"student-{number}" / lesson / source.name
+        path.parent.mkdir(parents=True)
+        nbformat.write(notebook, path)
+
+
+def ours(course: Course, lesson: str) -> float:
+    submit(course, lesson, OURS)
+    times = []
+    for status in classroom.grade(course.folder, workers=1):
+        if status.status != "graded" or status.ledger["points"] < status.ledger["max_points"]:
+            raise RuntimeError(f"the solution of {lesson} does not earn everything: {status}")
+        times.append(time.perf_counter())
+    return (times[-1] - times[0]) / (OURS - 1)
+
+
+def stock(course: Course, lesson: str, folder: Path) -> float:
+    """nbgrader as it comes, on the same notebooks."""
+    source = folder / "source" / lesson
+    source.mkdir(parents=True)
+    for path in (course.folder / "source" / lesson).iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    (folder / "nbgrader_config.py").write_text(STOCK_CONFIG)
+    submit(course, lesson, STOCK, folder)
+    programs = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    for command in ("generate_assignment", "autograde"):
+        subprocess.run(
+            [programs / "nbgrader", command, lesson], cwd=folder, env=environment, check=True, capture_output=True
+        )
+    notebooks = [folder / "autograded" / f"student-{number}" / lesson / f"{lesson}.ipynb" for number in range(STOCK)]
+    for path in notebooks:
+        for cell in json.loads(path.read_text())["cells"]:
+            if cell["metadata"].get("nbgrader", {}).get("grade"):
+                earned = [output["data"]["text/plain"] for output in cell["outputs"] if "data" in output]
+                if [float("".join(text)) for text in earned] != [cell["metadata"]["nbgrader"]["points"]]:
+                    raise RuntimeError(f"stock nbgrader does not give everything for {cell['source']}")
+    times = sorted(path.stat().st_mtime for path in notebooks)
+    return (times[-1] - times[0]) / (STOCK - 1)
