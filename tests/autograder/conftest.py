@@ -14,8 +14,7 @@ from tests.autograder.course import TOY, Course
 @pytest.fixture(scope="session")
 def made_course(tmp_path_factory) -> Course:
     """The small course, to be copied: it is made once."""
-    with shown():
-        return Course.make(tmp_path_factory.mktemp("course"))
+    return Course.make(tmp_path_factory.mktemp("course"))
 
 
 @pytest.fixture
@@ -25,15 +24,8 @@ def toy_checks():
         yield
 
 
-@pytest.fixture(scope="module")
-def shown_checks():
-    """As `toy_checks`, for a whole module."""
-    with shown():
-        yield
-
-
 @pytest.fixture
-def course(made_course, toy_checks, tmp_path) -> Course:
+def course(made_course, tmp_path) -> Course:
     """The small course with an empty class."""
     return made_course.copy(tmp_path)
 

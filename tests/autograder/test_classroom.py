@@ -19,7 +19,7 @@ WRONG = "def double(x):\n    return int(2 * x)"
 
 
 @pytest.fixture(scope="module")
-def run(made_course, shown_checks, tmp_path_factory) -> Course:
+def run(made_course, tmp_path_factory) -> Course:
     """A class after its first run. Nothing in it is changed: `again` is a copy."""
     course = made_course.copy(tmp_path_factory.mktemp("run"))
     course.submit("ada", course.source())
@@ -29,7 +29,7 @@ def run(made_course, shown_checks, tmp_path_factory) -> Course:
 
 
 @pytest.fixture
-def again(run, tmp_path, toy_checks) -> Course:
+def again(run, tmp_path) -> Course:
     return run.copy(tmp_path)
 
 
@@ -206,9 +206,10 @@ def test_a_cluster_of_its_own(course, tmp_path):
         started.append(subprocess.Popen([*worker, "--no-dashboard", "--local-directory", str(tmp_path)], **common))
         import dask.config
 
-        client = {"ca-file": settings["ca-file"], "client": {"cert": settings["cert"], "key": settings["key"]}}
+        names = {"ca-file": "ca-file", "cert": "client.cert", "key": "client.key"}
+        client = {f"distributed.comm.tls.{names[name]}": path for name, path in settings.items()}
         course.submit("ada", course.source())
-        with dask.config.set({"distributed.comm.tls": client}):
+        with dask.config.set(client):
             status = course.grade(scheduler=address)["ada"]
         assert (status.status, status.ledger["points"]) == ("graded", sum(POINTS.values()))
     finally:

@@ -42,7 +42,7 @@ for status in classroom.grade(Path(sys.argv[1]), workers=1):
 
 
 @pytest.fixture(scope="module")
-def handed_in(made_course, shown_checks, tmp_path_factory) -> Course:
+def handed_in(made_course, tmp_path_factory) -> Course:
     """A class of which some work was graded before, by the grader and by a person, and handed in anew since."""
     from nbgrader.api import Gradebook
 
@@ -80,7 +80,7 @@ def undisturbed(handed_in, tmp_path_factory) -> Course:
 
 
 @pytest.fixture
-def disturbed(handed_in, tmp_path, toy_checks) -> Course:
+def disturbed(handed_in, tmp_path) -> Course:
     return handed_in.copy(tmp_path)
 
 

@@ -170,7 +170,7 @@ EXPECTED = {student: points for student, (_, points) in CLASS.items()} | {"link"
 
 
 @pytest.fixture(scope="module")
-def handed_in(made_course, shown_checks, tmp_path_factory) -> Course:
+def handed_in(made_course, tmp_path_factory) -> Course:
     """The class before it is graded."""
     course = made_course.copy(tmp_path_factory.mktemp("handed-in"))
     hand_in(course)
@@ -233,7 +233,7 @@ def test_what_was_odd_is_told_in_words(ours):
     assert "cannot be read as a notebook (it is not JSON: " in notes["not_json"]
     assert "(it is nested too deeply)" in notes["nested"]
     assert "(expected a notebook, found list)" in notes["a_list"]
-    assert "a link to another file" in notes["link"]
+    assert "it is a link, which is not followed" in notes["link"]
     assert "read as Latin-1" in notes["accents"]
     assert "no cell for the exercise ask" in notes["deleted_solution"]
     assert "2 cells claim to be the exercise double" in notes["copied_solution"]
@@ -348,7 +348,7 @@ def test_making_a_class_again_keeps_its_secret_and_grades(ours):
     assert course.gradebook("wrong") == EXPECTED["wrong"]
 
 
-def test_nbgrader_makes_the_same_release(made_course, shown_checks, tmp_path):
+def test_nbgrader_makes_the_same_release(made_course, tmp_path):
     course = made_course.copy(tmp_path)
     before = nbformat.writes(course.release())
     result = course.nbgrader("generate_assignment", LESSON, "--force")
