@@ -13,7 +13,8 @@ from autograder.codec import decode, encode
 from autograder.worker import Missing, Worker, describe
 
 ANSWER, CALLBACK = b"A", b"C"
-HEADER = struct.Struct("<QcQ")  # before what the process says: how long it is, its kind, the number of the request
+TAG = 8  # bytes that come with a request, and have to come with its answer
+HEADER = struct.Struct(f"<Qc{TAG}s")  # before what the process says: how long it is, its kind, the request's tag
 HELLO = struct.Struct("<d")  # the first bytes on the pipe: processor seconds spent before any code of the student
 
 
@@ -31,10 +32,10 @@ def make_shell() -> Any:
 
 def serve(channel: socket.socket) -> None:
     """Serve until the judge closes the pipe."""
-    pipe, number = channel.makefile("rwb"), 0
+    pipe, tag = channel.makefile("rwb"), b""
 
     def send(kind: bytes, frame: bytes) -> None:
-        pipe.write(HEADER.pack(len(frame), kind, number) + frame)
+        pipe.write(HEADER.pack(len(frame), kind, tag) + frame)
         pipe.flush()
 
     def ask(frame: bytes) -> bytes:
@@ -50,7 +51,7 @@ def serve(channel: socket.socket) -> None:
             frame = _read(pipe)
         except EOFError:
             return
-        kind, payload, number = frame[:1], frame[1:], number + 1
+        kind, tag, payload = frame[:1], frame[1 : 1 + TAG], frame[1 + TAG :]
         send(ANSWER, cells.define(payload) if kind == b"D" else worker.answer(payload, ask))
 
 

@@ -5,13 +5,14 @@ forges can make a verdict; silence is a failure.
 """
 
 import importlib
+import secrets
 import select
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from autograder.box import ANSWER, CALLBACK, HEADER
+from autograder.box import ANSWER, CALLBACK, HEADER, TAG
 from autograder.check import Check, Report
 from autograder.codec import MAX_BYTES, encode
 from autograder.sandbox import Server, ServerEnded
@@ -112,7 +113,6 @@ class Box:
         self.limits = server.limits
         self.process = server.spawn()
         self.closed = False
-        self.asked = 0  # requests
         self.lost: ServerEnded | None = None
         self.start_clock(self.limits.start, "the student's process did not start")
 
@@ -122,11 +122,11 @@ class Box:
 
     def define(self, name: str, source: str) -> None:
         """Run one cell."""
-        self._exchange(b"D" + encode((name, source)), lambda frame: frame)
+        self._exchange(b"D", encode((name, source)), lambda frame: frame)
 
     def request(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes:
         """One call of the student's code; see `autograder.student.Channel`."""
-        return self._exchange(b"Q" + frame, serve)
+        return self._exchange(b"Q", frame, serve)
 
     def close(self, grace: float = 0.0) -> None:
         """End the process and all that it started."""
@@ -137,18 +137,18 @@ class Box:
             self.lost = lost
             raise
 
-    def _exchange(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes:
+    def _exchange(self, what: bytes, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes:
         if self.closed:
             raise StudentError("Died", "the process that ran your code had ended")
         try:
-            self.asked += 1
-            self._send(frame)
+            expected = secrets.token_bytes(TAG)
+            self._send(what + expected + frame)
             while True:
-                length, kind, number = HEADER.unpack(self._receive(HEADER.size))
+                length, kind, tag = HEADER.unpack(self._receive(HEADER.size))
                 if length > MAX_BYTES or kind not in (ANSWER, CALLBACK):
                     raise StudentError("Unreadable", "your code wrote into the grader's pipe")
                 answer = self._receive(length)
-                if number != self.asked:  # it comes twice, too early or too late: what it answers was another request
+                if tag != expected:  # it comes twice, too early or too late: what it answers was another request
                     continue
                 if kind == ANSWER:
                     return answer
