@@ -68,7 +68,7 @@ def collect(
         if one.notes:
             mark = "[bold red]not used[/]" if one.path is None else "[yellow]note[/]"
             whose = ", ".join(part for part in (one.student, one.lesson) if part)
-            say(f"{mark} {escape(whose)}{': ' if whose else ''}{escape('; '.join(one.notes))}")
+            say(f"{mark} {plain(whose)}{': ' if whose else ''}{plain('; '.join(one.notes))}")
     say(f"{len(collected) - len(unused)} submissions in {folder}/submitted, {len(unused)} not used.")
     if unused:
         raise typer.Exit(1)
@@ -107,7 +107,7 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
             made = list(tick(feedback.make(course, student or (), lesson or ())))
     failed = [one for one in made if one.error]
     for one in failed:
-        say(f"[bold red]no page[/] {escape(one.student)}, {one.lesson}: {escape(one.error)}")
+        say(f"[bold red]no page[/] {plain(one.student)}, {plain(one.lesson)}: {plain(one.error)}")
     say(f"{len(made) - len(failed)} pages: {folder}/feedback/STUDENT/LESSON/LESSON.html")
     if failed:
         raise typer.Exit(1)
@@ -159,10 +159,10 @@ def doctor(folder: Annotated[Path | None, typer.Argument(help="the class directo
     fit = True
     for finding in doctor.examine(folder):
         fit &= finding.ok
-        say(f"{'[green]ok[/]     ' if finding.ok else '[bold red]missing[/]'} {escape(finding.what)}")
+        say(f"{'[green]ok[/]     ' if finding.ok else '[bold red]missing[/]'} {plain(finding.what)}")
         for line in finding.remedy.splitlines():
             # Commands are to be copied: no line breaks in them.
-            console.print(f"        {escape(line)}", soft_wrap=True)
+            console.print(f"        {plain(line)}", soft_wrap=True)
     if not fit:
         raise typer.Exit(1)
 
@@ -196,7 +196,7 @@ def sample(folder: Folder = Path("build/class")) -> None:
             _run(command, folder)
         wrong = list(sample_class.differences(folder, first, again, statuses))
     for line in wrong:
-        say(f"[bold red]wrong[/] {escape(line)}")
+        say(f"[bold red]wrong[/] {plain(line)}")
     if wrong:
         raise typer.Exit(1)
     say(f"Every one of the {len(first)} submissions got exactly the points that it deserves.")
@@ -224,8 +224,14 @@ def _in_words() -> Iterator[None]:
         _fail("Stopped. What is done stays done: run the command again to go on.", 130)
 
 
+def plain(text: str) -> str:
+    """Text in which a student may have a word, fit for a terminal: it holds no markup and no command to it."""
+    return escape("".join(letter if letter.isprintable() else "?" for letter in text))
+
+
 def _fail(message: str, status: int) -> None:
-    errors.print(escape(message), soft_wrap=True)
+    for line in message.splitlines():
+        errors.print(plain(line), soft_wrap=True)
     raise typer.Exit(status)
 
 
@@ -270,7 +276,7 @@ def _grade(
         console.print(_table(shown))
     for status in statuses:
         for line in _odd(status):
-            say(f"{line[0]} {escape(status.student)}, {status.lesson}: {escape(line[1])}")
+            say(f"{line[0]} {plain(status.student)}, {plain(status.lesson)}: {plain(line[1])}")
     counts = Counter(status.status for status in statuses)
     say(", ".join(f"{count} {name}" for name, count in counts.items()) or f"Nothing is in {folder}/submitted.")
     if counts["outdated"]:
@@ -303,7 +309,7 @@ def _progress(what: str, total: int | None) -> Iterator[Any]:
 
         def tick(each: Iterator[Any]) -> Iterator[Any]:
             for one in each:
-                progress.update(task, advance=1, name=escape(one.student))
+                progress.update(task, advance=1, name=plain(one.student))
                 yield one
 
         yield tick
@@ -313,7 +319,7 @@ def _name(what: str, submissions: tuple[tuple[str, str], ...]) -> None:
     if submissions:
         listed = ", ".join(f"{student} {lesson}" for student, lesson in submissions[:9])
         more = f" and {len(submissions) - 9} more" if len(submissions) > 9 else ""
-        say(f"[yellow]{len(submissions)} {what}:[/] {escape(listed)}{more}")
+        say(f"[yellow]{len(submissions)} {what}:[/] {plain(listed)}{more}")
 
 
 def _table(statuses: list[Any]) -> Table:
@@ -324,7 +330,7 @@ def _table(statuses: list[Any]) -> Table:
     table.add_column("what was lost, and why", ratio=1, overflow="fold")
     for status in statuses:
         points = f"{status.ledger['points']:g}/{status.ledger['max_points']:g}"
-        table.add_row(escape(status.student), status.lesson, points, "\n".join(_lost(status.ledger)))
+        table.add_row(plain(status.student), status.lesson, points, "\n".join(_lost(status.ledger)))
     return table
 
 
@@ -354,13 +360,13 @@ def _report(lesson: str, exercises: list[Any]) -> Table:
             worth = f" ({lost.points:g})" if lost.points else " (gate)"
             seen = f"[dim]{lost.seen}x[/] " if lost.seen < lost.lost else ""
             message = "[dim]as above[/]" if lost.message == told else _short(lost.message)
-            table.add_row("", str(lost.lost), f"{escape(lost.name)}{worth}", f"{seen}{message}")
+            table.add_row("", str(lost.lost), f"{plain(lost.name)}{worth}", f"{seen}{message}")
             told = lost.message
     return table
 
 
 def _short(text: str) -> str:
-    return escape(textwrap.shorten(text, REASON, placeholder=" ..."))
+    return plain(textwrap.shorten(text, REASON, placeholder=" ..."))
 
 
 if __name__ == "__main__":

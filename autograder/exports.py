@@ -138,10 +138,12 @@ def _canvas(course: Course, book: Mapping[Any, Marks], most: Mapping[str, float]
     lessons = _handed_in(book)
     rows = [["    Points Possible", "", "", "", "", *(_number(most[lesson]) for lesson in lessons)]]
     for student, details in _students(course, book):
-        name = ", ".join(part for part in (details["last_name"], details["first_name"]) if part) or student
+        name = ", ".join(part for part in (details["last_name"], details["first_name"]) if part) or _id(course, student)
         # An LTI user id, which is what lms_user_id may hold, is no number, and no ID of Canvas.
         number = details["lms_user_id"] if details["lms_user_id"].isdecimal() else ""
-        rows.append([name, number, "", student, "", *(_points(book, student, lesson) for lesson in lessons)])
+        rows.append(
+            [name, number, "", _id(course, student), "", *(_points(book, student, lesson) for lesson in lessons)]
+        )
     return table((*CANVAS, *lessons), rows)
 
 
@@ -150,7 +152,7 @@ def _moodle(course: Course, book: Mapping[Any, Marks], most: Mapping[str, float]
     lessons = _handed_in(book)
     rows = []
     for student, details in _students(course, book):
-        about = details["first_name"], details["last_name"], student, details["email"]
+        about = details["first_name"], details["last_name"], _id(course, student), details["email"]
         rows.append([*about, *(_points(book, student, lesson) for lesson in lessons)])
     return table((*MOODLE, *(f"{lesson} (Real)" for lesson in lessons)), rows)
 
@@ -163,6 +165,11 @@ def _students(course: Course, book: Mapping[Any, Marks]) -> Iterable[tuple[str, 
     """Everyone on the roster or with a grade."""
     for student in sorted(course.roster.keys() | {student for student, _ in book}):
         yield student, course.roster.get(student, NOBODY)
+
+
+def _id(course: Course, student: str) -> str:
+    """A student's id for a table: what the roster says is the instructor's own word, and has to stay as it is."""
+    return student if student in course.roster else harmless(student)
 
 
 def _points(book: Mapping[Any, Marks], student: str, lesson: str) -> str:

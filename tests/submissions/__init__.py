@@ -18,7 +18,7 @@ from typing import Any
 
 from autograder.check import Check
 
-__all__ = ["Bank", "Entry", "banks"]
+__all__ = ["Bank", "Entry", "banks", "body"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Bank:
 
     def right(self, exercise: str) -> Callable[[Callable], Callable]:
         """Add a right answer: a function that defines the answer and returns it."""
-        return lambda factory: self._add(Entry(exercise, factory.__name__, _body(factory)), factory)
+        return lambda factory: self._add(Entry(exercise, factory.__name__, body(factory)), factory)
 
     def wrong(self, exercise: str, loses: Iterable[str], raises: str = "") -> Callable[[Callable], Callable]:
         """Add a wrong answer.
@@ -83,7 +83,7 @@ class Bank:
             raise ValueError(f"{exercise}: expected some of {sorted(everything)}, got {sorted(shows)}")
         lost = everything if raises or shows & set(check.gates) else shows
         return lambda factory: self._add(
-            Entry(exercise, factory.__name__, _body(factory), shows, raises, lost), factory
+            Entry(exercise, factory.__name__, body(factory), shows, raises, lost), factory
         )
 
     def of(self, exercise: str, right: bool | None = None) -> list[Entry]:
@@ -112,7 +112,7 @@ def _modules(folder: str) -> list[str]:
     return [module.name for module in pkgutil.iter_modules([folder])]
 
 
-def _body(factory: Callable) -> str:
+def body(factory: Callable) -> str:
     """A factory's body, without its docstring and its last line, `return answer`."""
     lines, _ = inspect.getsourcelines(factory)
     text = textwrap.dedent("".join(lines))

@@ -1,0 +1,131 @@
+"""What there is to be reached from a submission, if nothing stopped it; each of them would notice, or be missed."""
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.attacks import submission
+from tests.autograder.course import LESSON, Course
+
+__all__ = ["MINE", "Traps", "traps"]
+
+MINE = "a bystander of the tests"  # in the bystander's command line
+VARIABLE = "ATTACKS_CANARY"
+VICTIM = "mia"
+
+
+@dataclass
+class Traps:
+    """Everything is plain data, since it is written into the cells of the attacks.
+
+    Attributes:
+        word: stands in all that nobody may read, and is itself given to no attack.
+        left: a folder for everyone, in which nothing may appear.
+        diary: a file that everyone on the machine may read.
+        home: the home of whoever grades.
+        variable: the environment variable whose value is `word`.
+        port, udp, path, abstract: where somebody listens: TCP, UDP, a Unix socket with a path and one without.
+        bystander: the number of a process whose command line ends in `word`.
+        notebook, solutions, checks, secret, gradebook: of the class; the notebook is a classmate's.
+        hits: what the listeners heard of.
+    """
+
+    word: str
+    left: str
+    diary: str
+    home: str
+    variable: str
+    port: int
+    udp: int
+    path: str
+    abstract: str
+    bystander: int
+    notebook: str
+    solutions: str
+    checks: str
+    secret: str
+    gradebook: str
+    hits: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def traps(course: Course) -> Iterator[Traps]:
+    """Set the traps around a class; what grades it must be started within."""
+    with contextlib.ExitStack() as stack:
+        # Not in /tmp, of which a box has its own, but where any user of the machine may look and write.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attacks-", dir="/var/tmp")))
+        folder.chmod(0o755)
+        word = f"canary-{secrets.token_hex(8)}"
+        for name in ("left", "home"):
+            (folder / name).mkdir()
+            (folder / name).chmod(0o777)
+        (folder / "diary").write_text(word)
+        stack.callback(os.environ.pop, VARIABLE, None)
+        os.environ[VARIABLE] = word
+        bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)", MINE, word])
+        stack.callback(bystander.wait)
+        stack.callback(bystander.kill)
+
+        kinds = {
+            "port": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+            "udp": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+            "path": (socket.AF_UNIX, socket.SOCK_STREAM, str(folder / "socket")),
+            "abstract": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0{secrets.token_hex(8)}"),
+        }
+        hits: list[str] = []
+        where = {name: _listening(stack, name, *kind, hits) for name, kind in kinds.items()}
+        os.chmod(where["path"], 0o777)
+
+        lesson = LESSON.partition("_")[2]
+        yield Traps(
+            word=word,
+            left=str(folder / "left"),
+            diary=str(folder / "diary"),
+            home=str(folder / "home"),
+            variable=VARIABLE,
+            **where,
+            bystander=bystander.pid,
+            notebook=str(submission(course.folder / "submitted" / VICTIM / LESSON)),
+            solutions=str(course.folder / "solutions" / f"{LESSON}.py"),
+            checks=str(course.folder / "checks" / f"{lesson}.py"),
+            secret=str(course.folder / "secret"),
+            gradebook=str(course.folder / "gradebook.db"),
+            hits=hits,
+        )
+
+
+def _listening(stack: contextlib.ExitStack, name: str, family: int, kind: int, address, hits: list[str]):
+    """Listen, write down that somebody came, and return where."""
+    listener = stack.enter_context(socket.socket(family, kind))
+    listener.bind(address)
+    if kind == socket.SOCK_STREAM:
+        listener.listen()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the end: it was shut down
+            while True:
+                if kind == socket.SOCK_STREAM:
+                    listener.accept()[0].close()
+                elif not listener.recv(64):
+                    return
+                hits.append(name)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+    stack.callback(end)
+    place = listener.getsockname()
+    return place[1] if family == socket.AF_INET else place.decode() if isinstance(place, bytes) else place
