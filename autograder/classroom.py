@@ -46,7 +46,10 @@ DASK = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.http.routes": [],  # nobody looks over a network
     "distributed.worker.http.routes": [],
+    # What Dask measures of itself would cost more than a submission's grade.
     "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "10s",
     # A worker keeps no results. One that a huge submission made large has to go on, or to be started anew.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
