@@ -155,7 +155,7 @@ def fork(order: dict, asked: dict, channel: socket.socket) -> int:
                 run(asked, channel)
             os.write(said, str(pid).encode())
         except BaseException as error:
-            os.write(said, f"{error}".encode()[:1000] or b"?")
+            os.write(said, f"{type(error).__name__}: {error}".encode()[:1000])
         finally:
             os._exit(0)
     os.close(said)

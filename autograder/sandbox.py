@@ -101,7 +101,7 @@ class Process:
         if not handed:
             raise unfit(json.loads(answer)["error"])
         self.pidfd = handed[0]
-        self.pid = int(re.search(r"^Pid:\s*(\d+)", Path(f"/proc/self/fdinfo/{self.pidfd}").read_text(), re.M)[1])
+        self.pid = int(re.search(r"^Pid:\s*(-?\d+)", Path(f"/proc/self/fdinfo/{self.pidfd}").read_text(), re.M)[1])
 
     def kill(self, grace: float = 0.0) -> None:
         """End the process and all that it started, and wait until they are gone.
@@ -166,7 +166,6 @@ class Server:
         self.limits, self.unsafe, self.user = limits or Limits(), unsafe, user
         self.walls = not unsafe and user is None
         self._live: set[Process] = set()
-        _servers.add(self)
         self._lock = threading.Lock()
         if sys.platform != "linux":
             raise NoSandbox(
@@ -177,6 +176,7 @@ class Server:
         self._home = group_home(self.limits.memory) if user is None else None
         self._scope = [] if self._home or not self.walls else user_scope(self.limits.memory + SERVER_MEMORY)
         self._start()
+        _servers.add(self)
         atexit.register(self.close)
         try:
             self.spawn().kill()  # with the real walls: what does not work shows now
@@ -211,10 +211,11 @@ class Server:
             raise ServerEnded("the sandbox's fork server ended") from None
         self._live.add(process)
         try:
-            process._hold = self._bound(process)
+            if process.pid > 0:  # else it has ended
+                process._hold = self._bound(process)
             hello = ours.recv(HELLO.size, socket.MSG_WAITALL)
             if len(hello) < HELLO.size:
-                raise NoSandbox("A submission's process ended at once.", "Allow it more: limits.memory or the like.")
+                raise NoSandbox("A submission's process ended at once.", TOO_LITTLE)
             process._own_cpu = HELLO.unpack(hello)[0]
         except BaseException:
             process.kill()
@@ -623,7 +624,10 @@ def group_home(limit: int) -> Path | None:
             if not Path("/proc", left.name.split("-")[1]).exists():
                 with contextlib.suppress(OSError):
                     left.rmdir()
-        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as tried:
+        waits = [sys.executable, "-I", "-S", "-c", "input()"]
+        with subprocess.Popen(
+            waits, stderr=subprocess.DEVNULL, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        ) as tried:
             try:
                 group = Group(candidate, limit, tried.pid)
             except OSError:
@@ -684,6 +688,7 @@ SYSCTL = """\
 The kernel's settings forbid it to make namespaces. Run as root:
   sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000
 (the first setting exists on older Debian only)."""
+TOO_LITTLE = "The limits leave it too little memory: raise memory and address space in the class's settings."
 UNREADABLE = """\
 The box runs as another user, who cannot read the Python installation or the packages.
 Run: chmod -R go+rX on the folder named above, or install Python where every user can read it."""
@@ -710,6 +715,8 @@ def unfit(words: str) -> NoSandbox:
         return NoSandbox(reason, CONTAINER if in_container() else SYSCTL)
     if said("Unknown option"):
         return NoSandbox(f"{reason}: this bubblewrap is too old.", "Install bubblewrap 0.5 or newer.")
+    if said("MemoryError", "Cannot allocate memory"):
+        return NoSandbox(reason, TOO_LITTLE)
     if said("Permission denied"):
         return NoSandbox(reason, UNREADABLE)
     if said("ModuleNotFoundError", "ImportError"):
