@@ -598,7 +598,8 @@ def made_log_prob(student, rng):
     for mass, D in masses:
         because = f"exp(log q) of all {2**D} images of {D} dimensions adds up to {mass:.6g}, not to 1"
         yield holds("mass one", close(mass, 1), because=because)
-    for D, widths in ((2, [1]), (2, [2]), (3, [2]), (3, [4]), (3, [3, 2]), (4, [5, 5]), (5, [6, 3, 7]), (5, [9])):
+    deep = ((3, [3, 2]), (4, [5, 5]), (4, [6, 6]), (5, [5, 5, 5]), (5, [8, 8]), (5, [6, 3, 7]))
+    for D, widths in ((2, [1]), (2, [2]), (3, [2]), (3, [4]), *deep, (5, [9])):
         for order in (np.arange(D), rng.permutation(D)):
             x, (weights, biases, given) = all_images(D), _network(rng, order, widths)
             weights = _clean(weights, given)
