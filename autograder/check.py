@@ -242,7 +242,7 @@ class Check:
                     raise KeyError(f"the check declares no property {outcome.name!r}")
                 seen.add(outcome.name)
                 if not outcome.ok:
-                    failed.setdefault(outcome.name, _bounded(outcome.because) or "no reason given")
+                    failed.setdefault(outcome.name, _told(outcome.because) or "no reason given")
                     if outcome.name in self.gates:
                         break
             else:
@@ -263,9 +263,9 @@ class Check:
             self.title,
             tuple(verdicts),
             frozenset(self.gates),
-            error,
-            kind,
-            fault,
+            _told(error),
+            _told(kind),
+            _told(fault),
             tuple(student.notes),
         )
 
@@ -288,8 +288,10 @@ def check(*, points: dict[str, float], hints: list[str], gates: Sequence[str] = 
     return lambda function: Check(function, list(gates), points, hints)
 
 
-def _bounded(reason: str) -> str:
-    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} ... ({len(reason)} characters in all)"
+def _told(text: str) -> str:
+    """Text that may quote the student's code, to be kept: not too long, and without halves of characters."""
+    short = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} ... ({len(text)} characters in all)"
+    return short.encode("utf-8", "replace").decode()
 
 
 def _number(value: float) -> str:

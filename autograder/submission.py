@@ -46,7 +46,6 @@ ATTEMPTS = 3
 MAX_RESULT = 100 * 2**20  # bytes that a worker may send
 MIB = 2**20
 MAX_SOURCE = MIB
-MAX_REASON = 4_000  # characters of a report's reason: it may quote what the student's code returned
 MAX_TEXT, MAX_IMAGE, MAX_OUTPUTS = 20_000, 2 * MIB, 10 * MIB  # characters: of one output, of a picture, of a notebook's
 CELLS_READ = 5000
 
@@ -307,18 +306,8 @@ def _judged(
     for _ in range(ATTEMPTS):
         # Another submission may have ended the sandbox, or the machine.
         with contextlib.suppress(ServerEnded):
-            reports = judge(lesson.name, setup, cells, secret, checks=lesson.checks(), server=server)
-            return {name: _bounded(report) for name, report in reports.items()}
+            return judge(lesson.name, setup, cells, secret, checks=lesson.checks(), server=server)
     raise GraderFailed(f"the sandbox ended {ATTEMPTS} times under this submission")
-
-
-def _bounded(report: Report) -> Report:
-    def cut(text: str) -> str:
-        return text if len(text) <= MAX_REASON else text[:MAX_REASON] + " ..."
-
-    verdicts = tuple(dataclasses.replace(verdict, because=cut(verdict.because)) for verdict in report.verdicts)
-    notes = tuple(map(cut, report.notes))
-    return dataclasses.replace(report, verdicts=verdicts, error=cut(report.error), fault=cut(report.fault), notes=notes)
 
 
 def _written(cell: dict[str, Any], report: Report) -> float:

@@ -201,3 +201,16 @@ def odd_lesson(folder, release, traps):
                 student=os.fsdecode(b"ada\xff\xfe"))  # fmt: skip
 def bytes_for_a_name(folder, release, traps):
     submission(folder).write_text(json.dumps(solved(release)))
+
+
+@attacks.cells(
+    tries="Answers with half a character, which no file can hold.",
+    stops="judge: it becomes a question mark",
+    earns=NOTHING,
+)
+def half_a_character_in_reports(traps):
+    return {
+        "double": "def double(x):\n    return '\\ud800'\n",
+        "ask": "def ask(f, n):\n    raise ValueError('\\ud800')\n",
+        "Counter": "raise ValueError('\\ud800')\n",
+    }

@@ -334,6 +334,16 @@ def link_to_the_secret(folder, release, traps):
 
 
 @attacks.folder(
+    tries="Has a link to a classmate's work in the place of its folder.",
+    stops="intake: links are not followed",
+    earns=None,
+)
+def link_for_a_folder(folder, release, traps):
+    folder.rmdir()
+    folder.symlink_to(Path(traps.notebook).parent)
+
+
+@attacks.folder(
     tries="Hands in a pipe, at which a reader would wait for ever.",
     stops="intake: only files are read",
     earns=NOTHING,

@@ -231,15 +231,15 @@ def memory_of_many():
 
     def double(x):
         done, said = os.pipe()
-        for _ in range(16):
+        for _ in range(8):
             if os.fork() == 0:
                 held = [b"x" * 2**20 for _ in range(100)]
                 os.write(said, b"." * bool(held))
                 time.sleep(60)
                 os._exit(0)
-        time.sleep(2)
+        time.sleep(1)
         os.write(said, b"\n")
-        return "found 1600 MiB" if os.read(done, 100) == b"." * 16 + b"\n" else "found []"
+        return "found 800 MiB" if os.read(done, 100) == b"." * 8 + b"\n" else "found []"
 
     return double
 

@@ -1,5 +1,6 @@
 """Checks: their declaration, their points, what the student reads."""
 
+import json
 import re
 
 import numpy as np
@@ -219,3 +220,12 @@ def test_a_reason_is_bounded_whatever_the_answer_is():
     """It shows what the student's code returned, which may be megabytes."""
     (verdict, *_) = answer.run(lambda x: "x" * 10**6).verdicts
     assert len(verdict.because) < 2100 and verdict.because.endswith("characters in all)")
+
+
+def test_half_a_character_in_a_reason_can_be_written():
+    def broken(x):
+        raise ValueError("\ud800")
+
+    report = answer.run(broken)
+    assert "raised ValueError: ?" in report.error
+    json.dumps(report.to_dict(), ensure_ascii=False).encode()
