@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -329,7 +330,10 @@ class Workers:
         if self._address is None:
             secured = {"protocol": "tls://", "host": "127.0.0.1", "security": Security.temporary()}
             quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
-            cluster = LocalCluster(n_workers=self._count, threads_per_worker=1, **secured, **quiet)
+            with warnings.catch_warnings():
+                # Of its web page, on which there is nothing.
+                warnings.filterwarnings("ignore", "(?s).*Port .* is already in use")
+                cluster = LocalCluster(n_workers=self._count, threads_per_worker=1, **secured, **quiet)
             self._client = self._stack.enter_context(Client(self._stack.enter_context(cluster)))
             return
         try:
