@@ -203,8 +203,8 @@ def sample(folder: Folder = Path("build/class")) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line, broken between words where the terminal ends."""
-    console.print(text, soft_wrap=not console.is_terminal)
+    """Print a line, broken between words where the window ends; a path stays whole, to be copied."""
+    console.print(text, overflow="ignore", crop=False)
 
 
 @contextlib.contextmanager

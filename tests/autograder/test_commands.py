@@ -1,0 +1,231 @@
+"""`python -m autograder`: what each command says, and its exit status."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from autograder import __main__ as commands
+from autograder import classroom, doctor, sandbox
+from autograder.classroom import Status
+from autograder.gradebook import GradebookError
+from autograder.sandbox import Finding, NoSandbox
+from tests.autograder.course import LESSON
+from tests.autograder.graded import EVIL
+
+COMMANDS = ("new-class", "collect", "grade", "feedback", "export", "report", "doctor", "gradescope", "sample-class")
+
+
+def run(*words):
+    """The command's result, as if its output went into a pipe."""
+    return CliRunner().invoke(commands.app, [str(word) for word in words], env={"COLUMNS": "80"})
+
+
+def narrow(text: str) -> bool:
+    """Fits a window of 80 columns; a path stays whole, so that it can be copied."""
+    return all(len(line) <= 80 or "/" in line for line in text.splitlines())
+
+
+@pytest.fixture
+def course(graded_course, tmp_path):
+    return graded_course.copy(tmp_path)
+
+
+def test_help_lists_the_commands_and_the_exit_statuses():
+    result = run("--help")
+    assert result.exit_code == 0 and narrow(result.output)
+    _, _, listed = result.output.partition("Commands:")
+    assert "..." not in listed  # nothing is cut short
+    for command in COMMANDS:
+        assert f"  {command} " in listed
+    assert "3 no sandbox" in " ".join(result.output.split())
+
+
+def test_help_comes_without_loading_torch():
+    code = (
+        "import sys; from typer.testing import CliRunner; from autograder.__main__ import app; "
+        "CliRunner().invoke(app, ['grade', '--help']); assert 'torch' not in sys.modules and 'dask' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("words", [
+    ["grade"], ["feedback"], ["export"], ["report"], ["collect", "{}", "."], ["gradescope", "{}", LESSON],
+])  # fmt: skip
+def test_a_folder_that_is_no_class_is_told(words, tmp_path):
+    words = [word.format(tmp_path) for word in words]
+    result = run(*(words if str(tmp_path) in words else [*words, tmp_path]))
+    assert result.exit_code == 2
+    assert "is no class directory: make one with `python -m autograder new-class" in result.stderr
+
+
+@pytest.mark.parametrize("words, said", [
+    (["grade", "{}", "--lesson", "02_other"], "02_other is no lesson of this class"),
+    (["collect", "{}", "{}/none"], "none"),
+    (["collect", "{}", "{}", "--lesson", "02_other"], "there is no lesson '02_other'"),
+    (["gradescope", "{}", "02_other"], "no lesson of this class"),
+    (["grade", "{}", "--scheduler", "tcp://example.org:8786"], "tls://"),
+    (["grade", "{}", "--workers", "0"], "workers"),
+])  # fmt: skip
+def test_wrong_arguments_are_told(course, words, said):
+    result = run(*(word.format(course.folder) for word in words))
+    assert result.exit_code == 2 and said in result.stderr, result.output
+
+
+def test_wrong_settings_are_told(course):
+    (course.folder / "course.toml").write_text("lesons = 3")
+    for command in ("new-class", "grade", "feedback", "export", "report"):
+        result = run(command, course.folder)
+        assert result.exit_code == 2 and "did you mean 'lessons'" in result.stderr
+
+
+@pytest.mark.parametrize("error, status, said", [
+    (NoSandbox("bwrap is not installed.", "Run: sudo apt-get install bubblewrap"), 3, "apt-get install bubblewrap"),
+    (GradebookError("the gradebook is locked"), 4, "run the command again to go on"),
+    (OSError(28, "No space left on device"), 4, "No space left on device"),
+    (RuntimeError("the cluster has gone"), 4, "the cluster has gone"),
+    (KeyboardInterrupt(), 130, "run the command again to go on"),
+])  # fmt: skip
+def test_what_stops_a_run_is_told(course, monkeypatch, error, status, said):
+    def grade(*_, **__):
+        yield Status("ada", LESSON, "unchanged")
+        raise error
+
+    monkeypatch.setattr(classroom, "grade", grade)
+    result = run("grade", course.folder)
+    assert result.exit_code == status and said in result.stderr and "Traceback" not in result.output
+
+
+def test_new_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(classroom, "build", lambda course: None)
+    result = run("new-class", tmp_path / "class")
+    assert result.exit_code == 0 and "course.toml" in result.output and "03_made_masks" in result.output
+    assert (tmp_path / "class" / "course.toml").exists() and (tmp_path / "class" / "nbgrader_config.py").exists()
+
+
+def test_grade_again_changes_nothing(course):
+    before = course.rows()
+    result = run("grade", course.folder, "--workers", "1")
+    assert result.exit_code == 0 and narrow(result.output), result.output
+    assert "6 unchanged, 1 missing" in result.output
+    assert course.rows() == before
+
+
+def test_grade_shows_who_lost_what_and_why(course):
+    result = run("grade", course.folder, "--student", "bob", "--lesson", LESSON, "--regrade", "--workers", "1")
+    assert result.exit_code == 0 and narrow(result.output), result.output
+    said = " ".join(result.output.replace("─", " ").split())
+    assert "bob 01_toy 4.5/5 double -0.5: double(0." in said and "1 graded" in said and "ada" not in said
+
+
+def test_grade_without_a_sandbox_says_so(course):
+    result = run("grade", course.folder, "--student", "dan", "--regrade", "--workers", "1", "--unsafe-no-sandbox")
+    assert result.exit_code == 0 and "Graded without a sandbox" in result.output
+    assert course.ledger("dan")["sandbox"].startswith("none")
+
+
+def test_what_could_not_be_graded_is_told(course, monkeypatch):
+    ledger = course.ledger("bob")
+    ledger["exercises"][1]["fault"] = "KeyError: 'x'"
+    statuses = [
+        Status("ada", LESSON, "failed", error="to judge it ended the [bold]grader's process 3 times"),
+        Status("bob", LESSON, "graded", ledger, notes=("timestamp.txt holds no date and time",)),
+        Status("dan", LESSON, "outdated", course.ledger("dan")),
+    ]
+    monkeypatch.setattr(classroom, "grade", lambda *_, **__: iter(statuses))
+    result = run("grade", course.folder)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert "not graded ada, 01_toy: to judge it ended the [bold]grader's process 3 times" in said
+    assert "fault of the check bob, 01_toy: ask: KeyError: 'x'" in said and "timestamp.txt holds no date" in said
+    assert "--regrade grades them again" in said
+
+
+def test_of_a_large_class_only_what_is_odd_is_shown(course, monkeypatch):
+    ledger = course.ledger("bob")
+    statuses = [Status(f"student-{number}", LESSON, "graded", ledger) for number in range(commands.SHOWN + 1)]
+    monkeypatch.setattr(classroom, "grade", lambda *_, **__: iter(statuses))
+    result = run("grade", course.folder)
+    assert (
+        result.exit_code == 0 and "student-7" not in result.output and f"{commands.SHOWN + 1} graded" in result.output
+    )
+
+
+def test_collect(course, tmp_path):
+    source = tmp_path / "download"
+    for name, text in (("hal/01_toy.ipynb", course.source()), ("ivy/essay.pdf", "%PDF")):
+        (source / name).parent.mkdir(parents=True)
+        (source / name).write_text(text if isinstance(text, str) else __import__("nbformat").writes(text))
+    result = run("collect", course.folder, source)
+    assert "1 submissions" in result.output and "1 not used" in result.output
+    assert "ivy" in result.output and "essay.pdf" in result.output
+    assert result.exit_code == 1
+    assert (course.folder / "submitted" / "hal" / LESSON / f"{LESSON}.ipynb").exists()
+
+
+def test_feedback(course):
+    result = run("feedback", course.folder)
+    assert result.exit_code == 0 and result.output.startswith("6 pages: ")
+    (course.folder / "autograded" / "ada" / LESSON / f"{LESSON}.ipynb").unlink()
+    result = run("feedback", course.folder, "--student", "ada")
+    assert result.exit_code == 1 and "no page ada, 01_toy" in result.output and "--regrade" in result.output
+
+
+def test_export(course):
+    result = run("export", course.folder)
+    assert result.exit_code == 0
+    assert {line.rpartition("/")[2] for line in result.output.splitlines() if "/" in line} == {
+        "grades.csv", "exercises.csv", "grades.json", "canvas.csv", "moodle.csv",
+    }  # fmt: skip
+    assert "1 not final, a person has to grade a part: eve 01_toy" in " ".join(result.output.split())
+    (course.folder / "ledger" / "bob" / f"{LESSON}.json").unlink()
+    result = run("export", course.folder)
+    assert result.exit_code == 1 and "1 not graded, and empty in these files: bob 01_toy" in result.output
+
+
+def test_report(course):
+    result = run("report", course.folder)
+    assert result.exit_code == 0 and narrow(result.output), result.output
+    said = " ".join(result.output.replace("─", " ").split())
+    assert "01_toy: 6 submissions" in said and "fractions (0.5)" in said and "a number (gate)" in said
+    assert "as above" in said and (course.folder / "exports" / "report.csv").exists()
+    assert "Nothing is graded yet" in run("report", course.folder, "--lesson", "02_other").output
+
+
+def test_doctor(monkeypatch):
+    findings = [
+        Finding(True, "Python 3.12"),
+        Finding(False, "bwrap is missing", "Run:\n  sudo [apt] install " + "x" * 90),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda folder: findings)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[:3] == ["ok      Python 3.12", "missing bwrap is missing", "        Run:"]
+    assert "sudo [apt] install " + "x" * 90 in result.output  # a command is not broken
+    monkeypatch.setattr(doctor, "examine", lambda folder: findings[:1])
+    assert run("doctor").exit_code == 0
+
+
+def test_gradescope(course):
+    result = run("gradescope", course.folder, LESSON)
+    assert result.exit_code == 0 and "do not hand it out" in " ".join(result.output.split())
+    assert (course.folder / "gradescope" / f"{LESSON}.zip").exists()
+
+
+def test_in_a_terminal_there_is_a_progress_bar(course, monkeypatch):
+    """And a student's name is no markup there."""
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
+    monkeypatch.setattr(commands, "console", screen)
+    statuses = [Status(student, LESSON, "unchanged") for student in ("ada", EVIL, "[red]")]
+    monkeypatch.setattr(classroom, "grade", lambda *_, **__: iter(statuses))
+    assert run("grade", course.folder).exit_code == 0
+    shown = screen.file.getvalue()
+    assert "Grading" in shown and "3/6" in shown and "[red]" in shown
+
+
+def test_the_probe_of_this_machine_is_the_real_one():
+    """`make test` needs a machine that can grade."""
+    assert [finding for finding in sandbox.examine() if not finding.ok] == []
