@@ -10,6 +10,7 @@ from autograder.worker import Worker
 __all__ = ["Channel", "Handle", "InProcess", "Student", "StudentError"]
 
 MAX_NAME, MAX_MESSAGE = 200, 2000  # characters of what a student's process says of an error
+MAX_ASKED = 8 * 2**20  # bytes of a callback's arguments: what it makes of them may be many times as large
 
 
 class StudentError(Exception):
@@ -207,6 +208,8 @@ def _serve(frame: bytes, callbacks: list[Callback]) -> bytes:
     callback.calls += 1
     if callback.calls > callback.max_calls:
         return encode({"error": f"the given function may be called at most {callback.max_calls} times here"})
+    if len(frame) > MAX_ASKED:
+        return encode({"error": f"the given function cannot take arguments of more than {MAX_ASKED:,} bytes"})
     try:
         return encode({"value": callback.function(*asked["args"])})
     except Exception as error:  # whatever the student's arguments provoke is theirs

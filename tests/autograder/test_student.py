@@ -315,3 +315,12 @@ def test_a_forged_error_is_cut():
 def test_what_was_built_is_an_object_that_stays(answer):
     with pytest.raises(StudentError, match="expected an object that stays with your code"):
         Student(Forged(answer), "answer").build()
+
+
+def test_a_callback_is_given_no_arguments_that_would_fill_the_judges_memory():
+    def answer(f):
+        return f(np.zeros(2**21))
+
+    with pytest.raises(StudentError, match="cannot take arguments of more than 8,388,608 bytes"):
+        student(answer).call(Callback(lambda x: pytest.fail("it was called"), max_calls=1))
+    assert student(lambda f: f(np.zeros(2**19))).call(Callback(len, max_calls=1)) == 2**19
