@@ -66,7 +66,7 @@ def collect(
     unused = [one for one in collected if one.path is None]
     for one in collected:
         if one.notes:
-            mark = "[bold red]not used[/]" if one.path is None else "[yellow]note[/]"
+            mark = "[red]not used[/]" if one.path is None else "[yellow]note[/]"
             whose = ", ".join(part for part in (one.student, one.lesson) if part)
             say(f"{mark} {plain(whose)}{': ' if whose else ''}{plain('; '.join(one.notes))}")
     say(f"{len(collected) - len(unused)} submissions in {folder}/submitted, {len(unused)} not used.")
@@ -107,7 +107,7 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
             made = list(tick(feedback.make(course, student or (), lesson or ())))
     failed = [one for one in made if one.error]
     for one in failed:
-        say(f"[bold red]no page[/] {plain(one.student)}, {plain(one.lesson)}: {plain(one.error)}")
+        say(f"[red]no page[/] {plain(one.student)}, {plain(one.lesson)}: {plain(one.error)}")
     say(f"{len(made) - len(failed)} pages: {folder}/feedback/STUDENT/LESSON/LESSON.html")
     if failed:
         raise typer.Exit(1)
@@ -159,7 +159,7 @@ def doctor(folder: Annotated[Path | None, typer.Argument(help="the class directo
     fit = True
     for finding in doctor.examine(folder):
         fit &= finding.ok
-        say(f"{'[green]ok[/]     ' if finding.ok else '[bold red]missing[/]'} {plain(finding.what)}")
+        say(f"{'[green]ok[/]     ' if finding.ok else '[red]missing[/]'} {plain(finding.what)}")
         for line in finding.remedy.splitlines():
             # Commands are to be copied: no line breaks in them.
             console.print(f"        {plain(line)}", soft_wrap=True)
@@ -196,7 +196,7 @@ def sample(folder: Folder = Path("build/class")) -> None:
             _run(command, folder)
         wrong = list(sample_class.differences(folder, first, again, statuses))
     for line in wrong:
-        say(f"[bold red]wrong[/] {plain(line)}")
+        say(f"[red]wrong[/] {plain(line)}")
     if wrong:
         raise typer.Exit(1)
     say(f"Every one of the {len(first)} submissions got exactly the points that it deserves.")
@@ -204,7 +204,9 @@ def sample(folder: Folder = Path("build/class")) -> None:
 
 def say(text: str) -> None:
     """Print a line, broken between words where the window ends; a path stays whole, to be copied."""
-    console.print(text, overflow="ignore", crop=False)
+    # The markup counts as well and has no spaces: a line becomes a little shorter, and no tag is broken.
+    lines = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+    console.print(lines, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -282,7 +284,7 @@ def _grade(
     if counts["outdated"]:
         say("Outdated: graded with checks or points that were others then. --regrade grades them again.")
     if any(status.ledger and status.ledger["sandbox"].startswith("none") for status in statuses):
-        say("[bold red]Graded without a sandbox:[/] the results say so.")
+        say("[red]Graded without a sandbox:[/] the results say so.")
     say(f"Status   {folder}/status.json")
     say(f"Reports  {folder}/ledger/STUDENT/LESSON.json")
     say("Next: grade by hand in formgrader where a person has to, then feedback, export, report")
@@ -292,12 +294,12 @@ def _grade(
 def _odd(status: Any) -> Iterator[tuple[str, str]]:
     """What the instructor has to know of one submission."""
     if status.status == "failed":
-        yield "[bold red]not graded[/]", status.error
+        yield "[red]not graded[/]", status.error
     for note in status.notes:
         yield "[yellow]note[/]", note
     for one in status.ledger["exercises"] if status.ledger else ():
         if one["fault"]:
-            yield "[bold red]fault of the check[/]", f"{one['exercise']}: {one['fault']}"
+            yield "[red]fault of the check[/]", f"{one['exercise']}: {one['fault']}"
 
 
 @contextlib.contextmanager

@@ -133,7 +133,7 @@ class Lesson:
         yield self._submission("nested", text, name=f"my work/{self.name}.ipynb")
         yield self._submission("with-a-mark", b"\xef\xbb\xbf" + text.encode())
         accents = right | {first: f"# résumé\n{right[first]}"}
-        yield self._submission("latin-1", json.dumps(self._answered(accents), ensure_ascii=False).encode("latin-1"))
+        yield self._submission("latin-1", _latin_1(self._answered(accents)))
         pasted = new_notebook(cells=[new_code_cell(source) for source in right.values()])
         yield self._submission("pasted", pasted)
         yield self._submission("old-format", json.dumps(_format_3(self._answered(right))))
@@ -252,6 +252,11 @@ def _points(check: Check, loses: Iterable[str]) -> float:
     if set(loses) & set(check.gates):
         return 0.0
     return math.fsum(points for name, points in check.points.items() if name not in loses)
+
+
+def _latin_1(notebook: NotebookNode) -> bytes:
+    text = json.dumps(notebook, ensure_ascii=False)
+    return "".join(sign if ord(sign) < 256 else json.dumps(sign)[1:-1] for sign in text).encode("latin-1")
 
 
 def _format_3(notebook: NotebookNode) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`python -m autograder`: what each command says, and its exit status."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -156,19 +157,19 @@ def test_of_a_large_class_only_what_is_odd_is_shown(course, monkeypatch):
 
 def test_collect(course, tmp_path):
     source = tmp_path / "download"
-    for name, text in (("hal/01_toy.ipynb", course.source()), ("ivy/essay.pdf", "%PDF")):
+    for name, text in (("hal/01_toy.ipynb", json.dumps(course.source())), ("ivy/essay.pdf", "%PDF")):
         (source / name).parent.mkdir(parents=True)
-        (source / name).write_text(text if isinstance(text, str) else __import__("nbformat").writes(text))
+        (source / name).write_text(text)
     result = run("collect", course.folder, source)
-    assert "1 submissions" in result.output and "1 not used" in result.output
-    assert "ivy" in result.output and "essay.pdf" in result.output
+    said = " ".join(result.output.split())
+    assert "1 submissions in" in said and "1 not used." in said and "not used ivy" in said and "essay.pdf" in said
     assert result.exit_code == 1
     assert (course.folder / "submitted" / "hal" / LESSON / f"{LESSON}.ipynb").exists()
 
 
 def test_feedback(course):
     result = run("feedback", course.folder)
-    assert result.exit_code == 0 and result.output.startswith("6 pages: ")
+    assert result.exit_code == 0 and result.output.startswith("6 pages:")
     (course.folder / "autograded" / "ada" / LESSON / f"{LESSON}.ipynb").unlink()
     result = run("feedback", course.folder, "--student", "ada")
     assert result.exit_code == 1 and "no page ada, 01_toy" in result.output and "--regrade" in result.output
