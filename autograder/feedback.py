@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import HTMLExporter
 from nbconvert.exporters.exporter import ResourcesDict
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
@@ -24,7 +25,7 @@ from autograder.course import Course
 from autograder.files import write
 from autograder.marks import Marks
 
-__all__ = ["Made", "ShowGrades", "exporter", "make", "page"]
+__all__ = ["Made", "ShowGrades", "exporter", "make", "markdown", "page"]
 
 TEMPLATES = Path(__file__).with_name("templates")
 MAX_SHOWN = 50_000  # characters of an answer: it is coloured, which multiplies its size
@@ -110,6 +111,15 @@ class ShowGrades(NbGraderPreprocessor):
             found = marks.read(gradebook, names["student"], names["assignment"])
         show(nb, resources, found[names["student"], names["assignment"]])
         return nb, resources
+
+
+def markdown(source: str) -> str:
+    """Markdown as HTML, in which markup stays text: for Formgrader, where an instructor reads what students wrote.
+
+    nbconvert's own filter lets markup through, and Formgrader's page may do all that the instructor may.
+    """
+    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False)
+    return MarkdownWithMath(renderer=renderer).render(source.replace("\\href", "\\ href"))  # MathJax makes a link of it
 
 
 def exporter() -> HTMLExporter:

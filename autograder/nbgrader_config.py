@@ -58,6 +58,7 @@ def configure(c: Config, folder: Path = Path()) -> None:
     # Only for the feedback: formgrader has a template of its own by the same means.
     c.GenerateFeedback.HTMLExporter.extra_template_basedirs = [str(Path(__file__).with_name("templates"))]
     c.GenerateFeedback.preprocessors = ["autograder.feedback.ShowGrades"]
+    c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown"}
 
     steps = "autograder.nbgrader_steps"
     c.Autograde.exporter_class = f"{steps}.AnyFile"

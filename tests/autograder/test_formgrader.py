@@ -6,8 +6,6 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
-from autograder import feedback
-from autograder.course import load
 from tests import browser
 from tests.autograder.course import LESSON, answered
 
@@ -73,26 +71,3 @@ def test_a_student_works_on_an_exercise_in_jupyterlab(course):
         page.keyboard.press("Shift+Enter")
         page.keyboard.press("Shift+Enter")
         expect(outputs.get_by_text("Twice: 2.5 of 2.5 points")).to_be_visible(timeout=SLOW)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [1200, 390])
-def test_feedback_fits_a_screen_and_a_telephone(course, width):
-    """It loads nothing, runs nothing of the student's, and needs no scrolling sideways."""
-    script = "<script>document.title = 'hacked'</script><img src='https://example.org/x' onerror='document.title=1'>"
-    ask = f"def ask(f, n):\n    raise ValueError({script + 'x' * 300!r})"
-    course.submit("ada", answered(course.source(), double=f"{WRONG}  # {script}{'x' * 300}", ask=ask))
-    assert course.grade()["ada"].status == "graded"
-    list(feedback.make(load(course.folder)))
-    with browser.chromium(width, 900) as page:
-        requests = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(course.feedback("ada").as_uri())
-        assert page.title() == f"{LESSON}: feedback for ada"
-        assert requests == [course.feedback("ada").as_uri()]
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        expect(page.get_by_text("3.5 of 5 points", exact=False).first).to_be_visible()
-        for name in ("double", "ask", "Counter"):
-            section = page.locator(f"section#{name}")
-            expect(section.locator(".highlight")).to_be_visible()
-            expect(section.locator(".report")).to_contain_text("point")
