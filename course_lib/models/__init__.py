@@ -7,6 +7,7 @@ from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
+from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.rnade import RNADE
 from course_lib.models.tabular import TabularModel
 
@@ -21,6 +22,7 @@ __all__ = [
     "IndependentPixels",
     "MADEEnsemble",
     "OrderlessNADE",
+    "PixelCNN",
     "TabularModel",
     "orderings",
 ]

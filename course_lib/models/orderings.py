@@ -25,6 +25,15 @@ def spiral(height: int, width: int) -> torch.Tensor:
     return torch.cat(turns)
 
 
+def pixel_by_pixel(colours: int, height: int, width: int) -> torch.Tensor:
+    """Pixels in raster order, within a pixel colour by colour: (colours * height * width,) long.
+
+    >>> pixel_by_pixel(2, 1, 3)      # dimensions 0..2 are the first colour's, 3..5 the second's
+    tensor([0, 3, 1, 4, 2, 5])
+    """
+    return (torch.arange(colours)[:, None] * height * width + _pixels(height, width).flatten()).t().flatten()
+
+
 def random(D: int, seed: int) -> torch.Tensor:
     """A uniformly drawn ordering of D dimensions, the same for the same seed: (D,) long.
 

@@ -18,6 +18,7 @@ from course_lib.models import (
     IndependentPixels,
     MADEEnsemble,
     OrderlessNADE,
+    PixelCNN,
     TabularModel,
 )
 from course_lib.nn import MaskedLinear
@@ -96,6 +97,35 @@ def connected(model: MADE) -> torch.Tensor:
     return paths.unflatten(0, (-1, D)).any(0)
 
 
+def in_sight(model: PixelCNN) -> torch.Tensor:
+    """Which outputs of a PixelCNN have a path from which inputs, found by walking from pixel to pixel: (D, D) bool.
+
+    Stated apart from the masks: each convolution reads, within its square and inside the image, what comes before in
+    `order`, and with mask B the value itself as well.
+    """
+    colours, height, width = model.event_shape
+    place = {d: k for k, d in enumerate(model.order.tolist())}
+
+    def step(d, kernel, itself):
+        rest, (r, c) = kernel // 2, divmod(d % (height * width), width)
+        for colour in range(colours):
+            for row in range(max(0, r - rest), min(height, r + rest + 1)):
+                for column in range(max(0, c - rest), min(width, c + rest + 1)):
+                    e = (colour * height + row) * width + column
+                    if place[e] < place[d] or itself and e == d:
+                        yield e
+
+    seen = torch.zeros(len(place), len(place), dtype=torch.bool)
+    kernels = [block.spread.left * 2 + 1 for block in model.blocks]
+    for d in place:
+        reached = set(step(d, 1, True))  # the 1x1 convolutions mix a pixel's colours
+        for kernel in kernels:
+            reached |= {e for f in reached for e in step(f, kernel, True)}
+        reached = {e for f in reached for e in step(f, model.first.left * 2 + 1, False)}
+        seen[d, list(reached)] = True
+    return seen
+
+
 def random_table(levels: int, D: int, order=None) -> TabularModel:
     """A table of random probabilities."""
     generator = torch.Generator().manual_seed(0)
@@ -132,6 +162,10 @@ INSTANCES = [
     Instance("MADE, 3 levels, direct connections", lambda: MADE(4, [9, 12], 3, order=(2, 0, 3, 1), direct=True)),
     Instance("MADEEnsemble, many orders", lambda: MADEEnsemble(5, [16], masks=4), one_order=False),
     Instance("MADEEnsemble, one order", lambda: MADEEnsemble(4, [9], 3, (2, 0, 3, 1), masks=3), one_order=False),
+    Instance("PixelCNN", lambda: PixelCNN((1, 2, 3), 2, 6, 2, first_kernel=3, head=4), sees=in_sight),
+    Instance("PixelCNN, RGB", lambda: PixelCNN((3, 1, 2), 2, 6, 1, first_kernel=5, head=6), sees=in_sight),
+    Instance("PixelCNN, 3 levels, position", lambda: PixelCNN((2, 2, 1), 3, 4, 1, head=4, position_bias=True)),
+    Instance("PixelCNN, no block", lambda: PixelCNN((1, 3, 2), 2, 4, 0, first_kernel=3, head=4), sees=in_sight),
     # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),

@@ -9,9 +9,9 @@ from _pytest.outcomes import Failed
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models import FVBN, MADE, RNADE, EoNADE, MADEEnsemble, OrderlessNADE
-from course_lib.nn import MaskedLinear
-from tests.course_lib.instances import ORDER, Instance
+from course_lib.models import FVBN, MADE, RNADE, EoNADE, MADEEnsemble, OrderlessNADE, PixelCNN
+from course_lib.nn import MaskedLinear, colour_groups, conv_mask
+from tests.course_lib.instances import ORDER, Instance, in_sight
 from tests.course_lib.properties import PROPERTIES
 
 
@@ -344,6 +344,64 @@ class FirstMask(MADEEnsemble):
         return self.member(0).sample(n, generator=generator)
 
 
+class TinyPixelCNN(PixelCNN):
+    """Without a mistake."""
+
+    def __init__(self):
+        super().__init__((2, 2, 2), 2, 8, 1, first_kernel=3, head=8)
+
+
+class FirstMaskB(TinyPixelCNN):
+    """The first layer has mask B, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first.mask |= conv_mask("B", colour_groups(16, 2), [0, 1], above=1, left=1, right=1)
+
+
+class NoColourMask(TinyPixelCNN):
+    """The masks are those of an image of one colour: nothing of the pixel itself at first, all of it later."""
+
+    def __init__(self):
+        super().__init__()
+        self.first.mask[..., -1, 1] = False
+        for layer in (*self.blocks[0].convolutions(), self.head, self.output):
+            layer.mask[..., -1, layer.left] = True
+
+
+class LostColour(TinyPixelCNN):
+    """Mask A hides the whole pixel, its earlier colours as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.first.mask[..., -1, 1] = False
+
+
+class LostRow(TinyPixelCNN):
+    """Mask A hides all of the pixel's own row."""
+
+    def __init__(self):
+        super().__init__()
+        self.first.mask[..., -1, :1] = False
+
+
+class RowsBelow(TinyPixelCNN):
+    """The padding stands below, not above."""
+
+    def forward(self, x):
+        return super().forward(x.roll(-1, 2))
+
+
+class ColoursByLevel(TinyPixelCNN):
+    """The masks have the logits level by level, the output has them colour by colour."""
+
+    def __init__(self):
+        PixelCNN.__init__(self, (2, 1, 2), 3, 8, 1, first_kernel=3, head=8)
+
+    def forward(self, x):
+        return super().forward(x).flatten(1, 2).unflatten(1, (2, 3)).transpose(1, 2)
+
+
 BROKEN = {
     ReadsItself: {"leak", "mass", "sampler", "cached", "complete"},
     ReadsAhead: {"leak", "mass", "sampler", "cached", "complete"},
@@ -385,8 +443,16 @@ BROKEN = {
     MasksInWeights: {"state"},
     MeanLogits: {"mass", "sampler"},
     FirstMask: {"sampler"},
+    FirstMaskB: {"leak", "mass", "sampler", "cached", "complete"},
+    # Features of a colour read those of later ones, which say nothing new; the cached sampler does not have them yet.
+    NoColourMask: {"reach", "sampler", "cached", "complete"},
+    LostColour: {"reach"},
+    LostRow: {"reach"},
+    RowsBelow: {"leak", "reach", "mass", "sampler", "cached", "complete"},
+    ColoursByLevel: {"leak", "reach", "mass", "sampler", "cached", "complete"},
 }
 RIGHT = {
+    TinyPixelCNN: lambda model: Instance(model.__name__, model, sees=in_sight),
     FVBN: lambda model: Instance(model.__name__, lambda: model(5)),
     RNADE: lambda model: Instance(model.__name__, lambda: model(2, 4, 3), zero_is_uniform=False, scale=0.3),
     OrderlessNADE: lambda model: Instance(model.__name__, lambda: model(5, [8]), any_known=True),
