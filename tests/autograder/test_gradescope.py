@@ -1,5 +1,6 @@
 """The zip for Gradescope: what is in it, what its `run_autograder` writes, and what a submission can get at."""
 
+import importlib.metadata
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from autograder import gradescope, sandbox
 from autograder.check import check, holds
@@ -270,3 +272,34 @@ def test_a_lesson_that_is_not_there_is_told(made_course, tmp_path):
     Path(course.folder, "release", LESSON, f"{LESSON}.ipynb").unlink()
     with pytest.raises(ValueError, match="new-class"):
         gradescope.bundle(load(course.folder), LESSON)
+
+
+def test_the_grader_runs_with_the_packages_that_are_installed_there():
+    """None that `packages.txt` does not bring is needed."""
+    code = "import sys, autograder.gradescope; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    owners = importlib.metadata.packages_distributions()
+    needed = {_normal(owner) for name in loaded for owner in owners.get(name, ())}
+    there, todo = set(), [_normal(package) for package in gradescope.PACKAGES]
+    while todo:
+        if (name := todo.pop()) not in there:
+            there.add(name)
+            lines = importlib.metadata.requires(name) or ()
+            wanted = [Requirement(line) for line in lines]
+            todo += [_normal(one.name) for one in wanted if _installed(one)]
+    optional = {"cuda-bindings", "cuda-pathfinder", "setuptools", _normal("deep-generative-models-course")}
+    assert needed - there - optional == set()
+
+
+def _installed(requirement: Requirement) -> bool:
+    if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        return False
+    try:
+        importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
