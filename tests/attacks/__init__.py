@@ -29,7 +29,7 @@ __all__ = ["HONEST", "LEFT", "NOTHING", "PLACES", "Attack", "Catalogue", "answer
 # Who must stop an attack, from the outside to the inside.
 PLACES = ("intake", "rebuild", "box", "pipe", "judge", "gradebook", "feedback")
 NOTHING = dict.fromkeys(POINTS, 0.0)
-LEFT = "left-behind"  # stands in the name of all that an attack leaves: files, processes, queues
+LEFT = "left-behind"  # stands in the name of all that an attack leaves: files, queues
 HONEST = {
     "double": "def double(x):\n    return 2 * x\n",
     "ask": "def ask(f, n):\n    return math.sqrt(sum(f(i) for i in range(n)))\n",

@@ -1,7 +1,7 @@
 """Time, memory, processes and disk: an attack uses up its own share and ends, and nobody else notices.
 
-Each is bounded by itself as well, so that a hole fails a test and not the machine. `prctl(15, ...)` names a process,
-so that it could be found afterwards.
+Each is bounded by itself as well, so that a hole fails a test and not the machine. `prctl(15, mark)` gives a process
+its name, by which it could be found afterwards.
 """
 
 from tests.attacks import Catalogue
@@ -19,13 +19,13 @@ FILES = "box: everything that it may write has a size"
 
 
 @attacks.cell("double", tries="Starts a thousand processes.", stops=PROCESSES, shows=STOPPED)
-def fork_bomb():
+def fork_bomb(mark):
     import ctypes
     import os
     import time
 
     def double(x):
-        ctypes.CDLL(None).prctl(15, b"left-behind")
+        ctypes.CDLL(None).prctl(15, mark.encode())
         for _ in range(1000):
             try:
                 if os.fork() == 0:
@@ -44,13 +44,13 @@ def fork_bomb():
     stops=ENDS_WITH_IT,
     earns=2.5,
 )
-def fork_chain():
+def fork_chain(mark):
     import ctypes
     import os
     import time
 
     if os.fork() == 0:
-        ctypes.CDLL(None).prctl(15, b"left-behind")
+        ctypes.CDLL(None).prctl(15, mark.encode())
         os.setsid()
         for _ in range(2000):
             try:
@@ -88,7 +88,7 @@ def thread_bomb():
     stops=ENDS_WITH_IT,
     earns=2.5,
 )
-def daemon():
+def daemon(mark):
     import ctypes
     import os
     import signal
@@ -97,7 +97,7 @@ def daemon():
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            ctypes.CDLL(None).prctl(15, b"left-behind")
+            ctypes.CDLL(None).prctl(15, mark.encode())
             for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_IGN)
             time.sleep(600)
@@ -115,14 +115,15 @@ def daemon():
     stops=ENDS_WITH_IT,
     earns=2.5,
 )
-def programs_in_the_background():
+def programs_in_the_background(mark):
     import shutil
     import subprocess
 
-    shutil.copy("/bin/sleep", "/tmp/left-behind")
-    for command in (["/tmp/left-behind", "600"], ["setsid", "/tmp/left-behind", "600"]):
+    program = f"/tmp/{mark}"
+    shutil.copy("/bin/sleep", program)
+    for command in ([program, "600"], ["setsid", program, "600"]):
         subprocess.Popen(command, start_new_session=True)
-    subprocess.run("nohup /tmp/left-behind 600 >/dev/null 2>&1 &", shell=True)
+    subprocess.run(f"nohup {program} 600 >/dev/null 2>&1 &", shell=True)
 
     def double(x):
         return 2 * x
@@ -136,14 +137,14 @@ def programs_in_the_background():
     stops=ENDS_WITH_IT,
     shows="ended the process",
 )
-def child_that_holds_the_pipe():
+def child_that_holds_the_pipe(mark):
     import ctypes
     import os
     import time
 
     def double(x):
         if os.fork() == 0:
-            ctypes.CDLL(None).prctl(15, b"left-behind")
+            ctypes.CDLL(None).prctl(15, mark.encode())
             time.sleep(600)
         os._exit(0)
 

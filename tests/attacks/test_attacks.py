@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -175,9 +176,7 @@ def left_behind(made: Course, around: Traps, before: dict[str, str]) -> Iterator
     places += [home / ".ipython/profile_default", home / ".ipython/profile_default/startup", made.folder]
     for place in map(Path, places):
         yield from (f"left: {path}" for path in place.glob(f"*{LEFT}*"))
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"].startswith(LEFT):
-            yield f"still running: {process}"
+    yield from (f"still running: {process}" for process in running(around))
     bystander = psutil.Process(around.bystander)
     if (
         bystander.status() not in ("sleeping", "running")
@@ -193,6 +192,11 @@ def left_behind(made: Course, around: Traps, before: dict[str, str]) -> Iterator
     for number in (1, 2, 3):
         if libc.mq_open(f"/{LEFT}-{number}".encode(), os.O_RDONLY) != -1:
             yield f"left in the kernel: message queue {number}"
+
+
+def running(around: Traps) -> list[psutil.Process]:
+    """What an attack has started and not ended."""
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == around.mark]
 
 
 # ------------------------------------------------------------------------------------------------------ who reads it
@@ -235,6 +239,14 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open and self.open[-1] == "style" and re.search(r"url\(|@import", data):
             self.complaints.append("a style that loads something")
+
+
+def test_markup_on_a_page_is_noticed():
+    page = Page()
+    page.feed(reading.MARKUP)
+    found = " ".join(page.complaints)
+    for what in ("script", "onerror", "onload", "iframe", "base", "http-equiv", "form"):
+        assert what in found
 
 
 def dangerous_pages(made: Course) -> Iterator[str]:
@@ -308,3 +320,21 @@ def test_without_walls_it_gets_what_it_wants(attack: Attack, around):
         [sys.executable, "-c", f"{source}\nprint(double(1))"], capture_output=True, text=True, env=environment
     )
     assert ran.stdout.startswith("found ") and not ran.stdout.startswith("found []"), ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("name", ["daemon", "programs_in_the_background"])
+def test_without_walls_what_it_leaves_running_is_found(name, around):
+    (attack,) = [attack for attack in ATTACKS if attack.name == name]
+    (source,) = attack.cells(around).values()
+    nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([sys.executable, "-c", source], check=True, **nowhere)
+    try:
+        for _ in range(100):  # they start on their own time
+            if found := running(around):
+                break
+            time.sleep(0.1)
+        assert found
+    finally:
+        for process in running(around):
+            process.kill()
+        Path("/tmp", around.mark).unlink(missing_ok=True)

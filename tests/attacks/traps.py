@@ -28,6 +28,7 @@ class Traps:
 
     Attributes:
         word: stands in all that nobody may read, and is itself given to no attack.
+        mark: the name of every process that an attack starts, in this run.
         left: a folder for everyone, in which nothing may appear.
         diary: a file that everyone on the machine may read.
         home: the home of whoever grades.
@@ -39,6 +40,7 @@ class Traps:
     """
 
     word: str
+    mark: str
     left: str
     diary: str
     home: str
@@ -87,6 +89,7 @@ def traps(course: Course) -> Iterator[Traps]:
         lesson = LESSON.partition("_")[2]
         yield Traps(
             word=word,
+            mark=f"left-{secrets.token_hex(4)}",  # the kernel keeps 15 letters
             left=str(folder / "left"),
             diary=str(folder / "diary"),
             home=str(folder / "home"),
