@@ -4,6 +4,7 @@ from course_lib.models import orderings
 from course_lib.models.base import AutoregressiveModel
 from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
+from course_lib.models.gated_pixelcnn import GatedPixelCNN
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
@@ -19,6 +20,7 @@ __all__ = [
     "AutoregressiveModel",
     "ConvNADE",
     "EoNADE",
+    "GatedPixelCNN",
     "IndependentPixels",
     "MADEEnsemble",
     "OrderlessNADE",

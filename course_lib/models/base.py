@@ -1,6 +1,6 @@
 """What all autoregressive models share: likelihood, sampling and completion from the chain rule.
 
-    p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
+p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
 """
 
 import math
@@ -14,6 +14,9 @@ from course_lib import distributions
 
 class AutoregressiveModel(nn.Module):
     """A distribution over x of shape `event_shape` as a product of one conditional a dimension.
+
+    What a conditional model is given besides x, such as class labels, is a keyword argument of its `forward`. The
+    other methods hand it on: `log_prob(x, labels=y)` is log p(x | y), `sample(n, labels=y)` draws from it.
 
     A model must define `forward`, and should define `_conditionals`, without which sampling costs one full forward
     pass a dimension. One whose dimensions are not integers 0..K-1 (levels=None) also defines `_log_likelihood`
@@ -61,14 +64,14 @@ class AutoregressiveModel(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, x: torch.Tensor, **given: torch.Tensor) -> torch.Tensor:
         """log p(x) in nats, (batch,), of x with shape (batch, *event_shape).
 
         Raises:
             ValueError: x has another shape, dtype or range.
         """
         self._check(x)
-        return self._log_likelihood(self(x), x).flatten(1).sum(1)
+        return self._log_likelihood(self(x, **given), x).flatten(1).sum(1)
 
     @torch.no_grad()
     def sample(
@@ -78,6 +81,7 @@ class AutoregressiveModel(nn.Module):
         generator: torch.Generator | None = None,
         uniforms: torch.Tensor | None = None,
         cached: bool = True,
+        **given: torch.Tensor,
     ) -> torch.Tensor:
         """n exact, independent samples, (n, *event_shape), by inverting each conditional's distribution function.
 
@@ -93,12 +97,13 @@ class AutoregressiveModel(nn.Module):
             uniforms: (n, D) in [0, 1), instead of drawn ones.
             cached: reuse what earlier dimensions computed, where the model knows how; False asks for one full
                 forward pass a dimension.
+            given: what `forward` takes besides x.
 
         Raises:
             ValueError: uniforms have another shape or range.
         """
         x = torch.zeros(n, *self.event_shape, dtype=self._dtype(), device=self.order.device)
-        return self._fill(x, torch.zeros(self.event_shape, dtype=torch.bool), generator, uniforms, cached)
+        return self._fill(x, torch.zeros(self.event_shape, dtype=torch.bool), generator, uniforms, cached, **given)
 
     @torch.no_grad()
     def complete(
@@ -109,6 +114,7 @@ class AutoregressiveModel(nn.Module):
         generator: torch.Generator | None = None,
         uniforms: torch.Tensor | None = None,
         cached: bool = True,
+        **given: torch.Tensor,
     ) -> torch.Tensor:
         """Exact samples of p(unknown dimensions | known dimensions), one for each x.
 
@@ -118,7 +124,7 @@ class AutoregressiveModel(nn.Module):
         Args:
             x: (n, *event_shape); what stands at unknown dimensions does not matter.
             known: (*event_shape) bool, the same for all x.
-            generator, uniforms, cached: as in `sample`.
+            generator, uniforms, cached, given: as in `sample`.
 
         Returns:
             A new tensor like x with the unknown dimensions drawn.
@@ -138,9 +144,9 @@ class AutoregressiveModel(nn.Module):
                 f"is known, but dimension {int(self.order[first_unknown])}, which comes before it, is not. "
                 "Build the model with an order that starts with the known dimensions"
             )
-        return self._fill(x, known, generator, uniforms, cached)
+        return self._fill(x, known, generator, uniforms, cached, **given)
 
-    def conditionals(self, x: torch.Tensor, *, cached: bool = True) -> Iterator[torch.Tensor]:
+    def conditionals(self, x: torch.Tensor, *, cached: bool = True, **given: torch.Tensor) -> Iterator[torch.Tensor]:
         """The parameters of p(x_d | what came before), for d = order[0], order[1], ..., one dimension at a time.
 
         Each step reads only the dimensions before d, and only when it is asked for. So x may be filled in place as
@@ -151,20 +157,20 @@ class AutoregressiveModel(nn.Module):
 
         Args:
             x: (n, *event_shape), contiguous.
-            cached: as in `sample`.
+            cached, given: as in `sample`.
 
         Yields:
             (n, *P): `forward`'s output at dimension d. For K levels, `distributions.cumulative(parameters, K)`
             makes cumulative probabilities of it.
         """
-        return self._conditionals(x) if cached else AutoregressiveModel._conditionals(self, x)
+        return self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
 
     # What a model may override
 
-    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def _conditionals(self, x: torch.Tensor, **given: torch.Tensor) -> Iterator[torch.Tensor]:
         """What `conditionals` yields. Here: one full forward pass a dimension."""
         for d in self.order.tolist():
-            yield self(x).flatten(-len(self.event_shape))[..., d]
+            yield self(x, **given).flatten(-len(self.event_shape))[..., d]
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Each dimension's log p(x_d | before) in nats, (batch, *event_shape)."""
@@ -178,7 +184,7 @@ class AutoregressiveModel(nn.Module):
 
     # Shared steps
 
-    def _fill(self, x, known, generator, uniforms, cached) -> torch.Tensor:
+    def _fill(self, x, known, generator, uniforms, cached, **given) -> torch.Tensor:
         """Draw the dimensions of x that are not known, in place."""
         n, D = len(x), len(self.order)
         if uniforms is None:
@@ -189,7 +195,7 @@ class AutoregressiveModel(nn.Module):
         # Apple's GPUs have no float64.
         uniforms = uniforms.to(x.device, torch.float32 if x.device.type == "mps" else torch.float64)
         columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
-        steps = zip(self.order.tolist(), self.conditionals(x, cached=cached), strict=False)
+        steps = zip(self.order.tolist(), self.conditionals(x, cached=cached, **given), strict=False)
         for d, parameters in steps:
             if not known[d]:
                 columns[d].copy_(self._invert(parameters, uniforms[d]))

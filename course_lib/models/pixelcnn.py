@@ -97,9 +97,9 @@ class PixelCNN(AutoregressiveModel):
                     for block in blocks:
                         branch = h
                         for steps in block:
-                            branch = _through(steps, c, colour, branch)
+                            branch = steps(c, colour, torch.relu(branch))
                         h = h + branch
-                    logits = _through(output, c, colour, _through(head, c, colour, h))
+                    logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
                     yield logits.squeeze(1) if self.levels == 2 else logits
                     first.write(c, colour, x[:, colour, r, c, None] / (self.levels - 1))
 
@@ -136,9 +136,3 @@ def logit_colours(colours: int, levels: int) -> list[int]:
 
 def _reach(kernel: int) -> dict[str, int]:
     return dict(above=kernel // 2, left=kernel // 2, right=kernel // 2)
-
-
-def _through(steps: PixelSteps, c: int, colour: int, h: torch.Tensor) -> torch.Tensor:
-    """One convolution of relu(h) at one pixel."""
-    steps.write(c, colour, torch.relu(h))
-    return steps.read(c, colour)

@@ -131,9 +131,8 @@ class PixelSteps:
             steps.begin_row(r)
             for c in range(W):
                 for colour in range(colours):
-                    steps.read(c, colour), steps.write(c, colour, values)
-
-    where a pixel's inputs are written before the outputs that read them are read.
+                    with mask A: steps.read(c, colour), then steps.write(c, colour, values)
+                    with mask B: steps(c, colour, values), which writes, then reads
 
     Args:
         conv: the convolution. The maps of a colour are neighbours among its inputs.
@@ -168,6 +167,11 @@ class PixelSteps:
         pixels = row[:, self.left : self.left + self.width]
         self.cells = [part.unbind(1) for part in pixels.split(self.input_sizes, 2)]
 
+    def __call__(self, c: int, colour: int, values: torch.Tensor) -> torch.Tensor:
+        """Set the inputs of one colour at column c, and compute its outputs there: (n, maps of this colour) each."""
+        self.write(c, colour, values)
+        return self.read(c, colour)
+
     def read(self, c: int, colour: int) -> torch.Tensor:
         """The outputs of one colour at column c: (n, maps of this colour)."""
         return torch.addmm(self.base[colour][c], self.windows[c], self.weights_beside[colour])
@@ -175,3 +179,23 @@ class PixelSteps:
     def write(self, c: int, colour: int, values: torch.Tensor) -> None:
         """Set the inputs of one colour at column c: (n, maps of this colour)."""
         self.cells[colour][c].copy_(values)
+
+
+class RowSteps:
+    """A shifted convolution of n images that become known row by row: computes every output once, without gradients.
+
+    Args:
+        conv: the convolution.
+        n: number of images.
+        width: W.
+    """
+
+    def __init__(self, conv: ShiftedConv2d, n: int, width: int):
+        self.padding, self.weight, self.bias = (conv.left, conv.right), conv.used_weight().detach(), conv.bias.detach()
+        self.above = self.weight.new_zeros(n, conv.in_channels, conv.above, width)
+
+    def __call__(self, row: torch.Tensor) -> torch.Tensor:
+        """The next row of the output, (n, outputs, W), from that of the input, (n, inputs, W)."""
+        rows = torch.cat([self.above, row.unsqueeze(2)], 2)
+        self.above = rows[:, :, 1:]
+        return F.conv2d(F.pad(rows, self.padding), self.weight, self.bias).squeeze(2)

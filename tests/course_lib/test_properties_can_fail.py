@@ -1,6 +1,7 @@
 """The suite can fail: each model here has one known mistake, and loses exactly the properties that it should."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from _pytest.outcomes import Failed
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models import FVBN, MADE, RNADE, EoNADE, MADEEnsemble, OrderlessNADE, PixelCNN
+from course_lib.models import FVBN, MADE, RNADE, EoNADE, GatedPixelCNN, MADEEnsemble, OrderlessNADE, PixelCNN
 from course_lib.nn import MaskedLinear, colour_groups, conv_mask
 from tests.course_lib.instances import ORDER, Instance, in_sight
 from tests.course_lib.properties import PROPERTIES
@@ -402,6 +403,37 @@ class ColoursByLevel(TinyPixelCNN):
         return super().forward(x).flatten(1, 2).unflatten(1, (2, 3)).transpose(1, 2)
 
 
+class TinyGated(GatedPixelCNN):
+    """Without a mistake."""
+
+    def __init__(self):
+        super().__init__((1, 3, 2), 2, 6, 2, kernel=3, head=6)
+
+
+class UnshiftedLink(TinyGated):
+    """The horizontal stack reads the vertical one in its own row, which has read the pixel itself."""
+
+    def forward(self, x):
+        with mock.patch("course_lib.models.gated_pixelcnn.one_row_down", lambda a: a):
+            return super().forward(x)
+
+
+class LinkTwoRowsUp(TinyGated):
+    """The horizontal stack reads the vertical one a row too far up: it is blind to most of the row above."""
+
+    def forward(self, x):
+        with mock.patch("course_lib.models.gated_pixelcnn.one_row_down", lambda a: F.pad(a, (0, 0, 2, -2))):
+            return super().forward(x)
+
+
+class FirstLayerB(TinyGated):
+    """The horizontal stack's first layer has mask B, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers[0].horizontal.mask[:] = True
+
+
 BROKEN = {
     ReadsItself: {"leak", "mass", "sampler", "cached", "complete"},
     ReadsAhead: {"leak", "mass", "sampler", "cached", "complete"},
@@ -449,9 +481,13 @@ BROKEN = {
     LostColour: {"reach"},
     LostRow: {"reach"},
     RowsBelow: {"leak", "reach", "mass", "sampler", "cached", "complete"},
+    UnshiftedLink: {"leak", "mass", "sampler", "cached", "complete"},
+    LinkTwoRowsUp: {"reach", "sampler", "cached", "complete"},
+    FirstLayerB: {"leak", "mass", "sampler", "cached", "complete"},
     ColoursByLevel: {"leak", "reach", "mass", "sampler", "cached", "complete"},
 }
 RIGHT = {
+    TinyGated: lambda model: Instance(model.__name__, model),
     TinyPixelCNN: lambda model: Instance(model.__name__, model, sees=in_sight),
     FVBN: lambda model: Instance(model.__name__, lambda: model(5)),
     RNADE: lambda model: Instance(model.__name__, lambda: model(2, 4, 3), zero_is_uniform=False, scale=0.3),
