@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from autograder.codec import decode, encode
 from autograder.worker import Missing, Worker, describe
 
+MODULES = ("box", "codec", "forkserver", "given", "worker")  # all that is there of this project
 ANSWER, CALLBACK = b"A", b"C"
 TAG = 8  # bytes that come with a request, and have to come with its answer
 HEADER = struct.Struct(f"<Qc{TAG}s")  # before what the process says: how long it is, its kind, the request's tag

@@ -3,6 +3,7 @@
 import importlib
 import linecache
 import threading
+import time
 
 import pytest
 
@@ -231,9 +232,17 @@ def test_a_sandbox_that_ends_costs_no_points(toy_checks):
     """The submission has to be judged again: no report says that its code failed."""
     with Server() as server:
         waits = "import time\ntime.sleep(600)\n" + DOUBLE
-        threading.Timer(1, lambda: server._process.kill()).start()
+
+        def end() -> None:
+            while not server._live:
+                time.sleep(0.01)
+            server._process.kill()
+
+        thread = threading.Thread(target=end)
+        thread.start()
         with pytest.raises(ServerEnded):
             reports(server, RIGHT | {"double": waits})
+        thread.join()
         assert points(server, RIGHT) == POINTS
 
 
