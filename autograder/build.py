@@ -21,7 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.check import Check
-from autograder.course import ANSWER, Lesson, Question
+from autograder.course import ANSWER, SOLUTIONS, Lesson, Question
 from autograder.judge import checks_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "release"]
 
 ROOT = Path(__file__).resolve().parents[1]
-SOLUTIONS, SOURCE, NOTEBOOKS = ROOT / "solutions", ROOT / "build" / "source", ROOT / "notebooks"
+SOURCE, NOTEBOOKS = ROOT / "build" / "source", ROOT / "notebooks"
 
 OPTIONS = {"exercise", "check", "setup", "tags"}  # what an author may write on a cell's line
 QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."

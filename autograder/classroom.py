@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from autograder import directory
-from autograder.course import SETTINGS, TEMPLATE, Course, build, load, locked
+from autograder.assembly import build
+from autograder.course import SETTINGS, TEMPLATE, Course, load
 from autograder.files import write
 from autograder.gradebook import Gradebook
 from autograder.nbgrader_config import CONFIG, FILE, nbgrader_settings
@@ -88,7 +89,7 @@ def create(folder: Path) -> None:
     """Make a class directory, or bring one up to date with its settings and the course.
 
     Raises:
-        ValueError, RuntimeError: as `autograder.course.build`.
+        ValueError, RuntimeError: as `autograder.assembly.build`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / SETTINGS).exists():
@@ -133,7 +134,7 @@ def grade(
         if name not in course.lessons:
             raise ValueError(f"{name} is no lesson of this class; there are {', '.join(course.lessons)}")
     address = scheduler and trusted(scheduler)
-    with locked(folder), Gradebook(course.db_url, nbgrader_settings(folder)) as book:
+    with directory.locked(folder), Gradebook(course.db_url, nbgrader_settings(folder)) as book:
         book.enrol(course.roster)
         wanted = [
             (student, lesson)

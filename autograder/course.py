@@ -3,52 +3,45 @@
 `TEMPLATE` is the file as a new class gets it, and the documentation of every key in it.
 """
 
-import contextlib
 import csv
 import dataclasses
 import difflib
-import fcntl
 import functools
 import hashlib
 import importlib.util
 import json
 import math
 import re
-import shutil
 import sys
 import tomllib
-import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autograder.check import Check
 from autograder.judge import checks_of
 from autograder.sandbox import Limits
 
-# What builds a class takes seconds to import, and the processes that grade need none of it.
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
 __all__ = [
     "ANSWER",
     "PRACTICE",
     "SETTINGS",
+    "SOLUTIONS",
     "TEMPLATE",
     "Course",
     "Late",
     "Lesson",
     "Question",
-    "build",
     "load",
-    "locked",
     "settings",
+    "sources",
 ]
 
 PRACTICE = "00_"  # how the names of lessons begin that are not collected, unless `course.toml` names them
+SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
 SETTINGS, ROSTER = "course.toml", "roster.csv"
 ANSWER = "*Your answer*"  # stands in the cell for a question's answer
 TEMPLATE = Path(__file__).with_name("templates") / SETTINGS
@@ -180,62 +173,18 @@ def load(folder: Path) -> Course:
     """
     folder = folder.resolve()
     table = _read(folder)
-    sources = _sources(folder)
-    names = table.get("lessons", [name for name in sources if not name.startswith(PRACTICE)])
+    found = sources(folder)
+    names = table.get("lessons", [name for name in found if not name.startswith(PRACTICE)])
     _strings("lessons", names)
     for name in names:
-        _one_of("lessons", name, sources, "lesson")
+        _one_of("lessons", name, found, "lesson")
     details = _table("lesson", table.get("lesson", {}))
     for name in details:
         _one_of("lesson", name, names, "lesson of this class")
-    lessons = {name: _lesson(folder, sources[name], details.get(name, {})) for name in sorted(names)}
+    lessons = {name: _lesson(folder, found[name], details.get(name, {})) for name in sorted(names)}
     if not lessons:
-        raise ValueError(f"lessons: expected at least one of {', '.join(sources)}")
+        raise ValueError(f"lessons: expected at least one of {', '.join(found)}")
     return Course(folder, *settings(folder), lessons, _limits(table.get("limits", {})), _roster(folder / ROSTER))
-
-
-def build(course: Course) -> None:
-    """Make the class's `source` (with solutions) and `release` (the students'), and bring its gradebook up to date.
-
-    Points and due dates may change at any time. A lesson's release is there only when its assignment in the gradebook
-    is complete; where this was interrupted, do it again.
-
-    Raises:
-        ValueError: a source breaks the pattern of a lesson, or work is graded already and the cells with points
-            would become others; nothing is changed then.
-        RuntimeError: nbgrader cannot make an assignment; with its words.
-    """
-    from nbgrader.api import Gradebook
-
-    from autograder.build import build_source, generate
-    from autograder.nbgrader_config import nbgrader_settings
-
-    sources = _sources(course.folder)
-    notebooks = {name: build_source(sources[name], lesson) for name, lesson in course.lessons.items()}
-    config = nbgrader_settings(course.folder)
-    with locked(course.folder), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of SQLAlchemy, about nbgrader's gradebook
-        _create_gradebook(course.db_url)
-        with Gradebook(course.db_url, config.CourseDirectory.course_id) as gradebook:
-            for name, notebook in notebooks.items():
-                _refuse_other_cells(gradebook, name, notebook)
-            for name, lesson in course.lessons.items():
-                gradebook.update_or_create_assignment(name, duedate=lesson.due)
-        for name in sources.keys() - notebooks.keys():
-            for step in ("source", "release"):
-                shutil.rmtree(course.folder / step / name, ignore_errors=True)
-        for name, notebook in notebooks.items():
-            _write_source(course.folder / "source" / name, notebook, course.lessons[name])
-        generate(notebooks, config)
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Have a class directory for oneself; who comes second waits. The lock ends with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def settings(folder: Path) -> tuple[str, Late | None]:
@@ -269,58 +218,6 @@ def settings(folder: Path) -> tuple[str, Late | None]:
     return url.render_as_string(hide_password=False), late
 
 
-def _create_gradebook(db_url: str) -> None:
-    """Make nbgrader's tables in one transaction: all of them are there or none, and a second process waits."""
-    import nbgrader
-    from alembic.script import ScriptDirectory
-    from nbgrader.api import Base
-    from sqlalchemy import create_engine, inspect, text
-
-    version = ScriptDirectory(Path(nbgrader.__file__).with_name("alembic")).get_current_head()
-    engine = create_engine(db_url)
-    lock = "BEGIN IMMEDIATE" if engine.name == "sqlite" else "SELECT pg_advisory_xact_lock(hashtext('nbgrader'))"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(lock)
-        if not inspect(connection).get_table_names():
-            Base.metadata.create_all(connection)
-            connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-            connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": version})
-        connection.commit()
-    engine.dispose()
-
-
-def _refuse_other_cells(gradebook: Any, lesson: str, notebook: "NotebookNode") -> None:
-    """nbgrader's own refusal would come when the old release is gone already."""
-    from nbgrader.api import MissingEntry
-    from nbgrader.utils import is_grade, is_locked, is_solution
-
-    try:
-        known = gradebook.find_notebook(lesson, lesson)
-    except MissingEntry:
-        return
-    new = {cell.id for cell in notebook.cells if is_grade(cell) or is_solution(cell) or is_locked(cell)}
-    old = {cell.name for cell in known.source_cells}
-    if known.submissions and new != old:
-        raise ValueError(
-            f"{lesson}: there is graded work of {len(known.submissions)} students, and nbgrader lets no cell with "
-            f"points come or go then ({', '.join(sorted(new ^ old))}). Expected the exercises and questions as they "
-            "were; points and due dates may change. To begin the lesson again, without all its grades: "
-            f"`nbgrader db assignment remove {lesson} --force`"
-        )
-
-
-def _write_source(folder: Path, notebook: "NotebookNode", lesson: Lesson) -> None:
-    import nbformat
-
-    folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, folder / f"{lesson.name}.ipynb")
-    checks = folder / f"{lesson.practice_checks}.py"
-    if lesson.check_source is None:
-        checks.unlink(missing_ok=True)
-    else:
-        checks.write_text(lesson.check_source, encoding="utf-8")
-
-
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     if not path.exists():
@@ -333,18 +230,16 @@ def _read(folder: Path) -> dict[str, Any]:
     return table
 
 
-def _sources(folder: Path) -> dict[str, Path]:
+def sources(folder: Path) -> dict[str, Path]:
     """The text source of every lesson there is: the class's own where it has one."""
-    from autograder.build import SOLUTIONS
-
     own = sorted((folder / "solutions").glob("*.py"))
-    sources = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
+    found = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
     for path in own:
         if not re.fullmatch(r"[0-9]{2}_\w+", path.stem):
             raise ValueError(f"{path}: expected a lesson's name like 03_made_masks.py")
     for path in sorted((folder / "checks").glob("*.py")):
-        _one_of(f"{path}", path.stem, [_short(name) for name in sources], "lesson's checks")
-    return dict(sorted(sources.items()))
+        _one_of(f"{path}", path.stem, [_short(name) for name in found], "lesson's checks")
+    return dict(sorted(found.items()))
 
 
 def _lesson(folder: Path, source: Path, table: Any) -> Lesson:

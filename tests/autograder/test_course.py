@@ -19,8 +19,8 @@ from nbgrader.utils import determine_grade, is_grade, is_solution
 from sqlalchemy import create_engine
 from traitlets.config import Config
 
+from autograder import assembly, course
 from autograder import build as built
-from autograder import course
 from autograder.build import SourceError
 from autograder.course import TEMPLATE, Late, Lesson, Question, load
 from autograder.judge import checks_of
@@ -140,7 +140,7 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
     folder = tmp_path / "a class, 100%"
     folder.mkdir()
     address = load(folder).db_url
-    course._create_gradebook(address)
+    assembly._create_gradebook(address)
     assert (folder / "gradebook.db").exists()
     postgres = "postgresql://teacher:a%40b@db.example.org:5433/grades"
     (folder / "course.toml").write_text(f'db_url = "{postgres}"')
@@ -275,7 +275,7 @@ def test_a_variant_that_is_wrong_is_refused_in_words(tmp_path, name, text, messa
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     folder = make_class(tmp_path_factory.mktemp("class") / "class", CHOSEN)
-    course.build(load(folder))
+    assembly.build(load(folder))
     return folder
 
 
@@ -344,7 +344,7 @@ def test_the_gradebook_has_points_and_due_dates(made):
 def test_plain_nbgrader_makes_the_same_release_with_the_instructors_own_settings(folder):
     with (folder / "nbgrader_config.py").open("a") as file:
         file.write('c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # yours"}\n')
-    course.build(load(folder))
+    assembly.build(load(folder))
     assert "raise NotImplementedError  # yours" in nbformat.writes(notebook(folder))
     before = (folder / "release" / LESSON / f"{LESSON}.ipynb").read_bytes()
     shutil.rmtree(folder / "release")
@@ -374,12 +374,12 @@ def test_points_and_due_dates_change_and_grades_stay(folder):
     submit(folder, 1.0)
     changed = CHOSEN.replace("double = 7", "double = 10").replace("points = 4", "points = 5")
     (folder / "course.toml").write_text(changed.replace("due = 2026", "due = 2027"))
-    course.build(load(folder))
+    assembly.build(load(folder))
     assert grades(folder) == {"double-check": (1.0, 10.0), "Counter-check": (1.0, 1.5), "explain": (3.0, 5.0)}
     with gradebook(folder) as book:
         assert book.find_assignment(LESSON).duedate.year == 2027
     (folder / "course.toml").write_text(re.sub("due = .*\n", "", changed))
-    course.build(load(folder))
+    assembly.build(load(folder))
     with gradebook(folder) as book:
         assert book.find_assignment(LESSON).duedate is None
 
@@ -390,12 +390,12 @@ def test_cells_with_points_come_and_go_only_before_work_is_graded(folder, old, n
     submit(folder, 1.0)
     (folder / "course.toml").write_text(CHOSEN.replace(old, new))
     with pytest.raises(ValueError, match="01_toy: there is graded work of 1 students, and nbgrader lets no cell"):
-        course.build(load(folder))
+        assembly.build(load(folder))
     assert notebook(folder) == before and len(grades(folder)) == 3
 
     with gradebook(folder) as book:
         book.remove_assignment(LESSON)
-    course.build(load(folder))
+    assembly.build(load(folder))
     assert notebook(folder) != before
 
 
@@ -404,7 +404,7 @@ def test_a_lesson_that_is_left_out_leaves_the_release_but_nothing_else_does(fold
     mine.parent.mkdir()
     mine.write_text("{}")
     (folder / "course.toml").write_text('lessons = ["00_start_here"]')
-    course.build(load(folder))
+    assembly.build(load(folder))
     assert [path.name for path in (folder / "release").iterdir()] == ["00_start_here"]
     assert sorted(path.name for path in (folder / "source").iterdir()) == ["00_start_here", "exam"]
     with gradebook(folder) as book:
@@ -428,7 +428,7 @@ def test_a_variants_source_that_is_wrong_changes_nothing(folder, old, new, messa
     path = folder / "solutions" / f"{LESSON}.py"
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(SourceError, match=message):
-        course.build(load(folder))
+        assembly.build(load(folder))
     assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == before
 
 
@@ -439,7 +439,8 @@ KILLED = """
 import os, signal, sys
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from autograder import course
+from autograder import assembly
+from autograder.course import load
 from pathlib import Path
 
 left = int(sys.argv[2])
@@ -451,7 +452,7 @@ def count(*_):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-course._create_gradebook(course.load(Path(sys.argv[1])).db_url)
+assembly._create_gradebook(load(Path(sys.argv[1])).db_url)
 """
 
 
@@ -471,13 +472,14 @@ def test_a_gradebook_is_there_whole_or_not_at_all(made, tmp_path):
         killed = run(KILLED, folder, str(statements))
         assert killed.wait() == -signal.SIGKILL
         assert tables(folder) == []
-    course.build(load(folder))
+    assembly.build(load(folder))
     assert tables(folder) == tables(made) and "alembic_version" in tables(made)
 
 
 def test_two_builds_at_once_make_one_class(made, tmp_path):
     folder = make_class(tmp_path / "class", CHOSEN)
-    script = "import sys; from pathlib import Path; from autograder.course import *; build(load(Path(sys.argv[1])))"
+    script = "import sys; from pathlib import Path; from autograder import assembly, course; "
+    script += "assembly.build(course.load(Path(sys.argv[1])))"
     both = [run(script, folder), run(script, folder)]
     assert [process.wait() for process in both] == [0, 0]
     assert notebook(folder) == notebook(made)
