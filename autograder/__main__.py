@@ -228,7 +228,7 @@ def _in_words() -> Iterator[None]:
 
 def plain(text: str) -> str:
     """Text in which a student may have a word, fit for a terminal: it holds no markup and no command to it."""
-    return escape("".join(letter if letter.isprintable() else "?" for letter in text))
+    return escape("".join(letter if letter.isprintable() else " " if letter == "\n" else "?" for letter in text))
 
 
 def _fail(message: str, status: int) -> None:
@@ -355,8 +355,9 @@ def _report(lesson: str, exercises: list[Any]) -> Table:
     table.add_column("property", overflow="fold")
     table.add_column("what most of them read", ratio=1, overflow="fold")
     for one in exercises:
-        mean = f"mean {one.mean:.3g} of {one.max_points:g}; {one.full} earned all"
-        table.add_row(f"[bold]{one.name}[/]", "", "", f"[dim]{mean}[/]")
+        mean = f"[dim]mean {one.mean:.3g} of {one.max_points:g}[/]"
+        who = f"[dim]{one.full} earned all, {one.unanswered} did not answer[/]"
+        table.add_row(f"[bold]{one.name}[/]", "", mean, who)
         told = ""
         for lost in one.properties:
             worth = f" ({lost.points:g})" if lost.points else " (gate)"

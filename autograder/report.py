@@ -11,7 +11,8 @@ from autograder.table import harmless, table
 
 __all__ = ["COLUMNS", "Exercise", "Property", "report", "to_csv"]
 
-COLUMNS = ("lesson", "exercise", "property", "points", "judged", "lost", "share_lost", "message", "message_seen")
+COLUMNS = ("lesson", "exercise", "property", "points", "judged", "unanswered", "lost", "message", "message_seen")
+UNANSWERED = ("Missing", "NotImplementedError")  # kinds of what ended a check
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 
@@ -21,7 +22,7 @@ class Property:
 
     Attributes:
         points: what it is worth; 0 for a gate, without which the exercise earns nothing.
-        lost: how many students lost it.
+        lost: how many lost it who answered the exercise.
         message: what most of them read, in one student's words; messages that differ in numbers only count as one.
         seen: how many read that.
     """
@@ -39,14 +40,16 @@ class Exercise:
 
     Attributes:
         judged: how many submissions.
-        full: how many of them earned everything.
-        mean, max_points: points.
+        unanswered: how many of them have no answer: what those lost says nothing of its properties.
+        full: how many earned everything.
+        mean, max_points: points, of all.
         properties: those that somebody lost, the most lost first.
     """
 
     lesson: str
     name: str
     judged: int
+    unanswered: int
     full: int
     mean: float
     max_points: float
@@ -69,14 +72,15 @@ def to_csv(exercises: Iterable[Exercise]) -> str:
 
 
 def _row(one: Exercise, lost: Property) -> tuple[Any, ...]:
-    share, message = round(lost.lost / one.judged, 4), harmless(lost.message)
-    return one.lesson, one.name, lost.name, lost.points, one.judged, lost.lost, share, message, lost.seen
+    counts = lost.points, one.judged, one.unanswered, lost.lost
+    return one.lesson, one.name, lost.name, *counts, harmless(lost.message), lost.seen
 
 
 def _exercise(lesson: str, name: str, reports: list[Mapping[str, Any]]) -> Exercise:
     messages: dict[str, list[str]] = {}
     points: dict[str, float] = {}
-    for one in reports:
+    answered = [one for one in reports if one["kind"] not in UNANSWERED]
+    for one in answered:
         for verdict in one["verdicts"]:
             points[verdict["name"]] = verdict["points"]
             if not verdict["held"]:
@@ -86,6 +90,7 @@ def _exercise(lesson: str, name: str, reports: list[Mapping[str, Any]]) -> Exerc
         lesson,
         name,
         len(reports),
+        len(reports) - len(answered),
         sum(one["points"] == one["max_points"] for one in reports),
         math.fsum(one["points"] for one in reports) / len(reports),
         max(one["max_points"] for one in reports),

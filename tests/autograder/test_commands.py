@@ -192,8 +192,24 @@ def test_report(course):
     assert result.exit_code == 0 and narrow(result.output), result.output
     said = " ".join(result.output.replace("─", " ").split())
     assert "01_toy: 6 submissions" in said and "fractions (0.5)" in said and "a number (gate)" in said
-    assert "as above" in said and (course.folder / "exports" / "report.csv").exists()
+    assert (
+        "mean 0.75 of 2.5 1 earned all, 3 did not answer" in said
+        and (course.folder / "exports" / "report.csv").exists()
+    )
     assert "Nothing is graded yet" in run("report", course.folder, "--lesson", "02_other").output
+
+
+def test_no_text_of_a_student_steers_the_terminal(course, monkeypatch):
+    words = "\x1b]0;title\x07\x1b[2J[red]\u202e\r"
+    ledger = course.ledger("bob") | {"notes": [words]}
+    ledger["exercises"][0] |= {"fault": words}
+    ledger["exercises"][1] |= {"points": 0.0, "error": words}
+    status = Status(words, LESSON, "graded", ledger, notes=(words,))
+    monkeypatch.setattr(
+        classroom, "grade", lambda *_, **__: iter([status, Status(words, LESSON, "failed", error=words)])
+    )
+    result = run("grade", course.folder)
+    assert not set(result.output) & set("\x1b\x07\u202e\r") and "[red]" in result.output
 
 
 def test_doctor(monkeypatch):

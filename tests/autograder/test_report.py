@@ -49,6 +49,20 @@ def test_properties_that_were_not_reached_say_why():
     assert {one.message.split(",")[0] for one in exercise.properties} == {"your code raised ValueError: no idea"}
 
 
+def unanswered():
+    raise NotImplementedError
+
+
+def test_who_did_not_answer_says_nothing_of_the_properties():
+    """Else in most classes every property's message would be that."""
+    blank = {"lesson": "01_toy", "exercises": [guess.run(unanswered).to_dict()]}
+    missing = {"lesson": "01_toy", "exercises": [guess.refuse("Missing", "no cell").to_dict()]}
+    (exercise,) = report([blank, missing, *ledgers(12, 13), blank])
+    assert (exercise.judged, exercise.unanswered, exercise.full, exercise.mean) == (5, 3, 1, 1.0)
+    (even,) = exercise.properties
+    assert (even.name, even.lost, even.message) == ("even", 1, "=odd")
+
+
 def test_what_nobody_lost_is_not_there():
     (exercise,) = report(ledgers(12, 14))
     assert exercise.properties == () and exercise.full == 2
@@ -57,6 +71,6 @@ def test_what_nobody_lost_is_not_there():
 
 def test_csv():
     (even, large) = csv.DictReader(io.StringIO(to_csv(report(ledgers(12, 13, 13, 4)))))
-    assert (even["property"], even["lost"], even["judged"], even["share_lost"]) == ("even", "2", "4", "0.5")
+    assert (even["property"], even["lost"], even["judged"], even["unanswered"]) == ("even", "2", "4", "0")
     assert even["message"] == "'=odd"  # no formula
     assert (large["property"], large["points"], large["message_seen"]) == ("large", "2", "1")
