@@ -134,7 +134,7 @@ class Lesson:
         yield self._submission("with-a-mark", b"\xef\xbb\xbf" + text.encode())
         accents = right | {first: f"# résumé\n{right[first]}"}
         yield self._submission("latin-1", _latin_1(self._answered(accents)))
-        pasted = new_notebook(cells=[new_code_cell(source) for source in right.values()])
+        pasted = new_notebook(cells=[new_code_cell(source, id=f"pasted-{name}") for name, source in right.items()])
         yield self._submission("pasted", pasted)
         yield self._submission("old-format", json.dumps(_format_3(self._answered(right))))
         yield self._submission("not-json", text[:-2000], self._nothing())
