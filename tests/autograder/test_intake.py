@@ -134,7 +134,7 @@ def test_moodle(course, tmp_path, ending):
     files = {
         f"Jane Doe_901{ending}/{MADE}.ipynb": notebook(answer="jane"),
         f"José Núñez_902{ending}/{MADE} (1).ipynb": notebook(answer="jose"),
-        f"MULLER Jorg_903{ending}/work/03 made masks final.ipynb": notebook(answer="jorg"),
+        f"MULLER Jorg_903{ending}/mine/03 made masks final.ipynb": notebook(answer="jorg"),
         "Mia Late_904_assignsubmission_onlinetext_/onlinetext.html": b"<p>see mail</p>",
     }
     found = collect(course, zip_file(tmp_path / "moodle.zip", files))
