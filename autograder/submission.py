@@ -10,7 +10,6 @@ Notebooks are handled as plain JSON: nbformat's validation costs more than all t
 import base64
 import binascii
 import contextlib
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -217,7 +216,12 @@ def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, A
     Returns:
         The notebook, what was odd about the submission, in words, and the exercises of which it has no cell.
     """
-    notebook, missing, room = copy.deepcopy(dict(master)), set(), MAX_OUTPUTS
+    notebook: dict[str, Any] = {
+        **master,
+        "metadata": dict(master["metadata"]),
+        "cells": [dict(cell) for cell in master["cells"]],
+    }
+    missing, room = set(), MAX_OUTPUTS
     cells, notes = cells_of(handed_in)
     by_id = {cell["id"]: cell for cell in reversed(cells) if cell["type"] == "code"}
     by_source = {cell["source"]: cell for cell in reversed(cells) if cell["type"] == "code"}
@@ -243,7 +247,7 @@ def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, A
             shown = by_id.get(cell.get("id")) or by_source.get(cell["source"])
         if shown and cell["cell_type"] == "code":
             cell["outputs"] = sanitised(shown["outputs"], room)
-            room -= sum(len(json.dumps(output)) for output in cell["outputs"])
+            room -= sum(map(_size, cell["outputs"]))
     notebook["metadata"]["grading"] = {"notes": notes}
     return notebook, notes, missing
 
@@ -292,7 +296,7 @@ def sanitised(outputs: Any, room: int = MAX_OUTPUTS) -> list[dict[str, Any]]:
             clean = {"output_type": "display_data", "data": shown, "metadata": {}}
         else:
             continue
-        room -= len(json.dumps(clean))
+        room -= _size(clean)
         if room < 0:
             kept.append({"output_type": "stream", "name": "stdout", "text": "(more output than is kept)\n"})
             break
@@ -358,18 +362,26 @@ def _joined(value: Any, between: str = "") -> str:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
+def _size(output: Mapping[str, Any]) -> int:
+    """Characters of a clean output, its names included."""
+    texts = output["data"].values() if "data" in output else map(str, output.values())
+    return 80 + sum(map(len, texts))
+
+
 def _text(value: Any, between: str = "") -> str:
     text = _joined(value, between)
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "\n(cut)"
 
 
 def _image(value: Any) -> str:
-    text = _joined(value)
+    text = "".join(_joined(value).split())
+    if len(text) > MAX_IMAGE:
+        return ""
     try:
-        data = base64.b64decode("".join(text.split()), validate=True) if len(text) <= MAX_IMAGE else b""
+        base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return ""
-    return base64.b64encode(data).decode()
+    return text
 
 
 _MIMES: dict[str, Callable[[Any], str]] = {"image/png": _image, "image/jpeg": _image, "text/plain": _text}

@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import torch
 
-from benchmarks import Comparison, __main__, side_by_side
+from autograder.classroom import Status
+from benchmarks import Comparison, __main__, grading, load, side_by_side
 from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Unmasked
 from benchmarks.nade import ByAutograd
@@ -45,6 +46,14 @@ def test_a_made_without_masks_is_the_network_beside_it():
     torch.testing.assert_close(unmasked.log_prob(x), made.log_prob(x))
 
 
+def test_a_large_class_tells_which_grade_is_not_the_deserved_one():
+    reports = [{"exercise": "a", "points": 1.0}, {"exercise": "b", "points": 0.5}]
+    status = Status("ada", "03", "graded", {"exercises": reports})
+    assert load.differences(status, {"a": 1.0, "b": 0.5}) == []
+    assert load.differences(status, {"a": 1.0, "b": 1.5}) == ["ada, b: deserves 1.5 points, got 0.5"]
+    assert load.differences(Status("ada", "03", "failed", error="no luck"), {"a": 1.0}) == ["ada: failed no luck"]
+
+
 def test_both_ways_run_equally_often():
     runs = []
     fast, slow = side_by_side(lambda: runs.append("fast"), lambda: runs.append("slow"), repetitions=3)
@@ -54,5 +63,9 @@ def test_both_ways_run_equally_often():
 def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, capsys):
     measured = [Comparison("a step", "clever", "plain", 0.002, 0.01)]
     monkeypatch.setattr(__main__, "MEASURED", [SimpleNamespace(measure=lambda: measured)])
+    spent = grading.ProcessorTime(alone=0.2, whole=0.45, start=9)
+    monkeypatch.setattr(grading, "processor_time", lambda: spent)
     __main__.main()
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
+    assert "0.25 s of processor time for each submission, beside 0.20 s for its answers and checks; 9 s" in told
