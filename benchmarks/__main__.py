@@ -2,10 +2,10 @@
 
 import torch
 
-from benchmarks import checks, fvbn, grading, made, nade
+from benchmarks import checks, fvbn, grading, made, nade, pixelcnn
 from course_lib import device
 
-MEASURED = (fvbn, nade, made, grading)
+MEASURED = (fvbn, nade, made, pixelcnn, grading)
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         f"class run of {grading.LESSON}: {spent.overhead:.2f} s of processor time for each submission, beside "
         f"{spent.alone:.2f} s for its answers and checks; {spent.start:.0f} s for the start"
     )
-    line = "{:46}{:18}{:>10}  {:20}{:>10}{:>8}".format
+    line = "{:62}{:18}{:>10}  {:20}{:>10}{:>8}".format
     print(line("", "", "ms", "", "ms", "ratio"))
     for measured in MEASURED:
         for c in measured.measure():

@@ -47,8 +47,10 @@ class Estimate:
         return f"{self.mean:.{decimals}f} ± {self.stderr:.{decimals}f}"
 
 
-def log_probs(model, x: Tensor, *, batch_size: int = 1000) -> Tensor:
+def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Tensor:
     """log p of every image, in nats: float64, shape (n,), on the CPU.
+
+    Of a class-conditional model it is log p(x | label), with `labels` (n,).
 
     The model is asked in eval mode and without gradients, `batch_size` images at a time, on its own device;
     its mode is put back afterwards. Anything with a `log_prob` will do.
@@ -61,15 +63,21 @@ def log_probs(model, x: Tensor, *, batch_size: int = 1000) -> Tensor:
     module.eval()
     try:
         with torch.inference_mode():
-            parts = [model.log_prob(batch.to(device)).cpu().double() for batch in x.split(batch_size)]
+            parts = []
+            for start in range(0, len(x), batch_size):
+                batch = slice(start, start + batch_size)
+                given = {} if labels is None else {"labels": labels[batch].to(device)}
+                parts.append(model.log_prob(x[batch].to(device), **given).cpu().double())
     finally:
         for part, mode in modes.items():
             part.training = mode
     return torch.cat(parts)
 
 
-def nll(model, x: Tensor, *, batch_size: int = 1000) -> Estimate:
+def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Estimate:
     """Negative log-likelihood of the images `x`, in nats an image: the mean and its standard error.
+
+    Of a class-conditional model it is that of the images given their `labels`, (n,).
 
     The first axis of `x` counts the images. Each counts once, also those of a last batch that is smaller.
 
@@ -79,7 +87,7 @@ def nll(model, x: Tensor, *, batch_size: int = 1000) -> Estimate:
     >>> round(nll(uniform, x, batch_size=30).mean, 4)      # 16 log 2
     11.0904
     """
-    return Estimate.of(-log_probs(model, x, batch_size=batch_size))
+    return Estimate.of(-log_probs(model, x, batch_size=batch_size, labels=labels))
 
 
 def nll_difference(model, other, x: Tensor, *, batch_size: int = 1000) -> Estimate:

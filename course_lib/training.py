@@ -71,6 +71,7 @@ def fit(
     patience: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     resume: bool = True,
+    labels: bool = False,
     progress: bool = True,
     fabric: Fabric | None = None,
 ) -> History:
@@ -90,6 +91,7 @@ def fit(
         checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced as a whole
             after every epoch: a killed run loses one epoch at most.
         resume: go on from `checkpoint` where it exists; False starts afresh and overwrites it.
+        labels: train a class-conditional model: its `log_prob(x, labels=y)`, with y the labels in `dataset`.
         progress: show a progress bar, where there is a notebook or a terminal to show it.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU where there is one, with the matrix products of float32 models in bfloat16
@@ -117,11 +119,11 @@ def fit(
     >>> [round(p, 2) for p in model.logits.sigmoid().tolist()]     # the frequencies of the ones
     [0.25, 0.75]
     """
-    _check_settings(dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, patience=patience)
+    _check_settings(dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, patience=patience, labels=labels)
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
     bare_optimizer = optimizer(model.parameters(), lr=lr)
-    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed}
+    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"optimizer": type(bare_optimizer).__name__, **bare_optimizer.defaults}
     run = _Run(model, bare_optimizer, settings)
     path = Path(checkpoint) if checkpoint else None
@@ -130,8 +132,11 @@ def fit(
         wrapped, wrapped_optimizer = fabric.setup(objective, bare_optimizer)
         if path and resume and path.exists():
             run.load(path)
-        train, valid = fabric.to_device(dataset.train.x), fabric.to_device(dataset.valid.x)
-        batches = math.ceil(len(train) / batch_size)
+        names = ("x", "y") if labels else ("x",)
+        train, valid = (
+            [fabric.to_device(getattr(split, name)) for name in names] for split in (dataset.train, dataset.valid)
+        )
+        images, batches = len(dataset.train.x), math.ceil(len(dataset.train.x) / batch_size)
         silent = not (progress and fabric.is_global_zero and _someone_watches())
         rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
         with (
@@ -144,9 +149,9 @@ def fit(
                 torch.manual_seed(_mix(seed, epoch, 1 + fabric.global_rank))
                 objective.train()
                 losses = []
-                for step, batch in enumerate(torch.randperm(len(train), generator=shuffle).split(batch_size)):
-                    share = _share(batch, fabric.global_rank, fabric.world_size).to(train.device)
-                    loss = wrapped(train[share])
+                for step, batch in enumerate(torch.randperm(images, generator=shuffle).split(batch_size)):
+                    share = _share(batch, fabric.global_rank, fabric.world_size).to(fabric.device)
+                    loss = wrapped(*(tensor[share] for tensor in train))
                     _check_finite(loss, epoch, f"batch {step + 1}", path)
                     wrapped_optimizer.zero_grad()
                     fabric.backward(loss)
@@ -157,7 +162,7 @@ def fit(
                 torch.manual_seed(_mix(seed, 0))  # the same noise every time, so that epochs compare fairly
                 valid_loss = fabric.broadcast(_mean_loss(objective, valid, batch_size))
                 _check_finite(torch.tensor(valid_loss), epoch, "validation", path)
-                run.record(_mean(losses, len(train), batch_size), valid_loss, time.perf_counter() - start)
+                run.record(_mean(losses, images, batch_size), valid_loss, time.perf_counter() - start)
                 bar.set_postfix(epoch=epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
                 if path and fabric.is_global_zero:
                     run.save(path)
@@ -175,15 +180,18 @@ class _Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is not None:
+            return -self.model.log_prob(x, labels=labels).mean()
         return self.model.loss(x) if hasattr(self.model, "loss") else -self.model.log_prob(x).mean()
 
 
 @torch.no_grad()
-def _mean_loss(objective: _Objective, x: Tensor, batch_size: int) -> float:
+def _mean_loss(objective: _Objective, tensors: list[Tensor], batch_size: int) -> float:
     objective.eval()
-    losses = torch.stack([objective(batch) for batch in x.split(batch_size)])
-    return _mean(losses, len(x), batch_size)
+    batches = zip(*(tensor.split(batch_size) for tensor in tensors), strict=True)
+    losses = torch.stack([objective(*batch) for batch in batches])
+    return _mean(losses, len(tensors[0]), batch_size)
 
 
 def _mean(losses: Tensor, n: int, batch_size: int) -> float:
@@ -285,13 +293,15 @@ def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: 
         )
 
 
-def _check_settings(dataset, *, epochs, batch_size, lr, seed, patience) -> None:
+def _check_settings(dataset, *, epochs, batch_size, lr, seed, patience, labels) -> None:
     for split in ("train", "valid"):
         if len(getattr(dataset, split).x) == 0:
             raise ValueError(
                 f"the {split} split of {dataset.name} is empty: fit learns from the training images and "
                 "chooses the best epoch by the validation images"
             )
+        if labels and getattr(dataset, split).y is None:
+            raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
     rules = {
         "epochs": (epochs, epochs >= 1, "at least 1"),
         "batch_size": (batch_size, batch_size >= 1, "at least 1"),

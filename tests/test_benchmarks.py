@@ -7,7 +7,8 @@ from benchmarks import Comparison, __main__, grading, load, side_by_side
 from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Unmasked
 from benchmarks.nade import ByAutograd
-from course_lib.models import FVBN, MADE, NADE
+from benchmarks.pixelcnn import decided_alike
+from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN
 
 
 def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
@@ -44,6 +45,16 @@ def test_a_made_without_masks_is_the_network_beside_it():
         other.load_state_dict(layer.state_dict())
     x = torch.randint(0, 2, (3, D))
     torch.testing.assert_close(unmasked.log_prob(x), made.log_prob(x))
+
+
+def test_decisions_that_the_plain_sampler_would_not_make_are_counted():
+    torch.manual_seed(0)
+    model = GatedPixelCNN((1, 3, 3), 2, channels=4, layers=2).double()
+    u = torch.rand(5, 9, dtype=torch.float64)
+    x = model.sample(5, uniforms=u)
+    assert decided_alike(model, x, u) == 45
+    x[0, 0, 2, 2] = 1 - x[0, 0, 2, 2]  # nothing reads the last pixel
+    assert decided_alike(model, x, u) == 44
 
 
 def test_a_large_class_tells_which_grade_is_not_the_deserved_one():

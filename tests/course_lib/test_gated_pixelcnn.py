@@ -1,12 +1,15 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from course_lib.dependencies import dependencies
+from course_lib.metrics import nll
 from course_lib.models import FVBN, GatedPixelCNN
 from course_lib.nn import RowSteps, ShiftedConv2d
+from course_lib.training import fit
 from tests.course_lib.properties import before, chi_square, numbers, randomize, states, table
 
 
@@ -199,3 +202,23 @@ def test_a_model_without_classes_takes_no_labels():
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         GatedPixelCNN(**{"event_shape": (1, 8, 8), "levels": 2, **arguments})
+
+
+def test_training_with_labels_teaches_each_class_its_images():
+    """Class 0 has only zeros, class 1 only ones."""
+    y = torch.arange(40) % 2
+    x = y[:, None, None, None].expand(40, 1, 2, 2)
+    dataset = SimpleNamespace(name="black and white", train=SimpleNamespace(x=x, y=y), valid=SimpleNamespace(x=x, y=y))
+    torch.manual_seed(0)
+    model = GatedPixelCNN((1, 2, 2), 2, 6, 1, kernel=3, classes=2)
+    fit(model, dataset, labels=True, epochs=60, batch_size=20, lr=0.01)
+    assert nll(model, x, labels=y, batch_size=7).mean < 0.05
+    assert nll(model, x, labels=1 - y).mean > 5
+
+
+def test_training_with_labels_needs_some():
+    split = SimpleNamespace(x=torch.zeros(4, 1, 2, 2, dtype=torch.long), y=None)
+    dataset = SimpleNamespace(name="unlabelled", train=split, valid=split)
+    model = GatedPixelCNN((1, 2, 2), 2, 6, 1, classes=2)
+    with pytest.raises(ValueError, match="the train split of unlabelled has no labels; train with labels=False"):
+        fit(model, dataset, labels=True, epochs=1, batch_size=2, lr=0.1)
