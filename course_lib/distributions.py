@@ -7,6 +7,11 @@ Discrete pixels have two layouts, by the number K of levels:
 
 A real pixel's mixture of K Gaussians has 3 K parameters: on the first of two axes, of lengths 3 and K, stand the logits
 of the weights, the means, and the logarithms of the standard deviations.
+
+K levels that are steps of one scale can have a mixture of M discretized logistics: a third layout, with 3 M parameters
+a dimension, of which the axes of lengths 3 and M hold logits of the weights, means and logarithms of the scales. Means
+and scales are in units of levels. See T. Salimans, A. Karpathy, X. Chen and D. P. Kingma, "PixelCNN++", ICLR 2017,
+sections 2.1 and 2.2.
 """
 
 import math
@@ -148,3 +153,113 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
         too_high = mixture_of_gaussians_cumulative(parameters, middle) > u
         low, high = torch.where(too_high, low, middle), torch.where(too_high, middle, high)
     return (low + high) / 2
+
+
+def discretized_logistic_mixture_log_prob(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
+    """log p(x) in nats of x in 0..K-1 under a mixture of M discretized logistics, elementwise.
+
+    A logistic variable is rounded to the nearest level, and to the first or last one from beyond:
+
+        p(x) = sum over m of w_m [F((x + 1/2 - mean_m) / scale_m) - F((x - 1/2 - mean_m) / scale_m)],   F = sigmoid
+
+    with F(-infinity) = 0 at the first level and F(infinity) = 1 at the last, so that the levels' probabilities sum to
+    1 for any means and scales. Far from the mean the difference of two sigmoids rounds to 0, so it is written as
+
+        F(b) - F(a) = F(b) F(-a) (1 - exp(a - b))
+
+    whose logarithm is a sum of three terms without a difference. Value and gradients are finite as long as
+    K / scale_m and mean_m / scale_m are.
+
+    Args:
+        parameters: (batch, 3, M, *shape): logits of the weights, means, logarithms of the scales.
+        x: (batch, *shape), integers 0..K-1.
+        levels: K, at least 2.
+
+    Returns:
+        (batch, *shape).
+
+    >>> one = torch.tensor([0.0, 7.0, 0.0]).view(1, 3, 1, 1)      # mean 7, scale 1
+    >>> x = torch.arange(16).view(16, 1)
+    >>> discretized_logistic_mixture_log_prob(one.expand(16, 3, 1, 1), x, levels=16).exp().sum()
+    tensor(1.0000)
+    """
+    return torch.logsumexp(_component_log_probs(parameters, x, levels), 1)
+
+
+def discretized_logistic_mixture_cumulative(parameters: torch.Tensor, levels: int) -> torch.Tensor:
+    """P(x <= k) for k = 0..K-2 under a mixture of M discretized logistics.
+
+    Args:
+        parameters: (*shape, 3, M), in the order of `discretized_logistic_mixture_log_prob`.
+
+    Returns:
+        (*shape, K-1).
+
+    >>> discretized_logistic_mixture_cumulative(torch.tensor([[0.0], [1.0], [0.0]]), levels=3)
+    tensor([0.3775, 0.6225])
+    """
+    logits, mean, log_scale = (each.unsqueeze(-2) for each in parameters.unbind(-2))
+    edges = torch.arange(levels - 1, dtype=mean.dtype, device=mean.device).unsqueeze(-1) + 0.5
+    return (logits.softmax(-1) * torch.sigmoid((edges - mean) * torch.exp(-log_scale))).sum(-1)
+
+
+def discretized_logistic_mixture_invert(parameters: torch.Tensor, u: torch.Tensor, levels: int) -> torch.Tensor:
+    """The level that a uniform number stands for: the number of k in 0..K-2 with P(x <= k) <= u, as in `invert`.
+
+    Args:
+        parameters: (*shape, 3, M), in the order of `discretized_logistic_mixture_log_prob`.
+        u: (*shape), in [0, 1).
+
+    Returns:
+        (*shape), int64.
+
+    >>> discretized_logistic_mixture_invert(torch.tensor([[0.0], [1.0], [-9.0]]), torch.tensor(0.7), levels=3)
+    tensor(1)
+    """
+    return (discretized_logistic_mixture_cumulative(parameters, levels) <= u.unsqueeze(-1)).sum(-1)
+
+
+def sub_pixel_chain(parameters: torch.Tensor, coefficients: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
+    """The conditionals of a pixel's colours, one given those before it, where all share one mixture component.
+
+        p(x_1, ..., x_C) = sum over m of w_m * product over c of P(x_c | mean'_cm, scale_cm)
+        mean'_cm = mean_cm + sum over b < c of a_bcm x_b
+
+    with P the discretized logistic. The c-th conditional of this joint is a mixture of discretized logistics again: the
+    means are shifted by the colours before, and the weights are those of the components *given* these colours,
+
+        w_m * product over b < c of P(x_b | ...) / normalizer.
+
+    To mix each colour by itself, with the weights w, is another model: it may take its red from one component and its
+    green from the next.
+
+    Args:
+        parameters: (batch, 3, M, C, *shape): logits of the weights, of which only the first colour's are used, means,
+            logarithms of the scales.
+        coefficients: (batch, C (C - 1) / 2, M, *shape): a_bcm for (b, c) = (1, 2), (1, 3), (2, 3), ..., by c, then b.
+        x: (batch, C, *shape), integers 0..K-1.
+        levels: K.
+
+    Returns:
+        (batch, 3, M, C, *shape), for `discretized_logistic_mixture_log_prob`. Colour c depends on x_b for b < c only.
+    """
+    conditionals, logits, used = [], parameters[:, 0, :, 0], 0
+    for c in range(x.shape[1]):
+        _, mean, log_scale = parameters[:, :, :, c].unbind(1)
+        for b in range(c):
+            mean = mean + coefficients[:, used] * x[:, b].unsqueeze(1)
+            used += 1
+        conditional = torch.stack([logits, mean, log_scale], 1)
+        conditionals.append(conditional)
+        logits = _component_log_probs(conditional, x[:, c], levels)
+    return torch.stack(conditionals, 3)
+
+
+def _component_log_probs(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
+    """log of (weight times probability of x) of each component: (batch, M, *shape)."""
+    logits, mean, log_scale = parameters.unbind(1)
+    x, inverse_scale = x.unsqueeze(1).to(mean.dtype), torch.exp(-log_scale)
+    below = torch.where(x < levels - 1, F.logsigmoid((x + 0.5 - mean) * inverse_scale), 0.0)
+    above = torch.where(x > 0, F.logsigmoid((mean - x + 0.5) * inverse_scale), 0.0)
+    between = torch.where((x > 0) & (x < levels - 1), torch.log(-torch.expm1(-inverse_scale)), 0.0)
+    return logits.log_softmax(1) + below + above + between

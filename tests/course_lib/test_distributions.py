@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -8,10 +9,14 @@ from course_lib.distributions import (
     bernoulli_log_prob,
     categorical_log_prob,
     cumulative,
+    discretized_logistic_mixture_cumulative,
+    discretized_logistic_mixture_invert,
+    discretized_logistic_mixture_log_prob,
     invert,
     mixture_of_gaussians_cumulative,
     mixture_of_gaussians_invert,
     mixture_of_gaussians_log_prob,
+    sub_pixel_chain,
 )
 
 
@@ -114,3 +119,112 @@ def test_a_gap_between_two_gaussians_is_bridged():
     u = torch.tensor([0.25, 0.75], dtype=torch.float64)
     x = mixture_of_gaussians_invert(parameters.expand(2, 3, 2), u)
     torch.testing.assert_close(x, torch.tensor([-1e3, 1e3], dtype=torch.float64))
+
+
+# Discretized logistics
+
+MEANS = [-1e3, -0.5, 0.0, 0.3, 0.5, 1.0, 7.2, 1e3]
+SCALES = [1e-3, 0.03, 0.4, 1.0, 30.0, 1e3]
+
+
+def logistics(mean, scale, log_weight=0.0) -> torch.Tensor:
+    """(3, M) parameters from lists of M numbers, or from one."""
+    mean, scale, log_weight = torch.broadcast_tensors(
+        *(torch.atleast_1d(torch.tensor(each, dtype=torch.float64)) for each in (mean, scale, log_weight))
+    )
+    return torch.stack([log_weight, mean, scale.log()])
+
+
+def of_levels(parameters: torch.Tensor, levels: int) -> torch.Tensor:
+    """log p of every level: (levels,)."""
+    expanded = parameters.view(1, 3, -1, 1).expand(levels, 3, parameters.shape[-1], 1)
+    return discretized_logistic_mixture_log_prob(expanded, torch.arange(levels).view(-1, 1), levels)[:, 0]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 16, 256])
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_levels_share_a_mass_of_one_wherever_the_mean_is(scale, levels):
+    for mean in [*MEANS, levels - 1.5, levels - 1, levels - 0.5, levels + 40]:
+        log_p = of_levels(logistics(mean, scale), levels)
+        assert log_p.isfinite().all() and log_p.exp().sum().item() == pytest.approx(1, abs=1e-12), mean
+    mixture = logistics(MEANS, scale, list(range(len(MEANS))))
+    assert of_levels(mixture, levels).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+def test_a_discretized_logistic_is_a_difference_of_sigmoids():
+    """Written out in numbers, with the tails at the first and the last level."""
+    mean, scale, weight, levels = [1.3, 4.0], [0.7, 2.0], [0.25, 0.75], 6
+    log_p = of_levels(logistics(mean, scale, [math.log(w) for w in weight]), levels)
+
+    def sigmoid(z):
+        return 1 / (1 + math.exp(-z))
+
+    for x in range(levels):
+        p = 0.0
+        for m, s, w in zip(mean, scale, weight, strict=True):
+            upper = 1 if x == levels - 1 else sigmoid((x + 0.5 - m) / s)
+            p += w * (upper - (0 if x == 0 else sigmoid((x - 0.5 - m) / s)))
+        assert log_p[x].item() == pytest.approx(math.log(p), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_discretized_logistic_far_from_its_mean_has_finite_values_and_gradients(scale, dtype):
+    levels = 256
+    for mean in [*MEANS, 128.0, 250.0]:
+        parameters = logistics([mean, 60.0], scale).to(dtype).requires_grad_()
+        log_p = of_levels(parameters, levels)
+        log_p.sum().backward()
+        assert log_p.isfinite().all() and (log_p < 1e-6).all() and parameters.grad.isfinite().all(), mean
+
+
+def test_far_from_its_mean_a_discretized_logistic_falls_linearly():
+    """Two sigmoids' difference would be 0 there, and its logarithm minus infinity."""
+    log_p = of_levels(logistics(0.0, 0.1), 256)
+    torch.testing.assert_close(log_p[101:255].diff(), torch.full((153,), -10.0, dtype=torch.float64))
+
+
+def test_the_gradients_of_a_mixture_of_discretized_logistics_are_right():
+    parameters = logistics([0.3, 2.9], [0.4, 1.5], [0.2, -0.1]).requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: of_levels(p, 5), parameters)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 16])
+def test_the_cumulative_probabilities_are_sums_of_the_levels(levels):
+    parameters = logistics([-2.0, 0.4, 1.1, 40.0], [0.01, 3.0, 0.2, 9.0], [0.0, 1.0, -1.0, 0.5])
+    expected = of_levels(parameters, levels).exp().cumsum(0)[:-1]
+    torch.testing.assert_close(discretized_logistic_mixture_cumulative(parameters, levels), expected)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 256])
+def test_every_level_of_discretized_logistics_gets_its_share_of_the_uniforms(levels):
+    parameters = logistics([-2.0, 0.4, 0.9 * levels], [0.01, 3.0, 0.2 * levels], [0.0, 1.0, 0.5])
+    u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    x = discretized_logistic_mixture_invert(parameters.expand(len(u), 3, 3), u, levels)
+    assert x.dtype == torch.int64 and (x.diff() >= 0).all()
+    found = torch.bincount(x, minlength=levels) / len(u)
+    torch.testing.assert_close(found.double(), of_levels(parameters, levels).exp(), atol=2e-5, rtol=0)
+
+
+def test_the_colours_of_a_pixel_share_their_component():
+    """Against the joint distribution written out: a sum over components of a product over colours."""
+    generator, K, M, C = torch.Generator().manual_seed(0), 3, 2, 3
+    parameters = torch.randn(3, M, C, dtype=torch.float64, generator=generator)
+    parameters[1] += torch.tensor([[0.0], [2.0]])
+    a = torch.randn(C, M, dtype=torch.float64, generator=generator)
+    pair = {(0, 1): 0, (0, 2): 1, (1, 2): 2}
+    x = torch.tensor(list(itertools.product(range(K), repeat=C)))
+    n = len(x)
+    chain = sub_pixel_chain(parameters.expand(n, 3, M, C), a.expand(n, C, M), x, K)
+    log_p = discretized_logistic_mixture_log_prob(chain, x, K).sum(1)
+    weights = parameters[0, :, 0].softmax(0)
+    for image, value in zip(x.tolist(), log_p.exp().tolist(), strict=True):
+        joint = 0.0
+        for m in range(M):
+            p = weights[m].item()
+            for c in range(C):
+                mean = parameters[1, m, c] + sum(a[pair[b, c], m] * image[b] for b in range(c))
+                p *= of_levels(logistics(mean.item(), parameters[2, m, c].exp().item()), K)[image[c]].exp().item()
+            joint += p
+        assert value == pytest.approx(joint, rel=1e-9)
+    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-12)
