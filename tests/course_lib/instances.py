@@ -165,11 +165,11 @@ INSTANCES = [
     Instance("MADEEnsemble, one order", lambda: MADEEnsemble(4, [9], 3, (2, 0, 3, 1), masks=3), one_order=False),
     Instance("PixelCNN", lambda: PixelCNN((1, 2, 3), 2, 6, 2, first_kernel=3, head=4), sees=in_sight),
     Instance("PixelCNN, RGB", lambda: PixelCNN((3, 1, 2), 2, 6, 1, first_kernel=5, head=6), sees=in_sight),
-    Instance("PixelCNN, 3 levels, position", lambda: PixelCNN((2, 2, 1), 3, 4, 1, head=4, position_bias=True)),
+    Instance("PixelCNN, 4 levels, position", lambda: PixelCNN((2, 2, 1), 4, 4, 1, head=4, position_bias=True)),
     Instance("PixelCNN, no block", lambda: PixelCNN((1, 3, 2), 2, 4, 0, first_kernel=3, head=4), sees=in_sight),
     Instance("GatedPixelCNN", lambda: GatedPixelCNN((1, 2, 3), 2, 6, 2, head=4)),
     Instance("GatedPixelCNN, RGB", lambda: GatedPixelCNN((3, 2, 1), 2, 12, 2, kernel=3, head=12)),
-    Instance("GatedPixelCNN, 3 levels, position", lambda: GatedPixelCNN((2, 2, 1), 3, 4, 2, position_bias=True)),
+    Instance("GatedPixelCNN, 4 levels, position", lambda: GatedPixelCNN((2, 2, 1), 4, 4, 2, position_bias=True)),
     # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),
