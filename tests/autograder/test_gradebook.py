@@ -196,8 +196,9 @@ def test_no_server_is_told(course):
     assert "password" not in str(told.value)
 
 
-def test_a_class_in_either_database(graded):
-    """From submissions to nbgrader's own commands."""
+@pytest.mark.parametrize("graded", ["postgresql"], indirect=True)
+def test_a_class_in_postgresql(graded):
+    """From submissions to nbgrader's own commands; the other tests of a class have it in SQLite."""
     graded.submit("ada", graded.source()).with_name("timestamp.txt").write_text("2026-01-01 13:00:00 UTC")
     graded.submit("bob", answered(graded.release(), explain="Because."))
     statuses = graded.grade()
