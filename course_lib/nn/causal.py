@@ -154,7 +154,7 @@ class PixelSteps:
     def begin_row(self, r: int, offset: torch.Tensor | float = 0.0) -> None:
         """Compute what row r reads from the rows above. `offset` (n or 1, outputs, W) is added to the row's outputs."""
         row = self.inputs[:, self.above + r]
-        n, columns, inputs = row.shape
+        n, _, inputs = row.shape
         base = self.bias[:, None] + offset
         if self.above:
             rows = self.inputs[:, r : self.above + r].permute(0, 3, 1, 2)

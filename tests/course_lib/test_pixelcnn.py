@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.dependencies import dependencies
-from course_lib.models import PixelCNN
-from course_lib.nn import MaskedConv2d
+from course_lib.models import GatedPixelCNN, PixelCNN
+from course_lib.nn import MaskedConv2d, PixelSteps
 from tests.course_lib.instances import in_sight
 from tests.course_lib.properties import randomize
 
@@ -116,6 +116,33 @@ def test_larger_images_are_sampled_and_completed_alike_with_and_without_the_cach
     known = torch.zeros(event_shape, dtype=torch.bool)
     known[:, :2] = True
     assert torch.equal(model.complete(x * known, known, uniforms=u), x)
+
+
+@pytest.mark.parametrize(
+    "model", [PixelCNN((3, 2, 2), 4, 6, 1), GatedPixelCNN((3, 2, 2), 4, 6, 2)], ids=["plain", "gated"]
+)
+def test_no_samples_are_a_batch_too(model):
+    assert model.sample(0).shape == model.sample(0, cached=False).shape == (0, 3, 2, 2)
+
+
+@pytest.mark.parametrize("kind", ["A", "B"])
+def test_pixels_one_by_one_are_the_whole_convolution(kind):
+    """With a kernel that reaches further to one side, and colours of different numbers of maps."""
+    inputs, outputs = [0, 0, 1, 2], [2, 0, 1, 0, 2]
+    conv = MaskedConv2d(kind, inputs, outputs, above=2, left=1, right=3).double()
+    x = torch.randn(2, 4, 4, 3, dtype=torch.float64)
+    steps, found = PixelSteps(conv, (2, 4, 3)), torch.zeros(2, 5, 4, 3, dtype=torch.float64)
+    for r in range(4):
+        steps.begin_row(r, torch.ones(1, 5, 3))
+        for c in range(3):
+            for colour, first, last in [(0, 0, 2), (1, 2, 3), (2, 3, 4)]:
+                own = [o == colour for o in outputs]
+                if kind == "A":
+                    found[:, own, r, c] = steps.read(c, colour)
+                    steps.write(c, colour, x[:, first:last, r, c])
+                else:
+                    found[:, own, r, c] = steps(c, colour, x[:, first:last, r, c])
+    torch.testing.assert_close(found, conv(x) + 1)
 
 
 def test_steps_may_be_read_while_gradients_are_recorded():
