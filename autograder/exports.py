@@ -90,7 +90,7 @@ def _exercises(book: Mapping[Any, Marks], ledgers: Mapping[Any, Mapping[str, Any
             judged = report["points"] if report else ""
             told = harmless(reasons(report)) if report else ""
             comment = harmless(found.comments.get(name, ""))
-            points = "" if mark.waits else mark.points
+            points = "" if mark.waits and not mark.manual else mark.points
             yield harmless(student), lesson, name, points, mark.max_points, judged, lost, told, comment
 
 

@@ -67,6 +67,19 @@ def test_exercises(exported):
     assert not any("\n" in row["why"] for row in found.values())
 
 
+def test_a_persons_points_that_a_regrade_asks_to_look_at_again_are_shown(graded_course, tmp_path):
+    from nbgrader.api import Gradebook
+
+    course = graded_course.copy(tmp_path)
+    with Gradebook(load(course.folder).db_url) as book:
+        book.find_grade("explain", LESSON, LESSON, "ada").needs_manual_grade = True
+        book.db.commit()
+    assert ("ada", LESSON) in exports.export(load(course.folder)).waiting
+    found = {(row["student"], row["exercise"]): row["points"] for row in rows(course, "exercises.csv")}
+    assert float(found["ada", "explain"]) == 1.5
+    assert found["eve", "explain"] == ""  # nobody has given any
+
+
 def test_no_cell_is_a_formula(graded_course, tmp_path):
     """What a student wrote comes into a spreadsheet on the instructor's machine."""
     course = graded_course.copy(tmp_path)
