@@ -21,7 +21,7 @@ test: $(READY) ## run every test, the linter and the comparison of the notebooks
 	@tools/system-packages browser
 	@tools/system-packages sandbox
 	@tools/system-packages database
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 soak: $(READY) ## judge every right and wrong answer of the bank, and the samplers, with many more seeds
 	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak

@@ -23,8 +23,9 @@ __all__ = ["build"]
 def build(course: Course) -> None:
     """Make the class's `source` (with solutions) and `release` (the students'), and bring its gradebook up to date.
 
-    Points and due dates may change at any time. A lesson's release is there only when its assignment in the gradebook
-    is complete; where this was interrupted, do it again.
+    Points and due dates may change at any time. A lesson that left the settings leaves the gradebook as well, unless it
+    has submissions there. A lesson's release is there only when its assignment in the gradebook is complete; where
+    this was interrupted, do it again.
 
     Raises:
         ValueError: a source breaks the pattern of a lesson, or work is graded already and the cells with points
@@ -42,6 +43,9 @@ def build(course: Course) -> None:
                 _refuse_other_cells(gradebook, name, notebook)
             for name, lesson in course.lessons.items():
                 gradebook.update_or_create_assignment(name, duedate=lesson.due)
+            for assignment in gradebook.assignments:
+                if assignment.name in found.keys() - notebooks.keys() and not assignment.submissions:
+                    gradebook.remove_assignment(assignment.name)
         for name in found.keys() - notebooks.keys():
             for step in ("source", "release"):
                 shutil.rmtree(course.folder / step / name, ignore_errors=True)

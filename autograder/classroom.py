@@ -91,7 +91,8 @@ def create(folder: Path) -> None:
     Raises:
         ValueError, RuntimeError: as `autograder.assembly.build`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True, mode=0o700)  # grades and students' names are nobody else's business
     if not (folder / SETTINGS).exists():
         shutil.copyfile(TEMPLATE, folder / SETTINGS)
     if not (folder / FILE).exists():

@@ -167,11 +167,18 @@ def collect(course: Course, source: Path, lesson: str | None = None) -> list[Col
                 where = f"{found}: " if found.parts else ""
                 unusable.append(Collected(student, by_name, None, (f"{where}{error}",)))
         stored = [_store(course, group) for group in _by_student_and_lesson(works, course.roster)]
+    stored = [_with_left_out(one, others) for one in stored]
     what = f"notebook for {lesson}" if lesson else "notebook"
     for student in sorted(others.keys() - {one.student for one in (*stored, *unusable)}):
         names = ", ".join(f"{one} ({one.problem})" if one.problem else str(one) for one in others[student][:3])
         unusable.append(Collected(student, lesson, None, (f"no {what} was handed in, only {names}",)))
     return stored + unusable
+
+
+def _with_left_out(stored: Collected, others: Mapping[str, list[Found]]) -> Collected:
+    """Work on another lesson is not to be missed because its student handed in the right one as well."""
+    left_out = [f"{one} was left out: {one.problem}" for one in others.get(stored.student, ()) if one.problem]
+    return replace(stored, notes=(*stored.notes, *left_out))
 
 
 def _with_owners(files: list[Found], course: Course) -> Iterator[tuple[_Owner | None, Found]]:

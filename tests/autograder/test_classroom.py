@@ -38,6 +38,17 @@ def listed(course: Course) -> dict[tuple[str, str], dict]:
     return {(each["student"], each["lesson"]): each for each in found["submissions"]}
 
 
+def test_a_new_class_is_its_owners_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(classroom, "build", lambda course: None)
+    classroom.create(tmp_path / "new" / "class")
+    assert (tmp_path / "new" / "class").stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o750)
+    classroom.create(shared)
+    assert shared.stat().st_mode & 0o777 == 0o750
+
+
 def test_a_second_run_judges_nothing_again(again, monkeypatch):
     monkeypatch.setattr(classroom.Workers, "send", None)
     before = again.rows()

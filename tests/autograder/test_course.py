@@ -399,7 +399,13 @@ def test_cells_with_points_come_and_go_only_before_work_is_graded(folder, old, n
     assert notebook(folder) != before
 
 
-def test_a_lesson_that_is_left_out_leaves_the_release_but_nothing_else_does(folder):
+@pytest.mark.parametrize("handed_in", [False, True])
+def test_a_lesson_that_is_left_out_leaves_but_what_has_work_or_is_the_instructors_stays(folder, handed_in):
+    with gradebook(folder) as book:
+        book.update_or_create_assignment("exam")
+        if handed_in:
+            book.add_student("ann")
+            book.add_submission(LESSON, "ann")
     mine = folder / "source" / "exam" / "exam.ipynb"
     mine.parent.mkdir()
     mine.write_text("{}")
@@ -408,7 +414,8 @@ def test_a_lesson_that_is_left_out_leaves_the_release_but_nothing_else_does(fold
     assert [path.name for path in (folder / "release").iterdir()] == ["00_start_here"]
     assert sorted(path.name for path in (folder / "source").iterdir()) == ["00_start_here", "exam"]
     with gradebook(folder) as book:
-        assert {assignment.name for assignment in book.assignments} == {LESSON, "00_start_here"}
+        still = {LESSON} if handed_in else set()
+        assert {assignment.name for assignment in book.assignments} == {"00_start_here", "exam"} | still
 
 
 @pytest.mark.parametrize(

@@ -490,6 +490,7 @@ def test_a_source_for_one_lesson(no_roster, tmp_path):
     found = collect(no_roster, write(tmp_path / "s", files), MADE)
     assert students(found) == {"alice": MADE, "bob": MADE}
     assert notes(found) == (
+        "alice/02_nade.ipynb was left out: it is work on 02_nade\n"
         "no notebook for 03_made_masks was handed in, only carol/01_likelihood.ipynb (it is work on 01_likelihood)"
     )
     with pytest.raises(ValueError, match="no lesson '3'"):
