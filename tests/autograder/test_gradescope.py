@@ -214,13 +214,16 @@ os.lseek(file.fileno(), 0, 0)
 os.set_inheritable(file.fileno(), True)
 root, *command = sys.argv[1:]
 words = ["bwrap", "--bind", "/", "/", "--unshare-pid", "--unshare-net", "--proc", "/proc", "--dev", "/dev"]
-home, python = os.path.expanduser("~"), os.path.realpath(sys.base_prefix)
-if python.startswith(home):
-    words += ["--perms", "0755", "--tmpfs", home]
-    for folder in reversed(Path(python).relative_to(home).parents):
-        words += ["--perms", "0755", "--dir", f"{home}/{folder}"]
-    words += ["--ro-bind", python, python]
-words += ["--perms", "1777", "--tmpfs", "/tmp", "--perms", "0755", "--dir", root, "--bind", root, root]
+home, python, course = os.path.expanduser("~"), os.path.realpath(sys.base_prefix), os.path.dirname(sys.prefix)
+emptied = ["/tmp"] + [home] * python.startswith(home)
+for place in emptied:
+    words += ["--perms", "1777" if place == "/tmp" else "0755", "--tmpfs", place]
+    for shown in (python, course):
+        if shown.startswith(place + "/"):
+            for folder in reversed(Path(shown).relative_to(place).parents[:-1]):
+                words += ["--perms", "0755", "--dir", f"{place}/{folder}"]
+            words += ["--ro-bind", shown, shown]
+words += ["--perms", "0755", "--dir", root, "--bind", root, root]
 words += ["--cap-drop", "ALL"]
 for name in "CHOWN DAC_OVERRIDE FSETID FOWNER SETGID SETUID SETPCAP KILL".split():
     words += ["--cap-add", "CAP_" + name]
