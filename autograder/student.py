@@ -196,7 +196,7 @@ def _error(told: dict) -> StudentError:
         str(told["kind"])[:MAX_NAME],
         str(told["message"])[:MAX_MESSAGE],
         line if isinstance(line, int) else None,
-        str(text)[:MAX_NAME],
+        text[:MAX_NAME] if isinstance(text, str) else None,
         kinds,
     )
 

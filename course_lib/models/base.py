@@ -1,6 +1,6 @@
 """What all autoregressive models share: likelihood, sampling and completion from the chain rule.
 
-p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
+    p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
 """
 
 import math

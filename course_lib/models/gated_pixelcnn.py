@@ -21,7 +21,7 @@ from torch import nn
 
 from course_lib.models import orderings
 from course_lib.models.base import AutoregressiveModel
-from course_lib.models.pixelcnn import check_image_shape, logit_colours
+from course_lib.models.pixelcnn import check_image_shape, logit_colours, scaled
 from course_lib.nn import MaskedConv2d, PixelSteps, RowSteps, ShiftedConv2d, colour_groups
 
 
@@ -91,7 +91,7 @@ class GatedPixelCNN(AutoregressiveModel):
     def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         self._check_labels(labels, len(x))
         start = 0.0 if self.position is None else self.position
-        v = h = self._scaled(x)
+        v = h = scaled(self, x)
         for i, layer in enumerate(self.layers):
             of_vertical, of_horizontal = layer.label_biases(labels)
             a = layer.vertical(v) + of_vertical
@@ -99,10 +99,6 @@ class GatedPixelCNN(AutoregressiveModel):
             v, h = gate(a), layer.mix(gate(b)) + (h if i else start)
         logits = self.output(torch.relu(self.head(torch.relu(h))))
         return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
-
-    def _scaled(self, x: torch.Tensor) -> torch.Tensor:
-        """Levels as the network reads them, from 0 to 1. (Integers divided without a dtype would become float32.)"""
-        return x.to(self.head.weight.dtype) / (self.levels - 1)
 
     def _conditionals(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
         """The vertical stack row by row, the horizontal one pixel by pixel: each feature map of each pixel once."""
@@ -115,7 +111,7 @@ class GatedPixelCNN(AutoregressiveModel):
         first, (head, output) = horizontals[0], (PixelSteps(conv, shape) for conv in (self.head, self.output))
         pairs = list(zip(horizontals, mixes, strict=True))
         for r in range(height):
-            row_above = self._scaled(x[:, :, r - 1]) if r else None
+            row_above = scaled(self, x[:, :, r - 1]) if r else None
             for steps, offset in zip(horizontals, self._row_offsets(verticals, row_above, labels), strict=True):
                 steps.begin_row(r, offset)
             mixes[0].begin_row(r, 0.0 if self.position is None else self.position[:, r].detach())
@@ -128,7 +124,7 @@ class GatedPixelCNN(AutoregressiveModel):
                         h = h + mix(c, colour, gate(horizontal(c, colour, h)))
                     logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
                     yield logits.squeeze(1) if self.levels == 2 else logits
-                    first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
+                    first.write(c, colour, scaled(self, x[:, colour, r, c, None]))
 
     @torch.no_grad()
     def _row_offsets(self, verticals: list[RowSteps], row_above: torch.Tensor | None, labels) -> list[torch.Tensor]:

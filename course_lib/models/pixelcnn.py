@@ -72,17 +72,13 @@ class PixelCNN(AutoregressiveModel):
         self.output = MaskedConv2d("B", last, logit_colours(colours, levels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.first(self._scaled(x))
+        h = self.first(scaled(self, x))
         if self.position is not None:
             h = h + self.position
         for block in self.blocks:
             h = h + block(h)
         logits = self.output(torch.relu(self.head(torch.relu(h))))
         return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
-
-    def _scaled(self, x: torch.Tensor) -> torch.Tensor:
-        """Levels as the network reads them, from 0 to 1. (Integers divided without a dtype would become float32.)"""
-        return x.to(self.head.weight.dtype) / (self.levels - 1)
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Each feature map of each pixel once, as soon as the pixel's earlier colours are known."""
@@ -105,7 +101,7 @@ class PixelCNN(AutoregressiveModel):
                         h = h + branch
                     logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
                     yield logits.squeeze(1) if self.levels == 2 else logits
-                    first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
+                    first.write(c, colour, scaled(self, x[:, colour, r, c, None]))
 
 
 class ResidualBlock(nn.Module):
@@ -131,6 +127,11 @@ def check_image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
     if len(event_shape) != 3 or min(event_shape) < 1:
         raise ValueError(f"event_shape is {tuple(event_shape)}; expected (colours, height, width)")
     return tuple(event_shape)
+
+
+def scaled(model: AutoregressiveModel, x: torch.Tensor) -> torch.Tensor:
+    """Levels as the network reads them, from 0 to 1. (Integers divided without a dtype would become float32.)"""
+    return x.to(model.head.weight.dtype) / (model.levels - 1)
 
 
 def logit_colours(colours: int, levels: int) -> list[int]:
