@@ -2,11 +2,12 @@
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["dependencies", "influence"]
+__all__ = ["dependencies", "influence", "leaks_and_blind"]
 
 
 def influence(model: nn.Module, *, outputs: Tensor | None = None, batch: int = 8, seed: int = 0) -> Tensor:
@@ -45,9 +46,10 @@ def influence(model: nn.Module, *, outputs: Tensor | None = None, batch: int = 8
         x = torch.randint(model.levels, (batch, *event), generator=generator).double()
     x.requires_grad_()
     parameters = model(x)
-    if tuple(parameters.shape[parameters.ndim - len(event) :]) != event:
+    shape = tuple(parameters.shape)
+    if len(shape) <= len(event) or shape[0] != batch or shape[-len(event) :] != event:
         raise ValueError(
-            f"the model's output has shape {tuple(parameters.shape)}; expected (batch, *P, *event_shape) with "
+            f"the model's output has shape {shape}; expected (batch, *P, *event_shape) with batch {batch} and "
             f"event_shape {event}"
         )
     by_dimension = parameters.reshape(batch, -1, D)
@@ -69,3 +71,36 @@ def dependencies(model: nn.Module, **settings) -> Tensor:
     triangular.
     """
     return influence(model, **settings) > 0
+
+
+def leaks_and_blind(
+    depends: Tensor, order: Sequence[int], outputs: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Where outputs read what an ordering forbids, and where they never read what it allows.
+
+    Args:
+        depends: (n, D) bool, such as `dependencies` gives: row i says which inputs one output reads.
+        order: (D,) permutation; order[k] is the dimension that comes k-th.
+        outputs: the dimension of each row; by default n = D, and row i is that of dimension i.
+
+    Returns:
+        leaks: the output reads this input, which does not come before it: it is the output's own, or a later one.
+        blind: the input comes before the output, which does not read it.
+
+        Both (n, D) bool.
+
+    Raises:
+        ValueError: order is no permutation of the D dimensions.
+
+    >>> depends = torch.tensor([[0, 0, 0], [1, 0, 1], [0, 0, 0]]).bool()
+    >>> leaks, blind = leaks_and_blind(depends, order=range(3))
+    >>> leaks.nonzero().tolist(), blind.nonzero().tolist()
+    ([[1, 2]], [[2, 0], [2, 1]])
+    """
+    order = torch.as_tensor(order)
+    D = depends.shape[1]
+    if order.is_floating_point() or order.shape != (D,) or order.sort().values.tolist() != list(range(D)):
+        raise ValueError(f"order must hold each of 0..{D - 1} once, as integers; got {order.tolist()}")
+    place = order.argsort()
+    before = place[torch.arange(D) if outputs is None else torch.as_tensor(outputs), None] > place
+    return depends & ~before, before & ~depends

@@ -15,7 +15,7 @@ import html
 import io
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -23,17 +23,19 @@ import numpy as np
 import torch
 from matplotlib import cycler
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from course_lib.dependencies import influence
+from course_lib.dependencies import influence, leaks_and_blind
 
 if TYPE_CHECKING:
     from course_lib.training import History
 
-__all__ = ["COLORS", "dependency_map", "image_grid", "receptive_field", "show", "training_curve"]
+__all__ = ["COLORS", "dependency_map", "field_map", "image_grid", "receptive_field", "show", "training_curve"]
 
 COLORS = {
     "blue": "#0072B2",
@@ -154,7 +156,8 @@ def dependency_map(model: nn.Module, *, order: str = "raster", title: str = "", 
     if order == "model":
         strength = strength[model.order][:, model.order]
     ax = ax or plt.figure(figsize=(4.8, 3.9)).subplots()
-    _draw_strength(ax, strength)
+    drawn = _draw_strength(ax, strength)
+    ax.get_figure(root=True).colorbar(drawn, ax=ax, label="mean |gradient|")
     ax.axline((0, 0), slope=1, color=COLORS["vermilion"], linewidth=0.8, linestyle="-")
     axis = "place in the ordering" if order == "model" else "dimension"
     ax.set(xlabel=f"input ({axis})", ylabel=f"output ({axis})", title=title)
@@ -165,6 +168,7 @@ def receptive_field(
     model: nn.Module,
     output: int | tuple[int, ...],
     *,
+    order: Sequence[int] | None = None,
     shape: tuple[int, ...] | None = None,
     title: str = "",
     ax: Axes | None = None,
@@ -174,26 +178,62 @@ def receptive_field(
     Args:
         output: the dimension whose conditional is asked about: its index in raster order, or (row, column),
             or (channel, row, column).
+        order: hold the pixels against this ordering, such as `model.order`; see `field_map`.
         shape: the shape of an image, where the model takes vectors; a square by default.
 
     With several channels they stand side by side, the first one on the left.
     """
-    image_shape = _image_shape(tuple(model.event_shape), shape)
+    shape = image_shape(tuple(model.event_shape), shape)
     if isinstance(output, int):
-        output = tuple(int(i) for i in np.unravel_index(output, image_shape))
-    channel, row, column = (0, *output) if len(output) == 2 else output
-    index = int(np.ravel_multi_index((channel, row, column), image_shape))
-    (field,) = influence(model, outputs=torch.tensor([index])).view(1, *image_shape)
-    channels, height, width = image_shape
-    ax = ax or plt.figure(figsize=(0.9 + 2.6 * channels, 2.6)).subplots()
-    gap = torch.zeros(channels, height, 1, dtype=field.dtype)
-    _draw_strength(ax, torch.cat([*torch.cat([field, gap], dim=2)], dim=1)[:, :-1])
-    for left in range(0, channels * (width + 1), width + 1):
+        output = tuple(int(i) for i in np.unravel_index(output, shape))
+    place = (0, *output) if len(output) == 2 else output
+    index = int(np.ravel_multi_index(place, shape))
+    strength = influence(model, outputs=torch.tensor([index])).view(shape)
+    return field_map(strength, place, order=order, title=title, ax=ax)
+
+
+def field_map(
+    strength: Tensor,
+    output: tuple[int, int, int],
+    *,
+    order: Sequence[int] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """What `receptive_field` draws, from numbers: how strongly one output reacts to each input.
+
+    With an `order` a key takes the place of the scale of strengths: earlier pixels that are not read are orange and
+    hatched, pixels that are read although they do not come before the output purple and crossed. The key stands beside
+    the map where no `ax` is given; `ax.get_legend_handles_labels()` has its entries.
+
+    Args:
+        strength: (channels, height, width), as `influence` gives them; white where exactly 0.
+        output: (channel, row, column).
+        order: (D,) permutation; order[k] is the dimension that comes k-th, in raster numbering.
+    """
+    channels, height, width = strength.shape
+    channel, row, column = output
+    lefts = range(0, channels * (width + 1), width + 1)
+    with_key = ax is None and order is not None
+    if ax is None:
+        size = (2.9 + 2.7 * channels, 3.0) if with_key else (0.9 + 2.6 * channels, 2.6)
+        ax = plt.figure(figsize=size).subplots()
+    gap = torch.zeros(channels, height, 1, dtype=strength.dtype)
+    drawn = _draw_strength(ax, torch.cat([*torch.cat([strength, gap], dim=2)], dim=1)[:, :-1])
+    if order is None:
+        ax.get_figure(root=True).colorbar(drawn, ax=ax, label="mean |gradient|")
+    else:
+        _draw_faults(ax, strength, output, order, lefts)
+    for left in lefts:
         ax.add_patch(Rectangle((left - 0.5, -0.5), width, height, fill=False, edgecolor="0.5", clip_on=False))
-    corner = (channel * (width + 1) + column - 0.5, row - 0.5)
-    ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=COLORS["vermilion"], linewidth=2, clip_on=False))
+    corner = (lefts[channel] + column - 0.5, row - 0.5)
+    frame = Rectangle(corner, 1, 1, fill=False, edgecolor=COLORS["vermilion"], linewidth=2, clip_on=False)
+    frame.set(label="the output's pixel", zorder=3)
+    ax.add_patch(frame)
     ax.set_axis_off()
-    ax.set_title(title)
+    ax.set_title(title, loc="left" if with_key else "center")
+    if with_key:
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax.get_figure(root=True)
 
 
@@ -209,22 +249,24 @@ def show(fig: Figure, *, alt: str) -> None:
         raise ValueError("alt is empty: say in a sentence what the figure shows to those who can see it")
     ipython = sys.modules.get("IPython")
     if ipython and ipython.get_ipython():
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=2 * fig.dpi)  # twice as fine as it is shown, for sharp screens
-        width = round(fig.get_figwidth() * fig.dpi)
-        png = base64.b64encode(buffer.getvalue()).decode()
-        # JupyterLab drops the alternative text of an image/png, so it is shown HTML; whatever cannot use
-        # HTML (a PDF by nbconvert) takes the PNG, with the text where nbconvert looks for it.
-        image = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{png}">'
-        ipython.display.display(
-            {"text/html": image, "image/png": png, "text/plain": alt},
-            metadata={"image/png": {"alt": alt, "width": width}},
-            raw=True,
-        )
+        data, metadata = bundle(fig, alt=alt)
+        ipython.display.display(data, metadata=metadata, raw=True)
     plt.close(fig)
 
 
-def _draw_strength(ax: Axes, strength: Tensor) -> None:
+def bundle(fig: Figure, *, alt: str) -> tuple[dict[str, str], dict[str, dict]]:
+    """A figure with its text alternative as Jupyter displays it: the data by MIME type, and their metadata."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=2 * fig.dpi)  # twice as fine as it is shown, for sharp screens
+    width = round(fig.get_figwidth() * fig.dpi)
+    png = base64.b64encode(buffer.getvalue()).decode()
+    # JupyterLab drops the alternative text of an image/png, so it is shown HTML; whatever cannot use
+    # HTML (a PDF by nbconvert) takes the PNG, with the text where nbconvert looks for it.
+    image = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{png}">'
+    return {"text/html": image, "image/png": png, "text/plain": alt}, {"image/png": {"alt": alt, "width": width}}
+
+
+def _draw_strength(ax: Axes, strength: Tensor) -> AxesImage:
     """Non-negative numbers on a logarithmic scale: exact zeros white, all others clearly not white."""
     values = np.ma.masked_equal(strength.numpy(), 0.0)
     blues = ListedColormap(plt.get_cmap("Blues")(np.linspace(0.25, 1, 256))).with_extremes(bad="white")
@@ -232,11 +274,36 @@ def _draw_strength(ax: Axes, strength: Tensor) -> None:
     smallest = max(values.min(), largest / 1e4) if values.count() else 0.1
     if smallest == largest:
         smallest = largest / 10
-    drawn = ax.imshow(values, cmap=blues, norm=LogNorm(smallest, largest, clip=True))
-    ax.get_figure(root=True).colorbar(drawn, ax=ax, label="mean |gradient|")
+    return ax.imshow(values, cmap=blues, norm=LogNorm(smallest, largest, clip=True))
 
 
-def _image_shape(event: tuple[int, ...], shape: tuple[int, ...] | None) -> tuple[int, int, int]:
+def _draw_faults(
+    ax: Axes, strength: Tensor, output: tuple[int, int, int], order: Sequence[int], lefts: Sequence[int]
+) -> None:
+    """Mark what an output reads against an ordering, and what it leaves unread; channel c begins at column lefts[c]."""
+    _, height, width = strength.shape
+    index = int(np.ravel_multi_index(output, strength.shape))
+    leaks, blind = (
+        [(lefts[c] + j - 0.5, i - 0.5) for c, i, j in mask.view(strength.shape).nonzero().tolist()]
+        for mask in leaks_and_blind(strength.reshape(1, -1) > 0, order, [index])
+    )
+    for left in lefts:
+        ax.hlines(np.arange(height) - 0.5, left - 0.5, left + width - 0.5, colors="0.8", linewidth=0.5)
+        ax.vlines(np.arange(left, left + width) - 0.5, -0.5, height - 0.5, colors="0.8", linewidth=0.5)
+    thin, hatched = dict(linewidth=0.5, edgecolor="0.8"), dict(linewidth=0.5, edgecolor="black")
+    _squares(ax, [], label="read (darker: more)", facecolor=plt.get_cmap("Blues")(0.7), **thin)
+    _squares(ax, blind, label="blind: earlier, not read", facecolor=COLORS["orange"], hatch="////", **hatched)
+    _squares(ax, leaks, label="leak: read, not earlier", facecolor=COLORS["purple"], hatch="xxxx", **hatched)
+    _squares(ax, [], label="neither earlier nor read", facecolor="white", **thin)
+
+
+def _squares(ax: Axes, corners: list[tuple[float, float]], **style) -> None:
+    """Squares of one pixel; also none, for an entry in the key."""
+    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+    ax.add_collection(PolyCollection([square + corner for corner in corners], **style), autolim=False)
+
+
+def image_shape(event: tuple[int, ...], shape: tuple[int, ...] | None) -> tuple[int, int, int]:
     """(channels, height, width) of an image, or of a vector (D,) that holds one of the given shape."""
     if len(event) == 1:
         side = math.isqrt(event[0])
@@ -254,7 +321,7 @@ def _as_images(x: Tensor, levels: int | None, shape: tuple[int, ...] | None) -> 
     """(n, H, W, 3) in [0, 1], black ink on white for images of one channel."""
     if len(x) == 0:
         raise ValueError("there are no images: x has length 0")
-    channels, height, width = _image_shape(tuple(x.shape[1:]), shape)
+    channels, height, width = image_shape(tuple(x.shape[1:]), shape)
     if channels not in (1, 3):
         raise ValueError(f"images have 1 or 3 channels; got {channels}")
     images = x.detach().cpu().reshape(-1, channels, height, width).double()

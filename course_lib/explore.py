@@ -1,0 +1,321 @@
+"""Dependency maps to play with in a notebook: of known architectures, and of the reader's own network.
+
+Both tools show controls, and below them a picture. The picture is no widget but an output of the cell like others, which is
+replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved notebook, an
+HTML export, a viewer.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from IPython import get_ipython
+from IPython.display import display
+from ipywidgets import Dropdown, HBox, IntSlider, Layout, Widget
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from course_lib import plots
+from course_lib.dependencies import influence, leaks_and_blind
+from course_lib.models import GatedPixelCNN, PixelCNN, orderings
+from course_lib.models.gated_pixelcnn import one_row_down
+
+__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer"]
+
+Builder = Callable[[int, int, int, int], nn.Module]
+LAYERS, KERNELS = 8, (1, 3, 5, 7)
+
+
+def plain(layers: int, kernel: int, height: int, width: int) -> PixelCNN:
+    """A PixelCNN whose first of `layers` convolutions has mask A, the others mask B."""
+    return PixelCNN((1, height, width), 2, 1, layers - 1, kernel=kernel, first_kernel=kernel, head=1)
+
+
+def gated(layers: int, kernel: int, height: int, width: int) -> GatedPixelCNN:
+    """A gated PixelCNN."""
+    return GatedPixelCNN((1, height, width), 2, 1, layers, kernel=kernel, head=1)
+
+
+def mask_b_first(layers: int, kernel: int, height: int, width: int) -> PixelCNN:
+    """A PixelCNN with mask B in all layers: each output reads its own pixel."""
+    model = plain(layers, kernel, height, width)
+    model.first.mask[:, :, model.first.above, model.first.left] = True
+    return model
+
+
+def shifted_in_every_layer(layers: int, kernel: int, height: int, width: int) -> GatedPixelCNN:
+    """A gated PixelCNN whose vertical maps move down by a row in each layer, besides the shift of the link.
+
+    Nothing leaks, and it trains; but of the rows just above a pixel only a part is read.
+    """
+    model = gated(layers, kernel, height, width)
+    for layer in model.layers[1:]:
+        layer.vertical = nn.Sequential(layer.vertical, OneRowDown())
+    return model
+
+
+class OneRowDown(nn.Module):
+    """`one_row_down` as a layer."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        return one_row_down(a)
+
+
+ARCHITECTURES: dict[str, Builder] = {
+    "PixelCNN": plain,
+    "Gated PixelCNN": gated,
+    "PixelCNN with mask B first (wrong)": mask_b_first,
+    "Gated, shifted in every layer (wrong)": shifted_in_every_layer,
+}
+
+
+def build(architecture: str | Builder, layers: int, kernel: int, height: int = 9, width: int = 9) -> nn.Module:
+    """A network of this architecture whose dependency maps show all that the architecture lets through.
+
+    All its weights are positive, alike within a tensor, and small: so no two paths cancel each other, no ReLU is off
+    and no gate at its limit, and an output reacts the more to a pixel the more paths there are between them.
+
+    Args:
+        architecture: a name in `ARCHITECTURES`, or a function of (layers, kernel, height, width) that makes a module.
+        layers: number of layers that reach beyond a pixel, the one with mask A included.
+        kernel: side of their square, odd.
+        height, width: of the images, which have one colour.
+
+    Raises:
+        ValueError: there is no such architecture, or it refuses these sizes.
+
+    >>> model = build("PixelCNN", layers=2, kernel=3, height=3, width=4)
+    >>> (influence(model, outputs=torch.tensor([9])).view(3, 4) > 0).int()      # of pixel (2, 1)
+    tensor([[1, 1, 1, 1],
+            [1, 1, 1, 0],
+            [1, 0, 0, 0]], dtype=torch.int32)
+    """
+    if isinstance(architecture, str):
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture is {architecture!r}; expected one of {list(ARCHITECTURES)}")
+        architecture = ARCHITECTURES[architecture]
+    model = architecture(layers, kernel, height, width)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.5 * len(parameter) / parameter.numel())
+    return model
+
+
+def dependency_explorer(architectures: Mapping[str, Builder] | None = None, *, height: int = 9, width: int = 9) -> None:
+    """Choose an architecture, its size and a pixel, and see what the output there reads, and what it is blind to.
+
+    Args:
+        architectures: {name: function of (layers, kernel, height, width) that makes a module for images (1, height,
+            width)}; by default `ARCHITECTURES`. Weights are set as in `build`.
+        height, width: of the image.
+
+    Raises:
+        ValueError: there is nothing to choose from, the image has no pixels, or the first network is none that
+            `dependency_debugger` takes.
+    """
+    _explorer(ARCHITECTURES if architectures is None else architectures, height, width).show()
+
+
+def dependency_debugger(
+    model: nn.Module, *, order: Sequence[int] | None = None, shape: tuple[int, ...] | None = None
+) -> None:
+    """What each output of your own network reads, held against an ordering.
+
+    Prints one line on all outputs: how many pairs (output, input) leak, how many inputs are not read although they come
+    before, and the first pair of each, as (colour, row, column). Then it shows the map of one output, to be chosen.
+
+    What is read is found by gradients, see `influence`, with the weights as they are: a dependency through rounding or
+    `argmax` is not seen, and one through a weight of exactly 0 does not exist. Each output costs a backward pass: take
+    small images.
+
+    Args:
+        model: has `event_shape` and `levels`; `model(x)` takes real x, (batch, *event_shape), and returns
+            (batch, *P, *event_shape), where P are the axes of the parameters, none or more.
+        order: (D,) permutation; order[k] is the dimension that comes k-th, in raster numbering. By default that of the
+            model if it has one, else pixel by pixel in raster order, within a pixel colour by colour.
+        shape: the shape of an image, where the model takes vectors; a square by default.
+
+    Raises:
+        ValueError: the model is none of this kind, fails, has gradients that are not finite, or order or shape do not
+            fit.
+        NotImplementedError: the model calls an exercise that is still open.
+    """
+    verdict, panel = _debugger(model, order, shape)
+    print(verdict)
+    panel.show()
+
+
+class Panel:
+    """Controls, and a picture that follows them.
+
+    Args:
+        controls: {name: widget with a value}.
+        draw: takes the values under these names and returns a figure with its text alternative.
+
+    Attributes:
+        controls: as given.
+        picture: (data by MIME type, their metadata), always that of the controls' values.
+    """
+
+    def __init__(self, controls: dict[str, Widget], draw: Callable[..., tuple[Figure, str]]):
+        self.controls, self._draw, self._shown = controls, draw, None
+        self.picture = self._drawn()
+        for control in controls.values():
+            control.observe(self._follow, "value")
+
+    def show(self) -> None:
+        """Display controls and picture in a notebook; do nothing elsewhere."""
+        if get_ipython() is None:
+            return
+        live = HBox(list(self.controls.values()), layout=Layout(flex_flow="row wrap"))._repr_mimebundle_()
+        live["text/plain"] = "While the notebook runs, here are controls for the picture below."
+        display(live, raw=True)
+        data, metadata = self.picture
+        self._shown = display(data, metadata=metadata, raw=True, display_id=True)
+
+    def _follow(self, _change: Any) -> None:
+        try:
+            self.picture = self._drawn()
+        except ValueError as error:  # of an architecture that refuses these sizes
+            self.picture = {"text/plain": str(error)}, {}
+        if self._shown:
+            data, metadata = self.picture
+            self._shown.update(data, metadata=metadata, raw=True)
+
+    def _drawn(self) -> tuple[dict[str, str], dict[str, dict]]:
+        fig, alt = self._draw(**{name: control.value for name, control in self.controls.items()})
+        picture = plots.bundle(fig, alt=alt)
+        plt.close(fig)
+        return picture
+
+
+def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> Panel:
+    if not architectures or min(height, width) < 1:
+        raise ValueError(
+            f"expected one architecture or more, and an image of 1 x 1 pixel or more; got {list(architectures)} and "
+            f"{height} x {width}"
+        )
+
+    def draw(architecture: str, layers: int, kernel: int, row: int = 0, column: int = 0) -> tuple[Figure, str]:
+        model = build(architectures[architecture], layers, kernel, height, width)
+        strength = _influence(model, batch=1, outputs=torch.tensor([row * width + column])).view(1, height, width)
+        about = f"{architecture}, {layers} {'layer' if layers == 1 else 'layers'}, {kernel} x {kernel}"
+        return _drawn(strength, (0, row, column), _order(model, (1, height, width)), about)
+
+    controls = {
+        "architecture": _choice("architecture", list(architectures), next(iter(architectures))),
+        "kernel": _choice("kernel", [(f"{k} x {k}", k) for k in KERNELS], 3),
+        "layers": _slider("layers", 4, 1, LAYERS),
+    }
+    return Panel(controls | _pixel((1, height, width)), draw)
+
+
+def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, ...] | None) -> tuple[str, Panel]:
+    for name in ("event_shape", "levels"):
+        if not hasattr(model, name):
+            raise ValueError(
+                f"the network has no {name}; expected a torch module with event_shape and levels as attributes"
+            )
+    strength = _influence(model)
+    _, height, width = shape = plots.image_shape(tuple(model.event_shape), shape)
+    order = _order(model, shape) if order is None else torch.as_tensor(order)
+    verdict = _verdict(strength > 0, order, shape)
+
+    def draw(colour: int = 0, row: int = 0, column: int = 0) -> tuple[Figure, str]:
+        index = (colour * height + row) * width + column
+        return _drawn(strength[index].view(shape), (colour, row, column), order, type(model).__name__)
+
+    return verdict, Panel(_pixel(shape), draw)
+
+
+def _influence(model: nn.Module, **settings: Any) -> Tensor:
+    """`influence`, with what went wrong in the reader's network as a ValueError."""
+    try:
+        strength = influence(model, **settings)
+    except (NotImplementedError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"the network failed for random x of shape (batch, *event_shape), float64 like its weights in this test, "
+            f"with event_shape {model.event_shape}. {type(error).__name__}: {error}"
+        ) from error
+    if not strength.isfinite().all():
+        raise ValueError(
+            "the network's outputs for random images have gradients that are NaN or infinite; look at model(x)"
+        )
+    return strength
+
+
+def _order(model: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    return model.order.cpu() if hasattr(model, "order") else orderings.pixel_by_pixel(*shape)
+
+
+def _verdict(depends: Tensor, order: Tensor, shape: tuple[int, int, int]) -> str:
+    """One line on all outputs; "first" is meant in the ordering."""
+
+    def first(pairs: Tensor, reads: str) -> str:
+        if not pairs.any():
+            return ""
+        both = order[pairs[order][:, order].nonzero()[0]]
+        output, given = (tuple(map(int, torch.unravel_index(index, shape))) for index in both)
+        return f"; the first: output {output} {reads} input {given}"
+
+    leaks, blind = leaks_and_blind(depends, order)
+    return (
+        f"Leaks: {int(leaks.sum())} pairs (output, input){first(leaks, 'reads')}. "
+        f"Blind: {int(blind.sum())} of {math.comb(len(order), 2)} pairs with an earlier input"
+        f"{first(blind, 'does not read')}. Places are (colour, row, column)."
+    )
+
+
+def _drawn(strength: Tensor, output: tuple[int, int, int], order: Tensor, about: str) -> tuple[Figure, str]:
+    """The map of one output, (C, H, W), with its text alternative."""
+    depends, (colours, height, width) = strength > 0, strength.shape
+    index = (output[0] * height + output[1]) * width + output[2]
+    leaks, blind = (mask.view(strength.shape) for mask in leaks_and_blind(depends.view(1, -1), order, [index]))
+    read, missed, leaking = int((depends & ~leaks).sum()), int(blind.sum()), int(leaks.sum())
+    inputs = "pixels" if colours == 1 else "inputs"
+    title = f"{about}\nreads {read} of {read + missed} earlier {inputs}"
+    title += f", leaks from {leaking}" if leaking else ", no leak"
+    fig = plots.field_map(strength, output, order=order, title=title)
+    place = f"row {output[1]}, column {output[2]}" + (f", colour {output[0]}" if colours > 1 else "")
+    alt = f"Dependency map of the output at {place}, in an image of {height} x {width}; {about}. "
+    alt += f"It reads {read} of {read + missed} earlier {inputs}. "
+    alt += f"Earlier, but not read: {_places(blind)}. Read, but not earlier: {_places(leaks)}."
+    return fig, alt
+
+
+def _places(mask: Tensor) -> str:
+    """The True entries of a (C, H, W) mask, row by row in runs of columns."""
+    found = []
+    for colour, rows in enumerate(mask.tolist()):
+        for row, line in enumerate(rows):
+            runs = []
+            columns = [c for c, true in enumerate(line) if true]
+            for _, run in groupby(enumerate(columns), key=lambda pair: pair[1] - pair[0]):
+                first, *_, last = 2 * [c for _, c in run]
+                runs.append(f"{first}" if first == last else f"{first} to {last}")
+            if runs:
+                name = "column" if len(columns) == 1 else "columns"
+                of_colour = f"colour {colour}, " if len(mask) > 1 else ""
+                found.append(f"{of_colour}row {row}, {name} {' and '.join(runs)}")
+    return "; ".join(found) or "none"
+
+
+def _pixel(shape: tuple[int, int, int]) -> dict[str, Widget]:
+    """Sliders for colour, row and column where there is a choice, at a pixel with many earlier ones at first."""
+    starts = 0, 2 * shape[1] // 3, shape[2] // 2
+    axes = zip(("colour", "row", "column"), starts, shape, strict=True)
+    return {name: _slider(name, start, 0, size - 1) for name, start, size in axes if size > 1}
+
+
+def _slider(name: str, value: int, lowest: int, highest: int) -> IntSlider:
+    return IntSlider(value, lowest, highest, description=name, continuous_update=False)
+
+
+def _choice(name: str, options: list, value: Any) -> Dropdown:
+    style = {"description_width": "initial"}
+    return Dropdown(options=options, value=value, description=name, style=style, layout=Layout(width="max-content"))
