@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib import distributions
 from course_lib.models.base import AutoregressiveModel
 
 __all__ = ["Decoder", "Encoder", "compress", "cumulative_counts", "decode", "decompress", "encode"]
@@ -232,7 +231,7 @@ def _coding_copy(model: AutoregressiveModel) -> AutoregressiveModel:
 def _steps(model: AutoregressiveModel, x: Tensor) -> Iterator[tuple[int, list[list[int]]]]:
     """Each dimension, in the model's order, with the counts of its conditional given x so far, one row an image."""
     for d, parameters in zip(model.order.tolist(), model.conditionals(x), strict=True):
-        cumulative = distributions.cumulative(parameters, model.levels).numpy()
+        cumulative = model.cumulative(parameters).numpy()
         p = np.diff(cumulative, prepend=0.0, append=1.0).clip(min=0)  # a sum may round to just above 1
         yield d, cumulative_counts(p).tolist()
 

@@ -15,6 +15,7 @@ sections 2.1 and 2.2.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -243,16 +244,26 @@ def sub_pixel_chain(parameters: torch.Tensor, coefficients: torch.Tensor, x: tor
     Returns:
         (batch, 3, M, C, *shape), for `discretized_logistic_mixture_log_prob`. Colour c depends on x_b for b < c only.
     """
-    conditionals, logits, used = [], parameters[:, 0, :, 0], 0
-    for c in range(x.shape[1]):
+    return torch.stack(list(sub_pixel_steps(parameters, coefficients, x, levels)), 3)
+
+
+def sub_pixel_steps(
+    parameters: torch.Tensor, coefficients: torch.Tensor, x: torch.Tensor, levels: int
+) -> Iterator[torch.Tensor]:
+    """The conditionals of `sub_pixel_chain` one by one, (batch, 3, M, *shape) each, for the same arguments.
+
+    The colours of x before c are read when the c-th conditional is asked for: a sampler may fill them in as it goes.
+    """
+    conditional, used = parameters[:, :, :, 0], 0
+    yield conditional
+    for c in range(1, x.shape[1]):
+        logits = _component_log_probs(conditional, x[:, c - 1], levels)
         _, mean, log_scale = parameters[:, :, :, c].unbind(1)
         for b in range(c):
             mean = mean + coefficients[:, used] * x[:, b].unsqueeze(1)
             used += 1
         conditional = torch.stack([logits, mean, log_scale], 1)
-        conditionals.append(conditional)
-        logits = _component_log_probs(conditional, x[:, c], levels)
-    return torch.stack(conditionals, 3)
+        yield conditional
 
 
 def _component_log_probs(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
 from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.rnade import RNADE
 from course_lib.models.tabular import TabularModel
 
@@ -25,6 +26,7 @@ __all__ = [
     "MADEEnsemble",
     "OrderlessNADE",
     "PixelCNN",
+    "PixelCNNPlusPlus",
     "TabularModel",
     "orderings",
 ]

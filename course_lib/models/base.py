@@ -1,6 +1,6 @@
 """What all autoregressive models share: likelihood, sampling and completion from the chain rule.
 
-    p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
+p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
 """
 
 import math
@@ -19,8 +19,8 @@ class AutoregressiveModel(nn.Module):
     other methods hand it on: `log_prob(x, labels=y)` is log p(x | y), `sample(n, labels=y)` draws from it.
 
     A model must define `forward`, and should define `_conditionals`, without which sampling costs one full forward
-    pass a dimension. One whose dimensions are not integers 0..K-1 (levels=None) also defines `_log_likelihood`
-    and `_invert`.
+    pass a dimension. One whose conditionals are neither Bernoulli nor categorical also defines `_log_likelihood` and
+    `_invert`, and `cumulative` where its dimensions are integers.
 
     Args:
         event_shape: shape of one x, such as (D,) or (channels, height, width). Its D dimensions are numbered in
@@ -160,10 +160,13 @@ class AutoregressiveModel(nn.Module):
             cached, given: as in `sample`.
 
         Yields:
-            (n, *P): `forward`'s output at dimension d. For K levels, `distributions.cumulative(parameters, K)`
-            makes cumulative probabilities of it.
+            (n, *P): `forward`'s output at dimension d. For K levels, `cumulative` makes cumulative probabilities of it.
         """
         return self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
+
+    def cumulative(self, parameters: torch.Tensor) -> torch.Tensor:
+        """P(x_d <= k | what came before) for k = 0..K-2, (n, K-1), from (n, *P) as `conditionals` yields them."""
+        return distributions.cumulative(parameters, self.levels)
 
     # What a model may override
 

@@ -1,6 +1,29 @@
 """Building blocks that models are made of."""
 
-from course_lib.nn.causal import MaskedConv2d, PixelSteps, RowSteps, ShiftedConv2d, colour_groups, conv_mask
+from course_lib.nn.causal import (
+    EnlargingConv2d,
+    EnlargingRasterSteps,
+    EnlargingRowSteps,
+    MaskedConv2d,
+    PixelSteps,
+    RasterSteps,
+    RowSteps,
+    ShiftedConv2d,
+    colour_groups,
+    conv_mask,
+)
 from course_lib.nn.masked import MaskedLinear
 
-__all__ = ["MaskedConv2d", "MaskedLinear", "PixelSteps", "RowSteps", "ShiftedConv2d", "colour_groups", "conv_mask"]
+__all__ = [
+    "EnlargingConv2d",
+    "EnlargingRasterSteps",
+    "EnlargingRowSteps",
+    "MaskedConv2d",
+    "MaskedLinear",
+    "PixelSteps",
+    "RasterSteps",
+    "RowSteps",
+    "ShiftedConv2d",
+    "colour_groups",
+    "conv_mask",
+]

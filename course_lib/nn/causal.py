@@ -63,23 +63,51 @@ class ShiftedConv2d(nn.Conv2d):
     Args:
         inputs, outputs: number of feature maps.
         above, left, right: how far the kernel reaches. Its weight is (outputs, inputs, above + 1, left + 1 + right).
-        bias: as in `torch.nn.Conv2d`.
+        stride: with 2, only the outputs at even r and c are computed, which makes maps of half the size, rounded up.
 
     >>> ShiftedConv2d(1, 4, above=1, left=1, right=1)(torch.zeros(2, 1, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
     """
 
-    def __init__(self, inputs: int, outputs: int, *, above: int, left: int, right: int, bias: bool = True):
-        super().__init__(inputs, outputs, (above + 1, left + 1 + right), bias=bias)
+    def __init__(
+        self, inputs: int, outputs: int, *, above: int = 0, left: int = 0, right: int = 0, stride: Literal[1, 2] = 1
+    ):
+        super().__init__(inputs, outputs, (above + 1, left + 1 + right), stride)
         self.above, self.left, self.right = above, left, right
+        self.input_colours, self.output_colours = [0] * inputs, [0] * outputs  # no map is told from another
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, inputs, H, W) -> (n, outputs, H, W)."""
-        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), self.used_weight(), self.bias)
+        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), self.used_weight(), self.bias, self.stride)
 
     def used_weight(self) -> torch.Tensor:
         """The weight that the convolution is done with."""
         return self.weight
+
+
+class EnlargingConv2d(nn.ConvTranspose2d):
+    """The way back from maps of half the size: a transposed convolution in which each pixel makes two by two.
+
+    The output at (r, c) reads (r // 2, c // 2), by one of four weights. With right=1, that at an odd c reads the pixel
+    to the right of it too.
+
+    Args:
+        inputs, outputs: number of feature maps.
+        size: height and width of the output, either of them odd or even.
+        right: 0 or 1.
+
+    >>> EnlargingConv2d(1, 4, (5, 6))(torch.zeros(2, 1, 3, 3)).shape
+    torch.Size([2, 4, 5, 6])
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: tuple[int, int], *, right: Literal[0, 1] = 0):
+        super().__init__(inputs, outputs, (2, 2 + right), 2, padding=(0, right), output_padding=(0, right))
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, inputs, ceil(H / 2), ceil(W / 2)) -> (n, outputs, H, W)."""
+        height, width = self.size
+        return super().forward(x)[:, :, :height, :width]
 
 
 class MaskedConv2d(ShiftedConv2d):
@@ -193,9 +221,71 @@ class RowSteps:
     def __init__(self, conv: ShiftedConv2d, n: int, width: int):
         self.padding, self.weight, self.bias = (conv.left, conv.right), conv.used_weight().detach(), conv.bias.detach()
         self.above = self.weight.new_zeros(n, conv.in_channels, conv.above, width)
+        self.stride, self.known = conv.stride, 0
 
-    def __call__(self, row: torch.Tensor) -> torch.Tensor:
-        """The next row of the output, (n, outputs, W), from that of the input, (n, inputs, W)."""
+    def __call__(self, row: torch.Tensor) -> torch.Tensor | None:
+        """The next row of the output, (n, outputs, W), from that of the input, (n, inputs, W).
+
+        With a stride of 2 every second row makes none.
+        """
         rows = torch.cat([self.above, row.unsqueeze(2)], 2)
         self.above = rows[:, :, 1:]
-        return F.conv2d(F.pad(rows, self.padding), self.weight, self.bias).squeeze(2)
+        self.known += 1
+        if (self.known - 1) % self.stride[0]:
+            return None
+        return F.conv2d(F.pad(rows, self.padding), self.weight, self.bias, self.stride).squeeze(2)
+
+
+class EnlargingRowSteps:
+    """An `EnlargingConv2d` of n images that become known row by row: each row makes two, which come in turn."""
+
+    def __init__(self, conv: EnlargingConv2d):
+        self.conv = conv
+
+    @torch.no_grad()
+    def __call__(self, row: torch.Tensor | None) -> torch.Tensor:
+        """The next row of the output, (n, outputs, W). Every second one needs no input."""
+        if row is not None:
+            self.made = iter(self.conv(row.unsqueeze(2)).unbind(2))
+        return next(self.made)
+
+
+class RasterSteps:
+    """A shifted convolution of n images that become known pixel by pixel, in raster order: see `PixelSteps`.
+
+    Args:
+        conv: the convolution. It must not reach to the right.
+        shape: n, H and W.
+    """
+
+    def __init__(self, conv: ShiftedConv2d, shape: tuple[int, int, int]):
+        self.steps, self.width, self.stride, self.known = PixelSteps(conv, shape), shape[2], conv.stride[0], 0
+
+    def __call__(self, pixel: torch.Tensor) -> torch.Tensor | None:
+        """The next pixel of the output, (n, outputs), from that of the input, (n, inputs).
+
+        With a stride of 2 those in odd rows and columns make none.
+        """
+        r, c = divmod(self.known, self.width)
+        self.known += 1
+        if c == 0:
+            self.steps.begin_row(r)
+        self.steps.write(c, 0, pixel)
+        return None if r % self.stride or c % self.stride else self.steps.read(c, 0)
+
+
+class EnlargingRasterSteps:
+    """An `EnlargingConv2d` with right=0 of n images that become known pixel by pixel: each one makes two by two."""
+
+    def __init__(self, conv: EnlargingConv2d):
+        self.weight = conv.weight.detach().permute(0, 2, 3, 1).flatten(1)
+        self.bias = conv.bias.detach().repeat(4)
+        self.width, self.known, self.made = conv.size[1], 0, {}
+
+    def __call__(self, pixel: torch.Tensor | None) -> torch.Tensor:
+        """The next pixel of the output, (n, outputs). Those in odd rows and columns need no input."""
+        r, c = divmod(self.known, self.width)
+        self.known += 1
+        if pixel is not None:
+            self.made[c // 2] = torch.addmm(self.bias, pixel, self.weight).chunk(4, 1)
+        return self.made[c // 2][2 * (r % 2) + c % 2]
