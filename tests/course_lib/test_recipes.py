@@ -1,9 +1,13 @@
+import math
+import re
 from dataclasses import replace
 
 import pytest
+import torch
 
-from course_lib import recipes
-from course_lib.recipes import digits_recipes, main, mnist_recipes
+from course_lib import data, recipes
+from course_lib.data import Dataset, Split
+from course_lib.recipes import digits_recipes, main, published_recipes
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +19,7 @@ def smoke(monkeypatch, tmp_path):
 def test_without_a_name_all_are_listed(capsys):
     main([])
     printed = capsys.readouterr().out
-    for name, recipe in mnist_recipes().items():
+    for name, recipe in published_recipes().items():
         assert name in printed and recipe.source in printed and recipe.published in printed
 
 
@@ -27,7 +31,8 @@ def test_another_name_is_refused_and_the_right_ones_are_told(capsys):
 
 def test_a_run_trains_tests_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_path, capsys):
     digits = {recipe.name: recipe for recipe in digits_recipes() if recipe.training}
-    monkeypatch.setattr(recipes, "mnist_recipes", lambda: {"fvbn": replace(digits["FVBN"], published="1 nat, Table 9")})
+    fvbn = replace(digits["FVBN"], published="1 nat, Table 9")
+    monkeypatch.setattr(recipes, "published_recipes", lambda: {"fvbn": fvbn})
     main(["fvbn"])
     first = capsys.readouterr().out
     assert (tmp_path / "build/recipes/fvbn.safetensors").exists()
@@ -38,7 +43,31 @@ def test_a_run_trains_tests_and_goes_on_where_it_was_interrupted(monkeypatch, tm
     assert capsys.readouterr().out == first
 
 
-@pytest.mark.parametrize("name", mnist_recipes())
-def test_each_published_model_is_one_of_28x28_images(name):
-    model = mnist_recipes()[name].model()
-    assert model.event_shape in {(784,), (1, 28, 28)} and model.levels == 2
+def fake(name: str, shape: tuple[int, ...], levels: int) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    parts = {
+        part: Split(torch.randint(levels, (n, *shape), generator=generator, dtype=torch.uint8))
+        for part, n in dict(train=6, valid=2, test=3).items()
+    }
+    return Dataset(name, shape, levels, **parts)
+
+
+BINARY, PHOTOS = fake("binarized MNIST", (1, 28, 28), 2), fake("CIFAR-10", (3, 32, 32), 256)
+
+
+@pytest.mark.parametrize("name", published_recipes())
+def test_each_published_model_trains_on_images_of_its_benchmark(name, monkeypatch, capsys):
+    monkeypatch.setattr(data, "cifar10", lambda: PHOTOS)
+    monkeypatch.setattr(data, "binarized_mnist", lambda: BINARY)
+    recipe = published_recipes()[name]
+    dataset, model = recipe.data(), recipe.model()
+    assert (model.event_shape, model.levels) == (dataset.shape, dataset.levels)
+    main([name])
+    trained, tested = capsys.readouterr().out.splitlines()[-2:]
+    assert trained.startswith("1 epoch in")
+    numbers = re.fullmatch(r"test: (\S+) ± \S+ nats an image(?:, (\S+) ± \S+ bits/dim)? \(exact\)\..*", tested)
+    nats, bits = numbers.groups()
+    if dataset is PHOTOS:
+        assert float(bits) == pytest.approx(float(nats) / (3 * 32 * 32 * math.log(2)), rel=1e-3)
+    else:
+        assert bits is None
