@@ -1,10 +1,14 @@
 """Dependency maps to play with in a notebook: of known architectures, and of the reader's own network.
 
-Both tools show controls, and below them a picture. The picture is no widget but an output of the cell like others, which is
-replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved notebook, an
-HTML export, a viewer.
+Both tools show controls, and below them a picture. The picture is no widget but an output of the cell like others,
+which is replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved
+notebook, an HTML export, a viewer.
+
+Both ask what an architecture lets through, whatever its weights: so they look at a copy whose weights are positive (see
+`open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -14,7 +18,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython import get_ipython
 from IPython.display import display
-from ipywidgets import Dropdown, HBox, IntSlider, Layout, Widget
+from ipywidgets import BoundedIntText, Dropdown, HBox, Layout, Widget
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -23,10 +27,11 @@ from course_lib.dependencies import influence, leaks_and_blind
 from course_lib.models import GatedPixelCNN, PixelCNN, orderings
 from course_lib.models.gated_pixelcnn import one_row_down
 
-__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer"]
+__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer", "open_paths"]
 
 Builder = Callable[[int, int, int, int], nn.Module]
 LAYERS, KERNELS = 8, (1, 3, 5, 7)
+STYLE = {"description_width": "initial"}
 
 
 def plain(layers: int, kernel: int, height: int, width: int) -> PixelCNN:
@@ -72,17 +77,13 @@ ARCHITECTURES: dict[str, Builder] = {
 }
 
 
-def build(architecture: str | Builder, layers: int, kernel: int, height: int = 9, width: int = 9) -> nn.Module:
-    """A network of this architecture whose dependency maps show all that the architecture lets through.
-
-    All its weights are positive, alike within a tensor, and small: so no two paths cancel each other, no ReLU is off
-    and no gate at its limit, and an output reacts the more to a pixel the more paths there are between them.
+def build(architecture: str, layers: int, kernel: int, height: int = 9, width: int = 9) -> nn.Module:
+    """One of `ARCHITECTURES`, all its paths open (see `open_paths`), for images of one colour.
 
     Args:
-        architecture: a name in `ARCHITECTURES`, or a function of (layers, kernel, height, width) that makes a module.
+        architecture: its name.
         layers: number of layers that reach beyond a pixel, the one with mask A included.
         kernel: side of their square, odd.
-        height, width: of the images, which have one colour.
 
     Raises:
         ValueError: there is no such architecture, or it refuses these sizes.
@@ -93,14 +94,25 @@ def build(architecture: str | Builder, layers: int, kernel: int, height: int = 9
             [1, 1, 1, 0],
             [1, 0, 0, 0]], dtype=torch.int32)
     """
-    if isinstance(architecture, str):
-        if architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture is {architecture!r}; expected one of {list(ARCHITECTURES)}")
-        architecture = ARCHITECTURES[architecture]
-    model = architecture(layers, kernel, height, width)
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"architecture is {architecture!r}; expected one of {list(ARCHITECTURES)}")
+    return open_paths(ARCHITECTURES[architecture](layers, kernel, height, width))
+
+
+def open_paths(model: nn.Module) -> nn.Module:
+    """A copy of a network whose weights hide nothing that its architecture lets through.
+
+    They are positive, nearly alike, and small: so no two paths cancel each other, no ReLU is off, no gate at its limit,
+    and nothing is 0 because training starts there. An output then reacts the more to an input the more paths there are
+    between them. Parameters that are not trained (`requires_grad` is False) stay as they are.
+    """
+    model, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.fill_(0.5 * len(parameter) / parameter.numel())
+            if parameter.requires_grad:
+                inputs = math.prod(parameter.shape[1:]) or 1
+                noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+                parameter.copy_((0.45 + 0.1 * noise) / inputs)
     return model
 
 
@@ -109,7 +121,7 @@ def dependency_explorer(architectures: Mapping[str, Builder] | None = None, *, h
 
     Args:
         architectures: {name: function of (layers, kernel, height, width) that makes a module for images (1, height,
-            width)}; by default `ARCHITECTURES`. Weights are set as in `build`.
+            width)}; by default `ARCHITECTURES`.
         height, width: of the image.
 
     Raises:
@@ -127,9 +139,9 @@ def dependency_debugger(
     Prints one line on all outputs: how many pairs (output, input) leak, how many inputs are not read although they come
     before, and the first pair of each, as (colour, row, column). Then it shows the map of one output, to be chosen.
 
-    What is read is found by gradients, see `influence`, with the weights as they are: a dependency through rounding or
-    `argmax` is not seen, and one through a weight of exactly 0 does not exist. Each output costs a backward pass: take
-    small images.
+    The weights do not matter, see `open_paths`: a mask counts that is applied in every call, not one that was once
+    written into the weights, which training would undo. What is read is found by gradients, see `influence`: a
+    dependency through rounding or `argmax` is not seen. Each output costs a backward pass: take small images.
 
     Args:
         model: has `event_shape` and `levels`; `model(x)` takes real x, (batch, *event_shape), and returns
@@ -170,7 +182,9 @@ class Panel:
         """Display controls and picture in a notebook; do nothing elsewhere."""
         if get_ipython() is None:
             return
-        live = HBox(list(self.controls.values()), layout=Layout(flex_flow="row wrap"))._repr_mimebundle_()
+        live = HBox(
+            list(self.controls.values()), layout=Layout(flex_flow="row wrap", grid_gap="0 1em")
+        )._repr_mimebundle_()
         live["text/plain"] = "While the notebook runs, here are controls for the picture below."
         display(live, raw=True)
         data, metadata = self.picture
@@ -200,7 +214,7 @@ def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> 
         )
 
     def draw(architecture: str, layers: int, kernel: int, row: int = 0, column: int = 0) -> tuple[Figure, str]:
-        model = build(architectures[architecture], layers, kernel, height, width)
+        model = architectures[architecture](layers, kernel, height, width)
         strength = _influence(model, batch=1, outputs=torch.tensor([row * width + column])).view(1, height, width)
         about = f"{architecture}, {layers} {'layer' if layers == 1 else 'layers'}, {kernel} x {kernel}"
         return _drawn(strength, (0, row, column), _order(model, (1, height, width)), about)
@@ -208,7 +222,7 @@ def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> 
     controls = {
         "architecture": _choice("architecture", list(architectures), next(iter(architectures))),
         "kernel": _choice("kernel", [(f"{k} x {k}", k) for k in KERNELS], 3),
-        "layers": _slider("layers", 4, 1, LAYERS),
+        "layers": _number("layers", 4, 1, LAYERS),
     }
     return Panel(controls | _pixel((1, height, width)), draw)
 
@@ -232,9 +246,9 @@ def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, .
 
 
 def _influence(model: nn.Module, **settings: Any) -> Tensor:
-    """`influence`, with what went wrong in the reader's network as a ValueError."""
+    """`influence` with all paths open, and what went wrong in the reader's network as a ValueError."""
     try:
-        strength = influence(model, **settings)
+        strength = influence(open_paths(model), **settings)
     except (NotImplementedError, ValueError):
         raise
     except Exception as error:
@@ -265,8 +279,8 @@ def _verdict(depends: Tensor, order: Tensor, shape: tuple[int, int, int]) -> str
 
     leaks, blind = leaks_and_blind(depends, order)
     return (
-        f"Leaks: {int(leaks.sum())} pairs (output, input){first(leaks, 'reads')}. "
-        f"Blind: {int(blind.sum())} of {math.comb(len(order), 2)} pairs with an earlier input"
+        f"Leaks: {int(leaks.sum())}{first(leaks, 'reads')}. "
+        f"Blind: {int(blind.sum())} of {math.comb(len(order), 2)} pairs (output, earlier input)"
         f"{first(blind, 'does not read')}. Places are (colour, row, column)."
     )
 
@@ -306,16 +320,16 @@ def _places(mask: Tensor) -> str:
 
 
 def _pixel(shape: tuple[int, int, int]) -> dict[str, Widget]:
-    """Sliders for colour, row and column where there is a choice, at a pixel with many earlier ones at first."""
+    """Controls for colour, row and column where there is a choice, at a pixel with many earlier ones at first."""
     starts = 0, 2 * shape[1] // 3, shape[2] // 2
     axes = zip(("colour", "row", "column"), starts, shape, strict=True)
-    return {name: _slider(name, start, 0, size - 1) for name, start, size in axes if size > 1}
+    return {name: _number(name, start, 0, size - 1) for name, start, size in axes if size > 1}
 
 
-def _slider(name: str, value: int, lowest: int, highest: int) -> IntSlider:
-    return IntSlider(value, lowest, highest, description=name, continuous_update=False)
+def _number(name: str, value: int, lowest: int, highest: int) -> BoundedIntText:
+    """No slider: those of ipywidgets do not tell a screen reader their name."""
+    return BoundedIntText(value, lowest, highest, description=name, layout=Layout(width="9em"), style=STYLE)
 
 
 def _choice(name: str, options: list, value: Any) -> Dropdown:
-    style = {"description_width": "initial"}
-    return Dropdown(options=options, value=value, description=name, style=style, layout=Layout(width="max-content"))
+    return Dropdown(options=options, value=value, description=name, layout=Layout(width="max-content"), style=STYLE)

@@ -5,20 +5,24 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from autograder.build import NOTEBOOKS, lessons
 from tests import browser
 
 SLOW = 300_000  # ms; a busy machine is no failure
+EXPLORER = "from course_lib import explore\nexplore.dependency_explorer()"
 
 
 @pytest.fixture(scope="module")
 def jupyterlab(tmp_path_factory) -> Iterator[str]:
-    """The address of a JupyterLab that serves a copy of the release."""
+    """The address of a JupyterLab that serves a copy of the release, and a notebook with the dependency explorer."""
     folder = tmp_path_factory.mktemp("lab")
     for name in lessons():
         (folder / f"{name}.ipynb").write_bytes((NOTEBOOKS / name / f"{name}.ipynb").read_bytes())
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    explorer = nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(EXPLORER)])
+    nbformat.write(explorer, folder / "explorer.ipynb")
     with browser.jupyterlab(folder, COURSE_BUDGET="smoke") as address:
         yield address
 
@@ -29,22 +33,49 @@ def page():
         yield page
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("name", lessons())
-def test_student_runs_the_lesson(jupyterlab, page, name):
-    """Run All Cells: every check reports, no cell fails, every figure has its text alternative."""
-    release = nbformat.read(NOTEBOOKS / name / f"{name}.ipynb", as_version=4)
-    checks = [cell for cell in release.cells if cell.metadata.get("nbgrader", {}).get("grade")]
-    page.goto(f"{jupyterlab}/lab/workspaces/{name}/tree/{name}.ipynb")
+def run_all_cells(page: Page, address: str, name: str) -> None:
+    page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb")
     expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=SLOW)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     running = page.locator(".jp-InputPrompt").filter(has_text="*")
     expect(running).not_to_have_count(0, timeout=SLOW)
     expect(running).to_have_count(0, timeout=SLOW)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", lessons())
+def test_student_runs_the_lesson(jupyterlab, page, name):
+    """Run All Cells: every check reports, no cell fails, every figure has its text alternative."""
+    release = nbformat.read(NOTEBOOKS / name / f"{name}.ipynb", as_version=4)
+    checks = [cell for cell in release.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    run_all_cells(page, jupyterlab, name)
     expect(page.locator("[data-mime-type='application/vnd.jupyter.error']")).to_have_count(0)
     for check in checks:
         cell = page.locator(".jp-CodeCell").filter(has=page.get_by_text(check.source, exact=True))
         expect(cell.locator(".jp-OutputArea-output")).to_contain_text(re.compile(r": 0 of \d+ point"))
     for figure in page.locator(".jp-OutputArea-output img").all():
         expect(figure).to_have_attribute("alt", re.compile(r"\w+ \w+"))
+
+
+@pytest.mark.browser
+def test_the_dependency_explorers_picture_follows_its_controls(jupyterlab, page):
+    """By mouse and by keyboard. There is one picture, and the saved notebook holds it as it was last seen."""
+    run_all_cells(page, jupyterlab, "explorer")
+    picture = page.locator(".jp-OutputArea-output img")
+    expect(picture).to_have_attribute("alt", re.compile("row 6, column 4, .*; PixelCNN, 4 layers, 3 x 3"), timeout=SLOW)
+    first = picture.get_attribute("src")
+    page.get_by_label("architecture").select_option("Gated PixelCNN")
+    expect(picture).to_have_attribute("alt", re.compile("; Gated PixelCNN, 4 layers, 3 x 3"), timeout=SLOW)
+    assert picture.get_attribute("src") != first
+    page.get_by_label("layers").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("row", exact=True)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(picture).to_have_attribute("alt", re.compile("row 5, column 4, .*; Gated PixelCNN, 5 layers"), timeout=SLOW)
+    file = "/api/contents/explorer.ipynb"
+    with page.expect_response(lambda r: r.request.method == "PUT" and file in r.url, timeout=SLOW):
+        page.locator("[data-command='docmanager:save']").first.click()
+    saved = page.request.get(jupyterlab + file).json()["content"]["cells"][0]["outputs"]
+    assert [output["data"]["text/plain"] for output in saved[1:]] == [picture.get_attribute("alt")]

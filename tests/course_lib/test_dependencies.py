@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.dependencies import dependencies, influence
+from course_lib.dependencies import dependencies, influence, leaks_and_blind
 from course_lib.models import FVBN, IndependentPixels, orderings
 
 
@@ -62,3 +62,36 @@ def test_outputs_of_another_layout_are_refused():
 
     with pytest.raises(ValueError, match=r"shape \(8, 3, 2\); expected \(batch, \*P, \*event_shape\)"):
         influence(Sideways())
+
+
+@pytest.mark.parametrize("axis", [(), 0], ids=["a number", "no batch"])
+def test_outputs_that_are_not_one_a_random_input_are_refused(axis):
+    class Summed(nn.Module):
+        event_shape, levels = (2, 2), 2
+
+        def forward(self, x):
+            return x.sum(axis)
+
+    with pytest.raises(ValueError, match="with batch 8 and event_shape"):
+        influence(Summed())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_leaks_and_blind_pairs_are_those_on_the_wrong_side_of_the_ordering(seed):
+    generator = torch.Generator().manual_seed(seed)
+    depends = torch.rand(6, 6, generator=generator) < 0.5
+    order = torch.randperm(6, generator=generator)
+    leaks, blind = leaks_and_blind(depends, order)
+    for i in range(6):
+        for j in range(6):
+            earlier = order.tolist().index(j) < order.tolist().index(i)
+            assert leaks[i, j] == (depends[i, j] and not earlier)
+            assert blind[i, j] == (earlier and not depends[i, j])
+    few_leaks, few_blind = leaks_and_blind(depends[[4, 1]], order.tolist(), outputs=[4, 1])
+    assert torch.equal(few_leaks, leaks[[4, 1]]) and torch.equal(few_blind, blind[[4, 1]])
+
+
+@pytest.mark.parametrize("order", [[0, 1], [0, 1, 1], [1, 2, 3], [0.0, 1.0, 2.0]])
+def test_what_is_no_ordering_is_refused(order):
+    with pytest.raises(ValueError, match=r"each of 0\.\.2 once"):
+        leaks_and_blind(torch.zeros(3, 3, dtype=torch.bool), order)

@@ -133,6 +133,45 @@ def test_the_receptive_field_of_a_vector_model_is_drawn_as_a_square(output):
     assert frame.get_xy() == (1.5, 0.5)
 
 
+def marked(ax, label: str) -> set[tuple[int, int]]:
+    """(row, column) of the squares with this label; the columns of all channels are counted on."""
+    (squares,) = (collection for collection in ax.collections if collection.get_label().startswith(label))
+    return {(round(path.vertices[0, 1] + 0.5), round(path.vertices[0, 0] + 0.5)) for path in squares.get_paths()}
+
+
+def test_a_receptive_field_held_against_an_ordering_marks_leaks_and_blind_pixels():
+    class Crooked(Causal):
+        def forward(self, x):
+            y = super().forward(x)
+            return y + torch.cat([x[:, :1].roll(-1, 3), 0 * x[:, 1:]], 1) - torch.cat([0 * x[:, :1], x[:, :1]], 1)
+
+    model = Crooked((2, 2, 3), levels=2)
+    ax = plots.receptive_field(model, (0, 1, 1), order=model.order).axes[0]
+    assert marked(ax, "blind") == set() and marked(ax, "leak") == {(1, 2)}
+    ax = plots.receptive_field(model, (1, 1, 1), order=model.order).axes[0]
+    assert marked(ax, "blind") == {(1, 1)} and marked(ax, "leak") == set()
+    backwards = plots.receptive_field(model, (1, 1, 1), order=model.order.flip(0)).axes[0]
+    assert marked(backwards, "blind") == {(1, 4 + 2)}
+    assert len(marked(backwards, "leak")) == 5 + 4
+    backwards.figure.canvas.draw()
+
+
+def test_leaks_and_blind_pixels_are_told_apart_without_colour():
+    model = Causal((9,), levels=2)
+    ax = plots.receptive_field(model, 4, order=model.order.flip(0)).axes[0]
+    handles, labels = ax.get_legend_handles_labels()
+    hatches = {label.split(":")[0]: handle.get_hatch() for handle, label in zip(handles, labels, strict=True)}
+    assert len(labels) == 5 and hatches["blind"] and hatches["leak"] and hatches["blind"] != hatches["leak"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == labels
+
+
+def test_a_map_among_others_leaves_the_key_to_the_figure():
+    model = Causal((9,), levels=2)
+    fig, axes = plt.subplots(1, 2)
+    plots.receptive_field(model, 4, order=model.order, ax=axes[0])
+    assert axes[0].get_legend() is None and len(fig.axes) == 2  # nor a scale
+
+
 def test_a_figure_can_be_put_together_from_several():
     fig, axes = plt.subplots(1, 2)
     assert plots.image_grid(torch.zeros(4, 4), ax=axes[0], title="left") is fig
