@@ -1,0 +1,4889 @@
+"""Right and wrong answers to lesson 04, PixelCNN.
+
+The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
+stand alone in a notebook's cell.
+"""
+
+from tests.submissions import Bank
+
+bank = Bank("pixelcnn")
+
+# ------------------------------------------------------------------------------------------------------- conv_mask
+
+
+@bank.right("conv_mask")
+def mask_slices():
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        place = {colour: k for k, colour in enumerate(order)}
+        later = torch.tensor([place[colour] for colour in out_colours])[:, None]
+        earlier = torch.tensor([place[colour] for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.right("conv_mask")
+def mask_loop_over_every_weight():
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+
+        def may(o, i, row, column):
+            if row != kh // 2:
+                return row < kh // 2
+            if column != kw // 2:
+                return column < kw // 2
+            own, other = order.index(out_colours[o]), order.index(in_colours[i])
+            return other < own or (kind == "B" and other == own)
+
+        return [
+            [[[may(o, i, r, c) for c in range(kw)] for r in range(kh)] for i in range(len(in_colours))]
+            for o in range(len(out_colours))
+        ]
+
+    return conv_mask
+
+
+@bank.right("conv_mask")
+def mask_one_number_for_place_and_colour():
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        place = torch.empty(len(order), dtype=torch.int64)
+        place[torch.tensor(order)] = torch.arange(len(order))
+        tap = torch.arange(kh * kw).view(kh, kw) * len(order)
+        reads = tap + place[in_colours].view(1, -1, 1, 1)
+        writes = kh * kw // 2 * len(order) + place[out_colours].view(-1, 1, 1, 1)
+        return reads < writes + (kind == "B")
+
+    return conv_mask
+
+
+@bank.right("conv_mask")
+def mask_numpy_flat_and_float():
+    import numpy as np
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        centre = kernel[0] * kernel[1] // 2
+        rank = np.argsort(order)
+        mask = np.zeros((len(out_colours), len(in_colours), kernel[0] * kernel[1]))
+        mask[..., :centre] = 1
+        difference = np.subtract.outer(rank[out_colours], rank[in_colours])
+        mask[..., centre] = difference >= (kind == "A")
+        return mask.reshape(*mask.shape[:2], *kernel)
+
+    return conv_mask
+
+
+@bank.right("conv_mask")
+def mask_ones_with_holes():
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        (kh, kw), n_out, n_in = kernel, len(out_colours), len(in_colours)
+        mask = torch.ones(n_out, n_in, kh, kw, dtype=torch.uint8)
+        mask[:, :, kh // 2, kw // 2 :] = 0
+        mask[:, :, kh // 2 + 1 :, :] = 0
+        seen = []
+        for colour in order:
+            if kind == "B":
+                seen.append(colour)
+            for o in range(n_out):
+                for i in range(n_in):
+                    if out_colours[o] == colour and in_colours[i] in seen:
+                        mask[o, i, kh // 2, kw // 2] = 1
+            if kind == "A":
+                seen.append(colour)
+        return mask
+
+    return conv_mask
+
+
+MASK_ALL = {"one colour", "any kernel", "colours", "any order"}
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_kinds_swapped():
+    """A and B taken for each other."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "B" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_always_b():
+    """The kind is not looked at: always B."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses=MASK_ALL)
+def mask_always_a():
+    """The kind is not looked at: always A."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses=MASK_ALL)
+def mask_without_the_centre_row():
+    """The whole centre row is masked: nothing of the pixel's own row is read."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses=MASK_ALL)
+def mask_centre_row_but_for_the_centre():
+    """Left of the centre is masked; the centre itself is right."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses=MASK_ALL)
+def mask_upper_left_quarter():
+    """Only columns up to the centre's, in the rows above as well."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2 + 1, : kw // 2 + 1] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_rows_below_left_in():
+    """The row of the centre is cut, the rows below are not."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.ones(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, kh // 2, kw // 2 :] = False
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_right_of_the_centre_left_in():
+    """The rows below are cut, the centre row is not."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.ones(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, kh // 2 + 1 :] = False
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_column_by_column():
+    """Transposed: the columns to the left, and the rows above in the own column."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, :, : kw // 2] = True
+        mask[:, :, : kh // 2, kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_flipped():
+    """The kernel of a mathematical convolution: below and to the right."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask.flip(2, 3)
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_complement():
+    """True where a weight must not be used."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return ~mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any kernel"})
+def mask_width_before_height():
+    """kernel = (kh, kw) read as (kw, kh)."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kw, kh = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any kernel"})
+def mask_half_the_smaller_side():
+    """One half for both sides, the smaller one."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        half = min(kernel) // 2
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, :half] = True
+        mask[:, :, half, :half] = True
+        mask[:, :, half, half] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any kernel"})
+def mask_one_row_has_no_left():
+    """A kernel of one row is taken for a 1 x 1 kernel: nothing but the centre."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        if kh > 1:
+            mask[:, :, : kh // 2] = True
+            mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any kernel"})
+def mask_none_for_one_by_one():
+    """A 1 x 1 convolution is left unmasked: it mixes nothing but the colours."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        if kh == kw == 1:
+            return torch.ones(len(out_colours), len(in_colours), 1, 1, dtype=torch.bool)
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours"})
+def mask_none_for_one_by_one_of_kind_b():
+    """A 1 x 1 convolution of kind B is left unmasked: right for one colour only."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        if kernel[0] == kernel[1] == 1 and kind == "B":
+            return torch.ones(len(out_colours), len(in_colours), 1, 1, dtype=torch.bool)
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any order"})
+def mask_inverse_order():
+    """order[colour] taken for the colour's place: the inverse permutation."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order[colour] for colour in out_colours])[:, None]
+        earlier = torch.tensor([order[colour] for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any order"})
+def mask_order_ignored():
+    """Always red, green, blue."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later, earlier = torch.tensor(out_colours)[:, None], torch.tensor(in_colours)
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"any order"})
+def mask_order_backwards():
+    """The order read from its end wherever it is not 0, 1, 2."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        if list(order) != sorted(order):
+            order = order[::-1]
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours", "any order"})
+def mask_channels_in_blocks():
+    """The lists of colours are not read: channels are split into equal blocks, one a colour."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        n_out, n_in, C = len(out_colours), len(in_colours), len(order)
+        place = torch.argsort(torch.tensor(order))
+        later = place[torch.arange(n_out) * C // n_out][:, None]
+        earlier = place[torch.arange(n_in) * C // n_in]
+        mask = torch.zeros(n_out, n_in, kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours"})
+def mask_channels_in_turn():
+    """The lists of colours are not read: channel i belongs to colour i % C."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        n_out, n_in, C = len(out_colours), len(in_colours), len(order)
+        place = torch.argsort(torch.tensor(order))
+        later, earlier = place[torch.arange(n_out) % C][:, None], place[torch.arange(n_in) % C]
+        mask = torch.zeros(n_out, n_in, kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"no leak"})
+def mask_channels_compared():
+    """The channels' own numbers are compared, not their colours."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later, earlier = torch.arange(len(out_colours))[:, None], torch.arange(len(in_colours))
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours", "any order"})
+def mask_colours_ignored():
+    """The centre is closed in kind A and open in kind B, whatever the colours."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2 + (kind == "B")] = True
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours", "any order"})
+def mask_later_colours():
+    """The comparison the wrong way round: colours that come later."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        own = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        other = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = other > own if kind == "A" else other >= own
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours", "any order"})
+def mask_own_colour_only():
+    """Kind B lets the own colour in and forgets the earlier ones."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier == later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours", "any order"})
+def mask_other_colours():
+    """Kind A lets every colour in but the own one."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        own = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        other = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = other != own if kind == "A" else other <= own
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"colours", "any order"})
+def mask_colours_everywhere():
+    """Later colours are closed in all earlier pixels too."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = (earlier <= later)[:, :, None, None]
+        mask[:, :, kh // 2, : kw // 2] = (earlier <= later)[:, :, None]
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses=MASK_ALL)
+def mask_one_by_one_channel():
+    """The centre's comparison of colours is made pair by pair, and only the diagonal is filled in."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        for channel in range(min(len(out_colours), len(in_colours))):
+            own, other = order.index(out_colours[channel]), order.index(in_colours[channel])
+            mask[channel, channel, kh // 2, kw // 2] = other < own or (kind == "B" and other == own)
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"shape and range"})
+def mask_inputs_first():
+    """(inputs, outputs, kh, kw), as a transposed convolution wants it."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])[:, None]
+        mask = torch.zeros(len(in_colours), len(out_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"shape and range"})
+def mask_without_channels():
+    """(kh, kw), to be broadcast."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        mask = torch.zeros(*kernel, dtype=torch.bool)
+        mask[: kernel[0] // 2] = True
+        mask[kernel[0] // 2, : kernel[1] // 2 + (kind == "B")] = True
+        return mask
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"shape and range"})
+def mask_to_be_added():
+    """0 where a weight may be used and -inf where not, as in attention."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return torch.zeros(mask.shape).masked_fill(~mask, -float("inf"))
+
+    return conv_mask
+
+
+@bank.wrong("conv_mask", loses={"shape and range"})
+def mask_not_returned():
+    """The return is missing."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
+        earlier = torch.tensor([order.index(colour) for colour in in_colours])
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+
+    return conv_mask
+
+
+# ----------------------------------------------------------------------------------------------------- masked_conv
+
+
+@bank.right("masked_conv")
+def conv_product():
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.right("masked_conv")
+def conv_where_and_same():
+    import torch
+
+    def masked_conv(x, weight, bias, mask):
+        used = torch.where(mask, weight, torch.zeros_like(weight))
+        return torch.conv2d(x, used, bias, padding="same")
+
+    return masked_conv
+
+
+@bank.right("masked_conv")
+def conv_unfold():
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        n, _, H, W = x.shape
+        kh, kw = weight.shape[2:]
+        patches = F.unfold(x, (kh, kw), padding=(kh // 2, kw // 2))
+        used = weight.masked_fill(~mask, 0).flatten(1)
+        return (used @ patches + bias[:, None]).reshape(n, -1, H, W)
+
+    return masked_conv
+
+
+@bank.right("masked_conv")
+def conv_tap_by_tap():
+    import torch
+
+    def masked_conv(x, weight, bias, mask):
+        n, _, H, W = x.shape
+        out, _, kh, kw = weight.shape
+        wide = torch.nn.ZeroPad2d((kw // 2, kw // 2, kh // 2, kh // 2))(x)
+        total = bias.view(1, out, 1, 1).expand(n, out, H, W)
+        for i in range(kh):
+            for j in range(kw):
+                tap = weight[:, :, i, j] * mask[:, :, i, j]
+                total = total + torch.einsum("oi,nihw->nohw", tap, wide[:, :, i : i + H, j : j + W])
+        return total
+
+    return masked_conv
+
+
+@bank.right("masked_conv")
+def conv_float32_on_a_copy():
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        weight = weight.float().clone()
+        weight[~mask] = 0
+        kh, kw = weight.shape[-2:]
+        x = F.pad(x.float(), [kw // 2, kw // 2, kh // 2, kh // 2])
+        return F.conv2d(x, weight, bias.float())
+
+    return masked_conv
+
+
+CONV_ALL = {"values", "training"}
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_without_mask():
+    """The mask is not used."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_weight_masked_in_place():
+    """weight *= mask: the weight of whoever called is changed."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        weight *= mask
+        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_data_masked_in_place():
+    """weight.data *= mask: changed in place, and masked weights get a gradient."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        weight.data *= mask
+        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_entries_set_to_zero():
+    """weight[~mask] = 0 in the weight that was given."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        weight[~mask] = 0
+        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_masked_and_put_back():
+    """Masked in place for the convolution and put back afterwards: masked weights get a gradient."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        kept = weight.data.clone()
+        weight.data = weight.data * mask
+        out = F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+        weight.data = kept
+        return out
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_straight_through():
+    """The values of the masked weight with the gradient of the whole one."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        weight = weight + (mask * weight - weight).detach()
+        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_weight_detached():
+    """The masked weight is cut off: no gradient for any weight."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight.detach(), bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_bias_detached():
+    """The bias is cut off."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias.detach(), padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_input_detached():
+    """x is cut off: nothing below this layer would learn."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x.detach(), mask * weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_no_grad():
+    """All of it under no_grad."""
+    import torch
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        with torch.no_grad():
+            return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_numpy():
+    """Right numbers from numpy, which knows no gradients."""
+    import numpy as np
+
+    def masked_conv(x, weight, bias, mask):
+        x, used = x.detach().numpy(), (mask * weight).detach().numpy()
+        (_, _, kh, kw), (H, W) = used.shape, x.shape[2:]
+        wide = np.pad(x, ((0, 0), (0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2)))
+        windows = np.lib.stride_tricks.sliding_window_view(wide, (H, W), axis=(2, 3))
+        return np.einsum("oiab,niabhw->nohw", used, windows) + bias.detach().numpy()[:, None, None]
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"training"})
+def conv_list():
+    """Right numbers as a nested list."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2)).tolist()
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_output_masked():
+    """The output is multiplied with the mask's centre, the weight with nothing."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        out = F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
+        return out * mask[:, :1, kh // 2, kw // 2, None]
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_mask_inverted():
+    """The weights that may be used are taken away."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, ~mask * weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_one_mask_for_all_channels():
+    """The mask of the first pair of channels for all."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask[0, 0] * weight, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_padded_on_one_side():
+    """All zeros above and to the left: the picture moves down and right."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(F.pad(x, (kw - 1, 0, kh - 1, 0)), mask * weight, bias)
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_edge_repeated():
+    """The image's edge is repeated where zeros belong."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        wide = F.pad(x, (kw // 2, kw // 2, kh // 2, kh // 2), mode="replicate")
+        return F.conv2d(wide, mask * weight, bias)
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_mean_of_the_open_weights():
+    """Divided by the share of weights in use, as in partial convolutions."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        used = mask * weight / mask.double().mean().clamp(min=0.01)
+        return F.conv2d(x, used, bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_flipped():
+    """The kernel is flipped, as in mathematics."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, (mask * weight).flip(2, 3), bias, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_without_bias():
+    """The bias is left out."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses=CONV_ALL)
+def conv_bias_masked():
+    """The bias is masked as well, by the first tap of the mask."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias * mask[:, 0, kh // 2, kw // 2], padding=(kh // 2, kw // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"shape"})
+def conv_not_padded():
+    """The image shrinks."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        return F.conv2d(x, mask * weight, bias)
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"values"})
+def conv_paddings_swapped():
+    """Rows are padded by the width's half, columns by the height's."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias, padding=(kw // 2, kh // 2))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"shape"})
+def conv_padded_by_the_whole_kernel():
+    """padding = kernel - 1: the image grows."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias, padding=(kh - 1, kw - 1))
+
+    return masked_conv
+
+
+@bank.wrong("masked_conv", loses={"shape"})
+def conv_as_an_image():
+    """The batch axis is dropped where there is one image only."""
+    import torch.nn.functional as F
+
+    def masked_conv(x, weight, bias, mask):
+        kh, kw = weight.shape[2:]
+        return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2)).squeeze(0)
+
+    return masked_conv
+
+
+# ------------------------------------------------------------------------------------------------------ blind_spot
+
+
+@bank.right("blind_spot")
+def blind_dilate_backwards():
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        half = k // 2
+        reached = torch.zeros(H, W, dtype=torch.bool)
+        reached[row, column] = True
+        for layer in range(layers, 0, -1):
+            below = reached.clone() if layer > 1 else torch.zeros_like(reached)
+            for r, c in reached.nonzero().tolist():
+                below[r, max(0, c - half) : c] = True
+                below[max(0, r - half) : r, max(0, c - half) : c + half + 1] = True
+            reached = below
+        places = torch.arange(H * W).reshape(H, W)
+        return (places < row * W + column) & ~reached
+
+    return blind_spot
+
+
+@bank.right("blind_spot")
+def blind_gradient_of_ones():
+    import torch
+    import torch.nn.functional as F
+
+    def blind_spot(k, layers, H, W, row, column):
+        ones = torch.ones(k, k, dtype=torch.float64)
+        ones[k // 2 + 1 :] = 0
+        ones[k // 2, k // 2 + 1 :] = 0
+        first = ones.clone()
+        first[k // 2, k // 2] = 0
+        image = torch.zeros(1, 1, H, W, dtype=torch.float64, requires_grad=True)
+        out = image
+        for layer in range(layers):
+            kernel = ones if layer else first
+            out = F.conv2d(out, kernel[None, None] / k**2, padding=k // 2)
+        out[0, 0, row, column].backward()
+        earlier = torch.zeros(H * W, dtype=torch.bool)
+        earlier[: row * W + column] = True
+        return earlier.reshape(H, W) & (image.grad[0, 0] == 0)
+
+    return blind_spot
+
+
+@bank.right("blind_spot")
+def blind_formula():
+    def blind_spot(k, layers, H, W, row, column):
+        half, reach = k // 2, k // 2 * layers
+        result = [[False] * W for _ in range(H)]
+        for r in range(row + 1):
+            for c in range(W if r < row else column):
+                up = row - r
+                right = column + half * min(up, layers)
+                result[r][c] = up > reach or c < column - reach or c > right
+        return result
+
+    return blind_spot
+
+
+@bank.right("blind_spot")
+def blind_set_of_places():
+    import numpy as np
+
+    def blind_spot(k, layers, H, W, row, column):
+        half = k // 2
+        steps = [(dr, dc) for dr in range(-half, 1) for dc in range(-half, half + 1) if (dr, dc) < (0, 0)]
+        seen = {(row, column)}
+        for layer in range(layers):
+            moves = steps if layer == layers - 1 else [*steps, (0, 0)]
+            seen = {(r + dr, c + dc) for r, c in seen for dr, dc in moves if r + dr >= 0 and 0 <= c + dc < W}
+        result = np.zeros((H, W), dtype=bool)
+        for r in range(H):
+            for c in range(W):
+                result[r, c] = (r, c) < (row, column) and (r, c) not in seen
+        return result
+
+    return blind_spot
+
+
+@bank.right("blind_spot")
+def blind_matrices():
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
+        r, c = r.flatten(), c.flatten()
+        place = torch.arange(H * W)
+        near = ((r[:, None] - r).abs() <= k // 2) & ((c[:, None] - c).abs() <= k // 2)
+        first = (near & (place[:, None] > place)).double()
+        later = (near & (place[:, None] >= place)).double()
+        reads = torch.eye(H * W, dtype=torch.float64)[row * W + column]
+        for _ in range(layers - 1):
+            reads = (reads @ later).clamp(max=1)
+        reads = (reads @ first) > 0
+        return ((place < row * W + column) & ~reads).view(H, W)
+
+    return blind_spot
+
+
+@bank.right("blind_spot")
+def blind_transposed_convolution():
+    """Every layer with mask B: the pixel does not come before itself anyway."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        kernel = (torch.arange(k * k) <= k * k // 2).float().reshape(1, 1, k, k)
+        reached = torch.zeros(1, 1, H, W)
+        reached[..., row, column] = 1
+        for _ in range(layers):
+            reached = torch.conv_transpose2d(reached, kernel, padding=k // 2).sign()
+        before = torch.arange(H * W).reshape(H, W) < row * W + column
+        return (before * (1 - reached[0, 0])).bool()
+
+    return blind_spot
+
+
+BLIND_ALL = {"one layer", "any depth", "edges"}
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_half_as_steep():
+    """To the right one column a row, whatever the kernel: true for k = 3 only."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        up, reach = row - r, k // 2 * layers
+        before = r * W + c < row * W + column
+        right = column + torch.minimum(up, torch.tensor(reach))
+        return before & ((up > reach) | (c < column - reach) | (c > right))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"one layer", "any depth"})
+def blind_without_the_depth_of_the_triangle():
+    """To the right half a kernel a row, for all rows within reach: no more layers than rows are needed for that."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        return before & ((up > half * layers) | (c < column - half * layers) | (c > column + half * up))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_triangle_on_both_sides():
+    """The triangle on the left as well: there is no blind spot on the left."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        side = half * up.clamp(0, layers)
+        before = r * W + c < row * W + column
+        return before & ((up > half * layers) | (c < column - side) | (c > column + side))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth", "edges"})
+def blind_outside_the_square():
+    """The whole square of the receptive field counts as read."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        reach = k // 2 * layers
+        before = r * W + c < row * W + column
+        return before & ((row - r > reach) | ((c - column).abs() > reach))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_only_to_the_right():
+    """Only the triangle on the right: the left is never out of reach."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        up = row - r
+        before = r * W + c < row * W + column
+        return before & (c > column + k // 2 * up.clamp(max=layers))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth", "edges"})
+def blind_fixed_columns_to_the_right():
+    """Depth carries the reach to the left and upwards; to the right it stays half a kernel."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        reach = k // 2 * layers
+        before = r * W + c < row * W + column
+        return before & ((row - r > reach) | (c < column - reach) | (c > column + k // 2))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_nothing_in_own_row():
+    """The own row counts as read, however far."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        up, reach = row - r, k // 2 * layers
+        above = (up > reach) | (c < column - reach) | (c > column + k // 2 * up.clamp(max=layers))
+        return (up > 0) & above
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_one_layer_too_few():
+    """layers - 1 layers."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        layers = layers - 1
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return before & (far | (c > column + half * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_one_layer_too_many():
+    """`layers` layers of mask B after the first one."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        layers = layers + 1
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return before & (far | (c > column + half * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth", "edges"})
+def blind_mask_a_in_every_layer():
+    """Mask A in all layers: near pixels are skipped."""
+
+    def blind_spot(k, layers, H, W, row, column):
+        half = k // 2
+        steps = [(dr, dc) for dr in range(-half, 1) for dc in range(-half, half + 1) if (dr, dc) < (0, 0)]
+        seen = {(row, column)}
+        for _ in range(layers):
+            seen = {(r + dr, c + dc) for r, c in seen for dr, dc in steps if r + dr >= 0 and 0 <= c + dc < W}
+        return [[(r, c) < (row, column) and (r, c) not in seen for c in range(W)] for r in range(H)]
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_kernel_for_half():
+    """k rows and columns a layer in place of k // 2."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        up = row - r
+        before = r * W + c < row * W + column
+        far = (up > k * layers) | (c < column - k * layers)
+        return before & (far | (c > column + k * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_what_is_read():
+    """The pixels that are read, in place of those that are not."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return before & ~(far | (c > column + half * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_with_later_pixels():
+    """All pixels that are not read: later ones as well."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return ~before | far | (c > column + half * up.clamp(max=layers))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_with_the_pixel_itself():
+    """The pixel itself is called blind: it is not read, but it does not come before itself."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        result = before & (far | (c > column + half * up.clamp(max=layers)))
+        result[row, column] = True
+        return result
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_up_or_left():
+    """Before means above or to the left: pixels below on the left are counted."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = (r < row) | (c < column)
+        far = (up > half * layers) | (c < column - half * layers) | (up < 0)
+        return before & (far | (c > column + half * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_column_before_row():
+    """row and column swapped, H and W in place."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        row, column = min(column, H - 1), min(row, W - 1)
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return before & (far | (c > column + half * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth", "edges"})
+def blind_around_the_edge():
+    """torch.roll for a shift: what leaves the image comes back on its other side."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        half = k // 2
+        seen = torch.zeros(H, W, dtype=torch.bool)
+        seen[row, column] = True
+        for layer in range(layers):
+            now = torch.zeros_like(seen) if layer == 0 else seen.clone()
+            for dr in range(half + 1):
+                for dc in range(-half, half + 1):
+                    if dr > 0 or dc < 0:
+                        now |= seen.roll((-dr, dc), (0, 1))
+            seen = now
+        before = torch.arange(H * W).reshape(H, W) < row * W + column
+        return before & ~seen
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth", "edges"})
+def blind_negative_index():
+    """A slice that begins before the image: a negative index counts from the other side, and the slice is empty."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        half = k // 2
+        seen = torch.zeros(H, W, dtype=torch.bool)
+        seen[row, column] = True
+        for _ in range(layers):
+            now = seen.clone()
+            for r, c in seen.nonzero().tolist():
+                now[r, c - half : c] = True
+                now[r - half : r, c - half : c + half + 1] = True
+            seen = now
+        before = torch.arange(H * W).reshape(H, W) < row * W + column
+        return before & ~seen
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth", "edges"})
+def blind_border_ring():
+    """Pixels within half a kernel of the edge are left out: a convolution without padding."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        inside = half <= row and half <= column < W - half
+        return before & (far | (c > column + half * up.clamp(max=layers))) & inside
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"edges"})
+def blind_row_length_is_height():
+    """Places are counted by H in place of W: the same in square images."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * H + c < row * H + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return before & (far | (c > column + half * up.clamp(max=layers)))
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth"})
+def blind_small_gradients():
+    """Gradients below a millionth are taken for none: many layers make real ones so small."""
+    import torch
+    import torch.nn.functional as F
+
+    def blind_spot(k, layers, H, W, row, column):
+        kernel = (torch.arange(k * k) <= k * k // 2).float().reshape(1, 1, k, k) / k**2
+        image = torch.zeros(1, 1, H, W, requires_grad=True)
+        out = image
+        for _ in range(layers):
+            out = F.conv2d(out, kernel, padding=k // 2)
+        (gradient,) = torch.autograd.grad(out[0, 0, row, column], image)
+        before = torch.arange(H * W).reshape(H, W) < row * W + column
+        return before & (gradient[0, 0] < 1e-6)
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses=BLIND_ALL)
+def blind_width_before_height():
+    """(W, H)."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return (before & (far | (c > column + half * up.clamp(max=layers)))).T
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"shape and range"})
+def blind_list_of_pixels():
+    """The blind pixels as a list of (row, column)."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return (before & (far | (c > column + half * up.clamp(max=layers)))).nonzero().tolist()
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"shape and range"})
+def blind_number_of_pixels():
+    """How many pixels are blind."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return int((before & (far | (c > column + half * up.clamp(max=layers)))).sum())
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"shape and range"})
+def blind_flat():
+    """One row of H * W entries."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        return (before & (far | (c > column + half * up.clamp(max=layers)))).flatten()
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"shape and range"})
+def blind_not_returned():
+    """The return is missing."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        r, c = torch.arange(H)[:, None], torch.arange(W)
+        half, up = k // 2, row - r
+        before = r * W + c < row * W + column
+        far = (up > half * layers) | (c < column - half * layers)
+        result = before & (far | (c > column + half * up.clamp(max=layers)))
+        result.numpy()
+
+    return blind_spot
+
+
+# ---------------------------------------------------------------------------------------------------------- stacks
+
+
+@bank.right("stacks")
+def stacks_pad_and_convolve():
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        kh, kw = weight_v.shape[2:]
+        m = weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        row_above = F.pad(v_out, (0, 0, 1, -1))
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(row_above, link[:, :, None, None])
+
+    return stacks
+
+
+@bank.right("stacks")
+def stacks_shift_then_convolve():
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        n, channels, H, W = v.shape
+        kh, kw, m = *weight_v.shape[2:], weight_h.shape[2]
+        above = torch.zeros(n, channels, kh - 1, W, dtype=v.dtype)
+        v_out = F.conv2d(torch.cat([above, v], 2), weight_v, padding=(0, kw // 2))
+        left = torch.zeros(n, channels, H, m, dtype=h.dtype)
+        wide = torch.cat([left, h], 3)
+        wide = wide[..., :-1] if first else wide[..., 1:]
+        h_out = F.conv2d(wide, weight_h.unsqueeze(2))
+        shifted = torch.zeros_like(v_out)
+        shifted[:, :, 1:] = v_out[:, :, :-1]
+        return v_out, h_out + torch.einsum("op,nphw->nohw", link, shifted)
+
+    return stacks
+
+
+@bank.right("stacks")
+def stacks_masked_square_kernels():
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        out, channels, kh, kw = weight_v.shape
+        m = weight_h.shape[2]
+        tall = torch.zeros(out, channels, 2 * kh - 1, kw, dtype=weight_v.dtype)
+        tall[:, :, :kh] = weight_v
+        v_out = F.conv2d(v, tall, padding=(kh - 1, kw // 2))
+        long = torch.zeros(out, channels, 1, 2 * m + 1, dtype=weight_h.dtype)
+        start = 0 if first else 1
+        long[:, :, 0, start : start + m] = weight_h
+        pick = torch.zeros(out, out, 3, 1, dtype=link.dtype)
+        pick[:, :, 0, 0] = link
+        h_out = F.conv2d(h, long, padding=(0, m)) + F.conv2d(v_out, pick, padding=(1, 0))
+        return v_out, h_out
+
+    return stacks
+
+
+@bank.right("stacks")
+def stacks_pixel_by_pixel():
+    import numpy as np
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        v, h, weight_v, weight_h, link = (t.numpy() for t in (v, h, weight_v, weight_h, link))
+        (n, _, H, W), (out, _, kh, kw), m = v.shape, weight_v.shape, weight_h.shape[2]
+        v_out, h_out = np.zeros((n, out, H, W)), np.zeros((n, out, H, W))
+        for r in range(H):
+            for c in range(W):
+                for i in range(kh):
+                    for j in range(kw):
+                        rr, cc = r - kh + 1 + i, c - kw // 2 + j
+                        if rr >= 0 and 0 <= cc < W:
+                            v_out[:, :, r, c] += v[:, :, rr, cc] @ weight_v[:, :, i, j].T
+                for j in range(m):
+                    cc = c - m + 1 + j - int(first)
+                    if cc >= 0:
+                        h_out[:, :, r, c] += h[:, :, r, cc] @ weight_h[:, :, j].T
+                if r > 0:
+                    h_out[:, :, r, c] += v_out[:, :, r - 1, c] @ link.T
+        return v_out, h_out
+
+    return stacks
+
+
+@bank.right("stacks")
+def stacks_unfold_float32():
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        v, h, weight_v, weight_h, link = (t.float() for t in (v, h, weight_v, weight_h, link))
+        kh, kw, m = weight_v.shape[2], weight_v.shape[3], weight_h.shape[2]
+        windows = F.pad(v, (kw // 2, kw // 2, kh - 1, 0)).unfold(2, kh, 1).unfold(3, kw, 1)
+        v_out = torch.einsum("nihwab,oiab->nohw", windows, weight_v)
+        runs = F.pad(h, (m, 0)).unfold(3, m, 1)
+        runs = runs[:, :, :, :-1] if first else runs[:, :, :, 1:]
+        h_out = torch.einsum("nihwa,oia->nohw", runs, weight_h)
+        h_out[:, :, 1:] += torch.einsum("op,nphw->nohw", link, v_out)[:, :, :-1]
+        return [v_out, h_out]
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"vertical"})
+def stacks_row_itself_left_out():
+    """v_out at row r reads the rows above r only: with the link from above, one row is read by nobody."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh, -1)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_row_below_included():
+    """v_out at row r reads row r + 1."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 2, 1)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_vertical_centred():
+    """The vertical kernel is centred on the row, as in an ordinary convolution."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, (kh - 1) // 2, kh // 2)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"vertical"})
+def stacks_vertical_columns_to_the_left():
+    """The vertical kernel ends at the pixel's own column."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw - 1, 0, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"vertical"})
+def stacks_vertical_upside_down():
+    """weight_v's first row is taken for row r."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v.flip(2))
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"vertical"})
+def stacks_vertical_mirrored():
+    """weight_v's columns from right to left."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v.flip(3))
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"vertical"})
+def stacks_vertical_gated():
+    """v_out has gone through a tanh already."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v).tanh()
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"vertical", "link"})
+def stacks_horizontal_flows_back():
+    """h flows back into v: the two stacks are added."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        h_out = h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+        return v_out + h_out, h_out
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_link_of_the_same_row():
+    """The link takes v_out of row r: pixels to the right are seen."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(v_out, link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_link_of_the_row_below():
+    """The shift in the wrong direction."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, -1, 1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_link_of_the_column_to_the_left():
+    """The shift along the wrong axis."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_link_rolled():
+    """torch.roll for the shift: the first row hears the last one."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(torch.roll(v_out, 1, 2), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_link_repeats_the_first_row():
+    """Above the first row the first row again."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        above = torch.cat([v_out[:, :, :1], v_out[:, :, :-1]], 2)
+        return v_out, h_out + F.conv2d(above, link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_link_two_rows_up():
+    """v_out is shifted twice."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        above = torch.zeros_like(v_out)
+        above[:, :, 2:] = v_out[:, :, :-2]
+        return v_out, h_out + F.conv2d(above, link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_link_of_the_input():
+    """The link reads v, which the vertical stack has not convolved yet; missing channels are zeros."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        same = F.pad(v, (0, 0, 1, -1, 0, len(link) - v.shape[1]))
+        return v_out, h_out + F.conv2d(same, link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_link_of_the_gated():
+    """The link comes after the gate."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out.tanh(), (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_link_masked():
+    """The 1 x 1 convolution is masked as if its channels came one after the other."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link.tril()[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_link_transposed():
+    """link (out, out) is applied the wrong way round."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + torch.einsum("po,nphw->nohw", link, F.pad(v_out, (0, 0, 1, -1)))
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_without_link():
+    """The horizontal stack hears nothing of the rows above."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        return v_out, F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"link"})
+def stacks_link_left_out_in_the_first_layer():
+    """The link is taken for something of later layers."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        if not first:
+            h_out = h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+        return v_out, h_out
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_first_layer_reads_itself():
+    """first is ignored: the first layer sees the pixel that it predicts."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1, 0)), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_first_the_wrong_way_round():
+    """Later layers leave the pixel out, the first one reads it."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - first, int(first) - 1)), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"horizontal"})
+def stacks_later_layers_do_not_read_themselves():
+    """Every layer leaves the pixel's own column out: the reach shrinks layer by layer."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m, -1)), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"first layer"})
+def stacks_first_layer_one_weight_less():
+    """The first layer keeps its columns and throws the weight of its own column away, as mask A does."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        keep = torch.ones(m, dtype=weight_h.dtype)
+        keep[-1] = 1 - int(first)
+        h_out = F.conv2d(F.pad(h, (m - 1, 0)), (weight_h * keep)[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"first layer"})
+def stacks_first_layer_two_columns_off():
+    """The first layer is shifted twice."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1, 0)), weight_h[:, :, None])
+        if first:
+            moved = torch.zeros_like(h_out)
+            moved[..., 2:] = h_out[..., :-2]
+            h_out = moved
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"horizontal", "first layer"})
+def stacks_horizontal_flipped():
+    """weight_h's first entry is taken for the nearest column."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h.flip(2)[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_horizontal_to_the_right():
+    """Padded on the right: the columns that come after."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (-int(first), m - 1 + first)), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_horizontal_centred():
+    """The horizontal kernel is centred on the pixel."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, ((m - 1) // 2, m // 2)), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"horizontal", "first layer"})
+def stacks_horizontal_down_the_column():
+    """weight_h along the rows above in place of the columns to the left."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (0, 0, m - 1 + first, -int(first))), weight_h[..., None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"horizontal", "first layer"})
+def stacks_horizontal_of_v():
+    """The horizontal stack convolves v in place of h."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(v, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"shapes"})
+def stacks_vertical_without_columns_beside():
+    """No padding to the left and right."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        kh, m = weight_v.shape[2], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (0, 0, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"shapes"})
+def stacks_padded_but_not_cut():
+    """Padding for a symmetric kernel of twice the height, never cut off."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(v, weight_v, padding=(kh, kw // 2))
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return v_out, h_out
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"shapes"})
+def stacks_horizontal_only():
+    """h_out alone."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"shapes"})
+def stacks_one_tensor():
+    """Both in one tensor."""
+    import torch
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return torch.stack([v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])])
+
+    return stacks
+
+
+@bank.wrong("stacks", loses={"no leak"})
+def stacks_horizontal_before_vertical():
+    """(h_out, v_out)."""
+    import torch.nn.functional as F
+
+    def stacks(v, h, weight_v, weight_h, link, first):
+        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
+        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
+        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
+        return h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None]), v_out
+
+    return stacks
+
+
+# ------------------------------------------------------------------------------------------------------------ gate
+
+
+@bank.right("gate")
+def gate_chunk():
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.right("gate")
+def gate_exponentials():
+    import torch
+
+    def gate(a, of_label):
+        C = a.shape[1] // 2
+        label = torch.zeros(a.shape[:2], dtype=a.dtype) if of_label is None else of_label
+        f = a[:, :C] + label[:, :C].view(-1, C, 1, 1)
+        g = a[:, C:] + label[:, C:].view(-1, C, 1, 1)
+        return (2 / (1 + torch.exp(-2 * f)) - 1) / (1 + torch.exp(-g))
+
+    return gate
+
+
+@bank.right("gate")
+def gate_numpy():
+    import numpy as np
+
+    def gate(a, of_label):
+        a = a.numpy().astype(np.float32)
+        if of_label is not None:
+            a += of_label.numpy().astype(np.float32)[..., None, None]
+        top, bottom = np.split(a, 2, axis=1)
+        return np.tanh(top) * 0.5 * (1 + np.tanh(bottom / 2))
+
+    return gate
+
+
+@bank.right("gate")
+def gate_loop():
+    import math
+
+    def gate(a, of_label):
+        result = []
+        for index, image in enumerate(a.tolist()):
+            C = len(image) // 2
+            shift = [0.0] * (2 * C) if of_label is None else of_label[index].tolist()
+            planes = []
+            for ch in range(C):
+                rows = zip(image[ch], image[ch + C], strict=True)
+                planes.append(
+                    [
+                        [
+                            math.tanh(t + shift[ch]) / (1 + math.exp(-s - shift[ch + C]))
+                            for t, s in zip(above, below, strict=True)
+                        ]
+                        for above, below in rows
+                    ]
+                )
+            result.append(planes)
+        return result
+
+    return gate
+
+
+@bank.right("gate")
+def gate_channels_last():
+    import torch
+    import torch.nn.functional as F
+
+    def gate(a, of_label):
+        last = a.permute(0, 2, 3, 1)
+        if of_label is not None:
+            last = last + of_label.unsqueeze(1).unsqueeze(1)
+        content, opening = last.tensor_split(2, dim=-1)
+        return F.glu(torch.cat([content.tanh(), opening], dim=-1), dim=-1).permute(0, 3, 1, 2)
+
+    return gate
+
+
+GATE_ALL = {"gate", "label"}
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_halves_swapped():
+    """The first half through the sigmoid, the last through tanh."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        opening, content = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_interleaved():
+    """Even channels and odd channels in place of halves."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        return torch.tanh(a[:, ::2]) * torch.sigmoid(a[:, 1::2])
+
+    return gate
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_glu():
+    """F.glu: no tanh."""
+    import torch.nn.functional as F
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        return F.glu(a, dim=1)
+
+    return gate
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_two_sigmoids():
+    """Both halves through the sigmoid."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = torch.sigmoid(a).chunk(2, dim=1)
+        return content * opening
+
+    return gate
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_two_tanhs():
+    """Both halves through tanh."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = torch.tanh(a).chunk(2, dim=1)
+        return content * opening
+
+    return gate
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_sum():
+    """The halves are added."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) + torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses=GATE_ALL)
+def gate_one_minus():
+    """The gate of a recurrent network: closed where it should be open."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * (1 - torch.sigmoid(opening))
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_after_the_gate():
+    """The label is added to what comes out."""
+    import torch
+
+    def gate(a, of_label):
+        content, opening = a.chunk(2, dim=1)
+        out = torch.tanh(content) * torch.sigmoid(opening)
+        return out if of_label is None else out + of_label[:, : out.shape[1], None, None]
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_gated_alone():
+    """The label has a gate of its own, which is added."""
+    import torch
+
+    def gate(a, of_label):
+        content, opening = a.chunk(2, dim=1)
+        out = torch.tanh(content) * torch.sigmoid(opening)
+        if of_label is not None:
+            content, opening = of_label[:, :, None, None].chunk(2, dim=1)
+            out = out + torch.tanh(content) * torch.sigmoid(opening)
+        return out
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_on_the_first_half():
+    """Only the tanh half hears the label."""
+    import torch
+
+    def gate(a, of_label):
+        content, opening = a.chunk(2, dim=1)
+        if of_label is not None:
+            content = content + of_label[:, : content.shape[1], None, None]
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_on_the_last_half():
+    """Only the sigmoid half hears the label."""
+    import torch
+
+    def gate(a, of_label):
+        content, opening = a.chunk(2, dim=1)
+        if of_label is not None:
+            opening = opening + of_label[:, opening.shape[1] :, None, None]
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_one_label_for_both_halves():
+    """The label's first half is added to both."""
+    import torch
+
+    def gate(a, of_label):
+        content, opening = a.chunk(2, dim=1)
+        if of_label is not None:
+            label = of_label[:, : content.shape[1], None, None]
+            content, opening = content + label, opening + label
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_ignored():
+    """of_label is not used."""
+    import torch
+
+    def gate(a, of_label):
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_of_the_first_image():
+    """All images get the first one's label."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[0][:, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_at_one_pixel():
+    """The label is added to the first pixel."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a.clone()
+            a[:, :, 0, 0] += of_label
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_multiplied():
+    """The label multiplies."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a * of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_reshaped_across_images():
+    """(2C, n) read as (n, 2C): the numbers of other images and channels."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label.T.reshape(*a.shape[:2], 1, 1)
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_asked_for_its_truth():
+    """`if of_label`: a tensor of several numbers is neither true nor false."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"label"})
+def gate_label_without_axes():
+    """a + of_label: the shapes do not fit."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses=(), raises="TypeError")
+def gate_label_always_there():
+    """None is added as if it were a tensor."""
+    import torch
+
+    def gate(a, of_label):
+        a = a + (of_label if of_label is None else of_label[:, :, None, None])
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content) * torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"shape"})
+def gate_not_multiplied():
+    """2C channels: both halves one after the other."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.cat([torch.tanh(content), torch.sigmoid(opening)], dim=1)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"shape"})
+def gate_rows_halved():
+    """The image is cut into an upper and a lower half."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        half = (a.shape[2] + 1) // 2
+        return torch.tanh(a[:, :, :half]) * torch.sigmoid(a[:, :, -half:])
+
+    return gate
+
+
+@bank.wrong("gate", loses={"shape"})
+def gate_pair():
+    """(tanh, sigmoid) as a tuple."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        return torch.tanh(content), torch.sigmoid(opening)
+
+    return gate
+
+
+@bank.wrong("gate", loses={"shape"})
+def gate_not_returned():
+    """The return is missing."""
+    import torch
+
+    def gate(a, of_label):
+        if of_label is not None:
+            a = a + of_label[:, :, None, None]
+        content, opening = a.chunk(2, dim=1)
+        content.tanh_().mul_(torch.sigmoid(opening))
+
+    return gate
+
+
+# -------------------------------------------------------------------------------------------- discretized_logistic
+
+
+@bank.right("discretized_logistic")
+def logistic_three_factors():
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        upper, lower = (x + 0.5 - mean) * inverse, (x - 0.5 - mean) * inverse
+        below, above = F.logsigmoid(upper), F.logsigmoid(-lower)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.right("discretized_logistic")
+def logistic_hyperbolic():
+    """F(z + h) - F(z - h) = sinh(2h) / (cosh(2h) + cosh(2z)), for half arguments."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        width = (-log_scale).exp()
+        z = (x - mean) * width
+        bottom = torch.logsumexp(torch.stack([width / 2, -width / 2, z, -z]), 0)
+        inside = width / 2 + torch.log(-torch.expm1(-width)) - bottom
+        first = -torch.nn.functional.softplus(-(z + width / 2))
+        last = -torch.nn.functional.softplus(z - width / 2)
+        return inside * ((x > 0) & (x < levels - 1)) + first * (x == 0) + last * (x == levels - 1)
+
+    return discretized_logistic
+
+
+@bank.right("discretized_logistic")
+def logistic_difference_of_logarithms():
+    """log(e^b - e^a) = b + log(1 - e^(a - b)), on the side where both sigmoids are small."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        side = torch.where(x > mean, -1.0, 1.0).to(mean.dtype)
+        s = log_scale.exp()
+        far = torch.nn.functional.logsigmoid((side * (x - mean) + 0.5) / s)
+        near = torch.nn.functional.logsigmoid((side * (x - mean) - 0.5) / s)
+        result = far + torch.log(-torch.expm1(near - far))
+        result = torch.where(x == 0, torch.nn.functional.logsigmoid((x + 0.5 - mean) / s), result)
+        return torch.where(x == levels - 1, torch.nn.functional.logsigmoid((mean - x + 0.5) / s), result)
+
+    return discretized_logistic
+
+
+@bank.right("discretized_logistic")
+def logistic_one_by_one():
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        def log_sigmoid(z):
+            return -torch.logaddexp(torch.zeros_like(z), -z)
+
+        def one(level, m, log_s):
+            s = torch.exp(log_s)
+            if level == 0:
+                return log_sigmoid((0.5 - m) / s)
+            if level == levels - 1:
+                return log_sigmoid((m - level + 0.5) / s)
+            rest = torch.log(-torch.expm1(-1 / s))
+            return log_sigmoid((level + 0.5 - m) / s) + log_sigmoid((m - level + 0.5) / s) + rest
+
+        triples = zip(x.flatten().tolist(), mean.flatten(), log_scale.flatten(), strict=True)
+        return torch.stack([one(*triple) for triple in triples]).view(x.shape)
+
+    return discretized_logistic
+
+
+@bank.right("discretized_logistic")
+def logistic_softplus_float32():
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        distance, width = (x - mean).float(), (-log_scale.float()).exp()
+        first, last = x == 0, x == levels - 1
+        mass = -F.softplus(-(distance + 0.5) * width).masked_fill(last, 0)
+        mass = mass - F.softplus((distance - 0.5) * width).masked_fill(first, 0)
+        return mass + (-torch.expm1(-width)).log().masked_fill(first | last, 0)
+
+    return discretized_logistic
+
+
+LOGISTIC_ALL = {"inside", "edges", "far away", "gradients"}
+LOGISTIC_FAR = {"far away", "gradients"}
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_log_of_a_difference():
+    """log(F(b) - F(a)): far from the mean both are 0, or both 1."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        s = log_scale.exp()
+        upper, lower = torch.sigmoid((x + 0.5 - mean) / s), torch.sigmoid((x - 0.5 - mean) / s)
+        upper = torch.where(x == levels - 1, 1.0, upper)
+        lower = torch.where(x == 0, 0.0, lower)
+        return torch.log(upper - lower)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_clamped():
+    """The difference is kept above 1e-12."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        s = log_scale.exp()
+        upper, lower = torch.sigmoid((x + 0.5 - mean) / s), torch.sigmoid((x - 0.5 - mean) / s)
+        upper = torch.where(x == levels - 1, 1.0, upper)
+        lower = torch.where(x == 0, 0.0, lower)
+        return torch.log((upper - lower).clamp(min=1e-12))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_epsilon():
+    """1e-12 is added to the difference."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        s = log_scale.exp()
+        upper, lower = torch.sigmoid((x + 0.5 - mean) / s), torch.sigmoid((x - 0.5 - mean) / s)
+        upper = torch.where(x == levels - 1, 1.0, upper)
+        lower = torch.where(x == 0, 0.0, lower)
+        return torch.log(upper - lower + 1e-12)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_edges_safe_inside_clamped():
+    """logsigmoid at both ends; between them the difference is kept above 1e-12."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        s = log_scale.exp()
+        upper, lower = (x + 0.5 - mean) / s, (x - 0.5 - mean) / s
+        inside = (torch.sigmoid(upper) - torch.sigmoid(lower)).clamp(min=1e-12).log()
+        return torch.where(x == 0, F.logsigmoid(upper), torch.where(x == levels - 1, F.logsigmoid(-lower), inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_density_where_it_is_small():
+    """PixelCNN++: below 1e-5 the density at the level's centre stands in for the difference."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        upper, lower, middle = (x + 0.5 - mean) * inverse, (x - 0.5 - mean) * inverse, (x - mean) * inverse
+        difference = torch.sigmoid(upper) - torch.sigmoid(lower)
+        density = middle - log_scale - 2 * F.softplus(middle)
+        inside = torch.where(difference > 1e-5, difference.clamp(min=1e-12).log(), density)
+        return torch.where(x == 0, F.logsigmoid(upper), torch.where(x == levels - 1, F.logsigmoid(-lower), inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"gradients"})
+def logistic_nan_gradients():
+    """Right values: torch.where takes the exact formula where the difference is small, and NaN gradients with it."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        upper, lower = (x + 0.5 - mean) * inverse, (x - 0.5 - mean) * inverse
+        difference = torch.sigmoid(upper) - torch.sigmoid(lower)
+        exact = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-inverse))
+        inside = torch.where(difference > 1e-5, torch.log(difference), exact)
+        return torch.where(x == 0, F.logsigmoid(upper), torch.where(x == levels - 1, F.logsigmoid(-lower), inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"gradients"})
+def logistic_numpy():
+    """Right numbers from numpy, which knows no gradients."""
+    import numpy as np
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        x, mean, width = x.numpy(), mean.detach().numpy(), np.exp(-log_scale.detach().numpy())
+        below = -np.logaddexp(0, -(x + 0.5 - mean) * width)
+        above = -np.logaddexp(0, (x - 0.5 - mean) * width)
+        inside = below + above + np.log(-np.expm1(-width))
+        return np.where(x == 0, below, np.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"gradients"})
+def logistic_list_of_numbers():
+    """Right numbers as a list."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)).tolist()
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"gradients"})
+def logistic_scale_detached():
+    """The scale is cut off: it would never be learnt."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale.detach())
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"gradients"})
+def logistic_gradient_cut_at_the_edges():
+    """The edges' results are written under no_grad: there nothing is learnt."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below.detach(), torch.where(x == levels - 1, above.detach(), inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_scale_kept_large():
+    """PixelCNN++ keeps log_scale above -7 where an image is 2 wide; here the unit is a level, and -2 cuts real ones."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale.clamp(min=-2))
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
+def logistic_log_probability_kept_above_minus_50():
+    """Nothing is allowed to be less likely than e^-50."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)).clamp(min=-50)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges", "far away", "gradients"})
+def logistic_without_edges():
+    """The ends get no more than their own width: mass is lost."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        return below + above + torch.log(-torch.expm1(-inverse))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges", "far away", "gradients"})
+def logistic_lower_edge_only():
+    """Level 0 gets all below; the last level not what is above."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, inside)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges", "far away", "gradients"})
+def logistic_upper_edge_at_levels():
+    """The upper end is looked for at x = levels, which does not occur."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges", "far away", "gradients"})
+def logistic_upper_edge_at_255():
+    """Images have 256 levels, always."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == 255, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges", "far away", "gradients"})
+def logistic_edges_swapped():
+    """The first level gets all above, the last one all below."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, above, torch.where(x == levels - 1, below, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges", "far away", "gradients"})
+def logistic_edges_beyond_the_level():
+    """The ends get what lies outside the image, without their own width."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        upper, lower = (x + 0.5 - mean) * inverse, (x - 0.5 - mean) * inverse
+        inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, F.logsigmoid(lower), torch.where(x == levels - 1, F.logsigmoid(-upper), inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"edges"})
+def logistic_edges_at_0_999():
+    """Levels scaled to -1..1, ends where that is beyond 0.999: with very many levels those are hundreds."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        scaled = 2 * x / (levels - 1) - 1
+        return torch.where(scaled < -0.999, below, torch.where(scaled > 0.999, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_bits():
+    """Bits in place of nats."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)) / math.log(2)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_negative():
+    """The loss: -log P."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return -torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_probability():
+    """P, not its logarithm."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        s = log_scale.exp()
+        upper, lower = torch.sigmoid((x + 0.5 - mean) / s), torch.sigmoid((x - 0.5 - mean) / s)
+        return torch.where(x == levels - 1, 1.0, upper) - torch.where(x == 0, 0.0, lower)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_density():
+    """The density at the level in place of the mass around it."""
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        z = (x - mean) / log_scale.exp()
+        return -z - log_scale - 2 * F.softplus(-z)
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_width_of_a_scaled_image():
+    """A level is 2 / (K - 1) wide, as in an image from -1 to 1."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        half = 1 / (levels - 1) if levels != 3 else 1 / 3
+        below, above = F.logsigmoid((x + half - mean) * inverse), F.logsigmoid((mean - x + half) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-2 * half * inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_whole_level_to_each_side():
+    """From x - 1 to x + 1."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 1 - mean) * inverse), F.logsigmoid((mean - x + 1) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-2 * inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_from_x_to_x_plus_1():
+    """The level's mass is taken from x to x + 1: half a level off, though all adds up to 1."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 1 - mean) * inverse), F.logsigmoid((mean - x) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_scale_inverted():
+    """Multiplied with the scale in place of divided by it."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        scale = torch.exp(log_scale).clamp(max=30.0)
+        below, above = F.logsigmoid((x + 0.5 - mean) * scale), F.logsigmoid((mean - x + 0.5) * scale)
+        inside = below + above + torch.log(-torch.expm1(-scale))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
+def logistic_scale_of_a_softplus():
+    """The scale is softplus(log_scale)."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = 1 / F.softplus(log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"finite", "inside"})
+def logistic_scale_not_exponentiated():
+    """log_scale taken for the scale: it may be 0, or negative."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        below, above = F.logsigmoid((x + 0.5 - mean) / log_scale), F.logsigmoid((mean - x + 0.5) / log_scale)
+        inside = below + above + torch.log(-torch.expm1(-1 / log_scale))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"finite"})
+def logistic_upper_minus_lower_swapped():
+    """F(a) - F(b) is negative, and has no logarithm."""
+    import torch
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        s = log_scale.exp()
+        upper, lower = torch.sigmoid((x + 0.5 - mean) / s), torch.sigmoid((x - 0.5 - mean) / s)
+        return torch.log(torch.where(x == 0, 0.0, lower) - torch.where(x == levels - 1, 1.0, upper))
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"shape"})
+def logistic_summed():
+    """One number for all."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)).sum()
+
+    return discretized_logistic
+
+
+@bank.wrong("discretized_logistic", loses={"shape"})
+def logistic_of_all_levels():
+    """A distribution over all levels for each entry."""
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        level, inverse = torch.arange(levels), torch.exp(-log_scale)[..., None]
+        mean = mean[..., None]
+        below, above = F.logsigmoid((level + 0.5 - mean) * inverse), F.logsigmoid((mean - level + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(level == 0, below, torch.where(level == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+# -------------------------------------------------------------------------------------------------- sample_mixture
+
+
+@bank.right("sample_mixture")
+def mixture_gather():
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        mean, s = means.gather(1, m)[:, 0], log_scales.gather(1, m)[:, 0].exp()
+        value = mean + s * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.right("sample_mixture")
+def mixture_loop():
+    import math
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        result = []
+        rows = zip(logits.tolist(), means.tolist(), log_scales.tolist(), u.tolist(), strict=True)
+        for a, mu, log_s, (first, second) in rows:
+            most = max(a)
+            weights = [math.exp(v - most) for v in a]
+            m, total = 0, weights[0]
+            while m < len(a) - 1 and total / sum(weights) <= first:
+                m += 1
+                total += weights[m]
+            value = mu[m] + math.exp(log_s[m]) * (math.log(second) - math.log1p(-second))
+            result.append(min(max(math.floor(value + 0.5), 0), levels - 1))
+        return result
+
+    return sample_mixture
+
+
+@bank.right("sample_mixture")
+def mixture_numpy():
+    import numpy as np
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        logits, means, log_scales, u = (t.numpy() for t in (logits, means, log_scales, u))
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        sums = np.cumsum(weights, axis=1)
+        m = np.zeros(len(u), dtype=int)
+        for component in range(logits.shape[1] - 1):
+            m += sums[:, component] <= u[:, 0]
+        rows = np.arange(len(u))
+        z = -np.log(1 / u[:, 1] - 1)
+        return np.clip(np.rint(means[rows, m] + np.exp(log_scales[rows, m]) * z), 0, levels - 1).astype(np.int32)
+
+    return sample_mixture
+
+
+@bank.right("sample_mixture")
+def mixture_searchsorted_float32():
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        logits, means, log_scales, u = (t.float() for t in (logits, means, log_scales, u.clamp(max=1 - 1e-7)))
+        sums = logits.log_softmax(1).exp().cumsum(1)[:, :-1].contiguous()
+        m = torch.searchsorted(sums, u[:, :1].contiguous(), right=True).squeeze(1)
+        picked = torch.nn.functional.one_hot(m, logits.shape[1]).to(means.dtype)
+        mean, log_scale = (picked * means).sum(1), (picked * log_scales).sum(1)
+        value = mean + torch.exp(log_scale) * (u[:, 1].log() - torch.log1p(-u[:, 1]))
+        return torch.floor(value + 0.5).clip(0, levels - 1).to(torch.int64)
+
+    return sample_mixture
+
+
+@bank.right("sample_mixture")
+def mixture_edges_of_the_levels():
+    """The number of inner edges that lie below the value."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = logits.softmax(1).cumsum(1)
+        sums[:, -1] = 2
+        m = (u[:, :1] < sums).int().argmax(1)
+        rows = torch.arange(len(u))
+        z = torch.log(u[:, 1] / (1 - u[:, 1]))
+        value = torch.addcmul(means[rows, m], log_scales[rows, m].exp(), z)
+        edges = torch.arange(levels - 1) + 0.5
+        return (value[:, None] > edges).sum(1)
+
+    return sample_mixture
+
+
+MIXTURE_ALL = {"component", "value", "frequencies"}
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_argmax():
+    """The component of the largest weight, always."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        m = logits.argmax(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component"})
+def mixture_gumbel():
+    """A random component of torch's own: distributed rightly, and not by u."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        noise = -torch.log(-torch.log(torch.rand_like(logits)))
+        m = (logits + noise).argmax(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component"})
+def mixture_largest_weight_first():
+    """The components in the order of their weights."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        weights, order = torch.softmax(logits, -1).sort(-1, descending=True)
+        m = order.gather(1, (weights.cumsum(-1)[:, :-1] <= u[:, :1]).sum(-1, keepdim=True))
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component"})
+def mixture_last_component_first():
+    """The components from the last to the first."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        M = logits.shape[1]
+        sums = torch.softmax(logits, -1).flip(1).cumsum(-1)[:, :-1]
+        m = M - 1 - (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_softmax_over_the_samples():
+    """Softmax over axis 0."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, 0).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_without_softmax():
+    """The logits themselves are added up."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = logits.cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_without_sums():
+    """u is compared with each weight by itself."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        weights = torch.softmax(logits, -1)[:, :-1]
+        m = (weights <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_equal_weights():
+    """Every component is as likely as any other."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        m = (u[:, :1] * logits.shape[1]).long()
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_one_component_for_all():
+    """The first row's component for all of them."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        m = int((torch.softmax(logits[0], -1).cumsum(-1)[:-1] <= u[0, 0]).sum())
+        value = means[:, m] + log_scales[:, m].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "frequencies"})
+def mixture_means_mixed():
+    """One logistic at the mean of the means, with the mean of the scales."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        weights = torch.softmax(logits, -1)
+        mean, s = (weights * means).sum(-1), (weights * log_scales.exp()).sum(-1)
+        return (mean + s * torch.logit(u[:, 1])).round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"frequencies"})
+def mixture_scale_of_another_component():
+    """The mean of the component that was drawn, with the first one's scale."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component"})
+def mixture_first_sum_above():
+    """Without a cut at the last component: argmax over u < sum is 0 where rounding leaves the last sum below u."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)
+        m = (u[:, :1] < sums).int().argmax(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component"})
+def mixture_all_sums_counted():
+    """All M sums are counted: an index out of range where rounding leaves the last one below u."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_one_uniform_for_both():
+    """u[:, 0] chooses the component and gives the value."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 0])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"component", "value"})
+def mixture_uniforms_swapped():
+    """u[:, 1] chooses the component."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, 1:]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 0])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value"})
+def mixture_logit_of_one_minus_u():
+    """log((1 - u) / u): the same distribution from the wrong end."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(1 - u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_log_of_u():
+    """log(u) in place of log(u / (1 - u))."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.log(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_normal_quantile():
+    """The quantile of a normal distribution."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.special.ndtri(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_sigmoid_of_u():
+    """The distribution function in place of its inverse."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        z = torch.sigmoid(u[:, 1] - 0.5) - 0.5
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * z
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_scale_not_exponentiated():
+    """log_scales taken for scales."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0] * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_scale_inverted():
+    """Divided by the scale."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + torch.logit(u[:, 1]) / log_scales.gather(1, m)[:, 0].exp()
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_mean_of_the_component():
+    """The mean itself: nothing is drawn within the component."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        return means.gather(1, m)[:, 0].round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_cut_down():
+    """.long() cuts the digits off: half a level too low."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_mean_rounded_first():
+    """The mean and what is added to it are rounded each by itself."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        noise = log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return (means.gather(1, m)[:, 0].round() + noise.round()).clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_mean_clipped_first():
+    """Means beyond the ends are pulled to the ends before anything is added."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        mean = means.gather(1, m)[:, 0].clamp(0, levels - 1)
+        value = mean + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_around_the_ends():
+    """Modulo in place of clipping: below 0 comes the last level."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().long() % levels
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_cut_at_the_ends():
+    """Truncated: u is spread over the mass between the ends, whose outer mass gets lost."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        mean, s = means.gather(1, m)[:, 0], log_scales.gather(1, m)[:, 0].exp()
+        low, high = torch.sigmoid((-0.5 - mean) / s), torch.sigmoid((levels - 0.5 - mean) / s)
+        value = mean + s * torch.logit(low + u[:, 1] * (high - low))
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_not_clipped():
+    """No clipping."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"value", "frequencies"})
+def mixture_clipped_to_levels():
+    """Clipped into 0..K: one level too many."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"shape and range"})
+def mixture_real_numbers():
+    """Rounded and clipped, and still float."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1)
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"shape and range"})
+def mixture_as_a_column():
+    """(n, 1): the axis of the gather is still there."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m) + log_scales.gather(1, m).exp() * torch.logit(u[:, 1:])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"shape and range"})
+def mixture_a_value_for_each_component():
+    """(n, M): no component is chosen."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        value = means + log_scales.exp() * torch.logit(u[:, 1:])
+        return value.round().clamp(0, levels - 1).long()
+
+    return sample_mixture
+
+
+@bank.wrong("sample_mixture", loses={"shape and range"})
+def mixture_scaled_to_one():
+    """Levels from 0 to 1, as pictures are shown."""
+    import torch
+
+    def sample_mixture(logits, means, log_scales, levels, u):
+        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
+        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
+        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
+        return value.round().clamp(0, levels - 1) / (levels - 1)
+
+    return sample_mixture
+
+
+# --------------------------------------------------------------------------------------------------- vertical_step
+
+
+@bank.right("vertical_step")
+def step_concatenate():
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.right("vertical_step")
+def step_row_by_row_of_the_kernel():
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = [*cache.unbind(2), row]
+        half = weight.shape[3] // 2
+        out = sum(F.conv1d(rows[i], weight[:, :, i], padding=half) for i in range(len(rows)))
+        kept = torch.stack(rows[1:], 2) if len(rows) > 1 else cache
+        return out, kept
+
+    return vertical_step
+
+
+@bank.right("vertical_step")
+def step_einsum():
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        kw = weight.shape[3]
+        rows = torch.cat((cache, row.unsqueeze(2)), dim=2)
+        windows = F.pad(rows, (kw // 2, kw // 2)).unfold(3, kw, 1)
+        out = torch.einsum("nikwj,oikj->now", windows, weight)
+        return [out, rows.narrow(2, 1, weight.shape[2] - 1).clone()]
+
+    return vertical_step
+
+
+@bank.right("vertical_step")
+def step_numpy_loop():
+    import numpy as np
+
+    def vertical_step(cache, row, weight):
+        cache, row, weight = cache.numpy(), row.numpy(), weight.numpy()
+        rows = np.concatenate([cache, row[:, :, np.newaxis]], axis=2)
+        (out, _, kh, kw), W = weight.shape, row.shape[2]
+        result = np.zeros((len(row), out, W))
+        for c in range(W):
+            for a in range(kh):
+                for b in range(kw):
+                    if 0 <= c + b - kw // 2 < W:
+                        result[:, :, c] += rows[:, :, a, c + b - kw // 2] @ weight[:, :, a, b].T
+        return result, rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.right("vertical_step")
+def step_whole_convolution_of_few_rows():
+    """Pads above as for a whole image, and keeps the last row; in float32."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        (kh, kw), above = weight.shape[2:], cache.shape[2]
+        image = torch.cat([cache, row[:, :, None]], 2).float()
+        every = F.conv2d(F.pad(image, (kw // 2, kw // 2, kh - 1, 0)), weight.float())
+        return every[:, :, -1], image[:, :, image.shape[2] - above :]
+
+    return vertical_step
+
+
+STEP_ROWS = {"row by row"}
+
+
+@bank.wrong("vertical_step", loses={"nothing overwritten"})
+def step_shifts_the_cache_in_place():
+    """The rows of the given cache are moved up and the new one written below them."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+        cache[:] = rows[:, :, 1:]
+        return out, cache
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"nothing overwritten"})
+def step_writes_the_row_in_place():
+    """A new cache is returned, but the row has been added to the given one as well."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+        if cache.shape[2]:
+            cache[:, :, 0] = row
+        return out, rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"nothing overwritten"})
+def step_empties_the_row():
+    """The row is set to zero when it is done with."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        row.zero_()
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row", "nothing overwritten"})
+def step_keeps_a_cache_of_its_own():
+    """Rows are kept between calls in a list of its own: the given cache is not looked at."""
+    import torch
+    import torch.nn.functional as F
+
+    seen = []
+
+    def vertical_step(cache, row, weight):
+        seen.append(row)
+        rows = [past for past in seen if past.shape == row.shape][-weight.shape[2] :]
+        while len(rows) < weight.shape[2]:
+            rows.insert(0, torch.zeros_like(row))
+        rows = torch.stack(rows, 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_newest_row_first():
+    """The rows in the opposite order: the nearest first."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([row[:, :, None], cache], 2)
+        out = F.conv2d(rows, weight.flip(2), padding=(0, weight.shape[3] // 2))[:, :, 0]
+        return out, rows[:, :, : weight.shape[2] - 1]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_cache_not_updated():
+    """The given cache is returned."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], cache
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_oldest_row_overwritten_where_it_stands():
+    """A ring buffer without its index: the new row takes the place of the oldest, at the front."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        kept = cache.clone()
+        if cache.shape[2]:
+            kept[:, :, 0] = row
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], kept
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_nearest_row_overwritten():
+    """The new row takes the place of the nearest: nothing moves up."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        kept = cache.clone()
+        if cache.shape[2]:
+            kept[:, :, -1] = row
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], kept
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_moved_the_wrong_way():
+    """The new cache is turned around by a roll in the wrong direction."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+        return out, rows.roll(1, 2)[:, :, : cache.shape[2]]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_cache_always_zero():
+    """The new cache is zeros, as at the start."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], torch.zeros_like(cache)
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_cache_not_read():
+    """Rows are stored as they should be, and never used."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv1d(row, weight[:, :, -1], padding=weight.shape[3] // 2), rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_shape_of_no_rows():
+    """rows[:, :, -(kh - 1):] with kh = 1 is everything: right but for kernels of a single row."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+        return out, rows[:, :, -(weight.shape[2] - 1) :]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses=STEP_ROWS)
+def step_crash_of_no_rows():
+    """The new row is written at index -1 of a cache that may have no rows."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+        kept = cache.roll(-1, 2)
+        kept[:, :, -1] = row
+        return out, kept
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row"})
+def step_upside_down():
+    """The kernel's first row is taken for the newest one."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight.flip(2), padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row"})
+def step_mirrored():
+    """The kernel's columns from right to left."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight.flip(3), padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row"})
+def step_columns_to_the_left():
+    """All zeros to the left: the kernel ends at the pixel's own column."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(F.pad(rows, (weight.shape[3] - 1, 0)), weight)[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row"})
+def step_around_the_edge():
+    """The row is taken for a ring."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows, half = torch.cat([cache, row[:, :, None]], 2), weight.shape[3] // 2
+        out = 0
+        for b in range(weight.shape[3]):
+            out = out + F.conv2d(rows.roll(half - b, 3), weight[:, :, :, b : b + 1])
+        return out[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row", "nothing overwritten"})
+def step_row_itself_left_out():
+    """Only the cache is convolved: the output is a row late."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        late = torch.cat([torch.zeros_like(rows[:, :, :1]), rows[:, :, :-1]], 2)
+        return F.conv2d(late, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"first row", "row by row"})
+def step_first_row_twice():
+    """An empty cache is filled with the row that comes first."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        if not cache.any():
+            cache = row[:, :, None].expand_as(cache)
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_rows_not_dropped():
+    """The cache grows by a row in every call."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        window = rows[:, :, -weight.shape[2] :]
+        return F.conv2d(window, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_one_row_too_few():
+    """kh - 2 rows are kept."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 2:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_output_stored():
+    """What is computed goes into the cache, in place of what was read."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))
+        if out.shape[1] != cache.shape[1]:
+            return out[:, :, 0], out
+        return out[:, :, 0], torch.cat([cache, out], 2)[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_not_padded():
+    """No zeros to the left and right."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight[..., : rows.shape[3]])[:, :, 0], rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_axis_of_the_row_kept():
+    """out is (n, out, 1, W)."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2)), rows[:, :, 1:]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_cache_first():
+    """(new_cache, out)."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return rows[:, :, 1:], F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+
+    return vertical_step
+
+
+@bank.wrong("vertical_step", loses={"shapes"})
+def step_output_only():
+    """The new cache is not returned."""
+    import torch
+    import torch.nn.functional as F
+
+    def vertical_step(cache, row, weight):
+        rows = torch.cat([cache, row[:, :, None]], 2)
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
+
+    return vertical_step
+
+
+# -------------------------------------------------------------------------------------------------------- complete
+
+
+@bank.right("complete")
+def complete_place_by_place():
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.right("complete")
+def complete_view_of_places():
+    """One axis of places is a view of the copy, so that what is written is seen by the next call."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        last = x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
+        places = last.view(len(x), -1)
+        for k in range(first, places.shape[1]):
+            sums = torch.cumsum(conditional(last.permute(0, 3, 1, 2), k), -1)[:, :-1].contiguous()
+            places[:, k] = torch.searchsorted(sums, u[:, k : k + 1].contiguous(), right=True)[:, 0]
+        return last.permute(0, 3, 1, 2)
+
+    return complete
+
+
+@bank.right("complete")
+def complete_loops_of_numbers():
+    import torch
+
+    def complete(x, first, conditional, u):
+        values, (n, C, H, W) = x.tolist(), x.shape
+        for r in range(H):
+            for c in range(W):
+                for colour in range(C):
+                    k = (r * W + c) * C + colour
+                    if k < first:
+                        continue
+                    table = conditional(torch.tensor(values), k).tolist()
+                    for image in range(n):
+                        level, total = 0, table[image][0]
+                        while level < len(table[image]) - 1 and total <= float(u[image, k]):
+                            level += 1
+                            total += table[image][level]
+                        values[image][colour][r][c] = level
+        return torch.tensor(values)
+
+    return complete
+
+
+@bank.right("complete")
+def complete_numpy():
+    import numpy as np
+
+    def complete(x, first, conditional, u):
+        result, u = np.array(x), u.numpy()
+        C, H, W = result.shape[1:]
+        places = [(colour, r, c) for r in range(H) for c in range(W) for colour in range(C)]
+        for k, (colour, r, c) in list(enumerate(places))[first:]:
+            sums = np.cumsum(np.asarray(conditional(result, k)), axis=1)
+            result[:, colour, r, c] = np.sum(sums[:, :-1] <= u[:, [k]], axis=1)
+        return result
+
+    return complete
+
+
+@bank.right("complete")
+def complete_unknown_cleared_first():
+    """What stands at unknown places is set to 0 first: the conditional reads earlier ones only."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        n, C, H, W = x.shape
+        number = torch.arange(C * H * W).view(H, W, C).permute(2, 0, 1)
+        image = torch.where(number < first, x, 0)
+        for k in range(first, C * H * W):
+            p = conditional(image, k)
+            drawn = torch.zeros(n, dtype=torch.int64)
+            total = torch.zeros(n, dtype=p.dtype)
+            for level in range(p.shape[1] - 1):
+                total = total + p[:, level]
+                drawn += total <= u[:, k]
+            image = torch.where(number == k, drawn.view(n, 1, 1, 1), image)
+        return image
+
+    return complete
+
+
+COMPLETE_BOTH = {"one colour", "colours"}
+
+
+@bank.wrong("complete", loses={"colours", "given values"})
+def complete_colour_by_colour():
+    """Places counted through the first colour's whole image, then the next."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            colour, pixel = divmod(k, H * W)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"colours", "given values"})
+def complete_flat():
+    """x.view(n, -1): the order of memory, colour by colour."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        flat = x.view(len(x), -1)
+        for k in range(first, flat.shape[1]):
+            flat[:, k] = (conditional(x, k).cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"colours"})
+def complete_colours_of_a_pixel_at_once():
+    """Each pixel's colours are all drawn from what was there before the first of them."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        before = x.clone()
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            if colour == 0:
+                before = x.clone()
+            p = conditional(before, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"colours", "given values"})
+def complete_colours_backwards():
+    """Within a pixel the last colour first."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, C - 1 - colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"colours", "given values"})
+def complete_number_of_the_pixel():
+    """conditional is asked for the pixel's number, not for the place's."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, pixel)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"one colour", "colours", "given values"})
+def complete_column_by_column():
+    """Down the columns, from left to right."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel % H, pixel // H] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_u_from_the_first_unknown():
+    """u is counted from the first unknown place."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k - first, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_one_u_for_all():
+    """The first uniform number of each image for all its places."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, :1]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_u_of_the_next_place():
+    """u is one place ahead."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        u = torch.cat([u[:, 1:], u[:, :1]], 1)
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_most_probable():
+    """The most probable value in place of a drawn one."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            x[:, colour, pixel // W, pixel % W] = conditional(x, k).argmax(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_numbers_of_its_own():
+    """torch.multinomial in place of u."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            x[:, colour, pixel // W, pixel % W] = torch.multinomial(conditional(x, k), 1)[:, 0]
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_expected_value():
+    """The rounded mean of the distribution."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            mean = (p * torch.arange(p.shape[1])).sum(1)
+            x[:, colour, pixel // W, pixel % W] = mean.round().long()
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_softmax_of_probabilities():
+    """The probabilities are taken for logits."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k).softmax(1)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"one colour"})
+def complete_strictly_below():
+    """< in place of <=: another value where u is exactly at a boundary."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] < u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"one colour"})
+def complete_all_sums_counted():
+    """All K sums are counted: one too many where rounding leaves the last of them below u."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1) <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_sums_above_counted():
+    """The sums above u are counted, not those below."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] > u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_without_sums():
+    """u is compared with each probability by itself."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_contiguous_is_no_copy():
+    """contiguous() makes no copy of what is contiguous already, as with one colour: x is changed in place."""
+
+    def complete(x, first, conditional, u):
+        last = x.permute(0, 2, 3, 1).contiguous()
+        places = last.view(len(x), -1)
+        for k in range(first, places.shape[1]):
+            p = conditional(last.permute(0, 3, 1, 2), k)
+            places[:, k] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return last.permute(0, 3, 1, 2)
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_largest_value_first():
+    """The sums are counted from the last value down."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k).flip(1)
+            x[:, colour, pixel // W, pixel % W] = p.shape[1] - 1 - (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_never_feeds_back():
+    """conditional always sees the x that was given, not what has been drawn."""
+
+    def complete(x, first, conditional, u):
+        done = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            done[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return done
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_row_by_row():
+    """All places of a row are drawn from the rows above it."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for r in range(H):
+            above = x.clone()
+            for k in range(max(first, r * W * C), (r + 1) * W * C):
+                pixel, colour = divmod(k, C)
+                p = conditional(above, k)
+                x[:, colour, r, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_one_distribution_for_all_images():
+    """The first image's probabilities for all."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)[0]
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(0)[:-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"one colour", "colours", "given values"})
+def complete_last_place_first():
+    """From the last place backwards."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in reversed(range(first, C * H * W)):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"one colour", "colours", "given values"})
+def complete_without_the_last_place():
+    """The loop ends one too early."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W - 1):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"one colour", "colours", "given values"})
+def complete_after_the_first():
+    """first itself is taken for known."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first + 1, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_draws_known_places_too():
+    """Everything is drawn anew, from the first place on."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_known_put_back_at_the_end():
+    """Everything is drawn anew, and what was known put back over it."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        done = x.clone()
+        n, C, H, W = x.shape
+        for k in range(C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(done, k)
+            drawn = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+            place = (slice(None), colour, pixel // W, pixel % W)
+            done[place] = torch.where(torch.tensor(k < first), x[place], drawn)
+        return done
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_known_cleared():
+    """Begins with an image of zeros: what was known is forgotten."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        x = torch.zeros_like(x)
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_in_place():
+    """x itself is written into."""
+
+    def complete(x, first, conditional, u):
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_one_call_too_many():
+    """conditional is asked once before, to see how many values there are."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        K = conditional(x, min(first, C * H * W - 1)).shape[1]
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, : K - 1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"given values"})
+def complete_a_call_for_each_value():
+    """conditional is called again for each value that is compared."""
+    import torch
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            drawn = torch.zeros(n, dtype=torch.int64)
+            level = 0
+            while level < conditional(x, k).shape[1] - 1:
+                drawn += conditional(x, k)[:, : level + 1].sum(1) <= u[:, k]
+                level += 1
+            x[:, colour, pixel // W, pixel % W] = drawn
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses=COMPLETE_BOTH)
+def complete_all_conditionals_first():
+    """All conditionals are asked for before anything is drawn."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        tables = [conditional(x, k) for k in range(first, C * H * W)]
+        for k, p in enumerate(tables, start=first):
+            pixel, colour = divmod(k, C)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"shape and range"})
+def complete_places_in_a_row():
+    """(n, places)."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+    return complete
+
+
+@bank.wrong("complete", loses={"shape and range"})
+def complete_real_numbers():
+    """The copy is real, to hold probabilities as well."""
+
+    def complete(x, first, conditional, u):
+        x = x.double()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1).double()
+        return x
+
+    return complete
+
+
+@bank.wrong("complete", loses={"shape and range"})
+def complete_not_returned():
+    """The return is missing."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            p = conditional(x, k)
+            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+
+    return complete
