@@ -68,12 +68,10 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         halvings: how many times the grid is halved.
         mixtures: number M of logistics.
         dropout: probability that a unit inside a block is dropped in training.
-        position_bias: as in `PixelCNN`, added where the horizontal stream starts.
 
     Attributes:
         rows_above: makes the vertical stream's first maps of the two rows above.
         row_above, left: make the horizontal stream's first maps of the row above and the column to the left.
-        position: (channels, H, W), or None.
         vertical, horizontal: the two streams, see `Stream`.
         head: the last convolution, 1x1.
 
@@ -95,7 +93,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         halvings: int = 2,
         mixtures: int = 10,
         dropout: float = 0.5,
-        position_bias: bool = False,
     ):
         colours, height, width = check_image_shape(event_shape)
         super().__init__(event_shape, levels, orderings.pixel_by_pixel(colours, height, width))
@@ -113,7 +110,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         self.rows_above = ShiftedConv2d(inputs, channels, above=1, left=1, right=1)
         self.row_above = ShiftedConv2d(inputs, channels, left=1, right=1)
         self.left = ShiftedConv2d(inputs, channels, above=1)
-        self.position = nn.Parameter(torch.zeros(channels, height, width)) if position_bias else None
         settings = dict(channels=channels, blocks=blocks, halvings=halvings, dropout=dropout)
         self.vertical = Stream(VerticalBlock, (height, width), **settings)
         self.horizontal = Stream(HorizontalBlock, (height, width), **settings)
@@ -123,8 +119,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         image, links = self._read(x), {}
         self.vertical(one_row_down(self.rows_above(image)), links, whole)
         h = one_row_down(self.row_above(image)) + one_column_right(self.left(image))
-        if self.position is not None:
-            h = h + self.position
         h = self.horizontal(h, links, whole)
         # In bfloat16, in which `fit` trains on a GPU, 256 levels could not be told apart.
         with torch.autocast(h.device.type, enabled=False):
@@ -166,8 +160,6 @@ class PixelCNNPlusPlus(AutoregressiveModel):
                 row = self._read(x[:, :, r - 1])
                 v, above = by_row(self.rows_above, row), by_row(self.row_above, row)
             self.vertical(v, links, by_row)
-            if self.position is not None:
-                above = above + self.position[:, r]
             above, left = above.unbind(2), nothing[..., 0]
             columns = {place: link.unbind(2) for place, link in links.items()}
             for c in range(width):

@@ -181,11 +181,7 @@ INSTANCES = [
     Instance("PixelCNN++, three grids", lambda: PixelCNNPlusPlus((1, 2, 3), 2, 4, 1, halvings=2, **NOISELESS), **MIXED),
     Instance("PixelCNN++, RGB", lambda: PixelCNNPlusPlus((3, 2, 2), 2, 5, 1, halvings=1, **NOISELESS), **MIXED),
     Instance("PixelCNN++, two colours", lambda: PixelCNNPlusPlus((2, 2, 2), 2, 4, 1, halvings=0, **NOISELESS), **MIXED),
-    Instance(
-        "PixelCNN++, 4 levels, position",
-        lambda: PixelCNNPlusPlus((1, 2, 2), 4, 4, 2, halvings=1, position_bias=True, **NOISELESS),
-        **MIXED,
-    ),
+    Instance("PixelCNN++, 4 levels", lambda: PixelCNNPlusPlus((1, 2, 2), 4, 4, 2, halvings=1, **NOISELESS), **MIXED),
     # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),
