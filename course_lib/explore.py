@@ -182,9 +182,8 @@ class Panel:
         """Display controls and picture in a notebook; do nothing elsewhere."""
         if get_ipython() is None:
             return
-        live = HBox(
-            list(self.controls.values()), layout=Layout(flex_flow="row wrap", grid_gap="0 1em")
-        )._repr_mimebundle_()
+        layout = Layout(flex_flow="row wrap", grid_gap="0 1em")
+        live = HBox(list(self.controls.values()), layout=layout)._repr_mimebundle_()
         live["text/plain"] = "While the notebook runs, here are controls for the picture below."
         display(live, raw=True)
         data, metadata = self.picture
@@ -215,9 +214,12 @@ def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> 
 
     def draw(architecture: str, layers: int, kernel: int, row: int = 0, column: int = 0) -> tuple[Figure, str]:
         model = architectures[architecture](layers, kernel, height, width)
-        strength = _influence(model, batch=1, outputs=torch.tensor([row * width + column])).view(1, height, width)
+        strength = _influence(model, batch=1, outputs=torch.tensor([row * width + column]))
+        if tuple(model.event_shape) != (1, height, width):
+            raise ValueError(f"{architecture} has event_shape {model.event_shape}; expected {(1, height, width)}")
         about = f"{architecture}, {layers} {'layer' if layers == 1 else 'layers'}, {kernel} x {kernel}"
-        return _drawn(strength, (0, row, column), _order(model, (1, height, width)), about)
+        shape = 1, height, width
+        return _map(strength.view(shape), (0, row, column), _order(model, shape), about)
 
     controls = {
         "architecture": _choice("architecture", list(architectures), next(iter(architectures))),
@@ -228,11 +230,6 @@ def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> 
 
 
 def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, ...] | None) -> tuple[str, Panel]:
-    for name in ("event_shape", "levels"):
-        if not hasattr(model, name):
-            raise ValueError(
-                f"the network has no {name}; expected a torch module with event_shape and levels as attributes"
-            )
     strength = _influence(model)
     _, height, width = shape = plots.image_shape(tuple(model.event_shape), shape)
     order = _order(model, shape) if order is None else torch.as_tensor(order)
@@ -240,13 +237,18 @@ def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, .
 
     def draw(colour: int = 0, row: int = 0, column: int = 0) -> tuple[Figure, str]:
         index = (colour * height + row) * width + column
-        return _drawn(strength[index].view(shape), (colour, row, column), order, type(model).__name__)
+        return _map(strength[index].view(shape), (colour, row, column), order, type(model).__name__)
 
     return verdict, Panel(_pixel(shape), draw)
 
 
 def _influence(model: nn.Module, **settings: Any) -> Tensor:
     """`influence` with all paths open, and what went wrong in the reader's network as a ValueError."""
+    for name in ("event_shape", "levels"):
+        if not hasattr(model, name):
+            raise ValueError(
+                f"the network has no {name}; expected a torch module with event_shape and levels as attributes"
+            )
     try:
         strength = influence(open_paths(model), **settings)
     except (NotImplementedError, ValueError):
@@ -285,7 +287,7 @@ def _verdict(depends: Tensor, order: Tensor, shape: tuple[int, int, int]) -> str
     )
 
 
-def _drawn(strength: Tensor, output: tuple[int, int, int], order: Tensor, about: str) -> tuple[Figure, str]:
+def _map(strength: Tensor, output: tuple[int, int, int], order: Tensor, about: str) -> tuple[Figure, str]:
     """The map of one output, (C, H, W), with its text alternative."""
     depends, (colours, height, width) = strength > 0, strength.shape
     index = (output[0] * height + output[1]) * width + output[2]

@@ -165,6 +165,21 @@ def test_nothing_to_explore_is_refused(settings):
         explorer(**settings)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (lambda layers, kernel, height, width: Shapeless(), "the network has no event_shape"),
+        (
+            lambda layers, kernel, height, width: Linear(torch.ones(30, 30), (1, 6, 5)),
+            r"\(1, 6, 5\); expected \(1, 5, 6\)",
+        ),
+    ],
+)
+def test_an_architecture_of_other_images_is_refused(architecture, message):
+    with pytest.raises(ValueError, match=message):
+        explorer(architectures={"own": architecture})
+
+
 # The debugger
 
 
