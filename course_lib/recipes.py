@@ -95,6 +95,12 @@ def _pixelcnn(build: Callable[..., nn.Module], levels: int, **settings: Any) -> 
     return build((1, 8, 8), levels, channels, layers, head=48, position_bias=True, **settings)
 
 
+def _pixelcnn_plus_plus() -> nn.Module:
+    """A small PixelCNN++ for the digits, on grids of 8x8 and 4x4."""
+    channels = budget(smoke=8, cpu=24, gpu=24)
+    return PixelCNNPlusPlus((1, 8, 8), 16, channels, blocks=1, halvings=1, mixtures=5, dropout=0.2)
+
+
 def _eonade(D: int, widths: list[int], k: int) -> EoNADE:
     """An ensemble of k random orderings."""
     return EoNADE(OrderlessNADE(D, widths), [orderings.random(D, seed) for seed in range(k)])
@@ -125,6 +131,7 @@ def digits_recipes() -> list[Recipe]:
     channels = budget(smoke=8, cpu=32, gpu=32)
     pixels = dict(epochs=budget(smoke=5, cpu=60, gpu=60), patience=10, batch_size=64, lr=4e-3)
     pixels |= dict(optimizer=partial(AdamW, weight_decay=0.01))
+    plus_plus = pixels | dict(epochs=budget(smoke=2, cpu=40, gpu=40))
     return [
         Recipe("uniform", _binary, lambda: IndependentPixels(64)),
         Recipe("independent pixels", _binary, lambda: IndependentPixels(64), convex),
@@ -142,6 +149,7 @@ def digits_recipes() -> list[Recipe]:
         Recipe("MADE", _levels, lambda: MADE(64, [500], levels=16, dropout=0.5, direct=True), made_levels),
         Recipe("PixelCNN", _level_images, lambda: _pixelcnn(PixelCNN, 16, first_kernel=3), pixels),
         Recipe("Gated PixelCNN", _level_images, lambda: _pixelcnn(GatedPixelCNN, 16, kernel=3), pixels),
+        Recipe("PixelCNN++", _level_images, _pixelcnn_plus_plus, plus_plus),
         Recipe("independent mixtures", _real, lambda: RNADE(64, hidden=0, components=10), rnade, "bound"),
         Recipe("RNADE", _real, lambda: RNADE(64, hidden=50, components=10), rnade, "bound"),
     ]
