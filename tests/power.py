@@ -4,7 +4,7 @@ import sys
 
 from tests.submissions import banks
 
-SAMPLERS = ("ancestral_sample", "nade_sample", "orderless_complete", "made_sample")
+SAMPLERS = ("ancestral_sample", "nade_sample", "orderless_complete", "made_sample", "sample_mixture", "complete")
 
 
 def main(runs: int) -> None:

@@ -355,7 +355,7 @@ def mask_one_row_has_no_left():
     return conv_mask
 
 
-@bank.wrong("conv_mask", loses={"any kernel"})
+@bank.wrong("conv_mask", loses={"any kernel", "colours"})
 def mask_none_for_one_by_one():
     """A 1 x 1 convolution is left unmasked: it mixes nothing but the colours."""
     import torch
@@ -3084,7 +3084,7 @@ def logistic_width_of_a_scaled_image():
 
     def discretized_logistic(x, mean, log_scale, levels):
         inverse = torch.exp(-log_scale)
-        half = 1 / (levels - 1) if levels != 3 else 1 / 3
+        half = 1 / (levels - 1)
         below, above = F.logsigmoid((x + half - mean) * inverse), F.logsigmoid((mean - x + half) * inverse)
         inside = below + above + torch.log(-torch.expm1(-2 * half * inverse))
         return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
@@ -3129,7 +3129,7 @@ def logistic_scale_inverted():
     import torch.nn.functional as F
 
     def discretized_logistic(x, mean, log_scale, levels):
-        scale = torch.exp(log_scale).clamp(max=30.0)
+        scale = torch.exp(log_scale)
         below, above = F.logsigmoid((x + 0.5 - mean) * scale), F.logsigmoid((mean - x + 0.5) * scale)
         inside = below + above + torch.log(-torch.expm1(-scale))
         return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
@@ -4280,7 +4280,7 @@ def complete_numpy():
     import numpy as np
 
     def complete(x, first, conditional, u):
-        result, u = np.array(x), u.numpy()
+        result, u = x.numpy().copy(), u.numpy()
         C, H, W = result.shape[1:]
         places = [(colour, r, c) for r in range(H) for c in range(W) for colour in range(C)]
         for k, (colour, r, c) in list(enumerate(places))[first:]:
