@@ -16,6 +16,11 @@ Each stream goes through blocks on the full grid, on one of half the height and 
 convolution saw it: so it knows nothing that (2 i, 2 j) may not. On the way back it speaks to (2 i, 2 j) and to
 the three pixels right of it and below, which may know all that it knows. Sizes may be odd: a grid has half as many
 rows and columns, rounded up, and what the way back makes beyond the edge is cut off.
+
+The network is written once: its forward pass is given how to `run` a convolution. Training runs it on whole maps, the
+sampler on the row or the pixel that has just become known.
+
+Not here: the authors' weight normalization, and the initial weights that it draws from the data.
 """
 
 import math
@@ -39,8 +44,8 @@ from course_lib.nn import (
     ShiftedConv2d,
 )
 
-# How a convolution is done: on whole maps, or on the row or the pixel of them that has just become known.
-Run = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+# How a convolution is done: see above. Where the next grid's row or pixel does not begin yet, it gives None.
+Run = Callable[[nn.Module, torch.Tensor | None], torch.Tensor | None]
 # What the vertical stream tells the horizontal one, by (number of halvings, number of the block on that grid).
 Links = dict[tuple[int, int], torch.Tensor]
 
@@ -262,11 +267,16 @@ class Stream(nn.Module):
 
 
 class Block(nn.Module):
-    """A gated residual block: what it adds to its input.
+    """A gated residual block (Figure 2). With f(x) = (elu(x), elu(-x)),
 
-    a = spread(f(input)) + short_cut(f(what the mirrored block made)) + what the vertical stream tells
-    b, g = the halves of open(dropout(f(a)))
-    output = input + b sigmoid(g),    f(x) = (elu(x), elu(-x))
+        a = spread(f(input)) + short_cut(f(what the mirrored block made)) + what the vertical stream tells
+        b, g = the halves of open(dropout(f(a)))
+        output = input + b sigmoid(g)
+
+    Args:
+        channels: number of feature maps of input and output.
+        dropout: probability that a unit is dropped in training (section 2.5).
+        short_cut: whether it mirrors a block of the way there.
     """
 
     RIGHT: int
@@ -279,7 +289,9 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.open = ShiftedConv2d(2 * channels, 2 * channels, **reach)
 
-    def output(self, maps: torch.Tensor, mirrored: torch.Tensor | None, told: torch.Tensor | float, run: Run):
+    def output(
+        self, maps: torch.Tensor, mirrored: torch.Tensor | None, told: torch.Tensor | float, run: Run
+    ) -> torch.Tensor:
         a = run(self.spread, concat_elu(maps)) + told
         if mirrored is not None:
             a = a + run(self.short_cut, concat_elu(mirrored))
@@ -296,7 +308,9 @@ class VerticalBlock(Block):
         super().__init__(channels, dropout, short_cut=short_cut)
         self.link = ShiftedConv2d(2 * channels, channels)
 
-    def forward(self, maps, mirrored, links: Links, place: tuple[int, int], run: Run) -> torch.Tensor:
+    def forward(
+        self, maps: torch.Tensor, mirrored: torch.Tensor | None, links: Links, place: tuple[int, int], run: Run
+    ) -> torch.Tensor:
         maps = self.output(maps, mirrored, 0.0, run)
         links[place] = run(self.link, concat_elu(maps))
         return maps
@@ -307,7 +321,9 @@ class HorizontalBlock(Block):
 
     RIGHT = 0
 
-    def forward(self, maps, mirrored, links: Links, place: tuple[int, int], run: Run) -> torch.Tensor:
+    def forward(
+        self, maps: torch.Tensor, mirrored: torch.Tensor | None, links: Links, place: tuple[int, int], run: Run
+    ) -> torch.Tensor:
         return self.output(maps, mirrored, links[place], run)
 
 

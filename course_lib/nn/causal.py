@@ -163,11 +163,12 @@ class PixelSteps:
                     with mask B: steps(c, colour, values), which writes, then reads
 
     Args:
-        conv: the convolution. The maps of a colour are neighbours among its inputs.
+        conv: the convolution, or a shifted one that does not reach to the right: its maps are of one colour. The maps
+            of a colour are neighbours among its inputs.
         shape: n, H and W.
     """
 
-    def __init__(self, conv: MaskedConv2d, shape: tuple[int, int, int]):
+    def __init__(self, conv: ShiftedConv2d, shape: tuple[int, int, int]):
         n, height, width = shape
         weight, colours = conv.used_weight().detach(), range(max(conv.output_colours) + 1)
         self.above, self.left, self.width = conv.above, conv.left, width
