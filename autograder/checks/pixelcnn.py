@@ -697,9 +697,8 @@ def discretized_logistic(student, rng):
         why = wrong(got, args)
         yield holds("inside", not why, because=why)
     cases = [(2, 0.5, 0.0), (2, 0.0, 0.5), (2, 2.0, -0.5), (3, 1.0, 0.0), (3, -1.0, 0.5), (4, 3.0, 0.5), (4, -0.5, 0.0)]
-    cases += [(4, 5.0, 0.5), (16, 7.5, 1.5), (16, 15.0, -0.5), (16, -2.0, 1.0), (256, 0.0, 0.0), (256, 255.5, 1.5)]
-    cases += [(256, 258.0, 0.5), (256, 128.0, 4.0)]
-    cases += [(K, end + float(tenths(rng)), 1.0) for K in (5, 100) for end in (0, K - 1)]
+    cases += [(4, 5.0, 0.5), (16, 7.5, 1.5), (16, 15.0, -0.5), (16, -2.0, 1.0), (256, 255.5, 1.5), (256, 128.0, 4.0)]
+    cases += [(K, end + float(tenths(rng)), 1.0) for K in (5, 32) for end in (0, K - 1)]
     ends = [(np.arange(K), np.full(K, mean), np.full(K, log_scale), K) for K, mean, log_scale in cases]
     for args in ends:
         x, levels = args[0], args[3]
