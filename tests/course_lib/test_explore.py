@@ -205,8 +205,9 @@ def test_an_ordering_may_be_given():
     reads = torch.ones(4, 4).triu(1)
     assert "Leaks: 6;" in debugger(Linear(reads))[0]
     assert debugger(Linear(reads), order=[3, 2, 1, 0])[0].startswith("Leaks: 0. Blind: 0 of 6")
-    verdict, _ = debugger(Linear(reads), order=[0, 3, 2, 1])
-    assert "output (0, 0, 0) reads input (0, 1, 1). Blind: 3 of 6" in verdict
+    verdict, _ = debugger(Linear(reads), order=[3, 0, 1, 2])
+    assert "Leaks: 3; the first: output (0, 0, 0) reads input (0, 0, 1). Blind: 3 of 6" in verdict
+    assert "the first: output (0, 0, 1) does not read input (0, 0, 0)" in verdict
 
 
 def test_colours_come_within_their_pixel_unless_the_model_says_otherwise():
