@@ -198,6 +198,17 @@ def test_outputs_of_0_mean_the_same_for_any_number_of_levels(levels):
     torch.testing.assert_close(log_scale.exp(), torch.full_like(mean, half))
 
 
+def test_no_scale_is_too_small():
+    """Else a level far from a sure mean would cost more than floating point holds."""
+    model = randomized(PixelCNNPlusPlus((1, 1, 1), 256, 2, 1, halvings=0, mixtures=1), scale=0.0)
+    model.head.bias.detach()[2] = -1e4
+    x = torch.tensor([0, 127, 255]).view(3, 1, 1, 1)
+    assert model(x)[0, 2].exp().item() == pytest.approx(127.5 * math.exp(-7))
+    log_p = model.log_prob(x)
+    log_p.sum().backward()
+    assert log_p.isfinite().all() and model.head.bias.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("first", [0, 100, 255])
 def test_256_levels_sum_to_one_and_their_gradients_are_finite(first):
     model = randomized(PixelCNNPlusPlus((1, 1, 2), 256, 3, 1, halvings=0, mixtures=3), scale=0.5)
