@@ -267,7 +267,7 @@ class Stream(nn.Module):
 
 
 class Block(nn.Module):
-    """A gated residual block (Figure 2). With f(x) = (elu(x), elu(-x)),
+    """A gated residual block, as in the authors' code. With f(x) = (elu(x), elu(-x)),
 
         a = spread(f(input)) + short_cut(f(what the mirrored block made)) + what the vertical stream tells
         b, g = the halves of open(dropout(f(a)))
