@@ -98,7 +98,7 @@ print(f"the small world: binary 4 × 4 images, entropy {world.entropy:.3f} nats"
 # (The digits have 16 levels in this lesson; a uniform guess costs 4 bits/dim.)
 
 # %% tags=["train"]
-epochs = budget(smoke=1, cpu=30, gpu=60)
+epochs = budget(smoke=1, cpu=25, gpu=60)
 channels, layers = budget(smoke=(8, 2), cpu=(24, 4), gpu=(24, 4))
 decay = functools.partial(torch.optim.AdamW, weight_decay=0.01)
 secret = torch.randperm(64, generator=torch.Generator().manual_seed(1))
@@ -109,14 +109,14 @@ def rearranged(split):
 
 
 shuffled = replace(digits, **{name: rearranged(split) for name, split in digits.splits().items()})
-models, histories = {}, {}
+models = {}
 for name, dataset in {"digits": digits, "rearranged": shuffled}.items():
     torch.manual_seed(0)
     models["MADE", name] = MADE(64, [500], levels=16, dropout=0.5, direct=True)
-    fit(models["MADE", name], dataset.flatten(), epochs=epochs, batch_size=64, lr=2e-3, progress=False)
+    fit(models["MADE", name], dataset.flatten(), epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=2e-3, progress=False)
     torch.manual_seed(0)
     models["PixelCNN", name] = PixelCNN((1, 8, 8), 16, channels, layers, first_kernel=3, head=48, position_bias=True)
-    histories[name] = fit(models["PixelCNN", name], dataset, epochs=epochs, batch_size=64, lr=4e-3, optimizer=decay)
+    fit(models["PixelCNN", name], dataset, epochs=epochs, batch_size=64, lr=4e-3, optimizer=decay, progress=False)
 made, pixelcnn = models["MADE", "digits"], models["PixelCNN", "digits"]
 
 # %% tags=["demo"]
@@ -172,8 +172,8 @@ for kind in ("MADE", "PixelCNN"):
 # * *A everywhere*: every step moves back by one pixel at least. After $L$ layers we are at least $L$ pixels
 #   back. Nothing leaks, but the output is deaf to its $L - 1$ immediate predecessors, the most informative
 #   pixels of all.
-# * *A once, B elsewhere*: some step moves back strictly, so nothing leaks. And every offset that one layer
-#   allows can be taken in the A layer, and the others stay: nothing is lost.
+# * *A once, B elsewhere*: some step moves back strictly, so nothing leaks. And nothing near is lost: every
+#   offset of the window that leads back can be taken in the A layer, while the others stay.
 #
 # These are MADE's comparisons, $>$ once and $\ge$ elsewhere. There $>$ stood at the output; here A comes
 # **first**. For leaks any one layer would do. But with A in the first layer every map at pixel $(r, c)$ knows
@@ -188,8 +188,8 @@ for kind in ("MADE", "PixelCNN"):
 # * mask A: a map of colour $a$ reads inputs of colours that come strictly before $a$ (green reads red);
 # * mask B: also those of its own colour (green maps read red and green ones).
 #
-# Green maps under B read green maps, which under A, below, have only read *red inputs*: no leak, by the same
-# argument, now with pixels and colours together in one raster order.
+# Green maps under B read green maps, which under A, below, have read only *red* of this pixel: no leak, by the
+# same argument, now with pixels and colours together in one raster order.
 #
 # ## Exercise 1 · `conv_mask`
 #
@@ -232,8 +232,7 @@ def conv_mask(kind, kernel, out_colours, in_colours, order):
 # ### Your masks
 #
 # Left two: one colour, a 5 × 5 kernel. Right two: what stands at the *centre* for six maps (rows) that read six
-# maps (columns), two of each colour, side by side; for A the six inputs are imagined as well, to have the same
-# picture. **Cover the right half and draw it first.**
+# maps (columns), two of each colour side by side. **Cover the right half and draw it first.**
 
 # %% tags=["demo"]
 with waits_for("conv_mask"):
@@ -305,7 +304,7 @@ class YourPixelCNN(torch.nn.Module):
 
     levels = 2
 
-    def __init__(self, shape, depth, kernel=3, maps=6, first="A"):
+    def __init__(self, shape, depth, maps=6, first="A"):
         super().__init__()
         self.event_shape = shape
         pixel = list(range(shape[0]))
@@ -313,8 +312,8 @@ class YourPixelCNN(torch.nn.Module):
         colours = [pixel, *[hidden] * (depth - 1), pixel]
         self.weights, self.biases, self.masks = torch.nn.ParameterList(), torch.nn.ParameterList(), []
         for below, above in zip(colours[:-1], colours[1:], strict=True):
-            self.masks.append(conv_mask("B" if self.masks else first, (kernel, kernel), above, below, pixel))
-            self.weights.append(torch.randn(len(above), len(below), kernel, kernel) / math.sqrt(len(below) * kernel))
+            self.masks.append(conv_mask("B" if self.masks else first, (3, 3), above, below, pixel))
+            self.weights.append(torch.randn(len(above), len(below), 3, 3) / math.sqrt(3 * len(below)))
             self.biases.append(torch.zeros(len(above)))
 
     def forward(self, x):
@@ -417,8 +416,9 @@ def blind_spot(k, layers, H, W, row, column):
 # at 45°: of the half-plane before a pixel, 180° wide, it takes 45°, **a quarter** of a large image. Larger
 # kernels make it flatter, and more expensive.
 #
-# Your function says it in numbers; the orange cells are what the trained PixelCNN of section 1 (dependencies by
-# gradients) never listens to.
+# Your function says it in numbers. Below them is the map of the PixelCNN that was trained on digits in section
+# 1, by gradients. Two kinds of pixels are orange, earlier but never read: the top row is merely too far up for
+# its five layers; the staircase would stay with five hundred.
 
 # %% tags=["demo"]
 with waits_for("blind_spot"):
@@ -519,8 +519,7 @@ print(f"PixelCNN, 3 × 3: {metrics.nll(plain_stripes, striped) / math.log(2)} bi
 # (A larger *first* kernel, 7 × 7 as in the paper, is a common choice. The step with it may climb one row and go
 # three columns right, so these stripes become visible; but the rule above then only gains a constant,
 # $c' - c > (r - r') + 2$, and stripes that go four to the right would be noise again.)
-
-# %% [markdown]
+#
 # ## 4 · Two stacks
 #
 # The trouble is the right half of the pixel's own row. All of the rows above may be read in full; but a window
@@ -600,10 +599,10 @@ def stacks(v, h, weight_v, weight_h, link, first):
 # %% [markdown]
 # ### Your function at work: the same pixel, with two stacks
 #
-# Kernels of 2 × 3 for $v$ and 2 for $h$, so that a layer looks as far as a 3 × 3 mask; and beside it, for
-# comparison, the plain network of the library. Orange: comes before, never read. Below the pictures the same is
-# counted over *all* pixels of your network, by the course's debugger, which works for any network of yours: try
-# it on one with a mistake.
+# Kernels of 2 × 3 for $v$ and 2 for $h$, so that a layer looks as far as a 3 × 3 mask. Orange: comes before,
+# never read. Below the pictures the same is counted over *all* pixels of a smaller one, by the course's
+# debugger, which works for any network of yours. Try it on one with a mistake, say
+# `explore.dependency_debugger(YourPixelCNN((3, 5, 5), 2, first="B"))`.
 
 
 # %% tags=["demo"]
@@ -644,9 +643,8 @@ with waits_for("stacks"):
 
 # %% [markdown]
 # And here are architectures to play with, in a live notebook: choose one, its layers and kernel, and a pixel.
-# Two of them are wrong, in ways taken from published code. **What is the smallest number of layers with which
-# the gated PixelCNN has no orange cell at the lower right corner?** (Then check it with the inequalities
-# above.)
+# Two of them are wrong on purpose. **What is the smallest number of layers with which a gated PixelCNN with 3 ×
+# 3 kernels has no orange cell at the lower right corner?** (Then check it with the inequalities above.)
 
 # %% tags=["demo"]
 explore.dependency_explorer()
@@ -741,9 +739,9 @@ with waits_for("blind_spot"):
 # ("this is ink *if* that is").
 #
 # **Labels.** To model $p(x \mid y)$ with a class $y \in \{0, \dots, 9\}$, add to each of the $2C'$ maps a
-# number that depends on $y$ alone, *before* the activation functions: $a + V_y$, the same at each pixel ($V_y$
-# is a vector of $2C'$ weights, one for each class; where an image is of a class, not where). Each conditional
-# becomes $q(x_i \mid x_{<i}, y)$, and their product sums to 1 over $x$ for every $y$.
+# number that depends on $y$ alone, *before* the activation functions: $a + V_y$, the same at each pixel: it
+# says what is in the image, not where. ($V_y$ is a vector of $2C'$ weights, one vector a class.) Each
+# conditional becomes $q(x_i \mid x_{<i}, y)$, and their product sums to 1 over $x$ for every $y$.
 #
 # ## Exercise 5 · `gate`
 
@@ -881,8 +879,8 @@ print("after 0, 1, ..., 8 rows:", [0.1, *[round(float(share), 2) for share in ri
 # $$F(b) - F(a) = \frac{e^{-a} - e^{-b}}{(1 + e^{-b})(1 + e^{-a})} = F(b) \cdot \frac{e^{-a}}{1 + e^{-a}} \cdot (1 - e^{a - b}) = F(b)\; F(-a)\; (1 - e^{a - b}),$$
 #
 # three factors, *no difference of nearly equal numbers*: $\log F$ is `logsigmoid`, exact anywhere, and
-# $b - a = 1/s$ does not depend on $x$ at all. (For $1 - e^{-y}$ there is `torch.expm1`: $e^y - 1$ without loss
-# for small $y$.)
+# $b - a = 1/s$ does not depend on $x$ at all. At the ends only $F(b)$ or only $F(-a)$ remains. (For
+# $1 - e^{-y}$ there is `torch.expm1`: $e^y - 1$ without loss for small $y$.)
 #
 # ## Exercise 6 · `discretized_logistic`
 
@@ -1264,12 +1262,12 @@ def complete(x, first, conditional, u):
 
 
 # %% tags=["demo"]
-@torch.no_grad()
 def under(labels):
     """The conditionals that `complete` asks for, from the gated PixelCNN under these labels."""
 
+    @torch.no_grad()
     def conditional(x, k):
-        return gated(x, labels=labels)[:, :, 0, k // 8, k % 8].softmax(1).double().detach()
+        return gated(x, labels=labels)[:, :, 0, k // 8, k % 8].double().softmax(1)
 
     return conditional
 
@@ -1298,6 +1296,12 @@ with waits_for("complete"):
     )
 
 # %% [markdown]
+# Where the order fits, the strokes simply go on. Where it does not, the network bends them until the whole can
+# pass for what was ordered, or gives up. And it knows what fits: the numbers on the left say so, even that the
+# fourth digit, a 7, might as well have become a 2. To complete *without* an order, draw the label from these
+# probabilities, then the rest under it: an exact sample of $p(\text{rest} \mid \text{beginning})$ under the
+# mixture $p(x)$ of section 5.
+#
 # ### Class-conditional samples, read by somebody else
 #
 # Samples look good to those who made them. So let a classifier that knows nothing of our model read them: a
@@ -1381,8 +1385,8 @@ print(f"mean distance to the nearest training digit: samples {to_samples.values.
 # [IAF] Kingma et al. 2016, [PP] Salimans et al. 2017, [DDPM] Ho et al. 2020, [BiL] "Variational Bi-LSTMs" (a
 # submission to ICLR), [DVAE] Rolfe 2017, [VLAE] Chen et al. 2017, [SeRe] "Self-Reflective VAE" (a submission to
 # ICLR). We print what we could read in the source named; most of it is *quoted* there from the model's own
-# paper, and the kind is given where source or model leave no doubt. Famous rows that we could not read, such as
-# RIDE and the deep Boltzmann machine, are left out.
+# paper, and its kind is what the source says or what follows from the model. Famous rows that we could not
+# read, such as RIDE and the deep Boltzmann machine, are left out.
 #
 # **Before you read on**: which pairs of rows may *not* be compared, and why? Which direction does each kind err
 # in?
