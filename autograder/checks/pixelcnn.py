@@ -71,6 +71,15 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def _say_changed(names: list[str]) -> str:
+    return f"the call changed its argument{'s' if len(names) > 1 else ''} {' and '.join(names)}"
+
+
+def _say_u(u: np.ndarray) -> str:
+    """Uniform numbers as `say` has them, but that nothing below 1 reads as 1."""
+    return say(u) if np.all(u < 0.9999) else str(u.tolist())
+
+
 def _moved(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Images whose pixel (r, c) is pixel (r + rows, c + columns) of x, and 0 where that lies outside."""
     H, W = x.shape[-2:]
@@ -276,13 +285,14 @@ def masked_conv(student, rng):
         got, why = ask(tolerant, *args)
         changed = [names[which] for which in student.mutated] if not why else []
         if changed:
-            why = f"{told(*args)}: the call changed its {_count(len(changed), 'argument')} {' and '.join(changed)}"
+            why = f"{told(*args)}: {_say_changed(changed)}"
         found = _gradients(student, *_tensors(*args), cotangent=cotangent, wrt=(0, 1, 2))
         if isinstance(found, Failure):
-            why = why or f"{told(*args)}: no gradients: {found.reason}"
+            why = why or f"no gradients: {found.reason}"
         else:
+            above = f", the result's own gradient is {say(cotangent[0, 0])}" if cotangent.size <= 3 else ""
             for gradient, (name, want) in zip(found, gradients(x, weight, mask, cotangent).items(), strict=True):
-                why = why or _unequal(gradient, want, name, mask, told(*args))
+                why = why or _unequal(gradient, want, name, mask, told(*args) + above)
         yield holds("training", not why, because=why)
 
 
@@ -433,9 +443,9 @@ def stacks(student, rng):
         return attempt(student, *args)
 
     def told(v, h, weight_v, weight_h, link, first):
-        (_, inputs, H, W), (kh, kw), m = v.shape, weight_v.shape[2:], weight_h.shape[2]
-        channels = f"{_count(inputs, 'channel')} in, {len(weight_v)} out"
-        return f"image {H} x {W}, {channels}, kh = {kh}, kw = {kw}, m = {m}, first = {first}"
+        (n, inputs, H, W), (kh, kw), m = v.shape, weight_v.shape[2:], weight_h.shape[2]
+        images = f"{_count(n, 'image')} of {H} x {W}, {_count(inputs, 'channel')} in, {len(weight_v)} out"
+        return f"{images}, kh = {kh}, kw = {kw}, m = {m}, first = {first}"
 
     def leak(outs, args, changed):
         """`changed`: for each image after the first one, which of v and h differs from the first one's, and where."""
@@ -654,7 +664,7 @@ def discretized_logistic(student, rng):
         if not off.any():
             return ""
         index = tuple(int(i) for i in np.argwhere(off)[0])
-        return f"{told(*args, index)}: log P(x) is {want[index]:.6g}; got {got[index]:.6g}"
+        return f"{told(*args, index)}: log P(x) is {want[index] + 0.0:.6g}; got {got[index] + 0.0:.6g}"
 
     def steep(gradients, args):
         """The first derivative that is wrong, in words."""
@@ -669,8 +679,8 @@ def discretized_logistic(student, rng):
             if len(bad):
                 index = tuple(int(i) for i in bad[0])
                 return (
-                    f"{told(*args, index)}: the derivative of log P(x) with respect to {name} is {want[index]:.4g}; "
-                    f"got {got[index]:.4g}"
+                    f"{told(*args, index)}: the derivative of log P(x) with respect to {name} is {want[index]:.6g}; "
+                    f"got {got[index]:.6g}"
                 )
         return ""
 
@@ -771,8 +781,9 @@ def sample_mixture(student, rng):
         return attempt(student, *args)
 
     def told(row, logits, means, log_scales, levels, u):
-        given = {"weights": softmax(logits[row]), "means": means[row], "log_scales": log_scales[row], "u": u[row]}
-        return f"levels = {levels}, " + ", ".join(f"{name} = {say(value)}" for name, value in given.items())
+        given = {"weights": softmax(logits[row]), "means": means[row], "log_scales": log_scales[row]}
+        numbers = ", ".join(f"{name} = {say(value)}" for name, value in given.items())
+        return f"levels = {levels}, {numbers}, u = {_say_u(u[row])}"
 
     def wrong(got, *args):
         logits, means, log_scales, levels, u = args
@@ -804,7 +815,7 @@ def sample_mixture(student, rng):
     means = np.tile(np.arange(M) + 0.25, (n, 1))
     args = tenths(rng, n, M), means, np.full((n, M), -5.0), M, np.tile([ALMOST_ONE, 0.5], (n, 1))
     got, why = ask(tolerant, *args)
-    why = why or wrong(got, *args)
+    why = f"u[:, 0] is {ALMOST_ONE}, just below 1: {why}" if why else wrong(got, *args)
     yield holds("component", not why, because=why)
     for n, levels, most in ((1, 3, 0.5), (1, 8, 1), (60, 2, 0.5), (60, 8, 1), (60, 16, 2), (60, 256, 3)):
         means = rng.integers(-10, 10 * levels + 10, (n, 1)) / 10
@@ -918,7 +929,7 @@ def vertical_step(student, rng):
         args = v[:, :, : kh - 1], v[:, :, kh - 1], weight
         (arrays, why), changed = ask(tolerant, *args), [names[which] for which in student.mutated]
         if not why and changed:
-            why = f"{told(*args)}: the call changed its {_count(len(changed), 'argument')} {' and '.join(changed)}"
+            why = f"{told(*args)}: {_say_changed(changed)}"
         again, reason = ask(tolerant, *args)
         why = why or reason
         for name, first, second in zip(("out", "new_cache"), arrays, again, strict=True) if not why else ():
@@ -987,7 +998,10 @@ def complete(student, rng):
         value = call(torch.tensor(x), first, callback, torch.tensor(u))
         got, why = integers(value, x.shape, "the completed x")
         if not why and ((got < 0) | (got >= K)).any():
-            why = f"values should be 0 to {K - 1}; got {got[(got < 0) | (got >= K)][0]}"
+            row, k = np.argwhere((_places(got) < 0) | (_places(got) >= K))[0]
+            why = (
+                f"values should be 0 to {K - 1}; got {_places(got)[row, k]} at place {k}, where u = {_say_u(u[row, k])}"
+            )
         return got, asked, why and (why if isinstance(value, Failure) else f"{told(x, first)}: {why}")
 
     def tolerant(*args):
@@ -1007,9 +1021,10 @@ def complete(student, rng):
             if len(off):
                 row, (pixel, colour) = off[0], divmod(k, C)
                 where = f"pixel {divmod(pixel, W)}" + (f", colour {colour}" if C > 1 else "")
+                before = f"after the values {say(values[row, :k])} " if k else ""
                 return (
-                    f"{told(x, first)}: place {k} is {where}; after the values {say(values[row, :k])} its "
-                    f"probabilities are {say(p[row])} and u = {u[row, k]:.4g}, so it is {want[row]}; got "
+                    f"{told(x, first)}: place {k} is {where}; {before}its "
+                    f"probabilities are {say(p[row])} and u = {_say_u(u[row, k])}, so it is {want[row]}; got "
                     f"{values[row, k]}"
                 )
         return ""
@@ -1017,7 +1032,7 @@ def complete(student, rng):
     def spoilt(got, asked, x, first, u):
         changed = [name for which, name in ((0, "x"), (3, "u")) if which in student.mutated]
         if changed:
-            return f"{told(x, first)}: the call changed its {_count(len(changed), 'argument')} {' and '.join(changed)}"
+            return f"{told(x, first)}: {_say_changed(changed)}"
         lost = np.argwhere(_places(got)[:, :first] != _places(x)[:, :first])
         if len(lost):
             row, k = lost[0]
