@@ -83,7 +83,9 @@ digits = data.digits("levels")
 train, test = digits.train, digits.test
 world = data.tiny_world()
 p_world = world.log_p.exp()
-print(f"{digits.name}: {len(train)} to train on, {len(digits.valid)} to validate, {len(test)} to test, each {digits.shape}")
+print(
+    f"{digits.name}: {len(train)} to train on, {len(digits.valid)} to validate, {len(test)} to test, each {digits.shape}"
+)
 print(f"the small world: binary 4 × 4 images, entropy {world.entropy:.3f} nats")
 
 # %% [markdown]
@@ -113,7 +115,14 @@ models = {}
 for name, dataset in {"digits": digits, "rearranged": shuffled}.items():
     torch.manual_seed(0)
     models["MADE", name] = MADE(64, [500], levels=16, dropout=0.5, direct=True)
-    fit(models["MADE", name], dataset.flatten(), epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=2e-3, progress=False)
+    fit(
+        models["MADE", name],
+        dataset.flatten(),
+        epochs=budget(smoke=1, cpu=40, gpu=100),
+        batch_size=64,
+        lr=2e-3,
+        progress=False,
+    )
     torch.manual_seed(0)
     models["PixelCNN", name] = PixelCNN((1, 8, 8), 16, channels, layers, first_kernel=3, head=48, position_bias=True)
     fit(models["PixelCNN", name], dataset, epochs=epochs, batch_size=64, lr=4e-3, optimizer=decay, progress=False)
@@ -123,7 +132,9 @@ made, pixelcnn = models["MADE", "digits"], models["PixelCNN", "digits"]
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 1.9))
 plots.image_grid(test.x[:16], levels=16, columns=8, ax=axes[0], title="Digits")
 plots.image_grid(shuffled.test.x[:16], levels=16, columns=8, ax=axes[1], title="The same to MADE")
-plots.show(fig, alt="Sixteen digits in grey levels, and the same sixteen with rearranged pixels, which look like noise.")
+plots.show(
+    fig, alt="Sixteen digits in grey levels, and the same sixteen with rearranged pixels, which look like noise."
+)
 print(f"{'test, bits/dim':10} {'digits':>16} {'rearranged':>16} {'weights':>9}")
 for kind in ("MADE", "PixelCNN"):
     cells = []
@@ -210,9 +221,9 @@ def conv_mask(kind, kernel, out_colours, in_colours, order):
         order: list, a permutation of 0..C-1: order[k] is the colour that comes k-th within a pixel.
 
     Returns:
-        (len(out_colours), len(in_colours), kh, kw) bool, True where the weight may be used: in all rows above the centre's;
-        in the centre's row, left of it; at the centre, from input channels whose colour comes strictly before that of the
-        output channel (A and B), or is the same (B only). False elsewhere.
+        (len(out_colours), len(in_colours), kh, kw) bool, True where the weight may be used: in all rows above the
+        centre's; in the centre's row, left of it; at the centre, from input channels whose colour comes strictly before
+        that of the output channel (A and B), or is the same (B only). False elsewhere.
     """
     ### BEGIN SOLUTION
     place = torch.tensor(order).argsort()
@@ -272,8 +283,8 @@ def masked_conv(x, weight, bias, mask):
 
     Args:
         x: (n, in, H, W).
-        weight: (out, in, kh, kw), kh and kw odd. Its entries under a False of the mask may be any finite numbers; they have
-            no effect and are left as they are.
+        weight: (out, in, kh, kw), kh and kw odd. Its entries under a False of the mask may be any finite numbers; they
+            have no effect and are left as they are.
         bias: (out,).
         mask: (out, in, kh, kw) bool, True where the weight is used.
 
@@ -376,7 +387,8 @@ with waits_for("conv_mask", "masked_conv"):
 def blind_spot(k, layers, H, W, row, column):
     """Pixels that come before one pixel, and that its output cannot depend on.
 
-    The network: one k x k convolution with mask A, then layers - 1 of k x k with mask B; one colour, zeros outside the image.
+    The network: one k x k convolution with mask A, then layers - 1 of k x k with mask B; one colour, zeros outside the
+    image.
 
     Args:
         k: side of all kernels, odd, at least 1.
@@ -492,7 +504,11 @@ plain_stripes = train_on(PixelCNN((1, 12, 12), 2, 8, 3, first_kernel=3, head=16)
 with waits_for("blind_spot"):
     r, c = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
     number = 2 * r + c
-    others = [(number == number[p, q]) & (12 * r + c < 12 * p + q) & ~blind_spot(3, 12, 12, 12, p, q) for p in range(12) for q in range(12)]
+    others = [
+        (number == number[p, q]) & (12 * r + c < 12 * p + q) & ~blind_spot(3, 12, 12, 12, p, q)
+        for p in range(12)
+        for q in range(12)
+    ]
     print("earlier pixels of the own stripe that are not blind, over all pixels:", int(torch.stack(others).sum()))
 
 
@@ -510,7 +526,9 @@ plots.show(
     show_stripes({"PixelCNN": plain_stripes}),
     alt="Eight images of clear slanted stripes; below, eight samples of the PixelCNN trained on such images: pure noise.",
 )
-print(f"PixelCNN, 3 × 3: {metrics.nll(plain_stripes, striped) / math.log(2)} bits an image; no such network gets below 144; entropy 34")
+print(
+    f"PixelCNN, 3 × 3: {metrics.nll(plain_stripes, striped) / math.log(2)} bits an image; no such network gets below 144; entropy 34"
+)
 
 # %% [markdown]
 # Noise. To this network stripes *are* noise: it has found the best that it can do, one bit a pixel, and its
@@ -618,7 +636,9 @@ class YourStacks(torch.nn.Module):
         self.weights = torch.nn.ParameterList()
         for n in range(depth):
             into = maps if n else 1
-            self.weights.extend([torch.randn(maps, into, 2, 3) / 2, torch.randn(maps, into, 2) / 2, torch.randn(maps, maps) / 2])
+            self.weights.extend(
+                [torch.randn(maps, into, 2, 3) / 2, torch.randn(maps, into, 2) / 2, torch.randn(maps, maps) / 2]
+            )
 
     def forward(self, x):
         v = h = x.to(self.weights[0].dtype)
@@ -633,7 +653,9 @@ with waits_for("stacks"):
     fig, axes = plt.subplots(1, 4, figsize=(9.8, 2.9))
     raster = range(121)
     for ax, depth in zip(axes, [1, 2, 4, 10], strict=True):
-        plots.receptive_field(YourStacks(11, 11, depth), (8, 4), order=raster, ax=ax, title=f"{depth} layer{'s' * (depth > 1)}")
+        plots.receptive_field(
+            YourStacks(11, 11, depth), (8, 4), order=raster, ax=ax, title=f"{depth} layer{'s' * (depth > 1)}"
+        )
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     plots.show(
         fig,
@@ -701,7 +723,9 @@ plots.show(
     show_stripes({"PixelCNN": plain_stripes, "gated": gated_stripes}),
     alt="Stripes; noise from the plain PixelCNN; and from the gated PixelCNN clear stripes like those of the data.",
 )
-print(f"stripes, bits an image: entropy 34; gated {metrics.nll(gated_stripes, striped) / math.log(2)}, plain {metrics.nll(plain_stripes, striped) / math.log(2)}\n")
+print(
+    f"stripes, bits an image: entropy 34; gated {metrics.nll(gated_stripes, striped) / math.log(2)}, plain {metrics.nll(plain_stripes, striped) / math.log(2)}\n"
+)
 table = p_world.view((2,) * 16)
 
 
@@ -786,10 +810,20 @@ class YourGatedPixelCNN(torch.nn.Module):
         self.layers = torch.nn.ModuleList()
         for n in range(depth):
             into = maps if n else 1
-            shapes = {"v": (2 * maps, into, 2, 3), "h": (2 * maps, into, 2), "link": (2 * maps, 2 * maps), "bias_v": (1, 2 * maps), "bias_h": (1, 2 * maps)}
-            self.layers.append(torch.nn.ParameterDict({k: torch.randn(s) / math.sqrt(math.prod(s[1:])) for k, s in shapes.items()}))
+            shapes = {
+                "v": (2 * maps, into, 2, 3),
+                "h": (2 * maps, into, 2),
+                "link": (2 * maps, 2 * maps),
+                "bias_v": (1, 2 * maps),
+                "bias_h": (1, 2 * maps),
+            }
+            self.layers.append(
+                torch.nn.ParameterDict({k: torch.randn(s) / math.sqrt(math.prod(s[1:])) for k, s in shapes.items()})
+            )
         self.position = torch.nn.Parameter(torch.zeros(maps, 4, 4))
-        self.output = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Conv2d(maps, 32, 1), torch.nn.ReLU(), torch.nn.Conv2d(32, 1, 1))
+        self.output = torch.nn.Sequential(
+            torch.nn.ReLU(), torch.nn.Conv2d(maps, 32, 1), torch.nn.ReLU(), torch.nn.Conv2d(32, 1, 1)
+        )
 
     def forward(self, x):
         v = h = x.to(self.position.dtype)
@@ -831,20 +865,37 @@ print(fit(gated, digits, epochs=epochs, batch_size=64, lr=4e-3, optimizer=decay,
 # %% tags=["demo"]
 with torch.no_grad():
     # log p(x_i | x_before, y) of each pixel of each test image under each label: (300, 10, 64)
-    pixels = torch.stack([distributions.categorical_log_prob(gated(test.x, labels=torch.full((300,), y)), test.x).flatten(1) for y in range(10)], 1).double()
+    pixels = torch.stack(
+        [
+            distributions.categorical_log_prob(gated(test.x, labels=torch.full((300,), y)), test.x).flatten(1)
+            for y in range(10)
+        ],
+        1,
+    ).double()
 given_label = pixels.sum(2)
 log_p_x = given_label.logsumexp(1) - math.log(10)
 own_label = given_label[torch.arange(300), test.y]
 bits = 64 * math.log(2)
 print(f"gated PixelCNN, given the label : {metrics.Estimate.of(-own_label) / bits} bits/dim")
-print(f"gated PixelCNN, p(x)            : {metrics.Estimate.of(-log_p_x) / bits} bits/dim; the difference {metrics.Estimate.of(own_label - log_p_x)} of at most 2.30 nats")
+print(
+    f"gated PixelCNN, p(x)            : {metrics.Estimate.of(-log_p_x) / bits} bits/dim; the difference {metrics.Estimate.of(own_label - log_p_x)} of at most 2.30 nats"
+)
 print(f"plain PixelCNN                  : {metrics.nll(pixelcnn, test.x) / bits} bits/dim")
 seen = pixels.cumsum(2)[:, :, 7::8]  # log p(first rows | y), after 1, 2, ..., 8 rows
 right = (seen.argmax(1) == test.y[:, None]).double().mean(0)
 fig, ax = plt.subplots(figsize=(5.6, 2.8))
 ax.plot(range(9), [0.1, *right], "o-")
-ax.set(xlabel="rows seen", ylabel="share of test digits read rightly", xticks=range(9), ylim=(0, 1.04), title="A classifier that needs only the beginning")
-plots.show(fig, alt="The share of test digits classified rightly, against the number of rows seen: it rises from a tenth to nearly all.")
+ax.set(
+    xlabel="rows seen",
+    ylabel="share of test digits read rightly",
+    xticks=range(9),
+    ylim=(0, 1.04),
+    title="A classifier that needs only the beginning",
+)
+plots.show(
+    fig,
+    alt="The share of test digits classified rightly, against the number of rows seen: it rises from a tenth to nearly all.",
+)
 print("after 0, 1, ..., 8 rows:", [0.1, *[round(float(share), 2) for share in right]])
 
 # %% [markdown]
@@ -897,9 +948,9 @@ def discretized_logistic(x, mean, log_scale, levels):
         levels: K >= 2.
 
     Returns:
-        Real, shape of x: log of F((x + 1/2 - mean)/s) - F((x - 1/2 - mean)/s), F the logistic function, where level 0 also gets
-        all that lies below and level K-1 all that lies above. Exact, with exact and finite gradients for mean and log_scale,
-        for s from 1e-3 to 1e3 and |x - mean|/s up to 1e3.
+        Real, shape of x: log of F((x + 1/2 - mean)/s) - F((x - 1/2 - mean)/s), F the logistic function, where level 0
+        also gets all that lies below and level K-1 all that lies above. Exact, with exact and finite gradients for mean
+        and log_scale, for s from 1e-3 to 1e3 and |x - mean|/s up to 1e3.
     """
     ### BEGIN SOLUTION
     logsigmoid = torch.nn.functional.logsigmoid
@@ -931,9 +982,9 @@ def sample_mixture(logits, means, log_scales, levels, u):
         u: (n, 2) real, uniform in (0, 1).
 
     Returns:
-        (n,) int64, levels 0..K-1. u[:, 0] chooses the component: the number of m in 0..M-2 with w_0 + ... + w_m <= u[:, 0].
-        u[:, 1] gives the value: the component's mean + s log(u / (1 - u)), rounded to the nearest level, and to the first or
-        last level from beyond.
+        (n,) int64, levels 0..K-1. u[:, 0] chooses the component: the number of m in 0..M-2 with
+        w_0 + ... + w_m <= u[:, 0]. u[:, 1] gives the value: the component's mean + s log(u / (1 - u)), rounded to the
+        nearest level, and to the first or last level from beyond.
     """
     ### BEGIN SOLUTION
     weights = logits.softmax(1).cumsum(1)[:, :-1]
@@ -966,7 +1017,9 @@ fit_steps = budget(smoke=5, cpu=300, gpu=1000)
 
 def mixture_log_prob(x, logits, means, log_scales):
     """log-probability of levels x (n,) under one mixture, with your function."""
-    each = discretized_logistic(x[:, None].expand(-1, len(means)), means.expand(len(x), -1), log_scales.expand(len(x), -1), 256)
+    each = discretized_logistic(
+        x[:, None].expand(-1, len(means)), means.expand(len(x), -1), log_scales.expand(len(x), -1), 256
+    )
     return torch.logsumexp(logits.log_softmax(0) + each, 1)
 
 
@@ -975,7 +1028,9 @@ def fit_mixture(draws, components=10):
     means = torch.quantile(draws.double(), (torch.arange(components) + 0.5).double() / components)
     parameters = [torch.zeros_like(means), means, torch.full_like(means, math.log(256 / 4 / components))]
     rates = [0.05, 1.0, 0.05]
-    optimizer = torch.optim.Adam([dict(params=[p.requires_grad_()], lr=lr) for p, lr in zip(parameters, rates, strict=True)])
+    optimizer = torch.optim.Adam(
+        [dict(params=[p.requires_grad_()], lr=lr) for p, lr in zip(parameters, rates, strict=True)]
+    )
     values, counts = draws.unique(return_counts=True)
     for _ in range(fit_steps):
         optimizer.zero_grad()
@@ -1000,7 +1055,11 @@ with waits_for("discretized_logistic"):
         kls["softmax"].append(divergence(softmax_log_q))
         kls["10 logistics"].append(divergence(mixture_log_q))
         if n == 300:
-            at300 = {"softmax, 256 numbers": softmax_log_q, "10 logistics, 30 numbers": mixture_log_q, "mixture": mixture}
+            at300 = {
+                "softmax, 256 numbers": softmax_log_q,
+                "10 logistics, 30 numbers": mixture_log_q,
+                "mixture": mixture,
+            }
 
 # %% tags=["demo"]
 with waits_for("discretized_logistic", "sample_mixture"):
@@ -1015,7 +1074,13 @@ with waits_for("discretized_logistic", "sample_mixture"):
     for (name, values), marker in zip(kls.items(), "os", strict=True):
         axes[1].plot(sizes, values, marker=marker, label=name)
         print(f"{name:12}", "  ".join(f"n = {n}: {kl:.4f}" for n, kl in zip(sizes, values, strict=True)), "nats")
-    axes[1].set(xscale="log", yscale="log", xlabel="pixels learnt from", ylabel="KL from the truth (nats)", title="Knowing the order helps, then hinders")
+    axes[1].set(
+        xscale="log",
+        yscale="log",
+        xlabel="pixels learnt from",
+        ylabel="KL from the truth (nats)",
+        title="Knowing the order helps, then hinders",
+    )
     axes[1].legend()
     plots.show(
         fig,
@@ -1025,7 +1090,9 @@ with waits_for("discretized_logistic", "sample_mixture"):
     )
     u = torch.rand(100_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).clamp_min(1e-12)
     drawn = sample_mixture(*(p.expand(len(u), -1) for p in at300["mixture"]), 256, u)
-    print(f"level 255: your likelihood says {at300['10 logistics, 30 numbers'][255].exp():.4f}, your sampler draws it with frequency {(drawn == 255).double().mean():.4f}; truth {truth[255]:.4f}")
+    print(
+        f"level 255: your likelihood says {at300['10 logistics, 30 numbers'][255].exp():.4f}, your sampler draws it with frequency {(drawn == 255).double().mean():.4f}; truth {truth[255]:.4f}"
+    )
 
 # %% [markdown]
 # With few data, 30 numbers that know about order beat 256 that do not; with very many the softmax wins, since
@@ -1069,7 +1136,9 @@ def fit_colours(pixels, shared, chain, components=5):
             parameters = distributions.sub_pixel_chain(parameters, coefficients.expand(len(x), -1, -1), x, 256)
         return distributions.discretized_logistic_mixture_log_prob(parameters, x, 256)
 
-    optimizer = torch.optim.Adam([dict(params=[means], lr=1.0), dict(params=[others], lr=0.05), dict(params=[coefficients], lr=0.02)])
+    optimizer = torch.optim.Adam(
+        [dict(params=[means], lr=1.0), dict(params=[others], lr=0.05), dict(params=[coefficients], lr=0.02)]
+    )
     for _ in range(fit_steps):
         optimizer.zero_grad()
         (-log_prob(pixels).sum(1).mean()).backward()
@@ -1079,7 +1148,11 @@ def fit_colours(pixels, shared, chain, components=5):
 
 rng = torch.Generator().manual_seed(0)
 some, others = (photo.view(-1, 3)[torch.randint(len(blue), (n,), generator=rng)] for n in (2000, 20_000))
-for name, shared, chain in [("each colour its own component", False, False), ("one component for all three", True, False), ("one component, and the chain", True, True)]:
+for name, shared, chain in [
+    ("each colour its own component", False, False),
+    ("one component for all three", True, False),
+    ("one component, and the chain", True, True),
+]:
     log_prob = fit_colours(some, shared, chain)
     with torch.no_grad():
         cost = -log_prob(others).sum(1)
@@ -1121,7 +1194,8 @@ def vertical_step(cache, row, weight):
         weight: (out, in, kh, kw), kw odd; weight[:, :, -1] is for row r, weight[:, :, :, kw // 2] for column c.
 
     Returns:
-        out: (n, out, W), row r of the convolution: at c it reads rows r-kh+1..r and columns c-kw//2..c+kw//2, zeros outside.
+        out: (n, out, W), row r of the convolution: at c it reads rows r-kh+1..r and columns c-kw//2..c+kw//2, zeros
+            outside.
         new_cache: (n, in, kh - 1, W), what the next row needs.
     """
     ### BEGIN SOLUTION
@@ -1155,7 +1229,9 @@ def sample_by_rows(model, u, step, labels=None):
     caches = [new(n, layer.vertical.in_channels, layer.vertical.above, width) for layer in model.layers]
     for r in range(height):
         offsets, v = [], x[:, :, r - 1].to(dtype) / (model.levels - 1)
-        for i, layer in enumerate(model.layers):  # what row r - 1 of the vertical stack says to row r of the horizontal one
+        for i, layer in enumerate(
+            model.layers
+        ):  # what row r - 1 of the vertical stack says to row r of the horizontal one
             of_v, of_h = (bias.squeeze(3) for bias in layer.label_biases(labels))
             offset = of_h + layer.horizontal.bias[:, None]
             if r > 0:
@@ -1199,7 +1275,9 @@ with waits_for("vertical_step"):
             times[way] = time.perf_counter() - start
         same = all(bool((images["plain"] == drawn).all()) for drawn in images.values())
         told = ", ".join(f"{way} {1000 * t:.0f} ms" for way, t in times.items())
-        print(f"{name:24} the same images: {same}; {told} (yours {times['plain'] / times['yours']:.0f} times as fast as plain)")
+        print(
+            f"{name:24} the same images: {same}; {told} (yours {times['plain'] / times['yours']:.0f} times as fast as plain)"
+        )
 
 # %% [markdown]
 # The same images, bit by bit, sooner by a factor that grows with the image; `course_lib` keeps its weights
@@ -1225,16 +1303,16 @@ def complete(x, first, conditional, u):
     """Draw the last places of images anew, in order, given the places before.
 
     Args:
-        x: (n, C, H, W) int64, levels 0..K-1. Place k = 0..C*H*W-1 is colour k % C of pixel k // C; pixels are counted in raster
-            order. What stands at places from `first` on is rubbish. x is left as it is.
+        x: (n, C, H, W) int64, levels 0..K-1. Place k = 0..C*H*W-1 is colour k % C of pixel k // C; pixels are counted
+            in raster order. What stands at places from `first` on is rubbish. x is left as it is.
         first: the first place to draw, 0..C*H*W; 0 draws all of them, C*H*W none.
-        conditional: function. conditional(x, k), x as above and k a place, returns (n, K) float64: the probabilities of the
-            levels at place k, given the places before k. To be called once for each place to draw, in order.
+        conditional: function. conditional(x, k), x as above and k a place, returns (n, K) float64: the probabilities of
+            the levels at place k, given the places before k. To be called once for each place to draw, in order.
         u: (n, C*H*W) float64, uniform in [0, 1).
 
     Returns:
-        (n, C, H, W) int64: a copy of x, in which the value at each place k >= first is the number of levels j in 0..K-2 with
-        p_0 + ... + p_j <= u[:, k].
+        (n, C, H, W) int64: a copy of x, in which the value at each place k >= first is the number of levels j in 0..K-2
+        with p_0 + ... + p_j <= u[:, k].
     """
     ### BEGIN SOLUTION
     x = x.clone()
@@ -1275,7 +1353,10 @@ with waits_for("complete"):
     endings = complete(upper, 32, under(torch.arange(10).repeat(5)), u)
     hidden = test.x[chosen].double() / 15
     hidden[:, :, 4:] = 0.35
-    rows = [torch.cat([test.x[chosen[i], None].double() / 15, hidden[i, None], endings[10 * i : 10 * i + 10].double() / 15]) for i in range(5)]
+    rows = [
+        torch.cat([test.x[chosen[i], None].double() / 15, hidden[i, None], endings[10 * i : 10 * i + 10].double() / 15])
+        for i in range(5)
+    ]
     fig, ax = plt.subplots(figsize=(9.5, 4.2))
     plots.image_grid(torch.cat(rows), columns=12, ax=ax)
     for column, name in enumerate(["digit", "known", *range(10)]):
@@ -1333,7 +1414,9 @@ plots.show(
     alt="Left: twenty samples ordered by label 0 to 9, most of them readable, and the training digits nearest to them, which differ visibly. "
     "Right: histograms of distances to the nearest training digit; that of the samples lies a little to the right of that of test digits.",
 )
-print(f"mean distance to the nearest training digit: samples {to_samples.values.mean():.1f}, test digits {to_test.values.mean():.1f}; smallest: {to_samples.values.min():.1f} and {to_test.values.min():.1f}")
+print(
+    f"mean distance to the nearest training digit: samples {to_samples.values.mean():.1f}, test digits {to_test.values.mean():.1f}; smallest: {to_samples.values.min():.1f} and {to_test.values.min():.1f}"
+)
 
 # %% [markdown]
 # About nine in ten samples are read as ordered. None is a copy: samples lie *farther* from the training digits
@@ -1480,7 +1563,10 @@ def a_batch_of_twins(rng):
 
 
 reach = {}
-for name, settings in {"reaches 3 rows": dict(channels=12, layers=2, kernel=3), "reaches 9 rows": dict(channels=12, layers=4, kernel=5)}.items():
+for name, settings in {
+    "reaches 3 rows": dict(channels=12, layers=2, kernel=3),
+    "reaches 9 rows": dict(channels=12, layers=4, kernel=5),
+}.items():
     torch.manual_seed(0)
     model = GatedPixelCNN((1, 12, 5), 2, head=16, position_bias=True, **settings)
     reach[name] = train_on(model, a_batch_of_twins, budget(smoke=5, cpu=300, gpu=1000))
@@ -1500,7 +1586,9 @@ for ax, (name, model) in zip(axes[1:], reach.items(), strict=True):
     upper, lower = read_glyphs(drawn, 1), read_glyphs(drawn, 8)
     plots.image_grid(drawn[:16], columns=8, ax=ax, title=name)
     both = (upper >= 0) & (lower >= 0)
-    print(f"{name}: {metrics.nll(model, twins).mean / math.log(2):.2f} bits; glyphs that are right {((upper >= 0).double().mean() + (lower >= 0).double().mean()) / 2:.1%}, pairs of right glyphs that are twins {(upper == lower)[both].double().mean():.1%}")
+    print(
+        f"{name}: {metrics.nll(model, twins).mean / math.log(2):.2f} bits; glyphs that are right {((upper >= 0).double().mean() + (lower >= 0).double().mean()) / 2:.1%}, pairs of right glyphs that are twins {(upper == lower)[both].double().mean():.1%}"
+    )
 plots.show(
     fig,
     alt="Left: images with the same glyph above and below. Middle: samples of the network with short reach, clean glyphs that mostly do not "
@@ -1621,7 +1709,8 @@ print("patient   reported NLL (nats)     total mass")
 for ax, (name, (log_q, drawn)) in zip(axes.flat, patients.items(), strict=True):
     print(f"{name:7} {float(-(p_world @ log_q)):20.3f} {log_q.exp().sum():16.4f}")
     plots.image_grid(drawn.reshape(24, 4, 4), columns=8, ax=ax, title=f"Patient {name}")
-plots.show(fig, 
+plots.show(
+    fig,
     alt="Samples of six patients. A: pieces of glyphs. B: all empty. C: mostly whole glyphs. D: blots, few glyphs. E: many glyphs with "
     "a wrong lower part. F: glyphs and damaged ones.",
 )
@@ -1693,21 +1782,20 @@ for name, (log_q, kind) in board.items():
 #   loop.
 # * **The likelihood is an honest judge of everything at once**, and nearly everything is texture.
 #
-# For the first there is a radical answer: a network in which *every* layer, the first included, sees all that
-# came before, because it carries a state through the whole image: a recurrent one. Row by row, or along
-# diagonals, it is slower to train, and in the table of section 9 it beats the PixelCNN of its time. That is
-# PixelRNN, lesson 05.
+# For the first there is a radical answer: a network of which already one layer sees far, because it carries a
+# state through the image: a recurrent one. Row by row, or along diagonals, it is slower to train, and in the
+# tables of section 9 it beats the PixelCNN of its time. That is PixelRNN, lesson 05.
 #
 # ## 14 · History and references
 #
 # Masked convolutions for images, colours included, are from van den Oord, Kalchbrenner and Kavukcuoglu (2016a),
 # as the fast companion of the recurrent networks that the paper is named after. Its authors then found the
-# blind spot, and removed it in the gated PixelCNN (2016b), which also brought labels, and completions and
-# portraits conditioned on an embedding. Salimans et al. (2017) simplified once more: no masks at all but
-# shifted images, logistics instead of a softmax, a network that halves the resolution and returns, with
-# short-cuts, and dropout, without which it learns the training set by heart. Sound had its turn at the same
-# time (WaveNet, lesson 06). Parts of the idea are older: a spatial recurrent network with a causal window
-# (Theis and Bethge, 2015), and all of MADE.
+# blind spot, and removed it in the gated PixelCNN (2016b), which also brought labels, and portraits conditioned
+# on an embedding. Salimans et al. (2017) simplified once more: no masks at all but shifted images, logistics
+# instead of a softmax, a network that halves the resolution and returns, with short-cuts, and dropout, without
+# which it learns the training set by heart. Sound had its turn at the same time (WaveNet, lesson 06). Parts of
+# the idea are older: a spatial recurrent network with a causal window (Theis and Bethge, 2015), and all of
+# MADE.
 #
 # * X. Chen, D. P. Kingma, T. Salimans et al. Variational lossy autoencoder. *ICLR* 2017. Table 1 has binarized
 #   MNIST.
