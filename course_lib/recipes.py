@@ -90,9 +90,9 @@ def _mnist() -> Dataset:
 
 
 def _pixelcnn(build: Callable[..., nn.Module], levels: int, **settings: Any) -> nn.Module:
-    """A small PixelCNN of either kind for the digits, with 3x3 convolutions and a position bias."""
-    channels, layers = budget(smoke=(12, 2), cpu=(24, 4), gpu=(24, 4))
-    return build((1, 8, 8), levels, channels, layers, head=48, position_bias=True, **settings)
+    """A small PixelCNN of either kind for the digits, with 5x5 convolutions and a position bias."""
+    channels, layers = budget(smoke=(12, 2), cpu=(24, 3), gpu=(24, 3))
+    return build((1, 8, 8), levels, channels, layers, kernel=5, head=48, position_bias=True, **settings)
 
 
 def _pixelcnn_plus_plus() -> nn.Module:
@@ -130,8 +130,8 @@ def digits_recipes() -> list[Recipe]:
     masks = dict(epochs=budget(smoke=15, cpu=300, gpu=300), patience=30, batch_size=64, lr=3e-3)
     channels = budget(smoke=8, cpu=32, gpu=32)
     pixels = dict(epochs=budget(smoke=5, cpu=60, gpu=60), patience=10, batch_size=64, lr=4e-3)
-    pixels |= dict(optimizer=partial(AdamW, weight_decay=0.01))
-    plus_plus = pixels | dict(epochs=budget(smoke=2, cpu=40, gpu=40))
+    plus_plus = pixels | dict(epochs=budget(smoke=2, cpu=40, gpu=40), optimizer=partial(AdamW, weight_decay=0.01))
+    pixels |= dict(optimizer=partial(AdamW, weight_decay=0.3))
     return [
         Recipe("uniform", _binary, lambda: IndependentPixels(64)),
         Recipe("independent pixels", _binary, lambda: IndependentPixels(64), convex),
@@ -142,13 +142,13 @@ def digits_recipes() -> list[Recipe]:
         Recipe("MADE", _binary, lambda: MADE(64, [500], dropout=0.5, direct=True), made),
         Recipe("MADE, 16 orderings", _binary, lambda: _made_ensemble(64, [500], 16, dropout=0.2), masks),
         Recipe("ConvNADE", data.digits, lambda: ConvNADE((1, 8, 8), channels, layers=2, kernel=7), conv),
-        Recipe("PixelCNN", data.digits, lambda: _pixelcnn(PixelCNN, 2, first_kernel=3), pixels),
-        Recipe("Gated PixelCNN", data.digits, lambda: _pixelcnn(GatedPixelCNN, 2, kernel=3), pixels),
+        Recipe("PixelCNN", data.digits, lambda: _pixelcnn(PixelCNN, 2, first_kernel=5), pixels),
+        Recipe("Gated PixelCNN", data.digits, lambda: _pixelcnn(GatedPixelCNN, 2), pixels),
         Recipe("uniform", _levels, lambda: IndependentPixels(64, levels=16)),
         Recipe("independent pixels", _levels, lambda: IndependentPixels(64, levels=16), convex),
         Recipe("MADE", _levels, lambda: MADE(64, [500], levels=16, dropout=0.5, direct=True), made_levels),
-        Recipe("PixelCNN", _level_images, lambda: _pixelcnn(PixelCNN, 16, first_kernel=3), pixels),
-        Recipe("Gated PixelCNN", _level_images, lambda: _pixelcnn(GatedPixelCNN, 16, kernel=3), pixels),
+        Recipe("PixelCNN", _level_images, lambda: _pixelcnn(PixelCNN, 16, first_kernel=5), pixels),
+        Recipe("Gated PixelCNN", _level_images, lambda: _pixelcnn(GatedPixelCNN, 16), pixels),
         Recipe("PixelCNN++", _level_images, _pixelcnn_plus_plus, plus_plus),
         Recipe("independent mixtures", _real, lambda: RNADE(64, hidden=0, components=10), rnade, "bound"),
         Recipe("RNADE", _real, lambda: RNADE(64, hidden=50, components=10), rnade, "bound"),
