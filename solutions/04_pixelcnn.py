@@ -1117,7 +1117,7 @@ with waits_for("discretized_logistic", "sample_mixture"):
 # $$p(x_R, x_G, x_B) = \sum_m w_m\, P(x_R \mid \mu'_{R,m}, \dots)\, P(x_G \mid \mu'_{G,m}, \dots)\, P(x_B \mid \mu'_{B,m}, \dots),$$
 #
 # one sum over products. Three sums, multiplied, are another model: it may take its red from the sky and its
-# blue from the roof. We fit five components to 2,000 pixels of the photograph (each pixel by itself, no
+# blue from the roof. We fit five components to 1,000 pixels of the photograph (each pixel by itself, no
 # context) in three ways, and test on 20,000 others.
 
 
@@ -1147,7 +1147,7 @@ def fit_colours(pixels, shared, chain, components=5):
 
 
 rng = torch.Generator().manual_seed(0)
-some, others = (photo.view(-1, 3)[torch.randint(len(blue), (n,), generator=rng)] for n in (2000, 20_000))
+some, others = (photo.view(-1, 3)[torch.randint(len(blue), (n,), generator=rng)] for n in (1000, 20_000))
 for name, shared, chain in [
     ("each colour its own component", False, False),
     ("one component for all three", True, False),
