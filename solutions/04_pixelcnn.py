@@ -435,10 +435,12 @@ def blind_spot(k, layers, H, W, row, column):
 
 # %% tags=["demo"]
 with waits_for("blind_spot"):
-    print("share of all pairs (pixel, earlier pixel) without a path, with as many layers as rows, on 16 × 16:")
+    shares = {}
     for k in (3, 5, 7):
         blind = sum(int(blind_spot(k, 16, 16, 16, r, c).sum()) for r in range(16) for c in range(16))
-        print(f"   {k} × {k}: {blind / (256 * 255 / 2):6.1%}")
+        shares[k] = blind / (256 * 255 / 2)
+    told = ", ".join(f"{k} × {k}: {share:.1%}" for k, share in shares.items())
+    print(f"pairs (pixel, earlier pixel) without a path, 16 × 16 pixels, as many layers as rows: {told}")
     place = (6, 2)
     predicted = blind_spot(3, layers + 1, 8, 8, *place)
     fig = plots.receptive_field(pixelcnn, place, order=pixelcnn.order, title="Trained on digits")
