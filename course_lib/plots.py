@@ -232,9 +232,10 @@ def field_map(
     ax.add_patch(frame)
     ax.set_axis_off()
     ax.set_title(title, loc="left" if with_key else "center")
+    fig = ax.get_figure(root=True)
     if with_key:
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax.get_figure(root=True)
+        fig.legend(*ax.get_legend_handles_labels(), loc="outside center right")
+    return fig
 
 
 def show(fig: Figure, *, alt: str) -> None:

@@ -5,7 +5,7 @@ with PixelCNN Decoders", NIPS 29, 2016, section 2 and Figure 2.
 
 The *vertical* stack v reads whole rows: at (r, c) it knows rows up to r, and needs no mask. The *horizontal* stack h
 reads its own row up to (r, c), and the vertical stack one row further up, which knows nothing below row r - 1.
-The link goes this way alone: v may not read h, which knows more than v's neighbours to the right may.
+The link goes this way alone: so a row of v can be computed as soon as the image's row is known, before h goes on.
 
     a = vertical(v) + V y,    b = horizontal(h) + link(a, one row further up) + U y
     v <- gate(a),             h <- h + mix(gate(b)),        gate(a) = tanh(first half of a) * sigmoid(second half)

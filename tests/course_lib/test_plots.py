@@ -162,14 +162,17 @@ def test_leaks_and_blind_pixels_are_told_apart_without_colour():
     handles, labels = ax.get_legend_handles_labels()
     hatches = {label.split(":")[0]: handle.get_hatch() for handle, label in zip(handles, labels, strict=True)}
     assert len(labels) == 5 and hatches["blind"] and hatches["leak"] and hatches["blind"] != hatches["leak"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == labels
+    (key,) = ax.figure.legends
+    assert [text.get_text() for text in key.get_texts()] == labels
+    ax.figure.canvas.draw()
+    assert key.get_window_extent().x1 <= ax.figure.bbox.x1, "the key is cut off"
 
 
 def test_a_map_among_others_leaves_the_key_to_the_figure():
     model = Causal((9,), levels=2)
     fig, axes = plt.subplots(1, 2)
     plots.receptive_field(model, 4, order=model.order, ax=axes[0])
-    assert axes[0].get_legend() is None and len(fig.axes) == 2  # nor a scale
+    assert not fig.legends and axes[0].get_legend() is None and len(fig.axes) == 2  # nor a scale
 
 
 def test_a_figure_can_be_put_together_from_several():
