@@ -404,13 +404,13 @@ def _read(k: int, layers: int, H: int, W: int, row: int, column: int) -> np.ndar
     hints=[
         "Of the two stacks, one looks at whole rows and the other along its own row. For each: which rows and columns "
         "does the kernel cover, and on which sides does one therefore have to put zeros so that the result has the "
-        "image's size again? What of the vertical stack does a pixel of row r not know yet?",
-        "Vertical: all zeros go above (one fewer than there are rows in the kernel) and half of the others to each "
-        "side. Horizontal: zeros on the left only. What does one zero more, and one column fewer, do for the first "
-        "layer? And what does one row of zeros above v_out, and one fewer below, do for the link?",
+        "image's size again? What in row r of the vertical stack must a pixel of row r not know?",
+        "Vertical: zeros go above (one row fewer than there are in the kernel) and to the sides (kw // 2 columns on "
+        "each), none below. Horizontal: zeros on the left only. What does one zero more, and one column fewer, do for "
+        "the first layer? And what does one row of zeros above v_out, and one fewer below, do for the link?",
         "torch's conv2d slides the kernel as it stands, last entry to the right and down: pad v with "
         "torch.nn.functional.pad (left, right, top, bottom) by kw // 2, kw // 2, kh - 1, 0 and use no other padding. "
-        "Treat weight_h as a kernel of height 1; in the first layer pad h by m on the left and leave out its last "
+        "Treat weight_h as a kernel of height 1; in the first layer pad h by n_h on the left and leave out its last "
         "column. The link is a product over channels with v_out moved down by one row.",
     ],
 )
@@ -445,7 +445,7 @@ def stacks(student, rng):
     def told(v, h, weight_v, weight_h, link, first):
         (n, inputs, H, W), (kh, kw), m = v.shape, weight_v.shape[2:], weight_h.shape[2]
         images = f"{_count(n, 'image')} of {H} x {W}, {_count(inputs, 'channel')} in, {len(weight_v)} out"
-        return f"{images}, kh = {kh}, kw = {kw}, m = {m}, first = {first}"
+        return f"{images}, kh = {kh}, kw = {kw}, n_h = {m}, first = {first}"
 
     def leak(outs, args, changed):
         """`changed`: for each image after the first one, which of v and h differs from the first one's, and where."""
@@ -462,31 +462,39 @@ def stacks(student, rng):
                     elif first and (r, c) == (row, column):
                         fault = "its own pixel, in the first layer"
                     if fault:
-                        return (
-                            f"{told(*args)}: {name} at ({row}, {column}) changes when {which} changes at ({r}, {c}), "
-                            f"{fault}"
-                        )
+                        two = told(args[0][:2], *args[1:])
+                        return f"{two}: {name} at ({row}, {column}) changes when {which} changes at ({r}, {c}), {fault}"
         return ""
 
     def wrong(name, got, want, args):
         index = first_wrong(got, want)
         if index is None:
             return ""
-        v, h, weight_v, weight_h, link, _ = args
-        n, o, r, c = index
+        v, h, weight_v, weight_h, _, _ = args
+        n = index[0]
         given = ""
         if v.shape[1] == len(weight_v) == 1 and v[0].size <= 6:
             used = {
                 "v_out": {"v": v[n, 0], "weight_v": weight_v[0, 0]},
                 "h_out": {"h": h[n, 0], "weight_h": weight_h[0, 0]},
-                "link": {"link": link[0, 0]},
             }[name]
             given = "".join(f", {key} = {say(value)}" for key, value in used.items())
-        part = "v_out" if name == "v_out" else "h_out"
-        return (
-            f"{told(*args)}{given}: {part} of image {n}, channel {o} at ({r}, {c}) is {want[index]:.4g}; got "
-            f"{got[index]:.4g}"
-        )
+        return f"{told(*args)}{given}: {differs(name, index, got, want)}"
+
+    def differs(part, index, got, want):
+        n, o, r, c = index
+        return f"{part} of image {n}, channel {o} at ({r}, {c}) is {want[index]:.4g}; got {got[index]:.4g}"
+
+    def wrong_link(v_out, h_out, args):
+        with np.errstate(all="ignore"):  # the answer's own v_out may be anything
+            want = _convolution(v_out, args[4][:, :, None, None], 1, 0)
+        index = first_wrong(h_out, want)
+        if index is None:
+            return ""
+        n, o, r, c = index
+        above = f"your v_out[{n}, :, {r - 1}, {c}] = {say(v_out[n, :, r - 1, c])}" if r else "there is no row above"
+        given = f"weight_h is 0, link[{o}] = {say(args[4][o])}, {above}"
+        return f"{told(*args)}: {given}: {differs('h_out', index, h_out, want)}"
 
     for first, sizes in itertools.product((False, True), ((1, 1, 1, 3, 3, 2, 3, 2), (1, 2, 2, 3, 4, 3, 5, 3))):
         v, h, weight_v, weight_h, link = case(*sizes)
@@ -518,7 +526,7 @@ def stacks(student, rng):
         m = weight_h.shape[2]
         why = why or wrong("h_out", outs[1], _convolution(h, weight_h[:, :, None], 0, m - 1 + first), args)
         yield holds(name, not why, because=why)
-    linked = [(1, 1, 1, 2, 1, 1, 1, 1), (1, 1, 1, 3, 2, 2, 3, 2), (1, 2, 2, 3, 3, 2, 3, 2), (2, 3, 3, 4, 3, 3, 3, 2)]
+    linked = [(1, 1, 1, 2, 1, 1, 1, 1), (1, 2, 2, 2, 1, 1, 1, 1), (1, 1, 1, 3, 2, 2, 3, 2), (2, 3, 3, 4, 3, 3, 3, 2)]
     linked += [(2, 1, 3, 4, 3, 2, 3, 2), (1, 3, 2, 3, 4, 3, 5, 3), (1, 2, 2, 1, 3, 2, 3, 2)]
     for sizes in linked:
         v, h, weight_v, weight_h, link = case(*sizes)
@@ -526,10 +534,7 @@ def stacks(student, rng):
         outs, why = ask(tolerant, *args)
         if not why and v.shape[2] > 1 and not outs[0].any():
             why = f"{told(*args)}: v_out is 0 everywhere, and the link has nothing to carry"
-        if not why:
-            with np.errstate(all="ignore"):  # the answer's own v_out may be anything
-                want = _convolution(outs[0], link[:, :, None, None], 1, 0)
-            why = wrong("link", outs[1], want, args)
+        why = why or wrong_link(*outs, args)
         yield holds("link", not why, because=why)
 
 
