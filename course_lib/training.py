@@ -24,6 +24,7 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 __all__ = ["History", "fit"]
@@ -68,6 +69,8 @@ def fit(
     lr: float,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     seed: int = 0,
+    lr_decay: float = 1.0,
+    average: float | None = None,
     patience: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     resume: bool = True,
@@ -87,6 +90,10 @@ def fit(
             epoch is seeded by (seed, epoch) alone, so a resumed run repeats the uninterrupted one: bit for
             bit on a CPU. torch's global generators (CPU, CUDA) are put back afterwards. The *initial* weights
             are the caller's: seed before building the model.
+        lr_decay: what the learning rate is multiplied by after every step.
+        average: keep an exponential moving average of the weights, average * mean + (1 - average) * weights after
+            every step (such as 0.9995): it is what is validated and left in the model. None takes the weights as they
+            are.
         patience: stop after so many epochs without a better validation loss; None never stops early.
         checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced as a whole
             after every epoch: a killed run loses one epoch at most.
@@ -119,17 +126,30 @@ def fit(
     >>> [round(p, 2) for p in model.logits.sigmoid().tolist()]     # the frequencies of the ones
     [0.25, 0.75]
     """
-    _check_settings(dataset, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, patience=patience, labels=labels)
+    _check_settings(
+        dataset,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        lr_decay=lr_decay,
+        average=average,
+        seed=seed,
+        patience=patience,
+        labels=labels,
+    )
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
     bare_optimizer = optimizer(model.parameters(), lr=lr)
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
+    settings |= {"lr_decay": lr_decay, "average": average}
     settings |= {"optimizer": type(bare_optimizer).__name__, **bare_optimizer.defaults}
     run = _Run(model, bare_optimizer, settings)
     path = Path(checkpoint) if checkpoint else None
     try:
         objective = _Objective(model)
         wrapped, wrapped_optimizer = fabric.setup(objective, bare_optimizer)
+        if average is not None:
+            run.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
         if path and resume and path.exists():
             run.load(path)
         names = ("x", "y") if labels else ("x",)
@@ -150,17 +170,21 @@ def fit(
                 objective.train()
                 losses = []
                 for step, batch in enumerate(torch.randperm(images, generator=shuffle).split(batch_size)):
+                    for group in bare_optimizer.param_groups:
+                        group["lr"] = lr * lr_decay ** (run.epoch * batches + step)
                     share = _share(batch, fabric.global_rank, fabric.world_size).to(fabric.device)
                     loss = wrapped(*(tensor[share] for tensor in train))
                     _check_finite(loss, epoch, f"batch {step + 1}", path)
                     wrapped_optimizer.zero_grad()
                     fabric.backward(loss)
                     wrapped_optimizer.step()
+                    if run.average is not None:
+                        run.average.update_parameters(model)
                     losses.append(loss.detach())
                     bar.update()
                 losses = fabric.all_reduce(torch.stack(losses), reduce_op="mean")
                 torch.manual_seed(_mix(seed, 0))  # the same noise every time, so that epochs compare fairly
-                valid_loss = fabric.broadcast(_mean_loss(objective, valid, batch_size))
+                valid_loss = fabric.broadcast(_mean_loss(_Objective(run.validated), valid, batch_size))
                 _check_finite(torch.tensor(valid_loss), epoch, "validation", path)
                 run.record(_mean(losses, images, batch_size), valid_loss, time.perf_counter() - start)
                 bar.set_postfix(epoch=epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
@@ -208,6 +232,12 @@ class _Run:
         self.settings = json.loads(json.dumps(settings, default=str))  # in the form that a file gives back
         self.history = History()
         self.best: dict[str, Tensor] = {}
+        self.average: AveragedModel | None = None
+
+    @property
+    def validated(self) -> nn.Module:
+        """The model with the weights that are validated and kept."""
+        return self.model if self.average is None else self.average.module
 
     @property
     def epoch(self) -> int:
@@ -221,7 +251,7 @@ class _Run:
         self.history.valid.append(valid)
         self.history.seconds += seconds
         if self.history.best_epoch == self.epoch:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in self.validated.state_dict().items()}
 
     def restore_best(self) -> None:
         if self.best:
@@ -230,6 +260,8 @@ class _Run:
     def save(self, path: Path) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": t for key, t in state.items() if t is not None}
         # A clone each: safetensors takes no two names for one storage.
@@ -273,6 +305,8 @@ class _Run:
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
         self.model.load_state_dict(group("model."))
+        if self.average is not None:
+            self.average.load_state_dict(group("average."))
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.best, self.history = group("best."), history
 
@@ -293,7 +327,7 @@ def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: 
         )
 
 
-def _check_settings(dataset, *, epochs, batch_size, lr, seed, patience, labels) -> None:
+def _check_settings(dataset, *, epochs, batch_size, lr, lr_decay, average, seed, patience, labels) -> None:
     for split in ("train", "valid"):
         if len(getattr(dataset, split).x) == 0:
             raise ValueError(
@@ -306,6 +340,8 @@ def _check_settings(dataset, *, epochs, batch_size, lr, seed, patience, labels) 
         "epochs": (epochs, epochs >= 1, "at least 1"),
         "batch_size": (batch_size, batch_size >= 1, "at least 1"),
         "lr": (lr, lr > 0, "positive"),
+        "lr_decay": (lr_decay, 0 < lr_decay <= 1, "above 0 and at most 1"),
+        "average": (average, average is None or 0 < average < 1, "between 0 and 1, or None"),
         "seed": (seed, seed >= 0, "0 or more"),
         "patience": (patience, patience is None or patience >= 1, "at least 1, or None"),
     }

@@ -122,15 +122,34 @@ def test_the_optimizer_is_the_one_asked_for():
     torch.testing.assert_close(model.logits.detach().double(), -0.5 * gradient)
 
 
+def test_the_learning_rate_decays_by_the_step_and_the_weights_are_averaged():
+    """Against stochastic gradient descent by hand: two epochs of two steps."""
+
+    class Steady(Coins):
+        def loss(self, x):
+            return (self.logits * torch.arange(1.0, D + 1)).sum()
+
+    model, gradient = Steady(), torch.arange(1.0, D + 1)
+    settings = dict(batch_size=25, lr=1.0, optimizer=torch.optim.SGD)
+    history = fit(model, coins(), epochs=2, lr_decay=0.5, average=0.75, **settings)
+    at_steps = [-gradient * taken for taken in (1.0, 1.5, 1.75, 1.875)]
+    mean = at_steps[0]
+    for position in at_steps[1:]:
+        mean = 0.75 * mean + 0.25 * position
+    torch.testing.assert_close(model.logits.detach(), mean)
+    assert history.valid[-1] == pytest.approx(float(mean @ gradient))
+
+
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, partial(torch.optim.SGD, momentum=0.9)])
-def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, optimizer):
-    whole = Noisy()
-    expected = fit(whole, coins(), epochs=7, optimizer=optimizer, **SETTINGS)
+@pytest.mark.parametrize("more", [{}, {"lr_decay": 0.9, "average": 0.8}])
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, optimizer, more):
+    whole, settings = Noisy(), {"optimizer": optimizer, **SETTINGS, **more}
+    expected = fit(whole, coins(), epochs=7, **settings)
     path = tmp_path / "folder" / "run.safetensors"
     for epochs in (2, 3, 7):
         torch.manual_seed(epochs)  # a new process has another global state
         model = Noisy(seed=0 if epochs == 2 else epochs)  # once resumed, its own weights do not matter
-        history = fit(model, coins(), epochs=epochs, optimizer=optimizer, checkpoint=path, **SETTINGS)
+        history = fit(model, coins(), epochs=epochs, checkpoint=path, **settings)
     assert same(model, whole)
     assert (history.train, history.valid) == (expected.train, expected.valid)
     assert [file.name for file in path.parent.iterdir()] == ["run.safetensors"]
@@ -265,7 +284,11 @@ def test_an_empty_split_is_refused(n, n_valid, split):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}]
+    "wrong",
+    [
+        *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
+        *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     (name,) = wrong
