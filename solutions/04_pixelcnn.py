@@ -1060,8 +1060,9 @@ def divergence(log_q):
     return float((truth * (truth.log() - log_q)).sum())
 
 
-sizes, kls, at300 = [100, 300, 1000, 3000, 10_000, 100_000], {"softmax": [], "10 logistics": []}, {}
-with waits_for("discretized_logistic"):
+# %% tags=["demo"]
+sizes, kls = [100, 300, 1000, 3000, 10_000, 100_000], {"softmax": [], "10 logistics": []}
+with waits_for("discretized_logistic", "sample_mixture"):
     for n in sizes:
         draws = blue[torch.randint(len(blue), (n,), generator=torch.Generator().manual_seed(n))]
         counts = torch.bincount(draws, minlength=256).double()
@@ -1077,11 +1078,6 @@ with waits_for("discretized_logistic"):
                 "10 logistics, 30 numbers": mixture_log_q,
                 "mixture": mixture,
             }
-
-# %% tags=["demo"]
-with waits_for("discretized_logistic", "sample_mixture"):
-    if not at300:
-        raise NotImplementedError
     fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.2), width_ratios=[1.7, 1])
     axes[0].fill_between(levels256, truth, step="mid", color="0.85", label="truth")
     for name in ("softmax, 256 numbers", "10 logistics, 30 numbers"):
