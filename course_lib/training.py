@@ -140,6 +140,7 @@ def fit(
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
     bare_optimizer = optimizer(model.parameters(), lr=lr)
+    rates = [group["lr"] for group in bare_optimizer.param_groups]
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"lr_decay": lr_decay, "average": average}
     settings |= {"optimizer": type(bare_optimizer).__name__, **bare_optimizer.defaults}
@@ -170,8 +171,8 @@ def fit(
                 objective.train()
                 losses = []
                 for step, batch in enumerate(torch.randperm(images, generator=shuffle).split(batch_size)):
-                    for group in bare_optimizer.param_groups:
-                        group["lr"] = lr * lr_decay ** (run.epoch * batches + step)
+                    for group, rate in zip(bare_optimizer.param_groups, rates, strict=True):
+                        group["lr"] = rate * lr_decay ** (run.epoch * batches + step)
                     share = _share(batch, fabric.global_rank, fabric.world_size).to(fabric.device)
                     loss = wrapped(*(tensor[share] for tensor in train))
                     _check_finite(loss, epoch, f"batch {step + 1}", path)

@@ -140,6 +140,16 @@ def test_the_learning_rate_decays_by_the_step_and_the_weights_are_averaged():
     assert history.valid[-1] == pytest.approx(float(mean @ gradient))
 
 
+def test_parameters_with_a_rate_of_their_own_keep_it():
+    def twice_as_fast(parameters, lr):
+        return torch.optim.SGD([{"params": list(parameters), "lr": 2 * lr}], lr=lr)
+
+    ds, model = coins(), Coins()
+    fit(model, ds, epochs=1, batch_size=50, lr=0.25, optimizer=twice_as_fast)
+    gradient = 0.5 - ds.train.x.double().mean(0)
+    torch.testing.assert_close(model.logits.detach().double(), -0.5 * gradient)
+
+
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, partial(torch.optim.SGD, momentum=0.9)])
 @pytest.mark.parametrize("more", [{}, {"lr_decay": 0.9, "average": 0.8}])
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, optimizer, more):
