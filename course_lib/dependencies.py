@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from course_lib.models import orderings
+
 __all__ = ["dependencies", "influence", "leaks_and_blind"]
 
 
@@ -97,10 +99,7 @@ def leaks_and_blind(
     >>> leaks.nonzero().tolist(), blind.nonzero().tolist()
     ([[1, 2]], [[2, 0], [2, 1]])
     """
-    order = torch.as_tensor(order)
     D = depends.shape[1]
-    if order.is_floating_point() or order.shape != (D,) or order.sort().values.tolist() != list(range(D)):
-        raise ValueError(f"order must hold each of 0..{D - 1} once, as integers; got {order.tolist()}")
-    place = order.argsort()
+    place = orderings.checked(order, D).argsort()
     before = place[torch.arange(D) if outputs is None else torch.as_tensor(outputs), None] > place
     return depends & ~before, before & ~depends

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course_lib import distributions
+from course_lib.models import orderings
 
 
 class AutoregressiveModel(nn.Module):
@@ -47,9 +48,7 @@ class AutoregressiveModel(nn.Module):
         if levels is not None and levels < 2:
             raise ValueError(f"levels is {levels}; expected at least 2, or None for real-valued dimensions")
         self.levels = levels
-        order = torch.as_tensor(range(D) if order is None else order)
-        if order.is_floating_point() or order.shape != (D,) or order.sort().values.tolist() != list(range(D)):
-            raise ValueError(f"order must hold each of 0..{D - 1} once, as integers; got {order.tolist()}")
+        order = orderings.checked(range(D) if order is None else order, D)
         self.register_buffer("order", order.long().clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,23 @@
 """Orderings of an image's pixels: `order[k]` is the dimension (in raster numbering) that comes k-th."""
 
+from collections.abc import Sequence
+
 import torch
+
+
+def checked(order: Sequence[int], D: int) -> torch.Tensor:
+    """An ordering as a tensor, (D,) integers.
+
+    Raises:
+        ValueError: it is no permutation of 0..D-1.
+
+    >>> checked([2, 0, 1], 3)
+    tensor([2, 0, 1])
+    """
+    order = torch.as_tensor(order)
+    if order.is_floating_point() or order.shape != (D,) or order.sort().values.tolist() != list(range(D)):
+        raise ValueError(f"order must hold each of 0..{D - 1} once, as integers; got {order.tolist()}")
+    return order
 
 
 def raster(height: int, width: int) -> torch.Tensor:
