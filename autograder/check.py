@@ -176,11 +176,14 @@ class Check:
         gates: list[str],
         points: dict[str, float],
         hints: list[str],
+        side_effects: str | None = None,
     ):
         if not points or any(value <= 0 for value in points.values()) or set(gates) & set(points):
             raise ValueError(
                 f"{function.__name__}: expected gates and points of different names, each point value above 0"
             )
+        if side_effects is not None and side_effects not in points:
+            raise ValueError(f"{function.__name__}: expected a property for side_effects, got {side_effects!r}")
         if len(hints) != 3:
             raise ValueError(f"{function.__name__}: expected hints in three steps, got {len(hints)}")
         self.function = function
@@ -189,6 +192,7 @@ class Check:
         self.title = (function.__doc__ or self.name).strip().splitlines()[0].rstrip(".")
         self.__doc__ = function.__doc__
         self.gates, self.points, self.hints = tuple(gates), dict(points), tuple(hints)
+        self.side_effects = side_effects or next(iter(points))
         self.hinted = 0
 
     @property
@@ -204,7 +208,7 @@ class Check:
             # The smallest one takes up the rounding: its own is below what the sum can show.
             smallest = min(scaled, key=scaled.__getitem__)
             scaled[smallest] = math.fsum([points, *(-value for name, value in scaled.items() if name != smallest)])
-        return Check(self.function, list(self.gates), scaled, list(self.hints))
+        return Check(self.function, list(self.gates), scaled, list(self.hints), self.side_effects)
 
     def __call__(self, function: Callable[..., Any]) -> Report:
         """Practice: run the check on a function of this notebook. Only the grader's own run counts."""
@@ -246,12 +250,15 @@ class Check:
                     if outcome.name in self.gates:
                         break
             else:
+                student.ask_again()
                 finished = True
         except StudentError as raised:
             error, kind = str(raised), raised.kind
         except Exception as raised:
             error, kind = "the check could not judge this answer; your instructor has been told", "Fault"
             fault = f"{type(raised).__name__}: {raised}"
+        if finished and student.side_effects:
+            failed.setdefault(self.side_effects, _told(f"a side effect: {student.side_effects[0]}"))
         held = seen - set(failed) if finished else set()
         verdicts = [
             Verdict(name, self.points.get(name, 0.0), name in held, failed.get(name, ""))
@@ -266,7 +273,6 @@ class Check:
             _told(error),
             _told(kind),
             _told(fault),
-            tuple(student.notes),
         )
 
     def refuse(self, kind: str, error: str) -> Report:
@@ -275,7 +281,13 @@ class Check:
         return Report(self.lesson, self.name, self.title, tuple(verdicts), frozenset(self.gates), error, kind)
 
 
-def check(*, points: dict[str, float], hints: list[str], gates: Sequence[str] = ()) -> Callable[[Callable], Check]:
+def check(
+    *,
+    points: dict[str, float],
+    hints: list[str],
+    gates: Sequence[str] = (),
+    side_effects: str | None = None,
+) -> Callable[[Callable], Check]:
     """Declare a check: its gates, the points of its properties, and three hints.
 
     Args:
@@ -284,8 +296,11 @@ def check(*, points: dict[str, float], hints: list[str], gates: Sequence[str] = 
         hints: three steps, from a nudge to nearly there; never the answer.
         gates: conditions that earn nothing, and without which the rest earns nothing; the first failing one ends
             the check.
+        side_effects: the property that an answer loses if it changes an argument, an earlier result or torch's
+            settings, or gives another result when it is asked again; by default the first one. They are watched for
+            in every call, so no check has to look for them.
     """
-    return lambda function: Check(function, list(gates), points, hints)
+    return lambda function: Check(function, list(gates), points, hints, side_effects)
 
 
 def _told(text: str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from autograder.codec import ProtocolError, decode, encode
 from autograder.given import Callback, Module
 from autograder.worker import Worker
@@ -10,6 +12,7 @@ from autograder.worker import Worker
 __all__ = ["Channel", "Handle", "InProcess", "Student", "StudentError"]
 
 MAX_NAME, MAX_MESSAGE = 200, 2000  # characters of what a student's process says of an error
+REPEATED = 3  # calls at the start of a check that are made once more at its end
 MAX_ASKED = 8 * 2**20  # bytes of a callback's arguments: what it makes of them may be many times as large
 
 
@@ -22,6 +25,7 @@ class StudentError(Exception):
         message: its text.
         line, text: number and text of the line of the student's cell, where known.
         kinds: the class names of the exception and of all that it inherits from.
+        case: what the call was about, in words; empty until a check says it.
     """
 
     def __init__(
@@ -29,15 +33,20 @@ class StudentError(Exception):
     ):
         super().__init__(message)
         self.kind, self.message, self.line, self.text, self.kinds = kind, message, line, text, kinds
+        self.case = ""
 
     def __str__(self) -> str:
         where = f", in line {self.line} of the cell: {self.text}" if self.line else ""
         match self.kind:
             case "NotImplementedError":
                 return "not answered yet: the cell still raises NotImplementedError"
-            case "Missing" | "TooSlow" | "Died" | "Unreadable" | "TooManyCalls":
+            case "Missing" | "TooSlow" | "Died":
                 return self.message
-        return f"your code raised {self.kind}: {self.message}{where}"
+            case "Unreadable" | "TooManyCalls":
+                reason = self.message
+            case _:
+                reason = f"your code raised {self.kind}: {self.message}{where}"
+        return f"{self.case}: {reason}" if self.case else reason
 
 
 class Channel(Protocol):
@@ -71,8 +80,9 @@ class Student:
     def __init__(self, channel: Channel, name: str):
         self.channel = channel
         self.name = name
-        self.mutated: list[int | str] = []
-        self.notes: list[str] = []
+        self.requests = 0
+        self.side_effects: list[str] = []
+        self.calls: list[tuple[tuple, dict, Any]] = []
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the student's function returns, as plain data.
@@ -80,10 +90,15 @@ class Student:
         Raises:
             StudentError: it raised, or returned something that is no data.
         """
-        return self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=False)
+        value = self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=False)
+        self.calls.append((args, kwargs, value))
+        return value
 
     def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), **kwargs: Any) -> tuple[Any, list]:
-        """The function's value, and the gradients of sum(cotangent * value) with respect to the arguments in `wrt`."""
+        """The function's value, and the gradients of sum(cotangent * value) with respect to the arguments in `wrt`.
+
+        Where the function returns a tuple, so is `cotangent`, and the sums over its entries are added up.
+        """
         return self._ask("vjp", target=self.name, method=None, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt)
 
     def build(self, *args: Any, **kwargs: Any) -> "Handle":
@@ -93,8 +108,34 @@ class Student:
             raise StudentError("Unreadable", "the answer cannot be read: expected an object that stays with your code")
         return kept
 
+    def ask_again(self) -> None:
+        """Repeat the first calls and the last one: whether their results still are what they were.
+
+        What is not goes to `side_effects`.
+        """
+        first, last = self.calls[:REPEATED], self.calls[REPEATED:][-1:]
+        for args, kwargs, value in first + last:
+            for arg in args:
+                if isinstance(arg, Callback):
+                    arg.calls = 0
+            try:
+                again = self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=False)
+            except StudentError as error:
+                again = error
+            if not _same(value, again):
+                came = f"; now {again}" if isinstance(again, StudentError) else ""
+                self._note_effect(
+                    "called a 2nd time with the same arguments, your function does not give the same result"
+                    f"{came}: it keeps something between calls"
+                )
+
+    def _note_effect(self, effect: str) -> None:
+        if effect not in self.side_effects:
+            self.side_effects.append(effect)
+
     def _ask(self, verb: str, **request: Any) -> Any:
         callbacks: list[Callback] = []
+        self.requests += 1
         frame = encode({"verb": verb, **request}, lambda obj: self._special(obj, callbacks))
         try:
             answer = decode(
@@ -106,6 +147,7 @@ class Student:
             mutated = [
                 name for name in (*range(len(request.get("args", ()))), *request.get("kwargs", ())) if name in told
             ]
+            overwritten, settings = answer.get("overwritten") is True, answer.get("settings") is True
             error = answer.get("error")
             if error is not None:
                 error = _error(error)
@@ -117,14 +159,20 @@ class Student:
                 raise StudentError("TooManyCalls", f"the given function may be called at most {times} here")
         if error is not None:
             raise error
-        self.mutated = mutated
-        for which in self.mutated:
-            note = (
+        for which in mutated:
+            self._note_effect(
                 f"your function changed its argument {_ordinal(which)} in place: "
                 "whoever calls it loses their data; work on a copy"
             )
-            if note not in self.notes:
-                self.notes.append(note)
+        if overwritten:
+            self._note_effect(
+                f"call {self.requests} of your code changed the result of an earlier one: return a new tensor each time"
+            )
+        if settings:
+            self._note_effect(
+                f"call {self.requests} of your code left torch with another default dtype, or gradients on or off, "
+                "for all that runs later"
+            )
         return answer.get("value")
 
     def _special(self, obj: Any, callbacks: list[Callback]) -> tuple[str, Any] | None:
@@ -214,6 +262,17 @@ def _serve(frame: bytes, callbacks: list[Callback]) -> bytes:
         return encode({"value": callback.function(*asked["args"])})
     except Exception as error:  # whatever the student's arguments provoke is theirs
         return encode({"error": f"the given function cannot take these arguments: {error}"})
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two results are alike: numbers within rounding, since sums may be taken in another order."""
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(map(_same, a.values(), b.values()))
+    if type(a) is not type(b) or not isinstance(a, np.ndarray | float):
+        return type(a) is type(b) and a == b
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=0, equal_nan=True)
 
 
 def _ordinal(which: int | str) -> str:

@@ -4,8 +4,11 @@ The same `Worker` serves in a notebook, where it sits in the kernel, and in the 
 of its own; so a function that passes its check in the notebook gets the very same calls when it is graded.
 """
 
+import contextlib
 import linecache
+import sys
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +17,16 @@ from autograder.given import Module
 
 __all__ = ["Missing", "Worker", "describe"]
 
+KEPT = 32  # results of earlier calls that are looked at again after each call
+MAX_KEPT = 2**16  # bytes of an array; a larger one is not looked at
+
 
 class Missing(LookupError):
     """There is no function or class of the exercise's name; the message says why."""
+
+
+class _NotPlain(Exception):
+    """A result holds something other than plain data."""
 
 
 class Handle:
@@ -37,6 +47,8 @@ class Worker:
         self.resolve = resolve
         self.objects: dict[int, Any] = {}
         self.made = 0
+        self.exercise = ""
+        self.results: deque[tuple[Any, Any]] = deque(maxlen=KEPT)  # of the present exercise alone
 
     def answer(self, frame: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         """One request in, one answer out; `ask` carries a callback's call to the judge meanwhile."""
@@ -52,14 +64,24 @@ class Worker:
 
     def _call(self, target: Any, method: str | None, args: tuple, kwargs: dict, keep: bool) -> dict:
         function = self._callable(target, method)
-        before = self._snapshot(args, kwargs)
+        if isinstance(target, str) and target != self.exercise:
+            self.exercise = target
+            self.results.clear()
+        before, settings = self._snapshot(args, kwargs), _torch_settings()
         value = function(*args, **kwargs)
-        mutated = self._mutated(before, args, kwargs)
+        effects = {
+            "mutated": self._mutated(before, args, kwargs),
+            "overwritten": self._overwritten(),
+            "settings": _torch_settings() != settings,
+        }
         if keep:
             self.made += 1
             self.objects[self.made] = value
             value = Handle(self.made)
-        return {"value": value, "mutated": mutated}
+        elif method is None:  # a method, such as state_dict, may well give what is to change later
+            with contextlib.suppress(_NotPlain):
+                self.results.append((value, [_image(value)]))
+        return {"value": value, **effects}
 
     def _vjp(self, target: Any, method: str | None, args: tuple, kwargs: dict, cotangent: Any, wrt: tuple) -> dict:
         import torch
@@ -71,14 +93,20 @@ class Worker:
                 args[position] = torch.as_tensor(args[position]).clone().requires_grad_()
         # A clone stands in for the leaf, so that a function may work in place on what it is given.
         value = function(*(arg.clone() if position in wrt else arg for position, arg in enumerate(args)), **kwargs)
-        if not isinstance(value, torch.Tensor) or not value.requires_grad:
-            raise TypeError("expected a torch tensor that gradients can flow through, got " + _kind(value))
-        if value.shape != torch.as_tensor(cotangent).shape:
-            raise ValueError(
-                f"expected a result of shape {tuple(torch.as_tensor(cotangent).shape)}, got {tuple(value.shape)}"
-            )
+        several = isinstance(cotangent, tuple)
+        values, cotangents = (value, cotangent) if several else ((value,), (cotangent,))
+        if not isinstance(values, tuple | list) or len(values) != len(cotangents):
+            raise TypeError(f"expected a tuple of {len(cotangents)} tensors, got {_kind(value)}")
+        for one, along in zip(values, cotangents, strict=True):
+            if not isinstance(one, torch.Tensor) or not one.requires_grad:
+                raise TypeError("expected a torch tensor that gradients can flow through, got " + _kind(one))
+            if one.shape != torch.as_tensor(along).shape:
+                raise ValueError(
+                    f"expected a result of shape {tuple(torch.as_tensor(along).shape)}, got {tuple(one.shape)}"
+                )
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
-        grads = torch.autograd.grad(value, inputs, torch.as_tensor(cotangent).to(value.dtype), allow_unused=True)
+        along = [torch.as_tensor(along).to(one.dtype) for one, along in zip(values, cotangents, strict=True)]
+        grads = torch.autograd.grad(list(values), inputs, along, allow_unused=True)
         return {
             "value": (
                 value,
@@ -130,7 +158,10 @@ class Worker:
         return ("handle", obj.number) if isinstance(obj, Handle) else None
 
     def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, bytes]:
-        """The bytes of every argument; objects that stay with the student may change and count as unchanged."""
+        """The bytes of every argument, and whether it takes part in gradients.
+
+        Objects that stay with the student may change and count as unchanged.
+        """
 
         def opaque(obj: Any) -> tuple[str, int] | None:
             return ("opaque", 0) if callable(obj) or any(obj is kept for kept in self.objects.values()) else None
@@ -138,7 +169,7 @@ class Worker:
         taken: dict[Any, bytes] = {}
         for name, value in [*enumerate(args), *kwargs.items()]:
             try:
-                taken[name] = encode(value, opaque)
+                taken[name] = encode(value, opaque) + _gradient_flags(value)
             except ProtocolError:
                 taken[name] = b""
         return taken
@@ -146,6 +177,16 @@ class Worker:
     def _mutated(self, before: dict[Any, bytes], args: tuple, kwargs: dict) -> list:
         after = self._snapshot(args, kwargs)
         return [name for name in before if before[name] != after[name]]
+
+    def _overwritten(self) -> bool:
+        """Whether an earlier result is no longer what it was when it was returned."""
+        try:
+            for value, image in self.results:  # without `any`, which another exercise's cell may have patched
+                if [_image(value)] != image:
+                    return True
+        except _NotPlain:
+            return True
+        return False
 
 
 class _Remote:
@@ -159,6 +200,49 @@ class _Remote:
         if "error" in reply:
             raise ValueError(reply["error"])
         return reply["value"]
+
+
+def _torch_settings() -> Any:
+    """What torch holds for the whole process, and a function should leave as it found it."""
+    torch = sys.modules.get("torch")
+    return torch and (torch.is_grad_enabled(), torch.get_default_dtype())
+
+
+def _image(value: Any) -> Any:
+    """What a result holds now, to be compared later: the bytes of its arrays, and all else as it is.
+
+    Raises:
+        _NotPlain: there is something in it of a type that may compare as it likes.
+    """
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind in (list, tuple):
+        return [_image(item) for item in value]
+    if kind is dict:
+        return [[_image(key), _image(item)] for key, item in value.items()]
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    try:
+        if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
+            value = value.detach()
+            value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
+            return value.tobytes() if value.nbytes <= MAX_KEPT else None
+    except (RuntimeError, TypeError):  # a tensor that is no plain array
+        pass
+    raise _NotPlain
+
+
+def _gradient_flags(value: Any) -> bytes:
+    """Of every tensor within: whether it requires a gradient, and whether it holds one."""
+    if isinstance(value, list | tuple):
+        return b"".join(map(_gradient_flags, value))
+    if isinstance(value, dict):
+        return b"".join(map(_gradient_flags, value.values()))
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return b""
+    return bytes([value.requires_grad, value.is_leaf and value.grad is not None])
 
 
 def describe(error: BaseException) -> dict:

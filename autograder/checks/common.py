@@ -5,20 +5,21 @@ Nothing here raises, whatever an answer returns: an unreadable result becomes a 
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import stats
 
-from autograder.given import Callback
-from autograder.student import Student, StudentError
+from autograder.check import Outcome
+from autograder.student import StudentError
 
 __all__ = [
     "TOLERANCE",
-    "Failure",
+    "Answer",
     "all_images",
-    "attempt",
+    "asking",
     "binary",
     "close",
     "entries",
@@ -29,27 +30,13 @@ __all__ = [
     "real",
     "real_list",
     "say",
+    "should_be",
+    "tensors",
     "tenths",
     "wrong_decision",
 ]
 
-TOLERANCE = 1e-5  # absolute and relative: an answer computed in float32 passes
-
-
-class Failure:
-    """Stands for the result of a call that raised; `real` and `parts` turn it into a reason."""
-
-    def __init__(self, error: StudentError, args: tuple[Any, ...]):
-        given = ", ".join(say(arg) for arg in args if not isinstance(arg, Callback))
-        self.reason = f"for the arguments {given}: {error}" if len(given) < 200 else str(error)
-
-
-def attempt(student: Student, *args: Any) -> Any:
-    """`student.call`, for a case that only one property is about: an exception loses that property and no more."""
-    try:
-        return student.call(*args)
-    except StudentError as error:
-        return Failure(error, args)
+TOLERANCE = 1e-5  # relative: an answer computed in float32 passes
 
 
 def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
@@ -70,8 +57,6 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     >>> real(np.zeros((2, 1)), (2,), "nats")[1]
     'nats should be real numbers of shape (2,); got shape (2, 1)'
     """
-    if isinstance(value, Failure):
-        return None, value.reason
     wanted = f"{name} should be {'a number' if shape == () else f'real numbers of shape {shape}'}"
     if not isinstance(value, np.ndarray | bool | int | float | list | tuple):
         return None, f"{wanted}; got {_what(value)}"
@@ -117,8 +102,6 @@ def binary(value: Any, shape: tuple[int, ...], name: str = "the result") -> tupl
 
 def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
     """Read a tuple with one entry for each name: (entries, "") or (None, reason)."""
-    if isinstance(value, Failure):
-        return None, value.reason
     if isinstance(value, tuple | list) and len(value) == len(names):
         return value, ""
     return None, f"the result should be a tuple ({', '.join(names)}); got {_what(value)}"
@@ -130,8 +113,6 @@ def entries(value: Any, names: Sequence[str]) -> tuple[dict[str, Any] | None, st
     >>> entries({"W": 0.5}, ["W", "b"])[1]
     "the result should be a dict with the 2 keys 'W', 'b'; got one with 'W'"
     """
-    if isinstance(value, Failure):
-        return None, value.reason
     if isinstance(value, dict) and set(names) <= set(value):
         return value, ""
     came = f"one with {', '.join(map(repr, value)) or 'none'}"[:100] if isinstance(value, dict) else _what(value)
@@ -142,8 +123,6 @@ def real_list(
     value: Any, shapes: Sequence[tuple[int, ...]], name: str, read: Callable = real
 ) -> tuple[list[np.ndarray] | None, str]:
     """Read a list of arrays of these shapes, each with `read`; `name` holds a {} for the index."""
-    if isinstance(value, Failure):
-        return None, value.reason
     if not isinstance(value, list | tuple) or len(value) != len(shapes):
         return None, f"the result should be a list of {len(shapes)} tensors; got {_what(value)}"
     arrays = []
@@ -167,18 +146,124 @@ def _what(value: Any) -> str:
     return f"the string {value[:40]!r}" if isinstance(value, str) else "something else"
 
 
-def close(a: Any, b: Any, tolerance: float = TOLERANCE) -> bool:
-    """Whether all entries agree, absolutely or relatively; infinities agree with themselves, NaN with nothing."""
-    return bool(np.all(np.isclose(a, b, rtol=tolerance, atol=tolerance)))
+def close(got: Any, want: Any, size: Any = None, tolerance: float = TOLERANCE) -> bool:
+    """Whether all entries agree; see `first_wrong`."""
+    return first_wrong(np.asarray(got), np.asarray(want), size, tolerance) is None
 
 
-def first_wrong(got: np.ndarray, want: np.ndarray) -> tuple[int, ...] | None:
-    """The index of the first entry that is not close, None where all are."""
-    wrong = np.argwhere(~np.isclose(got, want, rtol=TOLERANCE, atol=TOLERANCE))
+def first_wrong(
+    got: np.ndarray, want: np.ndarray, size: Any = None, tolerance: float = TOLERANCE
+) -> tuple[int, ...] | None:
+    """The index of the first entry that does not agree, None where all do; () for a single number.
+
+    Infinities agree with themselves, NaN with nothing.
+
+    Args:
+        size: the magnitude of the numbers that were added up to `want`: an error is measured against it, or against
+            the entry itself where that is larger. By default the largest finite entry of `want`. Broadcasts.
+
+    >>> first_wrong(np.array([1e-9, 1.0]), np.array([0.0, 1.0]))
+    >>> first_wrong(np.array([1e-9]), np.array([2e-9]))
+    (0,)
+    """
+    got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+    finite = np.abs(want[np.isfinite(want)])
+    least = (finite.max() if len(finite) else 0.0) if size is None else np.abs(size)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(got - want) <= tolerance * np.maximum(np.abs(want), least)
+    wrong = np.argwhere(~np.where(np.isfinite(want) & np.isfinite(got), near, got == want))
     return tuple(int(i) for i in wrong[0]) if len(wrong) else None
 
 
-def say(value: Any) -> str:
+def should_be(want: Any, got: Any) -> str:
+    """What should be and what came, with as many digits as it takes to tell them apart.
+
+    >>> should_be(0.5, 0.25)
+    'is 0.5; got 0.25'
+    >>> should_be(np.array([1.0, 0.3333333]), [1.0, 0.3333111])
+    'is [1, 0.333333]; got [1, 0.333311]'
+    """
+    for digits in (4, 6, 8, 10, 13, 17):
+        left, right = say(want, digits), say(got, digits)
+        if left != right:
+            break
+    return f"is {left}; got {right}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a student's function answered in one case: read, or why it cannot be read.
+
+    Attributes:
+        case: what the case is made of; every test gets it after `got`.
+        words: says the case, for messages.
+        got: the answer as arrays, where it could be read.
+        why: why it could not be read, else "".
+        error: the exception of the student's code, if one came.
+    """
+
+    case: tuple
+    words: Callable[[], str]
+    got: Any = None
+    why: str = ""
+    error: StudentError | None = None
+
+    def gate(self, name: str, *tests: Callable[..., str | None]) -> Outcome:
+        """Like `holds`, for a gate: an error of the student's code ends the check, with the case in words."""
+        if self.error:
+            self.error.case = self.words()
+            raise self.error
+        return self.holds(name, *tests)
+
+    def holds(self, name: str, *tests: Callable[..., str | None]) -> Outcome:
+        """A property: it holds if the answer can be read and no test finds a counter-example in it.
+
+        Each test is called with the answer and what the case is made of, and returns what is wrong in words, or
+        nothing. It is not called where one before it found something.
+        """
+        why = self.why or next(filter(None, (test(self.got, *self.case) for test in tests)), "")
+        return Outcome(name, not why, why and f"{self.words()}: {why}")
+
+
+def asking(
+    call: Callable[..., Any],
+    *,
+    read: Callable[..., tuple[Any, str]],
+    say: Callable[..., str],
+    give: Callable[..., Sequence[Any]] | None = None,
+) -> Callable[..., Answer]:
+    """How one check asks: `ask(*case)` calls the student's function and reads what comes back.
+
+    Args:
+        call: `student.call`, or that of a handle.
+        read: `read(value, *case)` gives (what was read, "") or (None, what is wrong with it).
+        say: `say(*case)` says the case in words: sizes, and the numbers themselves where they are few.
+        give: `give(*case)` gives the arguments of the call; by default the case itself, arrays as tensors.
+    """
+
+    def ask(*case: Any) -> Answer:
+        def words() -> str:
+            return say(*case)
+
+        try:
+            got, why = read(call(*(give(*case) if give else tensors(case))), *case)
+        except StudentError as error:
+            return Answer(case, words, why=str(error), error=error)
+        return Answer(case, words, got, why)
+
+    return ask
+
+
+def tensors(value: Any) -> Any:
+    """Arrays as tensors, also those in lists and tuples; anything else stays what it is."""
+    if isinstance(value, np.ndarray):
+        return torch.tensor(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(tensors, value))
+    return value
+
+
+def say(value: Any, digits: int = 4) -> str:
     """Numbers as a person would write them, with four digits or a little more.
 
     >>> say(torch.tensor([[0.25, 1 / 3]]))
@@ -189,11 +274,11 @@ def say(value: Any) -> str:
     if isinstance(value, torch.Tensor | np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {say(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {say(item, digits)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(say, value)) + "]"
+        return "[" + ", ".join(say(item, digits) for item in value) + "]"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
+        return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.{max(6, digits)}g}"
     return str(value)
 
 

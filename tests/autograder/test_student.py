@@ -56,11 +56,135 @@ def test_changed_arguments_are_noted_once_and_named():
     one = student(answer)
     for _ in range(2):
         one.call(torch.zeros(2), torch.zeros(2), z=[0])
-        assert one.mutated == [1, "z"]
-    assert len(one.notes) == 2
-    assert "argument number 2 in place" in one.notes[0] and "argument 'z' in place" in one.notes[1]
-    one.call(torch.zeros(2), torch.tensor([7.0]), z=[0])
-    assert one.mutated == ["z"]
+    assert len(one.side_effects) == 2
+    assert "argument number 2 in place" in one.side_effects[0]
+    assert "argument 'z' in place" in one.side_effects[1]
+
+
+BUFFER = torch.zeros(2)
+
+
+def reuses_a_buffer(x):
+    return BUFFER.copy_(x)
+
+
+def returns_a_view_of_a_buffer(x):
+    BUFFER.copy_(x)
+    return {"rows": [BUFFER[:1]]}
+
+
+def leaves_gradients_on(x):
+    return x.requires_grad_() * 2
+
+
+def leaves_a_gradient(x):
+    (x.requires_grad_() * 2).sum().backward()
+    x.requires_grad_(False)
+    return x * 2
+
+
+def switches_gradients_off(x):
+    torch.set_grad_enabled(False)
+    return x * 2
+
+
+def changes_the_default_dtype(x):
+    torch.set_default_dtype(torch.float64)
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (reuses_a_buffer, "changed the result of an earlier one"),
+        (returns_a_view_of_a_buffer, "changed the result of an earlier one"),
+        (leaves_gradients_on, "argument number 1 in place"),
+        (leaves_a_gradient, "argument number 1 in place"),
+        (switches_gradients_off, "gradients on or off"),
+        (changes_the_default_dtype, "another default dtype"),
+    ],
+)
+def test_what_a_call_leaves_behind_is_seen(answer, message):
+    one = student(answer)
+    try:
+        for value in (1.0, 2.0):
+            one.call(torch.full((2,), value))
+        assert [effect for effect in one.side_effects if message in effect], one.side_effects
+    finally:
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+
+
+def test_an_answer_that_keeps_something_is_seen_when_asked_again():
+    seen = []
+
+    def counts(x):
+        seen.append(x)
+        return len(seen)
+
+    def forgets(x):
+        seen.append(x)
+        if len(seen) > 3:
+            raise KeyError("gone")
+        return [1.0, {"a": (x, "text")}]
+
+    for answer, told in ((counts, "does not give the same result"), (forgets, "now your code raised KeyError")):
+        seen.clear()
+        one = student(answer)
+        for value in (1, 2, 3):
+            one.call(value)
+        assert not one.side_effects
+        one.ask_again()
+        assert len(one.side_effects) == 1 and told in one.side_effects[0]
+
+
+def test_an_answer_that_keeps_nothing_gives_the_same_again():
+    def answer(f, x):
+        return {"a": [f(x), (x, None, "text")], "b": np.array([np.nan, np.inf]), "c": x > 1}
+
+    one = student(answer)
+    callback = Callback(lambda x: x, max_calls=1)
+    for value in (1.5, 2, -1):
+        one.call(Callback(lambda x: x, max_calls=1), value)
+    one.call(callback, 3)
+    one.ask_again()
+    assert one.side_effects == []
+
+
+def test_results_of_another_exercise_are_not_looked_at():
+    """All exercises of a submission share one process: none may cost another one's points."""
+    kept = [1.0]
+    functions = {"first": lambda: kept, "second": lambda: kept.append(2.0) or 5}
+    worker = InProcess(None)
+    worker.worker.resolve = functions.__getitem__
+    first, second = Student(worker, "first"), Student(worker, "second")
+    first.call()
+    second.call()
+    assert second.side_effects == []
+
+
+class OddNumber(float):
+    def __eq__(self, other):
+        return False
+
+    def __ne__(self, other):
+        return True
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("nan")], OddNumber(1), [OddNumber(1)], {1: OddNumber(1)}])
+def test_what_never_equals_itself_has_not_changed(value):
+    one = student(lambda: value)
+    for _ in range(3):
+        one.call()
+    assert one.side_effects == []
+
+
+def test_a_method_may_give_what_changes_later():
+    layer = student(Layer).build(2)
+    layer.call(method="state_dict")
+    layer.set("weight", np.array([3.0, 4.0]))
+    layer.call(torch.ones(2))
+    assert layer.student.side_effects == []
 
 
 @pytest.mark.parametrize(
@@ -92,6 +216,16 @@ def test_vjp_gives_value_and_gradients():
     x, y, cotangent = torch.tensor([1.0, 2.0]), torch.tensor(3.0), torch.tensor([1.0, 10.0])
     value, (dx, dy) = student(lambda x, y: x**2 * y).vjp(x, y, cotangent=cotangent, wrt=(0, 1))
     assert value.tolist() == [3, 12] and dx.tolist() == [6, 120] and dy == 41
+
+
+def test_vjp_of_several_results_adds_them_up():
+    one, cotangent = student(lambda x: (2 * x, x**2)), (torch.ones(2), torch.tensor([10.0, 100.0]))
+    value, (dx,) = one.vjp(torch.tensor([1.0, 3.0]), cotangent=cotangent)
+    assert [part.tolist() for part in value] == [[2, 6], [1, 9]] and dx.tolist() == [22, 602]
+    with pytest.raises(StudentError, match="expected a tuple of 2 tensors"):
+        student(lambda x: 2 * x).vjp(torch.ones(3), cotangent=cotangent)
+    with pytest.raises(StudentError, match="that gradients can flow through"):
+        student(lambda x: (x, x.detach())).vjp(torch.ones(2), cotangent=cotangent)
 
 
 def test_vjp_of_what_does_not_depend_is_zero():
@@ -158,7 +292,7 @@ def test_handles_are_apart_and_may_be_arguments():
     first.set("weight", np.array([2.0, 2.0]))
     assert one.call(first, torch.ones(2)).tolist() == [2, 2]
     assert one.call(second, torch.ones(2)).tolist() == [1, 1]
-    assert one.mutated == []  # an object that stays with the student may change
+    assert one.side_effects == []  # an object that stays with the student may change
 
 
 def test_a_released_handle_is_gone():
@@ -297,8 +431,7 @@ class Forged:
 def test_arguments_that_were_not_given_cannot_have_changed():
     one = Student(Forged({"value": 1, "mutated": [*range(10**5), "z", "x" * 10**6, True, np.zeros(3), None]}), "answer")
     assert one.call(5, 6, z=7, y=8) == 1
-    assert one.mutated == [0, 1, "z"]
-    assert len(one.notes) == 3 and sum(map(len, one.notes)) < 1000
+    assert len(one.side_effects) == 3 and sum(map(len, one.side_effects)) < 1000
 
 
 def test_a_forged_error_is_cut():

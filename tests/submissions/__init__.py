@@ -12,7 +12,7 @@ import importlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -65,10 +65,11 @@ class Bank:
         module = importlib.import_module(f"autograder.checks.{lesson}")
         self.checks = {name: found for name, found in vars(module).items() if isinstance(found, Check)}
         self.entries: list[Entry] = []
+        self.equivalents: dict[str, dict[tuple[str, str], str]] = {}
 
     def right(self, exercise: str) -> Callable[[Callable], Callable]:
         """Add a right answer: a function that defines the answer and returns it."""
-        return lambda factory: self._add(Entry(exercise, factory.__name__, body(factory)), factory)
+        return lambda factory: self._add(Entry(exercise, factory.__name__, body(factory))) or factory
 
     def wrong(self, exercise: str, loses: Iterable[str], raises: str = "") -> Callable[[Callable], Callable]:
         """Add a wrong answer.
@@ -77,24 +78,58 @@ class Bank:
             loses: exactly those gates and properties that the check must show a counter-example to.
             raises: the kind of the error that ends the check, if one does.
         """
-        check, shows = self.checks[exercise], frozenset(loses)
-        everything = frozenset((*check.gates, *check.points))
-        if not (shows or raises) or shows - everything:
-            raise ValueError(f"{exercise}: expected some of {sorted(everything)}, got {sorted(shows)}")
-        lost = everything if raises or shows & set(check.gates) else shows
-        return lambda factory: self._add(
-            Entry(exercise, factory.__name__, body(factory), shows, raises, lost), factory
+        self._expect_some(exercise, loses, raises)
+        return lambda factory: (
+            self._add_wrong(Entry(exercise, factory.__name__, body(factory)), loses, raises) or factory
         )
+
+    def _expect_some(self, exercise: str, loses: Iterable[str], raises: str) -> None:
+        everything = {*self.checks[exercise].gates, *self.checks[exercise].points}
+        if not (set(loses) or raises) or set(loses) - everything:
+            raise ValueError(f"{exercise}: expected some of {sorted(everything)}, got {sorted(loses)}")
+
+    def _add_wrong(self, entry: Entry, loses: Iterable[str], raises: str) -> None:
+        check, shows = self.checks[entry.exercise], frozenset(loses)
+        self._expect_some(entry.exercise, loses, raises)
+        lost = frozenset((*check.gates, *check.points)) if raises or shows & set(check.gates) else shows
+        self._add(replace(entry, shows=shows, raises=raises, loses=lost))
+
+    def slips(self, exercise: str, of: Callable) -> Callable[..., None]:
+        """Add wrong answers that are small edits of another answer: `slip(name, old, new, loses=..., raises="")`.
+
+        Args:
+            of: the factory of the answer that is edited.
+
+        `old` has to occur exactly once in its source, so that an edit never hits nothing, or the wrong line.
+        """
+        source = body(of)
+
+        def slip(name: str, old: str, new: str, loses: Iterable[str], raises: str = "") -> None:
+            if source.count(old) != 1:
+                raise ValueError(
+                    f"{exercise}, {name}: expected {old!r} once in {of.__name__}, got {source.count(old)} times"
+                )
+            self._add_wrong(Entry(exercise, name, source.replace(old, new)), loses, raises)
+
+        return slip
+
+    def equivalent(self, exercise: str, old: str, new: str, why: str) -> None:
+        """Say why an edit of a right answer leaves it right, so that a mutant with this edit may earn everything.
+
+        Args:
+            old, new: the edit within a line, as `python -m tests.mutants` prints it.
+            why: the reason.
+        """
+        self.equivalents.setdefault(exercise, {})[old, new] = why
 
     def of(self, exercise: str, right: bool | None = None) -> list[Entry]:
         """The answers to one exercise: all, the right ones, or the wrong ones."""
         return [e for e in self.entries if e.exercise == exercise and (right is None or e.is_right == right)]
 
-    def _add(self, entry: Entry, factory: Callable) -> Callable:
+    def _add(self, entry: Entry) -> None:
         if any((entry.exercise, entry.name) == (other.exercise, other.name) for other in self.entries):
             raise ValueError(f"{entry.exercise}: there are two answers named {entry.name}")
         self.entries.append(entry)
-        return factory
 
 
 def banks() -> list[Bank]:
