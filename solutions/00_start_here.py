@@ -118,10 +118,10 @@ def normalise(weights):
     """Turn rows of weights into distributions.
 
     Args:
-        weights: (B, K) float64, none negative, no row all zeros.
+        weights: (B, K) float64, none negative, no row all zeros; of any size, 1e-300 and 1e300 included.
 
     Returns:
-        (B, K) float64: every row in the proportions of its weights, adding up to 1.
+        (B, K) float64: every row in the proportions of its weights, adding up to 1, both to twelve digits.
     """
     ### BEGIN SOLUTION
     return weights / weights.sum(1, keepdim=True)
@@ -145,6 +145,7 @@ checks.normalise.hint()
 # * **Only the cell with the function is yours.** Its name and its arguments stay as they are. You may define helpers *inside the same cell*; other cells you may add
 #   and change as you like, but only the exercise cells are graded.
 # * **Imports** that you need beyond `numpy`, `torch` and `math` do not belong in an exercise: everything can be answered with these.
+# * **A function leaves no traces.** It does not change its arguments, it returns something new, and asked again it answers the same. The checks look at this in every call.
 # * **No exercise needs an earlier one's answer.** If one resists, go on and come back.
 # * **Training cells** take the time that you allow: set the environment variable `COURSE_BUDGET` to `smoke` (seconds, poor models), `cpu` (minutes, the default) or `gpu`
 #   (the real thing) before you start JupyterLab.

@@ -371,12 +371,13 @@ def log_likelihood(p, x):
     """Log-likelihood of binary images under independent pixels.
 
     Args:
-        p: (D,) float64, p[d] = P(x_d = 1), each in [0, 1], 0 and 1 included.
-        x: (B, D) int64, zeros and ones.
+        p: (D,) float64, p[d] = P(x_d = 1), each in [0, 1], 0 and 1 included; D may be in the hundreds.
+        x: (B, D) int64, zeros and ones, B >= 1.
 
     Returns:
-        (nats, bpd): nats is (B,), log p(x) of each image, in nats (-inf where the image is impossible);
-        bpd is one number, the mean bits per dimension of the batch: -mean(nats) / (D log 2).
+        (nats, bpd): nats is (B,), log p(x) of each image, in nats (-inf where the image is impossible, and only
+        there); bpd is one number, the mean bits per dimension of the batch: -mean(nats) / (D log 2), which is
+        infinite if any image is impossible.
     """
     ### BEGIN SOLUTION
     probability_of_what_came = torch.where(x == 1, p, 1 - p)
@@ -413,7 +414,7 @@ fits = {
 }
 with waits_for("log_likelihood"):
     for name, p in fits.items():
-        nats, bpd = log_likelihood(p, test)
+        nats, bpd = map(torch.as_tensor, log_likelihood(p, test))
         impossible = int((nats == -math.inf).sum())
         print(f"{name:31} {-nats.mean():7.3f} nats {bpd:7.4f} bits/dim   {impossible} impossible images")
 
@@ -657,11 +658,11 @@ def kl(p, q):
     """Kullback-Leibler divergence KL(p || q) of two discrete distributions.
 
     Args:
-        p, q: (K,) float64, each sums to 1, zeros allowed.
+        p, q: (K,) float64, K >= 1, each sums to 1; entries may be 0, or positive and tiny.
 
     Returns:
         One number, in nats: sum_k p[k] log(p[k] / q[k]), where outcomes with p[k] = 0 add nothing;
-        infinity if p has mass where q has none.
+        infinity if p has mass where q has none, however little, and only then.
     """
     ### BEGIN SOLUTION
     happens = p > 0
@@ -691,7 +692,7 @@ with torch.no_grad():
     }
 with waits_for("kl"):
     for name, log_q in world_models.items():
-        left, right = -(p_world @ log_q), world.entropy + kl(p_world, log_q.exp())
+        left, right = -(p_world @ log_q), world.entropy + float(kl(p_world, log_q.exp()))
         print(f"{name:22} expected NLL {left:.12f}   entropy + KL {right:.12f}")
 
 # %% [markdown]
@@ -878,12 +879,12 @@ def conditionals(joint):
     """The chain rule's conditionals of a joint distribution of D binary variables.
 
     Args:
-        joint: (2,) * D float64, joint[x_0, ..., x_{D-1}] = p(x); sums to 1.
+        joint: (2,) * D float64, D >= 1, joint[x_0, ..., x_{D-1}] = p(x); sums to 1.
 
     Returns:
         List of D tensors. The d-th (d = 0..D-1) has shape (2,) * d: its entry at [x_0, ..., x_{d-1}] is
         p(x_d = 1 | x_0, ..., x_{d-1}); the 0-th has no axes. Where the prefix has probability zero,
-        any number in [0, 1].
+        any number in [0, 1]; a prefix of probability 1e-30 is rare, but possible.
     """
     ### BEGIN SOLUTION
     result = []
@@ -909,10 +910,10 @@ def joint(conditionals):
 
     Args:
         conditionals: list of D >= 1 float64 tensors; the d-th (d = 0..D-1) has shape (2,) * d, and its entry
-            at [x_0, ..., x_{d-1}] is p(x_d = 1 | x_0, ..., x_{d-1}).
+            at [x_0, ..., x_{d-1}] is p(x_d = 1 | x_0, ..., x_{d-1}), 0 and 1 included.
 
     Returns:
-        (2,) * D float64 table: entry [x_0, ..., x_{D-1}] is p(x).
+        (2,) * D float64 table: entry [x_0, ..., x_{D-1}] is p(x); 0 where x is impossible, and only there.
     """
     ### BEGIN SOLUTION
     table = torch.ones((), dtype=torch.float64)
@@ -941,8 +942,8 @@ world_orders = {
 }
 with waits_for("conditionals", "joint"):
     for name, order in world_orders.items():
-        parts = conditionals(table.permute(*order.tolist()))
-        back = joint(parts).permute(*order.argsort().tolist())
+        parts = [torch.as_tensor(part) for part in conditionals(table.permute(*order.tolist()).contiguous())]
+        back = torch.as_tensor(joint(parts)).permute(*order.argsort().tolist())
         count, error = sum(part.numel() for part in parts), (back - table).abs().max()
         print(f"{name:7} {count:,} numbers; joined again they give the table to within {error:.0e}")
 
@@ -969,10 +970,11 @@ def ancestral_sample(conditional, n, D, seed):
 
     Args:
         conditional: function. conditional(prefix), prefix (n, d) int64 with 0 <= d < D, returns (n,) float64:
-            P(x_d = 1 | x_0, ..., x_{d-1}) for each row. Call it at most D times.
-        n: number of samples.
-        D: number of dimensions.
-        seed: int. The same seed gives the same samples, another seed other ones; no other randomness.
+            P(x_d = 1 | x_0, ..., x_{d-1}) for each row, 0 and 1 included. Call it at most D times.
+        n: number of samples, at least 1.
+        D: number of dimensions, at least 1.
+        seed: int, at least 0. The same seed gives the same samples, another seed other ones; no other
+            randomness.
 
     Returns:
         (n, D) int64 tensor of zeros and ones.
@@ -1005,7 +1007,7 @@ prefix_mass = [
 
 def world_conditional(prefix):
     """P(next pixel black | prefix) in the small world, from its exact table."""
-    prefix = torch.as_tensor(prefix)
+    prefix = torch.as_tensor(prefix).long()
     d = prefix.shape[1]
     code = (prefix * 2 ** torch.arange(d - 1, -1, -1)).sum(1)  # the prefix read as a binary number
     return prefix_mass[d + 1][2 * code + 1] / prefix_mass[d][code]
@@ -1013,7 +1015,7 @@ def world_conditional(prefix):
 
 with waits_for("ancestral_sample"):
     n = 50_000
-    drawn = ancestral_sample(world_conditional, n, 16, seed=0)
+    drawn = torch.as_tensor(ancestral_sample(world_conditional, n, 16, seed=0))
     counts = torch.bincount((drawn * 2 ** torch.arange(15, -1, -1)).sum(1), minlength=2**16)
     top = p_world.argsort(descending=True)[:40]
     expected, spread = n * p_world[top], 2 * (n * p_world[top] * (1 - p_world[top])).sqrt()
@@ -1108,12 +1110,13 @@ def fvbn_log_prob(x, W, b, order):
     Args:
         x: (B, D) int64, zeros and ones.
         W: (D, D) float64. The logit of x_i is b[i] + sum of W[i, j] * x[j] over all j before i in the
-            ordering; the other entries of W do not count, whatever they hold.
+            ordering, and may be huge; the other entries of W do not count, whatever they hold, infinities
+            and nan included.
         b: (D,) float64.
         order: (D,) int64, a permutation: order[k] is the dimension that comes k-th.
 
     Returns:
-        (B,) float64, log q(x) in nats.
+        (B,) float64, log q(x) in nats: finite, also where q(x) itself is 0 in floating point.
     """
     ### BEGIN SOLUTION
     place = order.argsort()
@@ -1153,7 +1156,9 @@ plots.show(
 cost = metrics.nll(fvbn, test)
 print(f"FVBN on the test digits: {cost} nats = {metrics.bits_per_dim(cost, 64)} bits/dim")
 with waits_for("fvbn_log_prob"), torch.no_grad():
-    yours = fvbn_log_prob(test, fvbn.linear.weight.double(), fvbn.linear.bias.double(), fvbn.order)
+    yours = torch.as_tensor(
+        fvbn_log_prob(test, fvbn.linear.weight.double(), fvbn.linear.bias.double(), fvbn.order)
+    )
     print(f"your function, same weights: {-yours.mean():.2f} nats")
 
 # %% [markdown]
@@ -1338,13 +1343,13 @@ def condition(joint, known):
 
     Args:
         joint: (2,) * D float64, sums to 1.
-        known: dict {dimension: 0 or 1} for any of the D dimensions, possibly none, not all.
+        known: dict {dimension: 0 or 1} for any of the D dimensions, in any order, possibly none, not all.
 
     Returns:
         (2,) * (D - len(known)) float64, p(unknown | known) over the unknown dimensions in increasing order.
 
     Raises:
-        ValueError: the known values have probability zero.
+        ValueError: the known values have probability exactly zero (1e-30 is rare, but possible).
     """
     ### BEGIN SOLUTION
     consistent = joint[tuple(known.get(d, slice(None)) for d in range(joint.dim()))]
@@ -1374,7 +1379,7 @@ evidence = {"top row": range(4), "left column": range(0, 16, 4), "bottom row": r
 
 with waits_for("condition"):
     known = {name: {d: int(original[d]) for d in dims} for name, dims in evidence.items()}
-    exact = {name: condition(table, values).flatten() for name, values in known.items()}
+    exact = {name: torch.as_tensor(condition(table, values)).flatten() for name, values in known.items()}
 
     fig, axes = plt.subplots(1, 4, figsize=(9.5, 3.3), width_ratios=[1, 2, 2, 2])
     plots.image_grid(original[None], ax=axes[0])
@@ -1573,11 +1578,11 @@ def posterior(log_px_given_y, prior):
 
     Args:
         log_px_given_y: (B, K) float64, log p(x | y = k) of each image in nats: as low as -1e4; may hold -inf,
-            but no row of nothing else.
-        prior: (K,) float64, p(y = k), sums to 1, zeros allowed.
+            but not for all classes that the prior allows.
+        prior: (K,) float64, p(y = k), sums to 1; zeros are allowed, and so are tiny values such as 1e-30.
 
     Returns:
-        (B, K) float64, p(y = k | x); each row sums to 1.
+        (B, K) float64, p(y = k | x); each row sums to 1. Small entries are as accurate as large ones.
     """
     ### BEGIN SOLUTION
     return torch.softmax(log_px_given_y + prior.log(), dim=1)
@@ -1640,7 +1645,7 @@ print("independent pixels per class ", accuracy(naive_log_probs + prior.log()))
 print("logistic regression          ", accuracy(torch.as_tensor(discriminative.predict_proba(test))))
 print("ten FVBNs                    ", accuracy(expert_log_probs + prior.log()))
 with waits_for("posterior"):
-    beliefs = posterior(expert_log_probs, prior)
+    beliefs = torch.as_tensor(posterior(expert_log_probs, prior))
     doubtful = beliefs.max(1).values.argsort()[:6]
     fig, axes = plt.subplots(2, 6, figsize=(9, 2.9), height_ratios=[1.3, 1])
     for (above, below), k in zip(axes.T, doubtful, strict=True):
@@ -1873,13 +1878,14 @@ def interval(x, conditional):
     """The arithmetic coder's interval of a word.
 
     Args:
-        x: list of D ints in 0..K-1.
+        x: list of D ints in 0..K-1. It may be empty: the interval of the empty word is [0, 1).
         conditional: function. conditional(prefix), prefix a list of d ints with 0 <= d < D, returns (K,)
-            float64: p(x_d = . | prefix). Call it at most D times.
+            float64: p(x_d = . | prefix), zeros allowed. Call it at most D times.
 
     Returns:
-        (low, width), two floats: the word's interval is [low, low + width), inside [0, 1). Each prefix's
-        interval is cut among its next symbols, in increasing order, in proportion to the conditional.
+        (low, width), two floats in double precision: the word's interval is [low, low + width), inside
+        [0, 1). Each prefix's interval is cut among its next symbols, in increasing order, in proportion to
+        the conditional.
     """
     ### BEGIN SOLUTION
     low, width = 0.0, 1.0
@@ -1904,13 +1910,13 @@ def interval(x, conditional):
 def world_pair(prefix):
     """p(next pixel = 0, 1 | prefix) in the small world."""
     black = float(world_conditional(torch.tensor([list(prefix)], dtype=torch.long).view(1, -1)))
-    return np.array([1 - black, black])
+    return torch.tensor([1 - black, black], dtype=torch.float64)
 
 
 with waits_for("interval"):
     word = original.tolist()
-    widths = [interval(word[:d], world_pair)[1] for d in range(17)]
-    low, width = interval(word, world_pair)
+    widths = [float(interval(word[:d], world_pair)[1]) for d in range(17)]
+    low, width = map(float, interval(word, world_pair))
     k = math.ceil(-math.log2(width)) + 1
     multiple = math.ceil(low * 2**k)
     fig, ax = plt.subplots(figsize=(6.5, 2.6))

@@ -1,20 +1,22 @@
 """Checks of lesson 01, likelihood and the chain rule.
 
 Each check begins with the smallest case there is, so that the first counter-example is the one to think about.
-Numbers are compared within 1e-5, absolute or relative: an answer computed in float32 passes.
+Numbers are compared within 1e-5 of their size: an answer computed in float32 passes, unless its exercise asks for more.
 """
 
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from scipy import stats
 
 from autograder.check import check, holds
 from autograder.checks.common import (
-    Failure,
+    TOLERANCE,
     all_images,
-    attempt,
+    asking,
     binary,
     close,
     first_wrong,
@@ -23,10 +25,10 @@ from autograder.checks.common import (
     real,
     real_list,
     say,
+    should_be,
     tenths,
 )
 from autograder.given import Callback
-from autograder.student import StudentError
 
 __all__ = [
     "ancestral_sample",
@@ -70,60 +72,98 @@ def _distribution(rng: np.random.Generator, *shape: int) -> np.ndarray:
 def log_likelihood(student, rng):
     """Log-likelihood of independent pixels.
 
-    "probabilities": over all images exp(nats) adds up to 1, and is right for each image. "certain pixels": p = 0
-    and p = 1. "bits per dimension": the second result, whatever the first one is.
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    nats is log p(x) of each image              "probabilities": all images of 1, 2, 3 and 5 pixels, total mass 1
+    x holds any images, at least one            one image; five drawn images, in any order and one of them twice
+    a sum of logarithms                         784 pixels: the product would underflow
+    p[d] may be 0 or 1                          "certain pixels", alone, among others, and at drawn positions
+    only 0 and 1 are certain                    1e-30 and 1 - 2**-24, which float32 represents as well
+    bpd is -mean(nats) / (D log 2)              "bits per dimension", whatever the nats are; D differs from B
+    bpd is inf if any image is impossible       the certain pixels: bpd has to follow from the answer's own nats
+    ==========================================  =================================================================
     """
-    for D in (1, 2, 3, 5):
-        p, x = _hundredths(rng, D), all_images(D)
-        nats, bpd, why = _nats_and_bpd(student.call(torch.tensor(p), torch.tensor(x)), len(x))
-        yield holds("shapes", not why, because=why)
-        want = np.log(np.where(x == 1, p, 1 - p)).sum(1)
-        mass = _exp(nats).sum()
+
+    def nats_of(value, p, x):
+        both, why = parts(value, ("nats", "bpd"))
+        return (None, why) if why else real(both[0], (len(x),), "nats")
+
+    def bpd_of(value, p, x):
+        both, why = parts(value, ("nats", "bpd"))
+        return (None, why) if why else real(both[1], (), "bpd")
+
+    def both_of(value, p, x):
+        (nats, why), (bpd, reason) = nats_of(value, p, x), bpd_of(value, p, x)
+        return (nats, bpd), why or reason
+
+    def words(p, x):
+        if len(p) > 5:
+            return f"D = {len(p)}, B = {len(x)}"
+        return f"p = {say(p)}" + (f", x = {say(x)}" if x.size <= 24 else "")
+
+    def mass(nats, p, x):
+        total = _exp(nats).sum()
+        if not close(total, 1):
+            return f"the sum of exp(nats) over all {len(x)} images {should_be(1.0, total)}"
+
+    def each(nats, p, x):
+        want = _pixels(p, x)
         wrong = first_wrong(nats, want)
-        if not close(mass, 1):
-            why = f"the probabilities exp(nats) of all {len(x)} images add up to {mass:.4g}, not to 1"
-        elif wrong:
-            image, seen = x[wrong[0]], _exp(nats[wrong[0]])
-            why = f"the image {say(image)} has probability {np.exp(want[wrong[0]]):.4g}, your exp(nats) is {seen:.4g}"
-        yield holds("probabilities", not why, because=f"with p = {say(p)}: {why}")
+        if wrong is not None:
+            (row,) = wrong
+            image = f"image {row}"
+            if len(p) <= 5:
+                image = f"the image {say(x[row])} has probability {np.exp(want[row]):.4g}"
+            return f"{image}: log p(x) {should_be(want[row], nats[row])}"
+
+    def bits(bpd, p, x):
+        mean = _pixels(p, x).mean()
+        want = -mean / (len(p) * np.log(2))
+        if not close(bpd, want):
+            return f"log p(x) has the mean {mean:.4g} nats, so the number of bits per dimension {should_be(want, bpd)}"
+
+    def follows(both, p, x):
+        nats, bpd = both
+        own = -nats.mean() / (len(p) * np.log(2))
+        return "" if np.isnan(own) or close(bpd, own) else bits(bpd, p, x)
+
+    ask, ask_nats, ask_bpd = (asking(student.call, read=read, say=words) for read in (both_of, nats_of, bpd_of))
     for D in (1, 2, 3):
-        p, x = _hundredths(rng, D, high=45), all_images(D)[1:]
-        _, bpd, why = _nats_and_bpd(student.call(torch.tensor(p), torch.tensor(x)), len(x))
-        yield holds("shapes", not why, because=why)
-        mean = np.log(np.where(x == 1, p, 1 - p)).sum(1).mean()
-        bits = -mean / np.log(2) / D
-        because = (
-            f"p = {say(p)}, x = {say(x)}: log p(x) has the mean {mean:.4g} nats, which is {bits:.4g} bits per "
-            f"dimension; got {bpd:.4g}"
-        )
-        yield holds("bits per dimension", close(bpd, bits), because=because)
-    between = float(_hundredths(rng, 1)[0])
-    for p, x, want in (
-        ([1.0], [[1], [0]], [0, -np.inf]),
-        ([0.0], [[0], [1]], [0, -np.inf]),
-        ([0.0, between, 1.0], [[0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]],
-         [np.log(between), -np.inf, np.log(1 - between), -np.inf]),
-    ):  # fmt: skip
-        nats, _, why = _nats_and_bpd(attempt(student, torch.tensor(p).double(), torch.tensor(x)), len(x))
-        wrong = None if why else first_wrong(nats, np.array(want))
-        if wrong:
-            image, chance = x[wrong[0]], np.exp(want[wrong[0]])
-            why = (
-                f"with p = {say(p)} the image {image} has probability {chance:.4g}, so its log-likelihood is "
-                f"{want[wrong[0]]:.4g}; got {nats[wrong[0]]:.4g}"
-            )
-        yield holds("certain pixels", not why, because=why)
+        answer = ask(_hundredths(rng, D), all_images(D))
+        yield answer.gate("shapes")
+        yield answer.holds("probabilities", lambda both, p, x: mass(both[0], p, x) or each(both[0], p, x))
+    yield ask_nats(_hundredths(rng, 5), all_images(5)).holds("probabilities", mass, each)
+    some = all_images(3)[rng.choice(8, 4, replace=False)]
+    some = np.concatenate([some, some[:1]])
+    for x in (some[1:2], some):
+        yield ask_nats(_hundredths(rng, 3), x).holds("probabilities", each)
+    for x in (all_images(1)[1:], all_images(2)[1:], all_images(3)[1:], some):
+        yield ask_bpd(_hundredths(rng, x.shape[1], high=45), x).holds("bits per dimension", bits)
+    p = _hundredths(rng, 784)
+    large = ask(p, np.stack([p < 0.5, rng.integers(0, 2, 784)]).astype(int))
+    yield ask_nats(*large.case).holds("probabilities", each)
+    if not large.why:
+        yield large.holds("bits per dimension", follows)
+    between, other = _hundredths(rng, 2)
+    drawn = rng.permutation([0.0, 1.0, between, other])
+    for p, x in (
+        ([1.0], [[1], [0]]),
+        ([0.0], [[0], [1]]),
+        ([0.0, between, 1.0], [[0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]]),
+        ([1e-30, 1 - 2**-24], all_images(2)),
+        (drawn, rng.permutation(all_images(4))[:13]),
+    ):
+        answer = ask(np.array(p), np.array(x))
+        yield answer.holds("certain pixels", lambda both, p, x: each(both[0], p, x))
+        if not answer.why:  # an answer that fails here has made one mistake, not two
+            yield answer.holds("bits per dimension", follows)
 
 
-def _nats_and_bpd(value, B: int):
-    entries, why = parts(value, ("nats", "bpd"))
-    if entries is None:
-        return None, None, why
-    nats, why = real(entries[0], (B,), "nats")
-    if nats is None:
-        return None, None, why
-    bpd, why = real(entries[1], (), "bpd")
-    return nats, bpd, why
+def _pixels(p: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(B,) log p(x) under independent pixels."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.where(x == 1, p, 1 - p)).sum(1)
 
 
 def _exp(a):
@@ -145,35 +185,55 @@ def _exp(a):
 def kl(student, rng):
     """Kullback-Leibler divergence, in nats.
 
-    "value": pairs whose two divergences are equal (q is p reversed), so that the direction does not matter.
-    "direction": pairs whose two divergences differ. "zeros": 0 log 0 = 0, and infinity where q misses mass of p.
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    the sum of p log(p / q), in nats            "value": pairs with KL(p || q) = KL(q || p), since q is p reversed
+    any K                                       K = 1, 2, 3, 5; "direction": K = 2, 3, 8 and 300
+    KL(p || q), not KL(q || p)                  "direction": pairs whose two divergences differ
+    p[k] = 0 adds nothing                       "zeros": q[k] = 0, or not
+    p[k] > 0 and q[k] = 0: infinity             "zeros": p[k] = 0.5, and p[k] = 1e-30
+    only 0 is 0                                 "zeros": q[k] = 1e-30 under much of p, and an outcome that is rare
+                                                under p but makes up nearly all of the divergence
+    ==========================================  =================================================================
     """
 
-    def judge(name, p, q, value):
-        want, other = _kl(p, q), _kl(q, p)
-        got, why = real(value, (), "KL(p || q)")
-        if not why and not close(got, want):
-            why = f"p = {say(p)} and q = {say(q)}: KL(p || q) is {want:.4g} nats; got {got:.4g}"
-            if np.isfinite(got) and close(got, other):
-                why += ", which is KL(q || p)"
-            elif close(got * np.log(2), want):
-                why += ", which is the same in bits"
-        return holds(name, not why, because=why)
+    def words(p, q):
+        return f"p = {say(p)} and q = {say(q)}" if len(p) <= 8 else f"K = {len(p)}"
 
+    def wrong(got, p, q):
+        logs = np.abs(np.log(np.where(p > 0, p, 1))) + np.abs(np.log(np.where(q > 0, q, 1)))
+        return off(got, p, q, size=np.sum(p * (1 + logs)))
+
+    def roughly(got, p, q):
+        return off(got, p, q, tolerance=0.05)  # float32 rounds 1 - p[0] to 1
+
+    def off(got, p, q, size=None, tolerance=TOLERANCE):
+        want, other = _kl(p, q), _kl(q, p)
+        if close(got, want, size, tolerance):
+            return ""
+        hint = ""
+        if np.isfinite(got) and close(got, other):
+            hint = ", which is KL(q || p)"
+        elif close(got * np.log(2), want):
+            hint = ", which is the same in bits"
+        return f"KL(p || q) in nats {should_be(want, float(got))}{hint}"
+
+    ask = asking(student.call, read=lambda value, p, q: real(value, (), "KL(p || q)"), say=words)
     for K in (2, 3, 5):
-        p = _distribution(rng, K)
+        p = _mild(rng, K)
         if K == 2:
-            p = _hundredths(rng, 1, high=40)[0] * np.array([1, -1]) + np.array([0, 1])
-        for q in (p[::-1], p):
-            value = student.call(torch.tensor(p), torch.tensor(q.copy()))
-            _, why = real(value, (), "KL(p || q)")
-            yield holds("a number", not why, because=why)
-            yield judge("value", p, q, value)
-    for K in (2, 3, 8):
-        p, q = _distribution(rng, K), _distribution(rng, K)
-        while abs(_kl(p, q) - _kl(q, p)) < 0.02:
-            p, q = _distribution(rng, K), _distribution(rng, K)
-        yield judge("direction", p, q, student.call(torch.tensor(p), torch.tensor(q)))
+            p = _hundredths(rng, 1, low=20, high=40)[0] * np.array([1, -1]) + np.array([0, 1])
+        for q in (p[::-1].copy(), p):
+            answer = ask(p, q)
+            yield answer.gate("a number")
+            yield answer.holds("value", wrong)
+    yield ask(np.ones(1), np.ones(1)).holds("value", wrong)
+    for K in (2, 3, 8, 300):
+        p, q = _mild(rng, K), _mild(rng, K)
+        while abs(_kl(p, q) - _kl(q, p)) < 2e-3:
+            p, q = _mild(rng, K), _mild(rng, K)
+        yield ask(p, q).holds("direction", wrong)
     some, others = _distribution(rng, 3), _distribution(rng, 3)
     for left, right in (
         ([1.0, 0.0], [0.5, 0.5]),
@@ -182,9 +242,21 @@ def kl(student, rng):
         ([0.0, *some], [0.0, *others]),
         ([*some, 0.0], [*others / 2, 0.5]),
         ([*some / 2, 0.5], [*others, 0.0]),
+        ([0.5, 0.5], [1e-30, 1.0]),
+        ([1e-30, *some], [0.0, *others]),
+        ([1e-30, *some], [*others, 1e-30]),
     ):
-        p, q = np.array(left), np.array(right)
-        yield judge("zeros", p, q, attempt(student, torch.tensor(p), torch.tensor(q)))
+        yield ask(np.array(left), np.array(right)).holds("zeros", wrong)
+    for size in (1e-9, 1e-14, 1e-22):
+        rare = size * (1 + rng.integers(1, 99) / 100)
+        yield ask(np.array([rare, 1 - rare]), np.array([1e-36, 1.0])).holds("zeros", roughly)
+
+
+def _mild(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """A distribution in which no two outcomes are equally likely, and none is five times as likely as another."""
+    size = int(np.prod(shape))
+    weights = rng.choice(np.arange(size + 4, 4 * size + 16), size, replace=False)
+    return (weights / weights.sum()).reshape(shape)
 
 
 def _kl(p: np.ndarray, q: np.ndarray) -> float:
@@ -208,49 +280,65 @@ def _kl(p: np.ndarray, q: np.ndarray) -> float:
 def conditionals(student, rng):
     """From a joint table to its conditionals.
 
-    "chain rule": positive tables, two and three dimensions. "impossible prefixes": tables with zeros; any number in
-    [0, 1] will do after an impossible prefix. "any number of dimensions": one, four and six.
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    entry d is p(x_d = 1 | x_0, ..., x_{d-1})   "chain rule": positive tables of two and three dimensions
+    the 0-th has no axes; (2,) * d              "shapes", "any number of dimensions": 1, 4, 6 and 9
+    a prefix of probability zero: in [0, 1]     "impossible prefixes": at the first, the second and the third step
+    only there any number will do               prefixes of probability 1e-7 and 1e-30
+    conditionals of exactly 0 and 1             all the mass on one drawn image
+    ==========================================  =================================================================
     """
+
+    def read(value, table):
+        return real_list(value, [(2,) * d for d in range(table.ndim)], "entry {} of the list")
+
+    def words(table):
+        return f"joint = {say(table)}" if table.ndim <= 3 else f"D = {table.ndim}"
+
+    def wrong(tables, joint):
+        for d, got in enumerate(tables):
+            both = joint.sum(tuple(range(d + 1, joint.ndim)))
+            chance = both.sum(-1)
+            with np.errstate(invalid="ignore"):
+                want = np.where(chance > 0, both[..., 1] / chance, 0)
+            outside = ~((got >= 0) & (got <= 1))
+            # What 1 - p(x_d = 0 | prefix) loses of a small number is forgiven; but 0 is 0.
+            off = first_wrong(np.where(chance > 0, got, 0), want, np.where(want == 0, 1e-9, 1))
+            for prefix in (*map(tuple, np.argwhere((chance == 0) & outside)), off):
+                if prefix is None:
+                    continue
+                given = ", ".join(f"x_{i} = {value}" for i, value in enumerate(prefix))
+                name = f"p(x_{d} = 1 | {given})" if given else "p(x_0 = 1)"
+                if chance[prefix] == 0:
+                    return f"{given} never happens, any number in [0, 1] will do for {name}; got {got[prefix]:.4g}"
+                return f"{name} {should_be(want[prefix], got[prefix])}"
+
+    ask = asking(student.call, read=read, say=words)
     for D in (2, 3):
         for _ in range(2):
-            table = _distribution(rng, *(2,) * D)
-            value = student.call(torch.tensor(table))
-            arrays, why = _conditional_tables(value, D)
-            yield holds("shapes", not why, because=why)
-            why = _wrong_conditional(arrays, table)
-            yield holds("chain rule", not why, because=why)
-    half = _distribution(rng, 2)
-    zeros = _distribution(rng, 2, 2, 2)
+            answer = ask(_mild(rng, *(2,) * D))
+            yield answer.gate("shapes")
+            yield answer.holds("chain rule", wrong)
+    half, other = _distribution(rng, 2), _distribution(rng, 2)
+    zeros, rare, sure = _distribution(rng, 2, 2, 2), _distribution(rng, 2, 2, 2), np.zeros((2, 2, 2))
     zeros[0, 1], zeros[1, :, 0] = 0, 0
-    for table in (np.array([[0, 0], half]), np.array([half, [0, 0]]), zeros / zeros.sum()):
-        arrays, why = _conditional_tables(attempt(student, torch.tensor(table)), table.ndim)
-        why = why or _wrong_conditional(arrays, table)
-        yield holds("impossible prefixes", not why, because=why)
-    for D in (1, 4, 6):
-        table = _distribution(rng, *(2,) * D)
-        arrays, why = _conditional_tables(attempt(student, torch.tensor(table)), D)
-        why = (f"D = {D}: {why}" if why else "") or _wrong_conditional(arrays, table)
-        yield holds("any number of dimensions", not why, because=why)
-
-
-def _conditional_tables(value, D: int):
-    return real_list(value, [(2,) * d for d in range(D)], "entry {} of the list")
-
-
-def _wrong_conditional(arrays: list[np.ndarray], table: np.ndarray) -> str:
-    """The first conditional that is not the table's own, in words; "" where all are right."""
-    for d, got in enumerate(arrays):
-        marginal = table.sum(tuple(range(d + 1, table.ndim)))
-        for prefix in itertools.product((0, 1), repeat=d):
-            chance, number = marginal[prefix].sum(), got[prefix]
-            given = ", ".join(f"x_{i} = {value}" for i, value in enumerate(prefix))
-            name = f"p(x_{d} = 1 | {given})" if given else "p(x_0 = 1)"
-            where = f"joint = {say(table)}: " if table.ndim <= 3 else f"a joint of {table.ndim} dimensions: "
-            if chance == 0 and not 0 <= number <= 1:
-                return f"{where}{given} never happens, any number in [0, 1] will do for {name}; got {number:.4g}"
-            if chance > 0 and not close(number, marginal[prefix][1] / chance):
-                return f"{where}{name} is {marginal[prefix][1] / chance:.4g}; got {number:.4g}"
-    return ""
+    rare[1, 0] *= 1e-7
+    rare[0] *= 1e-30
+    sure[tuple(rng.integers(0, 2, 3))] = 1
+    for table in (
+        np.array([[0, 0], half]),
+        np.array([half, [0, 0]]),
+        zeros,
+        np.stack([np.zeros((2, 2)), _distribution(rng, 2, 2)]),
+        np.array([half, other * 1e-30]),
+        rare,
+        sure,
+    ):
+        yield ask(table / table.sum()).holds("impossible prefixes", wrong)
+    for D in (1, 4, 6, 9):
+        yield ask(_mild(rng, *(2,) * D)).holds("any number of dimensions", wrong)
 
 
 @check(
@@ -268,53 +356,63 @@ def _wrong_conditional(arrays: list[np.ndarray], table: np.ndarray) -> str:
 def joint(student, rng):
     """From conditionals back to the joint table.
 
-    "mass one" is a gate: a table that does not add up to 1 is no distribution. "certain steps": conditionals that
-    are 0 or 1.
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    entry [x_0, ..., x_{D-1}] is p(x)           "chain rule": D = 1, 2, 3, 5 and 9
+    a distribution                              "mass one", a gate: D = 1, 2 and 3
+    conditionals of 0 and 1                     "certain steps": entries that are exactly 0
+    only these are certain                      1e-12 and 1 - 2**-24, each entry judged at its own size
+    ==========================================  =================================================================
     """
 
     def random(D):
-        return [_hundredths(rng, *(2,) * d) for d in range(D)]
+        return [np.asarray(_hundredths(rng, *(2,) * d)) for d in range(D)]
 
-    for D in (1, 2, 3, 5):
-        tables = random(D)
-        array, why = real(_from_conditionals(student.call, tables), (2,) * D, "the joint table")
-        yield holds("shapes", not why, because=why)
-        mass = array.sum()
-        because = f"conditionals = {say(tables)}: the joint adds up to {mass:.4g}, not to 1" if D < 3 else (
-            f"a joint of {D} dimensions adds up to {mass:.4g}, not to 1"
-        )
-        yield holds("mass one", close(mass, 1), because=because)
-        why = _wrong_joint(array, tables)
-        yield holds("chain rule", not why, because=why)
-    certain = random(3)
-    certain[0], certain[2][1, 0] = np.array(1.0), 0.0
-    for tables in ([np.array(1.0)], [np.array(0.25), np.array([0.0, 1.0])], certain):
-        value = _from_conditionals(lambda tensors: attempt(student, tensors), tables)
-        array, why = real(value, (2,) * len(tables), "the joint table")
-        why = why or _wrong_joint(array, tables)
-        yield holds("certain steps", not why, because=why)
+    def read(value, tables):
+        return real(value, (2,) * len(tables), "the joint table")
+
+    def words(tables):
+        return f"conditionals = {say(tables)}" if len(tables) <= 3 else f"D = {len(tables)}"
+
+    def mass(got, tables):
+        if not close(got.sum(), 1):
+            return f"the sum of the joint table {should_be(1.0, got.sum())}"
+
+    def wrong(got, tables):
+        want = np.ones(())
+        for table in tables:
+            want = np.stack([want * (1 - table), want * table], -1)
+        off = first_wrong(got, want, size=0)
+        if off is None:
+            return ""
+        factors = [table[off[:d]] if off[d] else 1 - table[off[:d]] for d, table in enumerate(tables)]
+        product = f" ({' times '.join(map(say, factors))})" if 1 < len(tables) <= 5 else ""
+        return f"p(x = {list(off)}){product} {should_be(want[off], got[off])}"
+
+    ask = asking(student.call, read=read, say=words)
+    for D in (1, 2, 3):
+        answer = ask(random(D))
+        yield answer.gate("shapes")
+        yield answer.gate("mass one", mass)
+        yield answer.holds("chain rule", wrong)
+    for D in (2, 3, 5, 9):
+        yield ask(random(D)).holds("chain rule", wrong)
+    between = _hundredths(rng, 4)
+    for tables in (
+        [1.0],
+        [0.0],
+        [0.25, [0.0, 1.0]],
+        [between[0], [1.0, 0.0], [[between[1], 1.0], [1.0, between[2]]]],
+        [1.0, between[:2], [[0.0, between[3]], [between[3], 1.0]]],
+        [1e-12],
+        [1 - 2**-24],
+        [between[3], [1e-12, 1 - 2**-24]],
+    ):
+        yield ask([np.array(table) for table in tables]).holds("certain steps", wrong)
 
 
-def _from_conditionals(call: Callable, tables: list[np.ndarray]):
-    return call([torch.tensor(table) for table in tables])
-
-
-def _wrong_joint(got: np.ndarray, tables: list[np.ndarray]) -> str:
-    want = np.ones(())
-    for table in tables:
-        want = np.stack([want * (1 - table), want * table], -1)
-    wrong = first_wrong(got, want)
-    if wrong is None:
-        return ""
-    where = f"conditionals = {say(tables)}" if len(tables) < 3 else f"a joint of {len(tables)} dimensions"
-    factors = " times ".join(
-        f"{table[wrong[:d]] if wrong[d] else 1 - table[wrong[:d]]:.4g}" for d, table in enumerate(tables)
-    )
-    product = f" ({factors})" if len(tables) > 1 else ""
-    return f"{where}: p(x = {list(wrong)}) is {want[wrong]:.4g}{product}; got {got[wrong]:.4g}"
-
-
-FALSE_ALARM = 1e-10  # the nominal level of each chi-square test of a sampler; a run makes eight
+FALSE_ALARM = 1e-10  # the nominal level of each test of a sampler
 SAMPLES = 4000
 
 
@@ -329,54 +427,84 @@ SAMPLES = 4000
         "(n rows, 0 columns at first), compare n new uniforms with the n probabilities that come back, and "
         "write the outcome, as int64, into column d.",
     ],
+    side_effects="seeded",
 )
 def ancestral_sample(student, rng):
     """Ancestral sampling.
 
-    Samples are compared with the exact table by Pearson's chi-square test; a run makes eight tests. False alarms: each
-    test has the nominal level 1e-10, and the chi-square law is a little too light in its tails. In 4e7 simulated draws
-    of each kind of test, a right sampler was refused at the nominal level 1e-8 by at most 1 in 1e7, so a right
-    sampler is refused in fewer than one run in a million. Power: `python -m tests.power` refuses each of the bank's
-    wrong samplers in 1000 of 1000 runs, for exactly the properties that the bank states, and no right one.
+    =======================================  =====================================================================
+    clause of the contract                   tried by
+    =======================================  =====================================================================
+    (n, D) zeros and ones, int64             every case; n = 1
+    P(x_d = 1 | x_0, ..., x_{d-1})           chi-square tests up to D = 4; at D = 12 prefixes that leave no choice
+    exact                                    probabilities of 0, of 1, and 1e-5 away from them
+    independent samples, fresh uniforms      chi-square tests of pairs; counts and pairs of columns at D = 20
+    at most D calls                          "many dimensions"; elsewhere one call for each number is let pass
+    the same seed, the same samples          seeds 0 and a drawn one, twice
+    another seed, other ones                 seeds 1, 1000 and 2 ** 16 apart
+    no other randomness, no memory           the seed again with other tables; calls repeated by the framework
+    =======================================  =====================================================================
 
-    "one dimension": one pixel, and independence of one sample from the next. "many dimensions": the joint
-    distribution, with a conditional that differs for every prefix. "seeded": the seed, and nothing else, decides.
+    False alarms: a run makes 19 tests, each of the nominal level 1e-10. The five of columns and of rare values are
+    exact. The chi-square law is a little too light in its tails: by importance sampling, a right sampler is refused by
+    each of the 14 others with a probability of 5e-10 on average, so by a run with less than 1e-7. Power, by `python -m
+    tests.power`: each of the bank's wrong samplers was refused for exactly the properties that the bank states, the
+    older ones in 100 of 100 runs, those by `slips` in 30 of 30; no right one was, in 30.
     """
-    for chance, n in ((1.0, 50), (0.0, 50), (_biased(rng), SAMPLES)):
-        samples, why = _samples(student, [np.array([chance])], n, _seed(rng))
-        yield holds("shapes", not why, because=why)
-        ok, because = _compare(samples, [np.array([chance])])
-        yield holds("one dimension", ok, because=because)
-        ok, because = _independent(samples, [np.array([chance])])
-        yield holds("one dimension", ok, because=because)
-    for D in (2, 3, 4):
-        tables = [np.array([_biased(rng)]), *(rng.permutation(np.linspace(0.1, 0.9, 2**d)) for d in range(1, D))]
-        samples, why = _samples(student, tables, SAMPLES, _seed(rng))
-        yield holds("shapes", not why, because=why)
-        ok, because = _compare(samples, tables)
-        yield holds("many dimensions", ok, because=because)
-        if D == 2:
-            ok, because = _independent(samples, tables)
-            yield holds("many dimensions", ok, because=because)
-    seed, n = _seed(rng), 200
-    once, why = _samples(student, tables, n, seed)
-    yield holds("shapes", not why, because=why)
-    for other in (seed, *range(seed + 1, seed + 40)):
-        again, why = _samples(student, tables, n, other)
-        yield holds("shapes", not why, because=why)
-        differ = int((once != again).any(1).sum())
-        if other == seed:
-            because = f"two calls with the same seed, {seed}: {differ} of {n} samples differ; all should be the same"
-            yield holds("seeded", not differ, because=because)
-        elif differ:
-            break
-    else:
-        because = f"the seeds {seed} to {other} all give the very same samples; another seed should give others"
-        yield holds("seeded", False, because=because)
+
+    def give(tables, n, seed, calls):
+        return Callback(_asked(tables), max_calls=calls), n, len(tables), seed
+
+    def read(value, tables, n, *_):
+        return binary(value, (n, len(tables)), "samples")
+
+    def words(tables, n, seed, calls):
+        chance = f"P(x_0 = 1) = {say(tables[0][0])}, " if len(tables) == 1 else ""
+        return f"{chance}D = {len(tables)}, n = {n}, seed = {seed}"
+
+    def mixed(D):
+        return [np.array([_biased(rng)]), *(rng.permutation(np.linspace(0.1, 0.9, 2**d)) for d in range(1, D))]
+
+    def certain(D, free):
+        return [rng.uniform(0.3, 0.7, 2**d) if d < free else rng.integers(2, size=2**d) * 1.0 for d in range(D)]
+
+    ask = asking(student.call, give=give, read=read, say=words)
+    for chance in (1.0, 0.0):
+        answer = ask([np.array([chance])], 6, _seed(rng), 6)
+        yield answer.gate("shapes")
+        yield answer.holds("one dimension", _wrong_where_certain)
+    answer = ask([np.array([_biased(rng)])], SAMPLES, _seed(rng), SAMPLES)
+    yield answer.holds("one dimension", _wrong_shares, _dependent)
+
+    yield ask(certain(4, 0), 1, _seed(rng), 4).holds("many dimensions", _wrong_where_certain)
+    yield ask(certain(12, 4), 50, _seed(rng), 12).holds("many dimensions", _wrong_where_certain)
+    seed, pair = _seed(rng), mixed(2)
+    for tables in (pair, [1 - table for table in pair], mixed(3), mixed(4)):  # what is kept for a seed would show
+        tests = (_wrong_shares, _dependent) if len(tables) == 2 else (_wrong_shares,)
+        yield ask(tables, SAMPLES, seed, len(tables)).holds("many dimensions", *tests)
+    even = [np.array([float(rng.choice([0.3, 0.7]))])] * 20
+    yield ask(even, 60, _seed(rng), 20).holds("many dimensions", _wrong_spread, _linked)
+    rare = [np.array([abs(kind - rng.uniform(1e-5, 1.5e-5))]) for kind in rng.permutation([0, 1] * 4)]
+    yield ask(rare, 40000, _seed(rng), 8).holds("many dimensions", _too_many_rare)
+
+    # One sample alone tells the seeds apart, and no prefix matters.
+    tables, seed, runs = [np.array([0.5])] * 24, _seed(rng), {}
+
+    def wrong_seed(got, _tables, n, seed, _calls):
+        for other, samples in runs.items():
+            differ = int((samples != got).any(1).sum())
+            if other == seed and differ:
+                return f"the 2nd call with this seed gives other samples: {differ} of {n} differ"
+            if other != seed and not differ:
+                return f"all {n} samples are those of seed {other}; another seed should give others"
+        runs[seed] = got
+
+    for other in (seed, seed, seed + 1, seed + 1000, seed + 2**16, 0, 0, 1):
+        yield ask(tables, 30, other, 30 * 24).holds("seeded", wrong_seed)
 
 
 def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(1, 2**31 - 1))
+    return int(rng.integers(1, 2**30))
 
 
 def _biased(rng: np.random.Generator) -> float:
@@ -384,20 +512,26 @@ def _biased(rng: np.random.Generator) -> float:
     return float(rng.choice([chance, 1 - chance]))
 
 
-def _samples(student, tables: list[np.ndarray], n: int, seed: int):
-    """The student's samples of the distribution whose d-th conditional is tables[d], indexed by the prefix's bits."""
+def _asked(tables: list[np.ndarray]) -> Callable:
+    """The conditional that a sampler is given: `_chance` of valid prefixes."""
     D = len(tables)
 
     def conditional(prefix):
         if not isinstance(prefix, np.ndarray) or prefix.ndim != 2 or prefix.shape[1] >= D:
             come = f"shape {prefix.shape}" if isinstance(prefix, np.ndarray) else f"a {type(prefix).__name__}"
             raise ValueError(f"expected a tensor of shape (n, d) with d < {D}, got {come}")
-        if not np.isin(prefix, (0, 1)).all():
-            raise ValueError(f"expected zeros and ones, got {say(prefix[~np.isin(prefix, (0, 1))][0])}")
-        return torch.tensor(tables[prefix.shape[1]][_codes(prefix)])
+        other = prefix[(prefix != 0) & (prefix != 1)]
+        if len(other) and len(tables[prefix.shape[1]]) > 1:
+            raise ValueError(f"expected zeros and ones, got {say(other[0])}")
+        return torch.tensor(_chance(tables, prefix))
 
-    value = student.call(Callback(conditional, max_calls=4 * D), n, D, seed)
-    return binary(value, (n, D), "samples")
+    return conditional
+
+
+def _chance(tables: list[np.ndarray], prefix: np.ndarray) -> np.ndarray:
+    """P(x_d = 1 | prefix) of each row: an entry of tables[d], which holds one for each prefix or one for all."""
+    table = tables[prefix.shape[1]]
+    return table[_codes(prefix)] if len(table) > 1 else np.repeat(table, len(prefix))
 
 
 def _codes(bits: np.ndarray) -> np.ndarray:
@@ -408,38 +542,99 @@ def _codes(bits: np.ndarray) -> np.ndarray:
 def _exact(tables: list[np.ndarray]) -> np.ndarray:
     """The probabilities of all images, in lexicographic order."""
     images = all_images(len(tables))
-    ones = np.stack([table[_codes(images[:, :d])] for d, table in enumerate(tables)], 1)
+    ones = np.stack([_chance(tables, images[:, :d]) for d in range(len(tables))], 1)
     return np.where(images == 1, ones, 1 - ones).prod(1)
 
 
-def _compare(samples: np.ndarray, tables: list[np.ndarray]) -> tuple[bool, str]:
-    """Whether samples may come from the exact table, and the image whose frequency is furthest off."""
+# The tests: of samples, and what they are drawn from. Each gives what is wrong in words, or nothing.
+
+
+def _wrong_where_certain(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    for d in range(len(tables)):
+        chance = _chance(tables, samples[:, :d])
+        for row in np.flatnonzero((chance == np.round(chance)) & (chance != samples[:, d])):
+            given = f" | x_0, ..., x_{d - 1} = {say(samples[row, :d])}" if d else ""
+            return f"P(x_{d} = 1{given}) = {say(chance[row])}, so x_{d} {should_be(int(chance[row]), samples[row, d])}"
+
+
+def _wrong_shares(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    """Pearson's test of how often each image comes."""
     n, D = samples.shape
     exact, counts = _exact(tables), np.bincount(_codes(samples), minlength=2**D)
-    worst = int(np.argmax((counts - n * exact) ** 2 / np.maximum(exact, 1e-9)))
-    because = (
-        f"D = {D}: the image {say(all_images(D)[worst])} has probability {exact[worst]:.4g}, but its "
-        f"share of {n} samples is {counts[worst] / n:.4g}; chance alone does not do that"
-    )
-    return p_value(counts, exact) >= FALSE_ALARM, because
+    if p_value(counts, exact) < FALSE_ALARM:
+        worst = int(np.argmax((counts - n * exact) ** 2 / np.maximum(exact, 1e-9)))
+        return (
+            f"the image {say(all_images(D)[worst])} has probability {exact[worst]:.4g}, but its share of the samples "
+            f"is {counts[worst] / n:.4g}; chance alone does not do that"
+        )
 
 
-def _independent(samples: np.ndarray, tables: list[np.ndarray]) -> tuple[bool, str]:
-    """Whether pairs of samples, neighbours and those half the batch apart, may be independent."""
+def _dependent(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    """Pearson's test of pairs of samples: neighbours, those half the batch apart, and the batch against its reverse."""
     codes, exact, n = _codes(samples), _exact(tables), len(samples)
+    half = n // 2
     for first, second, what in (
         (codes[::2], codes[1::2], "a sample and the next one"),
-        (codes[: n // 2], codes[n // 2 :], f"a sample and the one {n // 2} places on"),
+        (codes[:half], codes[half:], f"a sample and the one {half} places on"),
+        (codes[:half], codes[: half - 1 : -1], "a sample and its mirror image in the batch"),
     ):
         counts = np.bincount(len(exact) * first + second, minlength=len(exact) ** 2)
         if p_value(counts, np.outer(exact, exact)) < FALSE_ALARM:
             equal = (first == second).mean()
-            because = (
-                f"D = {len(tables)}: {what} are equal in a share of {equal:.4g} of all pairs; independent samples "
-                f"would be in {np.sum(exact**2):.4g}"
+            return (
+                f"{what} are equal in a share of {equal:.4g} of all pairs (of independent samples, "
+                f"{np.sum(exact**2):.4g} would be), or pairs of other values come too often or too rarely"
             )
-            return False, because
-    return True, ""
+
+
+def _wrong_spread(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    """Whether the counts of ones scatter as they should; all columns have the same chance."""
+    n, D = samples.shape
+    chance = float(tables[0][0])
+    mean = round(n * chance)
+    seen, law = int(((samples.sum(0) - mean) ** 2).sum()), _law_of_spread(n, D, chance)
+    if min(law[: seen + 1].sum(), law[seen:].sum()) < FALSE_ALARM:
+        return (
+            f"each x_d is 1 with probability {say(chance)}, so the number of ones among {n} samples should scatter "
+            f"around {mean} with variance {n * chance * (1 - chance):.4g}; over all d it is {seen / D:.4g}: "
+            "the samples are not independent"
+        )
+
+
+def _linked(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    """Whether two columns that should be independent are alike, or opposite, too often: exact tests of all pairs."""
+    n, D = samples.shape
+    chance = float(tables[0][0])
+    alike = (samples[:, :, None] == samples[:, None, :]).sum(0)
+    law = stats.binom(n, chance**2 + (1 - chance) ** 2)
+    rarity = np.minimum(law.cdf(alike), law.sf(alike - 1)) + np.tri(D).T  # pairs i > j
+    if rarity.min() * D * (D - 1) < FALSE_ALARM:
+        i, j = np.unravel_index(rarity.argmin(), (D, D))
+        return (
+            f"x_{j} and x_{i} are independent here, and equal with probability {law.mean() / n:.4g}, but their share "
+            f"of equal values is {alike[i, j] / n:.4g}; chance alone does not do that"
+        )
+
+
+@functools.cache
+def _law_of_spread(n: int, D: int, chance: float) -> np.ndarray:
+    """The exact distribution of the sum of (count - n p) ** 2 over D binomial counts, where n p is whole."""
+    counts = np.arange(n + 1)
+    one = np.bincount((counts - round(n * chance)) ** 2, stats.binom.pmf(counts, n, chance))
+    return functools.reduce(np.convolve, [one] * D)
+
+
+def _too_many_rare(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    """Whether what hardly ever happens comes too often: an exact test for rare ones, one for rare zeros."""
+    chances = np.concatenate(tables)
+    for value in (1, 0):
+        rare = np.flatnonzero((chances < 0.5) == value)
+        seen, expected = int((samples[:, rare] == value).sum()), len(samples) * np.abs(1 - value - chances[rare]).sum()
+        if stats.poisson.sf(seen - 1, expected) < FALSE_ALARM:  # has heavier tails than the sum of binomials
+            return (
+                f"x_{rare[0]} is {value} with probability {np.abs(1 - value - chances[rare[0]]):.4g}, and so on: "
+                f"{expected:.4g} such values are expected in all, and {seen} came; chance alone does not do that"
+            )
 
 
 @check(
@@ -459,82 +654,109 @@ def _independent(samples: np.ndarray, tables: list[np.ndarray]) -> tuple[bool, s
 def fvbn_log_prob(student, rng):
     """Log-likelihood of a fully visible belief network.
 
-    Gates, in raster order: "no peeking", entries of W that do not count change nothing; "mass one", exp(log p) adds up
-    to 1 over all images. "logistic conditionals": W = 0. "uses all that came before": raster order. "any ordering":
-    all orders of three dimensions, larger ones at random. "large weights": logits of +-1000.
+    =======================================  =====================================================================
+    clause of the contract                   tried by
+    =======================================  =====================================================================
+    W[i, j] counts for j before i only       "no peeking": each other entry is changed, in raster order
+    whatever the others hold                 "large weights": 1e30, inf and nan
+    log q(x)                                 "mass one": exp of it adds up to 1 over all images, in raster order
+    b[i]                                     "logistic conditionals": W = 0. Elsewhere b = 0 if this fails
+    x is (B, D), the result (B,)             B = 1, rows repeated, rows that are not all images
+    all j before i                           "uses all that came before": single entries, all entries; D = 12
+    order[k] comes k-th                      "any ordering": all orders of 3 dimensions, some of 5; D = 260
+    any W and b                              "large weights": logits of +-20 to +-2000; D = 40, q(x) 0 in float64
+    =======================================  =====================================================================
+
+    The gates "no peeking" and "mass one" are tried with small finite numbers only.
     """
 
-    def ask(call, x, W, b, order):
-        value = call(*(torch.tensor(a) for a in (x, W, b, order)))
-        return real(value, (len(x),), "log p(x)")
+    def read(value, x, *_):
+        return real(value, (len(x),), "log q(x)")
 
-    def tolerant(*args):
-        return attempt(student, *args)
+    def words(x, W, b, order):
+        D, used = len(b), _earlier(order)
+        unused = np.unique(W[~used])
+        return (
+            (f"D = {D}" if D > 3 else f"b = {say(b)}, W = {say(np.where(used, W, 0.0))}")
+            + (f", {say(unused[0])} in the entries of W that do not count" if len(unused) == 1 and unused[0] else "")
+            + ("" if (order == np.arange(D)).all() else f", order = {say(order) if D < 8 else 'a permutation'}")
+            + ("" if len(x) == 2**D else f", B = {len(x)}")
+        )
 
-    def wrong(got, x, W, b, order, before=""):
+    def wrong(got, x, W, b, order):
         want = _fvbn(x, W, b, order)
-        index = first_wrong(got, want)
-        if index is None:
-            return ""
-        (row,) = index
-        given = f"b = {say(b)}, W = {say(np.where(_earlier(order), W, 0.0))}" if len(b) <= 3 else f"{len(b)} dimensions"
-        return f"{before}{given}: log p(x = {say(x[row])}) is {want[row]:.4g} nats; got {got[row]:.4g}"
+        for (row,) in filter(None, [first_wrong(got, want, size=1.0)]):
+            image = f"x = {say(x[row])}" if len(b) < 8 else f"row {row} of x"
+            return f"log q({image}), in nats, {should_be(want[row], got[row])}"
 
+    def mass(got, *_):
+        if not close(_exp(got).sum(), 1):
+            return f"exp(log q) of all {len(got)} images adds up to {_exp(got).sum():.6g}, not to 1"
+
+    def some(B, D):
+        return rng.integers(2, size=(B, D))
+
+    ask = asking(student.call, read=read, say=words)
     for D in (1, 2, 3):
         x, order = all_images(D), np.arange(D)
         W, b = tenths(rng, D, D), tenths(rng, D)
-        got, why = ask(student.call, x, W, b, order)
-        yield holds("shapes", not why, because=why)
+        answer = ask(x, W, b, order)
+        yield answer.gate("shapes")
         for i, j in zip(*np.triu_indices(D), strict=True):
+
+            def peeks(changed, *_, got=answer.got, x=x, i=i, j=j):
+                for (row,) in filter(None, [first_wrong(changed, got)]):
+                    why = f"comes after dimension {i}" if j > i else "may not read itself"
+                    return (
+                        f"when W[{i}, {j}] changes, log q(x = {say(x[row])}) changes from {got[row]:.6g} to "
+                        f"{changed[row]:.6g}, but dimension {j} {why}"
+                    )
+
             other = W.copy()
             other[i, j] += 3
-            changed, why = ask(student.call, x, other, b, order)
-            yield holds("shapes", not why, because=why)
-            row = first_wrong(changed, got)
-            because = row and (
-                f"D = {D}, order 0, 1, ...: log p(x = {say(x[row[0]])}) changes from {got[row[0]]:.4g} to "
-                f"{changed[row[0]]:.4g} when W[{i}, {j}] changes, but dimension {j} "
-                + (f"comes after dimension {i}" if j > i else "may not read itself")
-            )
-            yield holds("no peeking", row is None, because=because or "")
-        mass = _exp(got).sum()
-        because = (
-            f"D = {D}, b = {say(b)}, W = {say(np.tril(W, -1))}: exp(log p) of all {2**D} images adds up to {mass:.4g}"
-        )
-        yield holds("mass one", close(mass, 1), because=because)
-    for D in (1, 2, 3, 5):
-        x, b, order, W = all_images(D), tenths(rng, D), np.arange(D), np.zeros((D, D))
-        got, why = ask(student.call, x, W, b, order)
-        yield holds("shapes", not why, because=why)
-        why = wrong(got, x, W, b, order)
-        yield holds("logistic conditionals", not why, because=why)
+            changed = ask(x, other, b, order)
+            yield changed.gate("shapes")
+            yield changed.gate("no peeking", peeks)
+        yield answer.gate("mass one", mass)
+
+    biased = True
+    for x in (*map(all_images, (1, 2, 3, 5)), some(1, 3), some(1, 1), some(3, 7)[[0, 1, 2, 0]]):
+        D = x.shape[1]
+        outcome = ask(x, np.zeros((D, D)), tenths(rng, D), np.arange(D)).holds("logistic conditionals", wrong)
+        biased &= outcome.ok
+        yield outcome
+
+    def bias(D):
+        return tenths(rng, D) if biased else np.zeros(D)
+
     for D in (2, 3):
         for i, j in zip(*np.tril_indices(D, -1), strict=True):
-            x, b, order, W = all_images(D), np.zeros(D), np.arange(D), np.zeros((D, D))
+            W = np.zeros((D, D))
             W[i, j] = rng.integers(10, 30) / 10
-            got, why = ask(student.call, x, W, b, order)
-            yield holds("shapes", not why, because=why)
-            why = wrong(got, x, W, b, order, f"dimension {j} comes before dimension {i}. ")
-            yield holds("uses all that came before", not why, because=why)
-    for D in (3, 6):
-        x, b, order, W = all_images(D), tenths(rng, D), np.arange(D), tenths(rng, D, D)
-        got, why = ask(student.call, x, W, b, order)
-        yield holds("shapes", not why, because=why)
-        why = wrong(got, x, W, b, order)
-        yield holds("uses all that came before", not why, because=why)
-    orders = [[1, 0], *itertools.permutations(range(3)), *(rng.permutation(5) for _ in range(3))]
-    for order in orders:
-        D, order = len(order), np.array(order)
-        x, b, W = all_images(D), tenths(rng, D), tenths(rng, D, D)
-        got, why = ask(tolerant, x, W, b, order)
-        places = ", then ".join(map(str, order.tolist()))
-        why = why or wrong(got, x, W, b, order, f"order = {say(order)}: dimension {places}. ")
-        yield holds("any ordering", not why, because=why)
-    for weight in (1000.0, -1000.0):
-        x, b, order, W = all_images(2), np.zeros(2), np.arange(2), np.array([[0, 0], [weight, 0]])
-        got, why = ask(tolerant, x, W, b, order)
-        why = why or wrong(got, x, W, b, order)
-        yield holds("large weights", not why, because=why)
+            answer = ask(all_images(D), W, np.zeros(D), np.arange(D))
+            yield answer.holds("uses all that came before", wrong)
+    for x in (all_images(3), all_images(6), some(3, 12)):
+        D = x.shape[1]
+        answer = ask(x, tenths(rng, D, D), bias(D), np.arange(D))
+        yield answer.holds("uses all that came before", wrong)
+
+    for order in map(np.array, ([1, 0], *itertools.permutations(range(3)), *(rng.permutation(5) for _ in range(3)))):
+        D = len(order)
+        yield ask(all_images(D), tenths(rng, D, D), bias(D), order).holds("any ordering", wrong)
+    answer = ask(some(2, 260), tenths(rng, 260, 260) / 20, bias(260), rng.permutation(260))
+    yield answer.holds("any ordering", wrong)
+
+    for weight in (20.0, -20.0, 40.0, -40.0, 1000.0, -1000.0, *(rng.integers(1000, 2000) * np.array([1.0, -1.0]))):
+        x, W = all_images(2), np.array([[0, 0], [weight, 0]])
+        yield ask(x, W, np.zeros(2), np.arange(2)).holds("large weights", wrong)
+        if biased:
+            yield ask(all_images(1), np.zeros((1, 1)), np.array([weight]), np.arange(1)).holds("large weights", wrong)
+    if biased:
+        answer = ask(some(3, 40), np.zeros((40, 40)), tenths(rng, 40, most=100.0), np.arange(40))
+        yield answer.holds("large weights", wrong)
+    for unused in (1e30, np.inf, -np.inf, np.nan):
+        W = np.where(np.tri(2, k=-1) == 1, tenths(rng, 2, 2), unused)
+        yield ask(all_images(2), W, np.zeros(2), np.arange(2)).holds("large weights", wrong)
 
 
 def _earlier(order: np.ndarray) -> np.ndarray:
@@ -564,56 +786,74 @@ def _fvbn(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray) -> np.
 def condition(student, rng):
     """Conditioning a joint table on evidence.
 
-    "known prefix": what is known comes first, or nothing is known. "any evidence": any other set of dimensions.
-    "impossible evidence": ValueError where p(known) = 0, and only there.
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    p(unknown | known)                          "known prefix": what is known comes first, or nothing is known
+    any of the dimensions, in any order         "any evidence": gaps, unsorted dicts, five of nine known
+    not all                                     all but one known
+    axes in increasing order                    two and more unknown dimensions, with a known one between them
+    p(known) = 0: ValueError                    "impossible evidence": one value, and two that are possible alone
+    only there                                  p(known) = 1e-12 and 1e-30; zeros that leave p(known) positive
+    ==========================================  =================================================================
     """
 
-    def judge(name, value, table, known):
-        index = tuple(known.get(d, slice(None)) for d in range(table.ndim))
-        want = table[index] / table[index].sum()
-        got, why = real(value, want.shape, "p(unknown | known)")
-        where = f"joint = {say(table)}" if table.ndim <= 3 else f"a joint of {table.ndim} dimensions"
-        if why:
-            return holds(name, False, because=why if isinstance(value, Failure) else f"known = {say(known)}: {why}")
-        wrong = first_wrong(got, want)
-        if wrong is None:
-            return holds(name, True, because="")
+    def read(value, table, known):
+        return real(value, (2,) * (table.ndim - len(known)), "p(unknown | known)")
+
+    def words(table, known):
+        return f"{f'joint = {say(table)}' if table.ndim <= 3 else f'D = {table.ndim}'}, known = {say(known)}"
+
+    def wrong(got, table, known):
+        consistent = table[_slice(table, known)]
+        want = consistent / consistent.sum()
+        off = first_wrong(got, want)
+        if off is None:
+            return ""
         if not close(got.sum(), 1):
-            why = f"the table adds up to {got.sum():.4g}, not to 1"
-        else:
-            unknown = [d for d in range(table.ndim) if d not in known]
-            values = ", ".join(f"x_{d} = {v}" for d, v in zip(unknown, wrong, strict=True))
-            why = f"the probability of {values} is {want[wrong]:.4g}; got {got[wrong]:.4g}"
-        return holds(name, False, because=f"{where}, known = {say(known)}: {why}")
+            return f"the sum of your table {should_be(1.0, got.sum())}"
+        unknown = [d for d in range(table.ndim) if d not in known]
+        values = ", ".join(f"x_{d} = {v}" for d, v in zip(unknown, off, strict=True))
+        return f"the probability of {values} {should_be(want[off], got[off])}"
 
-    def bit():
-        return int(rng.integers(2))
+    def refused(table, known):
+        table[_slice(table, known)] = 0
+        answer = ask(table / table.sum(), known)
+        came = answer.error or "your function returned a result"
+        return holds(
+            "impossible evidence",
+            answer.error and "ValueError" in answer.error.kinds,
+            because=lambda: f"{answer.words()}: p(known) = 0, which should raise ValueError; {came}",
+        )
 
-    prefixes = [{0: bit()}, {}, {0: bit()}, {0: bit(), 1: bit()}, {0: bit(), 1: bit()}, {}]
-    others = [{1: bit()}, {1: bit()}, {2: bit()}, {0: bit(), 2: bit()}, {2: bit(), 1: bit()}, {4: bit(), 1: bit()}]
-    for D, known in zip((2, 2, 3, 3, 5, 4), prefixes, strict=True):
-        table = _distribution(rng, *(2,) * D)
-        value = student.call(torch.tensor(table), known)
-        _, why = real(value, (2,) * (D - len(known)), f"with D = {D} and known = {say(known)}, the result")
-        yield holds("shapes", not why, because=why)
-        yield judge("known prefix", value, table, known)
-    for D, known in zip((2, 3, 3, 3, 3, 5), others, strict=True):
-        table = _distribution(rng, *(2,) * D)
-        yield judge("any evidence", attempt(student, torch.tensor(table), known), table, known)
-    rare = np.stack([_distribution(rng, 2) * (1 - 1e-12), _distribution(rng, 2) * 1e-12])
+    def bits(*dimensions):
+        return {int(d): int(rng.integers(2)) for d in dimensions}
+
+    ask = asking(student.call, read=read, say=words)
+    for D, known in ((2, {}), (2, {0: 1}), (2, {0: 0}), (3, bits(0))):
+        answer = ask(_distribution(rng, *(2,) * D), known)
+        yield answer.gate("shapes")
+        yield answer.holds("known prefix", wrong)
+    for D, known in ((1, {}), (3, bits(0, 1)), (5, bits(0, 1)), (5, bits(0, 1)), (4, {})):
+        yield ask(_distribution(rng, *(2,) * D), known).holds("known prefix", wrong)
+    others = [(2, bits(1)), (3, bits(1)), (3, bits(2)), (3, bits(0, 2)), (3, {2: 1, 1: 0}), (3, {2: 0, 1: 1})]
+    others += [(4, bits(3, 0, 1)), (5, bits(4, 1)), (6, bits(2, 5)), (9, bits(*rng.permutation(9)[:5]))]
+    judged = [ask(_distribution(rng, *(2,) * D), known).holds("any evidence", wrong) for D, known in others]
+    yield from judged
+    for chance in (1e-12, 1e-30):
+        rare = np.stack([_distribution(rng, 2) * (1 - chance), _distribution(rng, 2) * chance])
+        yield ask(rare, {0: 1}).holds("impossible evidence", wrong)
     sure = np.stack([np.array([0.5, 0.0]), _distribution(rng, 2) / 2])  # x_0 = 0 leaves x_1 no choice, and is possible
-    for table, known in ((rare, {0: 1}), (sure, {0: 0})):
-        yield judge("impossible evidence", attempt(student, torch.tensor(table), known), table, known)
-    for D, known in ((2, {1: 1}), (3, {0: 0, 2: 1})):
-        table = _distribution(rng, *(2,) * D)
-        table[tuple(known.get(d, slice(None)) for d in range(D))] = 0
-        table /= table.sum()
-        because = f"joint = {say(table)}, known = {say(known)}: p(known) = 0, which should raise ValueError; "
-        try:
-            student.call(torch.tensor(table), known)
-            yield holds("impossible evidence", False, because=because + "your function returned a result")
-        except StudentError as error:
-            yield holds("impossible evidence", "ValueError" in error.kinds, because=f"{because}{error}")
+    yield ask(sure, {0: 0}).holds("impossible evidence", wrong)
+    yield refused(_distribution(rng, 2, 2), bits(0))
+    yield refused(_distribution(rng, 2, 2, 2), bits(0, 1))
+    if all(outcome.ok for outcome in judged):  # else this would be a second price for the same mistake
+        yield refused(_distribution(rng, 2, 2, 2, 2), {2: 0, 0: 1})
+
+
+def _slice(table: np.ndarray, known: dict[int, int]) -> tuple:
+    """The index of the entries of a table that agree with what is known."""
+    return tuple(known.get(d, slice(None)) for d in range(table.ndim))
 
 
 @check(
@@ -631,54 +871,87 @@ def condition(student, rng):
 def posterior(student, rng):
     """Posterior over classes.
 
-    "equal priors": Bayes' rule with p(y) = 1/K. "unequal priors": others, zeros among them. "far below zero":
-    log-likelihoods of -10000 nats, and -inf.
+    =======================================  =====================================================================
+    clause of the contract                   tried by
+    =======================================  =====================================================================
+    Bayes' rule                              "equal priors": p(y) = 1/K
+    (B, K), any B and K                      B = 1, K = 1, B = K, K = 10
+    prior                                    "unequal priors": drawn ones, also of 1e-12 and 1e-30
+    zeros allowed in the prior               "unequal priors"; "far below zero": their class is ahead by 1e4 nats
+    far below zero                           "far below zero": -1e4 for all, for some, in both orders; p(y | x) of 1e-26
+    -inf, but not in all possible classes    "far below zero"
+    =======================================  =====================================================================
+
+    "far below zero" has equal priors if "unequal priors" fails.
     """
 
-    def ask(call, likelihood, prior):
-        return real(call(torch.tensor(likelihood), torch.tensor(prior)), likelihood.shape, "p(y | x)")
+    def read(value, likelihood, prior):
+        return real(value, likelihood.shape, "p(y | x)")
 
-    def tolerant(*args):
-        return attempt(student, *args)
+    def words(likelihood, prior):
+        if likelihood.size > 12:
+            return f"B = {len(likelihood)}, K = {len(prior)}, prior = {say(prior)}"
+        return f"log p(x | y) = {say(likelihood)}, prior = {say(prior)}"
 
     def wrong(got, likelihood, prior):
         with np.errstate(divide="ignore"):
             joint = likelihood + np.log(prior)
         want = np.exp(joint - joint.max(1, keepdims=True))
         want /= want.sum(1, keepdims=True)
-        index = first_wrong(got, want)
-        if index is None:
-            return ""
-        row = got[index[0]]
-        return (
-            f"log p(x | y) = {say(likelihood[index[0]])} and prior = {say(prior)}: p(y | x) is {say(want[index[0]])}; "
-            f"got {say(row)}" + ("" if close(row.sum(), 1) else f", which adds up to {row.sum():.4g}")
-        )
+        largest = np.abs(likelihood[np.isfinite(likelihood)]).max()
+        # An answer in float32 rounds the logarithms to 6e-8 of their size, and loses what is below 1e-38.
+        index = first_wrong(got, want, size=1e-30, tolerance=max(TOLERANCE, 3e-7 * largest))
+        if index is not None:
+            row = index[0]
+            mass = np.clip(got[row], -1e6, 1e6).sum()
+            total = "" if close(mass, 1) else f", which adds up to {mass:.6g}"
+            which = f" of image {row}" if len(got) > 1 else ""
+            return f"p(y | x){which} {should_be(want[row], got[row])}{total}"
 
     def random(B, K):
         return -rng.integers(1, 60, (B, K)) / 10 - 0.05 * np.arange(K)  # hardly ever two equal ones
 
-    for B, K in ((1, 2), (4, 3), (3, 5)):
-        likelihood, prior = random(B, K), np.full(K, 1 / K)
-        got, why = ask(student.call, likelihood, prior)
-        yield holds("shapes", not why, because=why)
-        why = wrong(got, likelihood, prior)
-        yield holds("equal priors", not why, because=why)
-    for prior in ([0.2, 0.8], [0.1, 0.3, 0.6], rng.permutation([0.05, 0.1, 0.2, 0.25, 0.4]), [0.6, 0.0, 0.4]):
-        likelihood, prior = random(4, len(prior)), np.array(prior)
-        got, why = ask(tolerant, likelihood, prior)
-        why = why or wrong(got, likelihood, prior)
-        yield holds("unequal priors", not why, because=why)
+    def equal(K):
+        return np.full(K, 1 / K)
+
+    ask = asking(student.call, read=read, say=words)
+    for B, K in ((1, 2), (4, 3)):
+        answer = ask(random(B, K), equal(K))
+        yield answer.gate("shapes")
+        yield answer.holds("equal priors", wrong)
+    for B, K in ((3, 3), (3, 5), (1, 1), (2, 10)):
+        yield ask(random(B, K), equal(K)).holds("equal priors", wrong)
+
+    weighted = True
+    unequal = [[0.2, 0.8], [0.1, 0.3, 0.6], rng.permutation([0.05, 0.1, 0.2, 0.25, 0.4]), [0.6, 0.0, 0.4]]
     for likelihood, prior in (
-        ([[-1000.0, -1001.0]], [0.5, 0.5]),
-        ([[-1e4, -1e4 + 2], [-3.0, -1e4]], [0.25, 0.75]),
-        ([[-np.inf, -1.0, -2.0], [-9000.0, -np.inf, -9001.0]], rng.permutation([0.2, 0.3, 0.5])),
-        ([[-10.0, -1000.0, -1001.0]], [0.0, 0.5, 0.5]),
+        *((random(4, len(prior)), prior) for prior in unequal),
+        (random(3, 3), rng.permutation([0.1, 0.3, 0.6])),
+        (random(1, 2), [1e-12, 1 - 1e-12]),
+        (random(1, 2), [1.0, 1e-30]),
     ):
-        likelihood, prior = np.array(likelihood), np.array(prior)
-        got, why = ask(tolerant, likelihood, prior)
-        why = why or wrong(got, likelihood, prior)
-        yield holds("far below zero", not why, because=why)
+        outcome = ask(np.array(likelihood), np.array(prior)).holds("unequal priors", wrong)
+        weighted &= outcome.ok
+        yield outcome
+
+    far = [
+        [[-1000.0, -1001.0]],
+        [[-1e4, -1e4 + 2], [-3.0, -1e4]],
+        [[-1e4, -3.0], [-3.0, -1e4]],
+        [[-1.0, -30.0, -60.0]],
+        [[-np.inf, -1.0, -2.0], [-9000.0, -np.inf, -9001.0], [-1e4, -1e4 - 1, -np.inf]],
+        random(2, 3) - [[1e4], [0.0]],
+    ]
+    for likelihood in map(np.array, far):
+        yield ask(likelihood, equal(likelihood.shape[1])).holds("far below zero", wrong)
+    if weighted:
+        for likelihood, prior in (
+            ([[-10.0, -1000.0, -1001.0]], [0.0, 0.5, 0.5]),
+            ([[-5.0, -1e4, -1e4 - 1]], [0.0, 0.5, 0.5]),
+            ([[-np.inf, -1e4, -1e4 - 1]], [0.0, 0.5, 0.5]),
+            (random(2, 3) - [[1e4], [0.0]], rng.permutation([0.2, 0.3, 0.5])),
+        ):
+            yield ask(np.array(likelihood), np.array(prior)).holds("far below zero", wrong)
 
 
 @check(
@@ -695,46 +968,114 @@ def posterior(student, rng):
 def interval(student, rng):
     """Arithmetic coding: the interval of a word.
 
-    "one symbol": where the interval of a one-symbol word begins. "width is the probability": the width is p(x).
-    "intervals partition [0, 1)": the intervals of a word's continuations fill the word's own, in the symbols' order,
-    without gap or overlap; so those of all words of one length fill [0, 1).
+    =======================================  =====================================================================
+    clause of the contract                   tried by
+    =======================================  =====================================================================
+    x holds D ints in 0..K-1                 all words for K = 2, 3 and 4; drawn ones of D = 5 and 20; K = 256
+    D may be 0                               "intervals partition [0, 1)": the empty word has [0, 1)
+    cut in proportion to the conditional     "width is the probability", also where that is 0 or 1e-12
+    cut in increasing order                  "one symbol": where its interval begins
+    each prefix's interval is cut            "intervals partition [0, 1)": the intervals of a word's continuations fill
+                                             the word's own, in the symbols' order, without gap or overlap
+    conditional(prefix), at most D calls     "width is the probability", D = 20; elsewhere 10 D calls are let pass
+    double precision                         begin and end are right to 1e-5 of the width, at D = 20 too
+    =======================================  =====================================================================
     """
 
-    def ask(x, tables):
-        value = student.call(x, Callback(_next_symbol(tables), max_calls=len(x)))
+    def give(word, tables, calls):
+        return list(word), Callback(_next_symbol(tables), max_calls=calls)
+
+    def read(value, *_):
         entries, why = parts(value, ("low", "width"))
         numbers = []
         for entry, name in zip(entries or (), ("low", "width"), strict=False):
             number, reason = real(entry, (), name)
-            why = why or reason or ("" if np.isfinite(number) else f"{name} is {number}")
+            why = why or reason or ("" if np.isfinite(number) else f"{name} should be finite; got {number}")
             numbers.append(number)
-        return numbers, f"x = {x}: {why}" if why else ""
+        return (None, why) if why else (tuple(map(float, numbers)), "")
 
-    for K, D in ((2, 1), (3, 1), (2, 2), (3, 2), (3, 3)):
-        tables = [rng.integers(1, 10, (K**d, K)).astype(float) for d in range(D)]
+    def words(word, tables, calls):
+        K, D = tables[0].shape[1], len(word)
+        return (f"x = {list(word)}" if D < 10 else f"a word of D = {D} symbols") + (
+            f", p(x_0) = {say(tables[0][0])}" if K < 6 else f", K = {K}"
+        )
+
+    def start(got, word, tables, _):
+        low = float(tables[0][0, : word[0]].sum())
+        if not close(got[0], low, size=1e-3):
+            return f"the interval begins at low, which {should_be(low, got[0])}"
+
+    def width(got, word, tables, _):
+        chances = _chances(word, tables)
+        chance, product = float(np.prod(chances)), " times ".join(map(say, chances))
+        if not close(got[1], chance, size=1e-9):
+            factors = f" = {product}" if 1 < len(word) < 10 else ""
+            return f"the width should be p(x){factors}, which {should_be(chance, got[1])}"
+
+    def fills(got, word, tables, _):
+        """Whether the intervals of all continuations, in `answers`, fill this one."""
+        if not word and not close(got, (0.0, 1.0)):
+            return f"(low, width) of the empty word {should_be((0.0, 1.0), got)}"
+        allowed, end = max(TOLERANCE * np.prod(_chances(word, tables)), 1e-13), got[0]
+        for symbol in range(tables[0].shape[1]):
+            answer = answers[*word, symbol]
+            if answer.why:
+                return f"{answer.words()}: {answer.why}"
+            low, size = answer.got
+            if not abs(low - end) <= allowed:
+                return f"the interval of its continuation by {symbol} begins at low, which {should_be(end, low)}"
+            end = low + size
+        if not abs(end - sum(got)) <= allowed:
+            return f"the end of its last continuation, low + width, {should_be(sum(got), end)}"
+
+    ask = asking(student.call, give=give, read=read, say=words)
+    for K, D in ((2, 1), (3, 1), (2, 2), (4, 2), (2, 3)):
+        tables = [_table(rng, K**d, K) for d in range(D)]
         if (K, D) == (2, 1):
-            tables[0][0] = [3, 5]  # the likelier symbol is not the first
-        elif (K, D) == (3, 2):
-            tables[1][2, 1] = 0.0
-        tables = [table / table.sum(1, keepdims=True) for table in tables]
-        spans = {(): (0.0, 1.0)}
-        for word in [word for d in range(1, D + 1) for word in itertools.product(range(K), repeat=d)]:
-            numbers, why = ask(list(word), tables)
-            yield holds("numbers", not why, because=why)
-            spans[word] = low, width = float(numbers[0]), float(numbers[1])
-            chances = [float(tables[d][_code(word[:d], K), symbol]) for d, symbol in enumerate(word)]
+            tables[0] = np.array([[3, 5]]) / 8  # the likelier symbol is not the first
+        elif (K, D) == (4, 2):
+            tables[1][2] = [0.5, 0.0, 1e-12, 0.5 - 1e-12]
+        answers, impossible = {}, (2,) if K == 4 else None  # whose continuations include some of probability 0
+        for word in [word for d in range(D + 1) for word in itertools.product(range(K), repeat=d)]:
+            answers[word] = answer = ask(word, tables, 10 * D)
+            if len(word) == D == 1:
+                yield answer.gate("numbers")
             if len(word) == 1:
-                start = float(tables[0][0, : word[0]].sum())
-                because = f"p(x_0) = {say(tables[0][0])}: that of {say(word)} begins at {start:.4g}; got {low:.4g}"
-                yield holds("one symbol", abs(low - start) < 1e-6, because=because)
-            chance, product = float(np.prod(chances)), " times ".join(map(say, chances))
-            factors = f" ({product})" if len(word) > 1 else ""
-            because = f"x = {say(word)}: p(x) is {chance:.4g}{factors}; the width is {width:.4g}"
-            yield holds("width is the probability", np.isclose(width, chance, rtol=1e-5, atol=1e-9), because=because)
-        for word in [word for word in spans if len(word) < D]:
-            why = _gap(word, K, spans)
-            because = f"p(x_0) = {say(tables[0][0])}: {why}"
-            yield holds("intervals partition [0, 1)", not why, because=because)
+                yield answer.holds("one symbol", start)
+            if word:
+                yield answer.holds("width is the probability", width)
+        for word in answers:
+            if len(word) < D and word != impossible:
+                yield answers[word].holds("intervals partition [0, 1)", fills)
+
+    tables = [_table(rng, 1, 256)]
+    for symbol in (255, *rng.integers(4, 255, 2)):
+        answer = ask((int(symbol),), tables, 10)
+        yield answer.holds("one symbol", start)
+        yield answer.holds("width is the probability", width)
+
+    # A drawn word, with all continuations of all its prefixes.
+    K, D = 4, 5
+    tables, drawn = [_table(rng, min(K**d, 7), K) for d in range(D)], rng.integers(K, size=D).tolist()
+    for d in range(D):
+        for symbol in range(K):
+            word = (*drawn[:d], symbol)
+            answers[word] = ask(word, tables, 10 * D)
+            yield answers[word].holds("width is the probability", width)
+        answers[*drawn[:d],] = answer = ask(tuple(drawn[:d]), tables, 10 * D)
+        yield answer.holds("intervals partition [0, 1)", fills)
+
+    D = 20
+    tables = [_table(rng, min(2**d, 7), 2) for d in range(D)]
+    drawn = tuple(rng.integers(2, size=D).tolist())
+    yield ask(drawn, tables, D).holds("width is the probability", width)
+    answers = {(*drawn[:-1], symbol): ask((*drawn[:-1], symbol), tables, 10 * D) for symbol in (0, 1)}
+    yield ask(drawn[:-1], tables, 10 * D).holds("intervals partition [0, 1)", fills)
+
+
+def _table(rng: np.random.Generator, rows: int, K: int) -> np.ndarray:
+    weights = rng.integers(1, 10, (rows, K)).astype(float)
+    return weights / weights.sum(1, keepdims=True)
 
 
 def _next_symbol(tables: list[np.ndarray]) -> Callable:
@@ -749,29 +1090,22 @@ def _next_symbol(tables: list[np.ndarray]) -> Callable:
             raise ValueError(f"expected at most {len(tables) - 1} symbols, got {say(prefix)}")
         if not np.isin(symbols, range(K)).all():
             raise ValueError(f"expected symbols 0 to {K - 1}, got {say(prefix)}")
-        return torch.tensor(tables[len(symbols)][_code(symbols.astype(int), K)])
+        return torch.tensor(_after(symbols.astype(int), tables))
 
     return conditional
 
 
-def _code(word, K: int) -> int:
+def _after(prefix: Sequence[int], tables: list[np.ndarray]) -> np.ndarray:
+    """The probabilities of the next symbol: a row of tables[d], chosen by all d symbols of the prefix."""
+    table = tables[len(prefix)]
+    return table[_code(prefix, table.shape[1]) % len(table)]
+
+
+def _chances(word: Sequence[int], tables: list[np.ndarray]) -> list[float]:
+    """The probabilities of a word's symbols, each given those before it."""
+    return [float(_after(word[:d], tables)[symbol]) for d, symbol in enumerate(word)]
+
+
+def _code(word: Sequence[int], K: int) -> int:
     """A word as a number, the first symbol the highest."""
     return int(sum(int(symbol) * K**place for place, symbol in enumerate(reversed(word))))
-
-
-def _gap(word: tuple[int, ...], K: int, spans: dict) -> str:
-    """Where the intervals of a word's continuations fail to fill its own, in words; "" where they fill it."""
-
-    def written(word):
-        low, width = spans[word]
-        return f"{say(word) if word else 'the empty word'} has the interval [{low:.4g}, {low + width:.4g})"
-
-    end = spans[word][0]
-    for symbol in range(K):
-        longer = (*word, symbol)
-        if not abs(spans[longer][0] - end) < 1e-6:
-            return f"{written(word)} and {written(longer)}, which should begin at {end:.4g}"
-        end = sum(spans[longer])
-    if not abs(end - sum(spans[word])) < 1e-6:
-        return f"{written(word)} and {written(longer)}, which should end at {sum(spans[word]):.4g}"
-    return ""

@@ -1,10 +1,9 @@
 """The check of lesson 00, start here: a toy, for practice."""
 
 import numpy as np
-import torch
 
-from autograder.check import check, holds
-from autograder.checks.common import close, first_wrong, real, say
+from autograder.check import check
+from autograder.checks.common import asking, first_wrong, real, say, should_be
 
 __all__ = ["normalise"]
 
@@ -22,26 +21,55 @@ __all__ = ["normalise"]
 def normalise(student, rng):
     """Weights to distributions.
 
-    "rows sum to one" is a gate: without it there is no distribution. "proportions": the entries of a row keep their
-    ratios. "exact": the same to twelve digits, as float64 gives them.
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    rows add up to 1                            a gate: without it there is no distribution
+    in the proportions of their weights         "proportions": weights of 0 to 8, in rows of different sums
+    any B and K                                 B = K, one row, one column, 20 rows of 100
+    float64                                     "exact": right to twelve digits
+    weights of any size                         "exact": rows of 1e-300, 1e-30, 1e30 and 1e300 side by side
+    ==========================================  =================================================================
     """
-    for B, K in ((1, 2), (2, 2), (3, 2), (2, 4)):
-        weights = rng.integers(1, 5, (B, K)) * 10.0 ** np.arange(B)[:, None]  # no two rows with one sum
-        weights[:, 0] += weights[:, 1]  # never a row of equal weights
-        weights[-1, 1] = 0.0 if B > 1 else weights[-1, 1]
-        value = student.call(torch.tensor(weights))
-        got, why = real(value, (B, K))
-        yield holds("shapes", not why, because=f"for weights of shape ({B}, {K}), {why}")
-        sums = got.sum(1)
-        because = f"weights = {say(weights)}: the rows of your result add up to {say(sums)}, not to 1 each"
-        yield holds("rows sum to one", close(sums, 1), because=because)
+
+    def words(weights):
+        return f"weights = {say(weights)}" if weights.size <= 12 else f"weights of shape {weights.shape}"
+
+    def sums(got, weights):
+        off = first_wrong(got.sum(1), np.ones(len(got)))
+        if off is not None:
+            return f"the sum of row {off[0]} of your result {should_be(1.0, got.sum(1)[off])}"
+
+    def wrong(got, weights):
         want = weights / weights.sum(1, keepdims=True)
-        wrong = first_wrong(got, want)
-        because = wrong and (
-            f"weights = {say(weights)}: the distribution of row {wrong[0]} is {say(want[wrong[0]])}; "
-            f"got {say(got[wrong[0]])}"
-        )
-        yield holds("proportions", wrong is None, because=because or "")
-        error = float(np.abs(got - want).max())
-        because = f"weights = {say(weights)}: your result is off by {error:.1g}; float64 numbers would be off by 1e-16"
-        yield holds("exact", error < 1e-12, because=because)
+        off = first_wrong(got, want, size=1)
+        if off is not None:
+            row = off[0]
+            if weights.shape[1] > 4:
+                return f"entry {list(off)} {should_be(want[off], got[off])}"
+            return f"the distribution of row {row} {should_be(want[row], got[row])}"
+
+    def inexact(got, weights):
+        error = float(np.abs(got - weights / weights.sum(1, keepdims=True)).max())
+        if not error < 1e-12:
+            return f"your result is off by {error:.1g}; float64 numbers would be off by 1e-16"
+
+    def draw(B, K):
+        weights = rng.integers(1, 5, (B, K)) * 10.0 ** (np.arange(B)[:, None] % 4)  # no two neighbours with one sum
+        weights[:, 0] += weights[:, -1]  # never a row of equal weights
+        return weights
+
+    ask = asking(student.call, read=lambda value, weights: real(value, weights.shape), say=words)
+    for B, K in ((1, 2), (2, 2), (3, 2), (2, 4)):
+        weights = draw(B, K)
+        if B > 1:
+            weights[-1, 1] = 0.0
+        answer = ask(weights)
+        yield answer.gate("shapes")
+        yield answer.gate("rows sum to one", sums)
+        yield answer.holds("proportions", wrong)
+        yield answer.holds("exact", inexact)
+    for B, K in ((1, 2), (1, 4), (4, 4), (3, 1), (20, 100)):
+        yield ask(draw(B, K)).holds("proportions", sums, wrong)
+    for sizes in ([1e-30], [1e30], [1e-300], [1e-300, 1e300, 1.0]):
+        yield ask(draw(len(sizes), 3) * np.array(sizes)[:, None]).holds("exact", sums, inexact)

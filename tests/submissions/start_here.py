@@ -52,6 +52,28 @@ def plain_lists():
     return normalise
 
 
+@bank.right("normalise")
+def matrix_product():
+    """The sums as a product with a column of ones."""
+    import torch
+
+    def normalise(weights):
+        return torch.div(weights, weights @ weights.new_ones(weights.shape[1], 1))
+
+    return normalise
+
+
+@bank.right("normalise")
+def scaled_first():
+    """Divided by the largest weight first, so that no sum can overflow."""
+
+    def normalise(weights):
+        weights = weights / weights.amax(dim=1, keepdim=True)
+        return weights / weights.sum(dim=1, keepdim=True)
+
+    return normalise
+
+
 @bank.wrong("normalise", loses={"rows sum to one"})
 def whole_sum():
     """Divided by the sum of all rows."""
@@ -183,3 +205,69 @@ def nothing_returned():
         weights / weights.sum(1, keepdim=True)
 
     return normalise
+
+
+slip = bank.slips("normalise", of=keeps_the_axis)
+slip("smaller_epsilon", "weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-15)", loses={"exact"})
+slip("clamped_below", "keepdim=True)", "keepdim=True).clamp_min(1e-12)", loses={"exact"})
+slip("clamped_above", "keepdim=True)", "keepdim=True).clamp_max(1e12)", loses={"exact"})
+slip("whole_numbers", "return weights", "weights = weights.long()\n    return weights", loses={"exact"})
+slip("first_four_columns", "sum(1, keepdim=True)", "T[:4].T.sum(1, keepdim=True)", loses={"proportions"})
+slip(
+    "rounded",
+    "return weights / weights.sum(1, keepdim=True)",
+    "return (weights / weights.sum(1, keepdim=True)).round(decimals=10)",
+    loses={"exact"},
+)
+slip("cumulative", "sum(1, keepdim=True)", "cumsum(1)", loses={"rows sum to one"})
+slip("only_the_first_row", "sum(1, keepdim=True)", "sum(1)[0]", loses={"rows sum to one"})
+
+
+@bank.wrong("normalise", loses={"proportions", "exact"})
+def order_of_the_columns():
+    """The entries of each row in reverse order."""
+
+    def normalise(weights):
+        return (weights / weights.sum(1, keepdim=True)).flip(1)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"exact"})
+def softmax_of_logarithms_with_an_epsilon():
+    """An epsilon inside the logarithm, for fear of log 0."""
+    import torch
+
+    def normalise(weights):
+        return torch.softmax((weights + 1e-10).log(), dim=1)
+
+    return normalise
+
+
+@bank.wrong("normalise", loses={"proportions", "exact"})
+def shifted():
+    """The smallest weight taken away first."""
+
+    def normalise(weights):
+        weights = weights - weights.min(1, keepdim=True).values / 2
+        return weights / weights.sum(1, keepdim=True)
+
+    return normalise
+
+
+bank.equivalent(
+    "normalise",
+    "torch.stack([row / row.sum() for row in weights])",
+    "[row / row.sum() for row in weights]",
+    why="a list of rows is read as the table",
+)
+bank.equivalent("normalise", "dim=-1", "dim=1", why="weights has two axes")
+bank.equivalent(
+    "normalise", "weights = weights / weights.amax(dim=1, keepdim=True)", "pass", why="it only scales a row"
+)
+bank.equivalent(
+    "normalise",
+    "weights / weights.amax(dim=1, keepdim=True)",
+    "weights / (weights.amax(dim=1, keepdim=True) + 1e-08)",
+    why="it only scales a row, in another way",
+)
