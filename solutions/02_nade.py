@@ -229,7 +229,8 @@ small = NADE(64, 24)
 fit(small, digits, epochs=budget(smoke=3, cpu=30, gpu=60), batch_size=200, lr=4e-2)
 shown = test[(digits.test.y == 3).nonzero()[0, 0]]
 with waits_for("activations"), torch.no_grad():
-    h = activations(shown, small.W.double(), small.c.double(), small.order).sigmoid()
+    a = activations(shown, small.W.double(), small.c.double(), small.order)
+    h = torch.as_tensor(np.asarray(a)).sigmoid()
     fig, axes = plt.subplots(1, 2, figsize=(9.5, 3), width_ratios=[1, 3.4])
     plots.image_grid(shown[None], ax=axes[0], title="the image")
     drawn = axes[1].imshow(h.T, cmap="cividis", vmin=0, vmax=1, aspect="auto")
@@ -279,7 +280,8 @@ def nade_log_prob(x, W, V, b, c, order):
     Returns:
         (B,) float64, log q(x) in nats: the sum over k of log q(x_{order[k]} | what came before), where
         q(x_{order[k]} = 1 | before) = sigma(b[order[k]] + V[order[k]] . sigma(a_k)) and a_k is c plus the sum over
-        j < k of W[:, order[j]] * x[order[j]]. Finite and exact for logits as large as 1000.
+        j < k of W[:, order[j]] * x[order[j]]. Finite and exact for any number of dimensions and for logits and
+        pre-activations as large as 1000, of either sign.
     """
     ### BEGIN SOLUTION
     a = c.expand(len(x), -1)
@@ -443,7 +445,7 @@ def nade_sample(W, V, b, c, order, u):
 
     Returns:
         (n, D) int64, zeros and ones. The dimensions are visited in order; x[:, d] = 1 where
-        u[:, d] < q(x_d = 1 | what was drawn before).
+        u[:, d] < q(x_d = 1 | what was drawn before), and 0 where the two are equal.
     """
     ### BEGIN SOLUTION
     x = torch.zeros(u.shape, dtype=torch.int64)
@@ -478,7 +480,9 @@ def nearest(a, b):
 fvbn_samples = fvbn.sample(300, generator=torch.Generator().manual_seed(1))
 with waits_for("nade_sample"), torch.no_grad():
     uniforms = torch.rand(300, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    samples = nade_sample(nade.W.double(), nade.V.double(), nade.b.double(), nade.c.double(), nade.order, uniforms)
+    samples = torch.as_tensor(
+        nade_sample(nade.W.double(), nade.V.double(), nade.b.double(), nade.c.double(), nade.order, uniforms)
+    )
     off, neighbour = nearest(samples, train)
     fig, ax = plt.subplots(figsize=(9.5, 3.2))
     plots.image_grid(torch.cat([fvbn_samples[:14], samples[:14], train[neighbour[:14]], test[:14]]), columns=14, ax=ax)
@@ -635,14 +639,13 @@ for H, (_, divergence) in world_nades.items():
 world_log_q = tree_log_prob(lambda x, k: b[k] + (c + x @ W.T).sigmoid() @ V[k], raster)
 with waits_for("nade_log_prob"):
     picked = torch.randint(2**16, (1000,), generator=torch.Generator().manual_seed(0))
-    yours = nade_log_prob(world.states[picked], W, V, b, c, raster)
+    yours = torch.as_tensor(nade_log_prob(world.states[picked], W, V, b, c, raster))
     worst = (yours - world_log_q[picked]).abs().max()
     print(f"your nade_log_prob against the tree of prefixes: largest difference {worst:.0e} nats")
 with waits_for("nade_sample"):
     n = 50_000
-    drawn = nade_sample(
-        W, V, b, c, raster, torch.rand(n, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    )
+    uniforms = torch.rand(n, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = torch.as_tensor(nade_sample(W, V, b, c, raster, uniforms))
     counts = torch.bincount((drawn * 2 ** torch.arange(15, -1, -1)).sum(1), minlength=2**16)
     q = world_log_q.exp()
     top = q.argsort(descending=True)[:40]
@@ -798,7 +801,8 @@ def nade_grad(x, W, V, b, c):
 
     Returns:
         dict with keys "W", "V", "b", "c": the gradients of the negative log-likelihood -log q(x), in nats, each of the
-        same shape as its parameter. Where nobody reads W, as for D = 1, its gradient is zeros.
+        same shape as its parameter. Where nobody reads W, as for D = 1, its gradient is zeros. Finite and exact for
+        logits and pre-activations as large as 1000, of either sign.
     """
     ### BEGIN SOLUTION
     D = len(x)
@@ -845,8 +849,9 @@ with waits_for("nade_grad"):
     for number, n in enumerate(
         torch.randperm(len(train), generator=rng).repeat(3)[: budget(smoke=100, cpu=2400, gpu=3591)].tolist()
     ):
-        for name, g in nade_grad(train[n], **theta).items():
-            theta[name] -= 0.1 * g
+        gradients = nade_grad(train[n], **theta)
+        for name in theta:
+            theta[name] -= 0.1 * torch.as_tensor(gradients[name])
         if number % 100 == 99:
             losses.append(held_out())
     fig, ax = plt.subplots(figsize=(6, 2.8))
@@ -929,13 +934,14 @@ def mog_log_density(y, logits, mean, log_sigma):
 
     Args:
         y: (N,) float64.
-        logits: (N, K) float64. The weights of the components are softmax(logits), over k.
+        logits: (N, K) float64, any finite numbers. The weights of the components are softmax(logits), over k.
         mean: (N, K) float64.
         log_sigma: (N, K) float64, the natural logarithms of the standard deviations.
 
     Returns:
         (N,) float64, in nats: log of the sum over k of softmax(logits)_k N(y; mean_k, exp(log_sigma_k)^2). Finite and
-        exact for y a thousand standard deviations away, and for log_sigma as small as -20.
+        exact for y a thousand standard deviations away, for weights as small as exp(-800), and for log_sigma from -20
+        to 10. If sigma is tiny, y - mean needs the digits of float64, whatever the mean is.
     """
     ### BEGIN SOLUTION
     z = (y[:, None] - mean) * torch.exp(-log_sigma)
@@ -966,7 +972,7 @@ with waits_for("mog_log_density"):
     ones = torch.ones(len(levels), 16, dtype=torch.float64)
     weights, centres = ones * frequency.log(), ones * (torch.arange(16) + 0.5) / 16
     curves = {
-        name: [mog_log_density(y, weights, centres, ones * math.log(sigma)).mean() for sigma in sigmas]
+        name: [torch.as_tensor(mog_log_density(y, weights, centres, ones * math.log(sigma))).mean() for sigma in sigmas]
         for name, y in values.items()
     }
     fig, ax = plt.subplots(figsize=(7, 3.2))
@@ -1101,13 +1107,14 @@ def orderless_loss(log_p, m):
     """The loss of an orderless NADE for one drawn mask an image: an unbiased estimate of the mean NLL over orderings.
 
     Args:
-        log_p: (B, D) float64, log q(x_d | observed) of the true value of each dimension, in nats. At observed
-            dimensions it has no meaning and may be anything, -inf included.
+        log_p: (B, D) float64, log q(x_d | observed) of the true value of each dimension, in nats; -inf where that
+            value has probability 0. At observed dimensions it has no meaning and may be anything, infinities and
+            nan included.
         m: (B, D) int64: 1 where observed, 0 where not; at least one 0 in each row.
 
     Returns:
         (B,) float64: D / (D - |m|) times the sum of -log_p over the dimensions that are not observed, where |m| is the
-        number of observed ones in the row. Exact to float64: in torch the quotient of two int64 tensors is float32.
+        number of observed ones in the row; inf if one of these log_p is -inf.
     """
     ### BEGIN SOLUTION
     unknown = m == 0
@@ -1139,13 +1146,13 @@ for order in itertools.permutations(range(D)):
         observed[d] = 1
     nlls.append(nll)
 with waits_for("orderless_loss"):
-    losses = orderless_loss(log_table[:-1], masks[:-1])  # all sets but the full one
+    losses = torch.as_tensor(orderless_loss(log_table[:-1], masks[:-1])).double()  # all sets but the full one
     size = masks[:-1].sum(1)
     estimate = torch.stack([losses[size == m].mean() for m in range(D)]).mean()
     unweighted = torch.stack([(losses * (D - size) / D)[size == m].mean() for m in range(D)]).mean()
-    print(f"NLL of the 120 orderings: from {min(nlls):.3f} to {max(nlls):.3f}, mean {np.mean(nlls):.12f}")
-    print(f"mean of your loss over m and S:                          {estimate:.12f}")
-    print(f"without the factor D / (D - m):                          {unweighted:.12f}")
+    print(f"NLL of the 120 orderings: from {min(nlls):.3f} to {max(nlls):.3f}, mean {np.mean(nlls):.6f}")
+    print(f"mean of your loss over m and S:                          {estimate:.6f}")
+    print(f"without the factor D / (D - m):                          {unweighted:.6f}")
 
 # %% [markdown]
 # ### Training a deep orderless NADE
@@ -1205,7 +1212,8 @@ def eonade(log_ps):
     """Log-likelihood of an ensemble of orderings.
 
     Args:
-        log_ps: (E, B) float64, the log-likelihoods of the same B images under E orderings, in nats; as low as -1e4.
+        log_ps: (E, B) float64, the log-likelihoods of the same B images under E orderings, in nats; as low as -1e4,
+            and as far apart as that between orderings and between images.
 
     Returns:
         (B,) float64: the log of the mean of the E probabilities, in nats.
@@ -1231,7 +1239,7 @@ with waits_for("eonade"):
     right, mean_of_logs = [], []
     for number in numbers:
         choices = [torch.randperm(len(members), generator=rng)[:number] for _ in range(20)]
-        right.append(-torch.stack([eonade(members[choice]).mean() for choice in choices]).mean())
+        right.append(-torch.stack([torch.as_tensor(eonade(members[choice])).mean() for choice in choices]).mean())
         mean_of_logs.append(-torch.stack([members[choice].mean() for choice in choices]).mean())
     fig, ax = plt.subplots(figsize=(7, 3.2))
     ax.plot(numbers, mean_of_logs, "s--", label="mean of the NLLs of its members")
@@ -1253,8 +1261,9 @@ with waits_for("eonade"):
         alt="Test NLL against the number of orderings, 1 to 32: the ensemble's falls steadily, steeply at "
         "first; the mean of the members' stays flat.",
     )
-    ensemble = metrics.Estimate.of(-eonade(members))
-    paired = metrics.Estimate.of(metrics.log_probs(nade, test) - eonade(members))
+    together = torch.as_tensor(eonade(members))
+    ensemble = metrics.Estimate.of(-together)
+    paired = metrics.Estimate.of(metrics.log_probs(nade, test) - together)
     print(f"{len(members)} orderings: {ensemble} nats; minus NADE in raster order, image by image: {paired}")
 
 # %% [markdown]
@@ -1285,15 +1294,16 @@ def orderless_complete(conditional, x, known, u):
 
     Args:
         conditional: function. conditional(x, m), x (D,) int64 with zeros where m is 0, m (D,) int64 (1 = observed),
-            returns (D,) float64: P(x_d = 1 | observed) for every d; at observed d it has no meaning. Call it at most
-            once for each unknown dimension.
-        x: (D,) int64, zeros and ones; what stands at unknown dimensions has no meaning.
+            returns (D,) float64: P(x_d = 1 | observed) for every d; at observed d it has no meaning and may be nan.
+            Call it at most once for each unknown dimension.
+        x: (D,) int64, zeros and ones at known dimensions; elsewhere it has no meaning and may be any integer.
         known: (D,) bool, any set, none and all included.
-        u: (D,) float64, uniform in [0, 1).
+        u: (D,) float64, uniform in [0, 1) at unknown dimensions; elsewhere it has no meaning and may be nan.
 
     Returns:
         (D,) int64: the known dimensions as given; the unknown ones drawn in increasing order of dimension, each
-        given the known ones and all drawn so far: x_d = 1 where u[d] < P(x_d = 1 | observed).
+        given the known ones and all drawn so far: x_d = 1 where u[d] < P(x_d = 1 | observed), and 0 where the two are
+        equal.
     """
     ### BEGIN SOLUTION
     m = known.long()
@@ -1376,7 +1386,7 @@ with waits_for("orderless_complete"):
     for name, dims in evidence.items():
         known = torch.zeros(16, dtype=torch.bool).index_fill(0, torch.tensor(list(dims)), True)
         uniforms = torch.rand(8, 16, dtype=torch.float64, generator=rng)
-        yours = torch.stack([orderless_complete(world_network, original, known, u) for u in uniforms])
+        yours = torch.stack([torch.as_tensor(orderless_complete(world_network, original, known, u)) for u in uniforms])
         consistent = (world.states[:, known] == original[known]).all(1)
         right = p_world[consistent] / p_world[consistent].sum()
         truth = world.states[consistent][torch.multinomial(right, 8, replacement=True, generator=rng)]
@@ -1431,7 +1441,8 @@ def digit_network(x, m):
 def guesses(images, known):
     """Your completion of each image."""
     uniforms = torch.rand(images.shape, dtype=torch.float64, generator=rng)
-    return torch.stack([orderless_complete(digit_network, x, known, u) for x, u in zip(images, uniforms, strict=True)])
+    pairs = zip(images, uniforms, strict=True)
+    return torch.stack([torch.as_tensor(orderless_complete(digit_network, x, known, u)) for x, u in pairs])
 
 
 with waits_for("orderless_complete"):

@@ -225,10 +225,7 @@ def activations_subtracts_c():
     return activations
 
 
-SUMS = {"starts at c", "sum of what came before", "any ordering"}
-
-
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"starts at c", "sum of what came before", "any ordering"})
 def activations_c_everywhere():
     """x and W are not used."""
 
@@ -238,7 +235,7 @@ def activations_c_everywhere():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"sum of what came before"})
 def activations_newest_only():
     """Only the pixel right before: the sum is not carried on."""
     import torch
@@ -252,7 +249,7 @@ def activations_newest_only():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"sum of what came before"})
 def activations_pixels_of_the_row():
     """x of the row's own place in place of the column's: one pixel decides whether all columns count."""
     import torch
@@ -266,7 +263,7 @@ def activations_pixels_of_the_row():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
 def activations_one_behind():
     """Off by one the other way: the pixel right before is missing."""
     import torch
@@ -279,7 +276,7 @@ def activations_one_behind():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"sum of what came before"})
 def activations_without_x():
     """All columns that came before, whatever the pixels are."""
     import torch
@@ -295,7 +292,7 @@ def activations_without_x():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"sum of what came before"})
 def activations_symmetric_inputs():
     """Pixels read as -1 and +1."""
     import torch
@@ -311,7 +308,7 @@ def activations_symmetric_inputs():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
 def activations_hidden_layer():
     """The hidden layer in place of its pre-activation."""
     import torch
@@ -327,7 +324,7 @@ def activations_hidden_layer():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
 def activations_hidden_layer_fed_back():
     """The sigmoid inside the recursion."""
     import torch
@@ -343,7 +340,7 @@ def activations_hidden_layer_fed_back():
     return activations
 
 
-@bank.wrong("activations", loses={"starts at c", "sum of what came before", "any ordering"})
+@bank.wrong("activations", loses={"sum of what came before"})
 def activations_mean():
     """The mean of what came before in place of the sum."""
     import torch
@@ -357,7 +354,7 @@ def activations_mean():
     return activations
 
 
-@bank.wrong("activations", loses=SUMS)
+@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
 def activations_integers():
     """The result in the dtype of x: every number is rounded."""
     import torch
@@ -504,6 +501,39 @@ def activations_rows_of_w():
         return torch.stack(rows)
 
     return activations
+
+
+slip = bank.slips("activations", of=activations_masked_product)
+slip(
+    "activations_the_last_eight",
+    "diagonal=-1)",
+    "diagonal=-1).triu(-8)",
+    loses={"sum of what came before"},
+)
+slip(
+    "activations_clamped",
+    "c + (before * x[order]) @ W[:, order].T",
+    "(c + (before * x[order]) @ W[:, order].T).clamp(-30, 30)",
+    loses={"sum of what came before"},
+)
+slip(
+    "activations_in_half_precision",
+    "W[:, order].T",
+    "W[:, order].half().to(W.dtype).T",
+    loses={"starts at c", "sum of what came before"},
+)
+
+slip = bank.slips("activations", of=activations_recursion)
+slip("activations_adds_to_c_itself", "c.clone()", "c", loses={"starts at c"})
+slip(
+    "activations_running_sum_of_running_sums",
+    "rows.append(a.clone())",
+    "rows.append(a + sum(rows[1:]))",
+    loses={"sum of what came before", "starts at c"},
+)
+
+bank.equivalent("activations", "torch.stack(rows)", "rows", "a list of rows is read as well")
+bank.equivalent("activations", ", dtype=np.float32)", ")", "the sum may be in either precision")
 
 
 # --------------------------------------------------------------------------------------------------- nade_log_prob
@@ -691,10 +721,7 @@ def nade_all_but_itself():
     return nade_log_prob
 
 
-CONDITIONALS = {"conditionals", "any ordering", "large weights"}
-
-
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_first_hidden_zero():
     """h_1 = 0 in place of the sigmoid of c."""
     import torch
@@ -713,7 +740,7 @@ def nade_first_hidden_zero():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_without_c():
     """a starts at 0."""
     import torch
@@ -731,7 +758,7 @@ def nade_without_c():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_without_b():
     """The output biases forgotten."""
     import torch
@@ -749,7 +776,7 @@ def nade_without_b():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "any ordering", "large weights"})
 def nade_never_updated():
     """a stays c: independent pixels."""
     import torch
@@ -762,7 +789,7 @@ def nade_never_updated():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_no_nonlinearity():
     """The hidden layer without its sigmoid."""
     import torch
@@ -780,7 +807,7 @@ def nade_no_nonlinearity():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_tanh():
     """tanh in place of the logistic function."""
     import torch
@@ -798,7 +825,7 @@ def nade_tanh():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_double_sigmoid():
     """Probabilities given to a function that expects logits."""
     import torch
@@ -816,7 +843,7 @@ def nade_double_sigmoid():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_values_swapped():
     """The logit of a 0 in place of the logit of a 1."""
     import torch
@@ -834,7 +861,7 @@ def nade_values_swapped():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_newest_pixel_only():
     """The pre-activation is not carried on: only the pixel right before counts."""
     import torch
@@ -852,7 +879,7 @@ def nade_newest_pixel_only():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_one_behind():
     """h is taken before a is updated, and used one place later: the pixel right before is missing."""
     import torch
@@ -872,7 +899,7 @@ def nade_one_behind():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_first_image_for_all():
     """One pre-activation for the whole batch, that of its first image."""
     import torch
@@ -890,7 +917,7 @@ def nade_first_image_for_all():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_hidden_carried_on():
     """h is carried on in place of its pre-activation."""
     import torch
@@ -908,7 +935,7 @@ def nade_hidden_carried_on():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"no peeking"})
+@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_one_row_of_v():
     """The first row of V for all dimensions."""
     import torch
@@ -944,7 +971,7 @@ def nade_tied_weights():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"conditionals", "any ordering"})
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_symmetric_inputs():
     """Pixels read as -1 and +1."""
     import torch
@@ -962,7 +989,7 @@ def nade_symmetric_inputs():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses=CONDITIONALS)
+@bank.wrong("nade_log_prob", loses={"conditionals", "any ordering", "large weights"})
 def nade_uniform():
     """Every image equally likely."""
     import math
@@ -1309,7 +1336,7 @@ def nade_mean_of_the_batch():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"shapes"})
+@bank.wrong("nade_log_prob", loses={"conditionals"})
 def nade_squeezed():
     """squeeze() takes the batch away where it holds one image."""
     import torch
@@ -1341,6 +1368,43 @@ def nade_integers_times_floats():
         return total
 
     return nade_log_prob
+
+
+slip = bank.slips("nade_log_prob", of=nade_bernoulli)
+slip("nade_the_last_eight", "order[:k]", "order[max(0, k - 8) : k]", loses={"conditionals"})
+slip("nade_logits_clamped", "(logits=logits)", "(logits=logits.clamp(-30, 30))", loses={"large weights"})
+slip("nade_probabilities_as_arguments", "(logits=logits)", "(probs=torch.sigmoid(logits))", loses={"large weights"})
+slip("nade_first_bias_for_all", "b[i] +", "b[order[0]] +", loses={"conditionals"})
+slip("nade_bias_by_place", "b[i] +", "b[k] +", loses={"any ordering"})
+slip("nade_c_for_the_first_only", "torch.sigmoid(c +", "torch.sigmoid(c * (k == 0) +", loses={"conditionals"})
+
+slip = bank.slips("nade_log_prob", of=nade_loop_over_dimensions)
+slip(
+    "nade_sums_over_the_batch",
+    "a = c.expand(len(x), -1)",
+    "a, x = c.expand(len(x), -1), x[:1].expand(len(x), -1)",
+    loses={"mass one"},
+)
+
+for inside in (
+    "a",
+    "c + torch.einsum('hj,ij,bj->bih', W, before, x.double())",
+    "c + x[:, seen].double() @ W[:, seen].T",
+):
+    clamped = f"torch.sigmoid(torch.as_tensor({inside}).clamp(-30, 30))"
+    bank.equivalent("nade_log_prob", f"torch.sigmoid({inside})", clamped, "changes h by 1e-13")
+bank.equivalent("nade_log_prob", "a.sigmoid()", "torch.as_tensor(a).clamp(-30, 30).sigmoid()", "changes h by 1e-13")
+bank.equivalent("nade_log_prob", "c.expand(len(x), -1)", "c", "the first sum broadcasts c")
+bank.equivalent("nade_log_prob", ", dtype=torch.float64)", ")", "the sum may be in float32")
+for narrow in ("x[:, i]", "place[:, None])"):
+    bank.equivalent("nade_log_prob", f"{narrow}.double()", f"{narrow}.half()", "zeros and ones in any precision")
+for other in ("z > 0", "z >= 1", "z >= -1"):
+    bank.equivalent("nade_log_prob", "z >= 0", other, "both forms hold near 0")
+for denominator in ("math.exp(-z)", "math.exp(z)"):
+    bank.equivalent(
+        "nade_log_prob", f"(1 + {denominator})", f"(1 + {denominator} + 1e-08)", "1 and more; changes h by 1e-8"
+    )
+bank.equivalent("nade_log_prob", ".sum(-1)", ".sum(1)", "there are two axes")
 
 
 # ----------------------------------------------------------------------------------------------------- nade_sample
@@ -1433,11 +1497,7 @@ def sample_float32():
     return nade_sample
 
 
-FED_BACK = {"feeds back what it drew", "any ordering"}
-DRAWN = {"first dimension"} | FED_BACK
-
-
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_argmax():
     """The likelier value; u is not used."""
     import torch
@@ -1454,7 +1514,7 @@ def sample_argmax():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_inverted():
     """u > p in place of u < p."""
     import torch
@@ -1471,7 +1531,7 @@ def sample_inverted():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_other_inversion():
     """1 - u < p: a right sampler, but not by the inversion that the contract states."""
     import torch
@@ -1488,7 +1548,7 @@ def sample_other_inversion():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
 def sample_own_randomness():
     """Draws its own random numbers."""
     import torch
@@ -1505,7 +1565,7 @@ def sample_own_randomness():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_compares_the_logit():
     """u is compared with the logit, not with the probability."""
     import torch
@@ -1522,7 +1582,7 @@ def sample_compares_the_logit():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_double_sigmoid():
     """A sigmoid of what is a probability already."""
     import torch
@@ -1539,7 +1599,7 @@ def sample_double_sigmoid():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension"})
 def sample_without_b():
     """The output biases forgotten."""
     import torch
@@ -1556,7 +1616,7 @@ def sample_without_b():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension"})
 def sample_without_c():
     """a starts at 0."""
     import torch
@@ -1573,7 +1633,7 @@ def sample_without_c():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses={"first dimension", "any ordering"})
+@bank.wrong("nade_sample", loses={"first dimension"})
 def sample_first_hidden_zero():
     """h_1 = 0 in place of the sigmoid of c."""
     import torch
@@ -1591,7 +1651,7 @@ def sample_first_hidden_zero():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses={"first dimension", "any ordering"})
+@bank.wrong("nade_sample", loses={"first dimension"})
 def sample_first_dimension_missing():
     """The first dimension is never drawn."""
     import torch
@@ -1608,7 +1668,7 @@ def sample_first_dimension_missing():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_last_dimension_missing():
     """The last dimension is never drawn; where there is one dimension, it is the first too."""
     import torch
@@ -1625,7 +1685,7 @@ def sample_last_dimension_missing():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew", "any ordering"})
 def sample_independent():
     """a is never updated: independent pixels."""
     import torch
@@ -1637,7 +1697,7 @@ def sample_independent():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_feeds_back_probabilities():
     """The probability is fed back, not the sample."""
     import torch
@@ -1654,7 +1714,7 @@ def sample_feeds_back_probabilities():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_feeds_back_the_mode():
     """The likelier value is fed back, not the one that was drawn."""
     import torch
@@ -1671,7 +1731,7 @@ def sample_feeds_back_the_mode():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_feeds_back_u():
     """The uniform number is fed back."""
     import torch
@@ -1688,7 +1748,7 @@ def sample_feeds_back_u():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_feeds_back_ones():
     """W's column is added whatever was drawn."""
     import torch
@@ -1705,7 +1765,7 @@ def sample_feeds_back_ones():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_feeds_back_the_opposite():
     """1 - x is fed back."""
     import torch
@@ -1722,7 +1782,7 @@ def sample_feeds_back_the_opposite():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_newest_only():
     """The pre-activation is not carried on: only the last decision counts."""
     import torch
@@ -1739,7 +1799,7 @@ def sample_newest_only():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_first_sample_fed_back():
     """One pre-activation for all samples, that of the first: the others are not their own continuation."""
     import torch
@@ -1756,7 +1816,7 @@ def sample_first_sample_fed_back():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_mean_fed_back():
     """The mean of what all samples drew is fed back."""
     import torch
@@ -1773,7 +1833,7 @@ def sample_mean_fed_back():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"feeds back what it drew"})
 def sample_one_behind():
     """h is taken before a is updated: the newest decision is missing."""
     import torch
@@ -1791,7 +1851,7 @@ def sample_one_behind():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=DRAWN)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_first_row_of_uniforms():
     """The first row of u for all samples."""
     import torch
@@ -1808,7 +1868,7 @@ def sample_first_row_of_uniforms():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_one_uniform():
     """The first column of u for all dimensions."""
     import torch
@@ -1825,7 +1885,7 @@ def sample_one_uniform():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses=FED_BACK)
+@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
 def sample_tied_weights():
     """V's row is fed back in place of W's column."""
     import torch
@@ -1978,6 +2038,45 @@ def sample_transposed():
     return nade_sample
 
 
+slip = bank.slips("nade_sample", of=sample_each_anew)
+slip("sample_the_last_four", "order[:k]", "order[max(0, k - 4) : k]", loses={"feeds back what it drew"})
+slip("sample_the_last_twelve", "order[:k]", "order[max(0, k - 12) : k]", loses={"feeds back what it drew"})
+slip("sample_first_bias_for_all", "b[i] +", "b[order[0]] +", loses={"first dimension"})
+slip("sample_c_for_the_first_only", "torch.sigmoid(c +", "torch.sigmoid(c * (k == 0) +", loses={"first dimension"})
+
+slip = bank.slips("nade_sample", of=sample_running_activation)
+slip("sample_one_where_equal", "u[:, i] < p", "u[:, i] <= p", loses={"first dimension"})
+slip("sample_probabilities_clamped", "u[:, i] < p", "u[:, i] < p.clamp(1e-6, 1 - 1e-6)", loses={"first dimension"})
+slip(
+    "sample_probabilities_rounded",
+    "u[:, i] < p",
+    "u[:, i] < p.round(decimals=1)",
+    loses={"first dimension", "feeds back what it drew"},
+)
+slip("sample_adds_to_c_itself", "c.repeat(n, 1)", "c[None] if n == 1 else c.repeat(n, 1)", loses={"first dimension"})
+
+bank.equivalent("nade_sample", "int64", "int8", "any integers are taken")
+bank.equivalent("nade_sample", ".long()", ".byte()", "any integers are taken")
+bank.equivalent("nade_sample", ".double(), W", ".half(), W", "zeros and ones in any precision")
+bank.equivalent(
+    "nade_sample", "torch.sigmoid(a)", "torch.sigmoid(torch.as_tensor(a).clamp(-30, 30))", "changes h by 1e-13"
+)
+bank.equivalent("nade_sample", "a.sigmoid()", "torch.as_tensor(a).clamp(-30, 30).sigmoid()", "changes h by 1e-13")
+clamped = "torch.as_tensor(c + x[:, seen].double() @ W[:, seen].T).clamp(-30, 30)"
+bank.equivalent("nade_sample", "c + x[:, seen].double() @ W[:, seen].T", clamped, "changes h by 1e-13")
+bank.equivalent("nade_sample", "order[:k]", "order[:k + 1]", "the dimension itself is still 0")
+bank.equivalent(
+    "nade_sample",
+    "torch.where(torch.logit(u[:, i]) < b[i] + h @ V[i], 1, 0)",
+    "torch.logit(u[:, i]) < b[i] + h @ V[i]",
+    "torch turns True into 1",
+)
+for z in ("math.exp(-z)", "np.exp(-(c + x @ W.T))", "np.exp(-(b[i] + h @ V[i]))"):
+    bank.equivalent("nade_sample", f"(1 + {z})", f"(1 + {z} + 1e-08)", "1 and more; changes p by 1e-8")
+bank.equivalent("nade_sample", "zip(a, W[:, i].tolist(), ", "zip(W[:, i].tolist(), a, ", "they are added up")
+bank.equivalent("nade_sample", "c.expand(len(u), -1)", "c", "the first sum broadcasts c")
+
+
 # ------------------------------------------------------------------------------------------------------- nade_grad
 
 
@@ -2046,13 +2145,13 @@ def grad_torch_func():
 
     def nade_grad(x, W, V, b, c):
         def cost(theta):
-            a, total = theta["c"], 0.0
+            a, terms = theta["c"], []
             for d, bit in enumerate(x.tolist()):
                 logit = theta["b"][d] + theta["V"][d] @ torch.sigmoid(a)
-                total = total + F.softplus(-logit if bit else logit)
+                terms.append(F.softplus(-logit if bit else logit))
                 if bit:
                     a = a + theta["W"][:, d]
-            return total
+            return torch.stack(terms).sum()
 
         return torch.func.grad(cost)({"W": W, "V": V, "b": b, "c": c})
 
@@ -2083,8 +2182,8 @@ def grad_numpy_double_loop():
         x, W, V, b, c = (t.numpy() for t in (x, W, V, b, c))
         dW, dV, db, dc = np.zeros(W.shape), np.zeros(V.shape), np.zeros(b.shape), np.zeros(c.shape)
         for d in range(len(x)):
-            h = 1 / (1 + np.exp(-(c + W[:, :d] @ x[:d])))
-            db[d] = 1 / (1 + np.exp(-(b[d] + V[d] @ h))) - x[d]
+            h = 0.5 + 0.5 * np.tanh((c + W[:, :d] @ x[:d]) / 2)
+            db[d] = 0.5 + 0.5 * np.tanh((b[d] + V[d] @ h) / 2) - x[d]
             dV[d] = db[d] * h
             da = db[d] * V[d] * h * (1 - h)
             dc += da
@@ -2578,6 +2677,57 @@ def grad_autograd_without_w():
     return nade_grad
 
 
+slip = bank.slips("nade_grad", of=grad_autograd)
+slip(
+    "grad_of_binary_cross_entropy",
+    "F.softplus(logit) - x[d] * logit",
+    "F.binary_cross_entropy(torch.sigmoid(logit), x[d].double())",
+    loses={"b"},
+)
+slip(
+    "grad_of_log_sigmoid_in_two_steps",
+    "F.softplus(logit) - x[d] * logit",
+    "-torch.sigmoid((2 * x[d] - 1) * logit).log()",
+    loses={"b"},
+)
+slip("grad_through_exp", "V[d] @ torch.sigmoid(a)", "V[d] @ (1 / (1 + torch.exp(-a)))", loses={"c"})
+slip("grad_of_the_arguments_themselves", "t.clone().requires_grad_()", "t.requires_grad_()", loses={"b"})
+
+slip = bank.slips("nade_grad", of=grad_numpy_double_loop)
+slip("grad_w_of_the_last_eight", "for j in range(d)", "for j in range(max(0, d - 8), d)", loses={"W"})
+slip(
+    "grad_layers_of_the_last_eight",
+    "W[:, :d] @ x[:d]",
+    "W[:, max(0, d - 8) : d] @ x[max(0, d - 8) : d]",
+    loses={"b", "V", "c", "W"},
+)
+slip("grad_c_without_the_last_place", "dc += da", "dc += da * (d < len(x) - 1)", loses={"c"})
+slip("grad_errors_clipped", "- x[d]\n", "- x[d]\n        db[d] = np.clip(db[d], -0.999, 0.999)\n", loses={"b"})
+
+for function, inside in (
+    ("torch.sigmoid", "a"),
+    ("torch.sigmoid", "b[d] + V[d] @ hs[d]"),
+    ("torch.sigmoid", "c + steps.cumsum(0) - steps"),
+    ("torch.sigmoid", "b + (V * h).sum(1)"),
+    ("torch.sigmoid", "c + before * x @ W.T"),
+    ("torch.sigmoid", "b + torch.einsum('dh,dh->d', V, h)"),
+):
+    clamped = f"{function}(torch.as_tensor({inside}).clamp(-30, 30))"
+    bank.equivalent("nade_grad", f"{function}({inside})", clamped, "changes h or p by 1e-13")
+for bits in ("x", "x[d]"):
+    bank.equivalent("nade_grad", f"{bits}.double()", f"{bits}.half()", "zeros and ones in any precision")
+bank.equivalent("nade_grad", "c.clone()", "c", "nothing is added in place")
+bank.equivalent("nade_grad", "torch.stack(errors)", "errors", "a list of numbers is read as well")
+for constant in ("1", "-1"):
+    bank.equivalent("nade_grad", "(c, 0)", f"(c, {constant})", "a constant has no gradient")
+    bank.equivalent("nade_grad", "= (0, c", f"= ({constant}, c", "a constant has no gradient")
+bank.equivalent("nade_grad", "t.detach().clone()", "t.detach()", "detach makes a new tensor")
+bank.equivalent("nade_grad", "t.detach().clone()", "t.clone()", "the arguments take no part in gradients")
+whole = "c + before * x @ W.T if len(x) > 1 else c[None]"
+for other in ("c + before * x @ W.T", whole.replace("> 1", ">= 1"), whole.replace("> 1", "> 0")):
+    bank.equivalent("nade_grad", whole, other, "W takes part, with zeros")
+
+
 # ------------------------------------------------------------------------------------------------- mog_log_density
 
 
@@ -2631,35 +2781,48 @@ def mog_numpy_maximum():
 
     def mog_log_density(y, logits, mean, log_sigma):
         y, logits, mean, log_sigma = (t.numpy() for t in (y, logits, mean, log_sigma))
-        weights = np.exp(logits - logits.max(1, keepdims=True))
-        weights = weights / weights.sum(1, keepdims=True)
-        logs = -((y[:, None] - mean) ** 2) / (2 * np.exp(2 * log_sigma)) - log_sigma - np.log(np.sqrt(2 * np.pi))
+        shifted = logits - logits.max(1, keepdims=True)
+        weights = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        squares = (y[:, None] - mean) ** 2 / (2 * np.exp(2 * log_sigma))
+        logs = weights - squares - log_sigma - np.log(np.sqrt(2 * np.pi))
         top = logs.max(1)
-        return top + np.log((weights * np.exp(logs - top[:, None])).sum(1))
+        return top + np.log(np.exp(logs - top[:, None]).sum(1))
 
     return mog_log_density
 
 
 @bank.right("mog_log_density")
-def mog_float32():
+def mog_variance_form():
+    import math
+
+    import torch
+
+    def mog_log_density(y, logits, mean, log_sigma):
+        variance = torch.exp(2 * log_sigma)
+        squares = (y[:, None] - mean) ** 2 / variance
+        return torch.logsumexp(torch.log_softmax(logits, 1) - 0.5 * (squares + torch.log(2 * math.pi * variance)), 1)
+
+    return mog_log_density
+
+
+@bank.right("mog_log_density")
+def mog_float32_but_for_the_distance():
     import torch
     from torch.distributions import Normal
 
     def mog_log_density(y, logits, mean, log_sigma):
-        y, logits, mean, log_sigma = y.float(), logits.float(), mean.float(), log_sigma.float()
-        total = torch.full_like(y, -torch.inf)
-        for k in range(logits.shape[1]):
-            each = Normal(mean[:, k], log_sigma[:, k].exp()).log_prob(y)
+        z = ((y[:, None] - mean) * torch.exp(-log_sigma)).float()
+        logits, log_sigma = logits.float(), log_sigma.float()
+        total = torch.full(z.shape[:1], -torch.inf)
+        for k in range(z.shape[1]):
+            each = Normal(0.0, 1.0).log_prob(z[:, k]) - log_sigma[:, k]
             total = torch.logaddexp(total, logits.log_softmax(1)[:, k] + each)
         return total
 
     return mog_log_density
 
 
-ALL_OF_MOG = {"integrates to one", "density", "far away", "tiny sigma"}
-
-
-@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
 def mog_without_pi():
     """Half of log(2 pi) forgotten."""
     import torch
@@ -2742,7 +2905,7 @@ def mog_without_the_half():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
 def mog_logits_as_log_weights():
     """The logits are not normalised."""
     import math
@@ -2757,7 +2920,7 @@ def mog_logits_as_log_weights():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away"})
 def mog_weights_not_logs():
     """The weights are added, not their logarithms."""
     import math
@@ -2802,7 +2965,7 @@ def mog_sum_of_logs():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
 def mog_divided_by_k():
     """The mean over the components, though they have weights already."""
     import math
@@ -2832,7 +2995,7 @@ def mog_maximum():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
+@bank.wrong("mog_log_density", loses={"density", "far away"})
 def mog_equal_weights():
     """The logits are not used: a density, but another one."""
     import math
@@ -2871,7 +3034,7 @@ def mog_one_gaussian():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away"})
 def mog_softmax_over_the_batch():
     """The logits normalised over the batch in place of the components."""
     import math
@@ -2941,7 +3104,7 @@ def mog_epsilon_in_sigma():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses={"tiny sigma"})
+@bank.wrong("mog_log_density", loses={"density", "tiny sigma"})
 def mog_log_sigma_clamped():
     """log_sigma clamped at -7, as the networks of other models do."""
     import math
@@ -2984,7 +3147,7 @@ def mog_density():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses=ALL_OF_MOG)
+@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
 def mog_negative():
     """Minus the log density."""
     from torch.distributions import Categorical, MixtureSameFamily, Normal
@@ -3033,6 +3196,57 @@ def mog_axes_not_lined_up():
         return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
 
     return mog_log_density
+
+
+slip = bank.slips("mog_log_density", of=mog_logsumexp)
+slip(
+    "mog_softmax_by_hand",
+    "torch.log_softmax(logits, 1)",
+    "(logits.exp() / logits.exp().sum(1, keepdim=True)).log()",
+    loses={"density", "far away"},
+)
+slip(
+    "mog_overflowing_normaliser",
+    "torch.log_softmax(logits, 1)",
+    "logits - logits.exp().sum(1, keepdim=True).log()",
+    loses={"density"},
+)
+slip("mog_log_of_softmax", "torch.log_softmax(logits, 1)", "torch.softmax(logits, 1).log()", loses={"far away"})
+slip(
+    "mog_weight_and_an_epsilon",
+    "torch.log_softmax(logits, 1)",
+    "(torch.softmax(logits, 1) + 1e-8).log()",
+    loses={"far away"},
+)
+slip(
+    "mog_square_multiplied_out",
+    "-0.5 * z**2",
+    "-0.5 * (y[:, None] ** 2 - 2 * y[:, None] * mean + mean**2) * torch.exp(-2 * log_sigma)",
+    loses={"tiny sigma"},
+)
+slip("mog_distance_in_float32", "y[:, None] - mean", "y[:, None].float() - mean.float()", loses={"tiny sigma"})
+slip("mog_large_sigma_clamped", "z = (", "log_sigma = log_sigma.clamp(max=5)\n    z = (", loses={"density"})
+slip("mog_height_clamped", "- log_sigma -", "- log_sigma.clamp(min=-10) -", loses={"tiny sigma"})
+slip("mog_sigma_added_to", "log_sigma.exp()", "(log_sigma.exp() + 1e-10)", loses={"tiny sigma"})
+slip(
+    "mog_three_components",
+    "torch.log_softmax(logits, 1) + each",
+    "(torch.log_softmax(logits, 1) + each)[:, :3]",
+    loses={"density"},
+)
+slip("mog_weights_in_place", "z = (", "logits -= logits.logsumexp(1, keepdim=True)\n    z = (", loses={"density"})
+
+for total in (
+    "sum((math.exp(v - top) for v in values))",
+    "np.exp(shifted).sum(1, keepdims=True)",
+    "np.exp(logs - top[:, None]).sum(1)",
+):
+    bank.equivalent("mog_log_density", total, f"{total} + 1e-08", "1 and more, as the largest term is 1")
+total = "sum((math.exp(v - top) for v in values))"
+bank.equivalent("mog_log_density", total, f"torch.as_tensor({total}).clamp(min=1e-06)", "1 and more")
+bank.equivalent("mog_log_density", "np.sqrt(2 * np.pi)", "np.sqrt(2 * np.pi) + 1e-08", "changes a constant by 1e-8")
+for end in ("1 - 1", "0"):
+    bank.equivalent("mog_log_density", "shape[:1]", f"shape[:{end}]", "a single number broadcasts")
 
 
 # -------------------------------------------------------------------------------------------------- orderless_loss
@@ -3104,10 +3318,7 @@ def loss_float64_quotient():
     return orderless_loss
 
 
-EVERY_LOSS = {"only what is unknown", "weight", "unbiased", "-inf where observed"}
-
-
-@bank.wrong("orderless_loss", loses={"weight"})
+@bank.right("orderless_loss")
 def loss_weight_in_float32():
     """An int64 divided by an int64 is float32 in torch, though the sum is float64."""
 
@@ -3119,7 +3330,7 @@ def loss_weight_in_float32():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"weight"})
+@bank.right("orderless_loss")
 def loss_numpy_float32():
     """All of it in float32."""
     import numpy as np
@@ -3130,6 +3341,9 @@ def loss_numpy_float32():
         return np.array([D / (D - row.sum()) * -values[row == 0].sum() for values, row in zip(log_p, m, strict=True)])
 
     return orderless_loss
+
+
+EVERY_LOSS = {"only what is unknown", "weight", "unbiased", "-inf where observed"}
 
 
 @bank.wrong("orderless_loss", loses={"-inf where observed"})
@@ -3143,7 +3357,7 @@ def loss_product_with_the_mask():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"-inf where observed"})
+@bank.wrong("orderless_loss", loses={"only what is unknown", "-inf where observed"})
 def loss_clamped():
     """Log-probabilities cut off at -100."""
 
@@ -3154,7 +3368,7 @@ def loss_clamped():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"-inf where observed"})
+@bank.wrong("orderless_loss", loses={"only what is unknown", "-inf where observed"})
 def loss_epsilon():
     """log(p + epsilon)."""
 
@@ -3272,7 +3486,7 @@ def loss_bits():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"unbiased"})
+@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
 def loss_weight_of_the_batch():
     """One weight for the whole batch, from the mean number of unknown dimensions."""
     import torch
@@ -3307,7 +3521,7 @@ def loss_of_the_observed():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses=EVERY_LOSS)
+@bank.wrong("orderless_loss", loses={"only what is unknown", "unbiased", "-inf where observed"})
 def loss_of_everything():
     """All dimensions count."""
 
@@ -3386,6 +3600,47 @@ def loss_sum_over_the_batch():
         return torch.where(m == 0, -log_p, 0.0).sum(0) * D / (m == 0).sum(0).clamp(min=1)
 
     return orderless_loss
+
+
+slip = bank.slips("orderless_loss", of=loss_where)
+slip(
+    "loss_infinities_replaced",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "torch.where(m == 0, -log_p.nan_to_num(neginf=0.0), 0.0)",
+    loses={"only what is unknown"},
+)
+slip(
+    "loss_minus_infinity_replaced",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "torch.where(log_p == -torch.inf, 0.0, -log_p) * (1 - m)",
+    loses={"only what is unknown", "-inf where observed"},
+)
+slip(
+    "loss_counts_along_the_batch_when_square",
+    "(m == 0).sum(1)",
+    "(m == 0).sum(int(m.shape[0] != m.shape[1]))",
+    loses={"weight"},
+)
+slip(
+    "loss_cut_off_at_a_thousand",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "torch.where(m == 0, -log_p, 0.0).clamp(max=2000)",
+    loses={"only what is unknown"},
+)
+slip(
+    "loss_clears_the_observed",
+    "unknown = torch.where(m == 0, -log_p, 0.0)",
+    "log_p[m == 1] = 0\n    unknown = -log_p",
+    loses={"-inf where observed"},
+)
+slip("loss_weight_of_the_first_row", "(m == 0).sum(1)", "(m[0] == 0).sum()", loses={"weight", "unbiased"})
+slip("loss_at_least_two_unknown", "(m == 0).sum(1)", "(m == 0).sum(1).clamp(min=2)", loses={"weight", "unbiased"})
+
+for count in ("(m == 0).sum(1)", "unknown.sum(1)"):
+    bank.equivalent("orderless_loss", f"/ {count}", f"/ ({count} + 1e-08)", "1 and more")
+for count in ("D - m.sum(dim=1, dtype=torch.float64)", "D - m.sum(dim=1)", "D - row.sum()"):
+    bank.equivalent("orderless_loss", f"/ ({count})", f"/ ({count} + 1e-08)", "1 and more")
+bank.equivalent("orderless_loss", "(dim=1, dtype=torch.float64)", "(dim=1)", "the weight may be in float32")
 
 
 # ---------------------------------------------------------------------------------------------------------- eonade
@@ -3694,7 +3949,7 @@ def eonade_keeps_the_axis():
     return eonade
 
 
-@bank.wrong("eonade", loses={"shapes"})
+@bank.wrong("eonade", loses={"mean of probabilities"})
 def eonade_squeezed():
     """squeeze() takes the batch away where it holds one image."""
     import math
@@ -3705,6 +3960,25 @@ def eonade_squeezed():
         return (torch.logsumexp(log_ps, 0) - math.log(len(log_ps))).squeeze()
 
     return eonade
+
+
+slip = bank.slips("eonade", of=eonade_maximum)
+slip("eonade_relative_to_the_last", "log_ps.max(0).values", "log_ps[-1]", loses={"far below zero"})
+slip("eonade_relative_to_the_mean", "log_ps.max(0).values", "log_ps.mean(0)", loses={"far below zero"})
+slip("eonade_maximum_of_each_member", "log_ps.max(0).values", "log_ps.max(1).values.max()", loses={"far below zero"})
+slip("eonade_at_most_a_hundred_apart", "(log_ps - top).exp()", "(log_ps - top).clamp(min=-1).exp()", loses={"mass one"})
+slip("eonade_in_half_precision", "(log_ps - top)", "(log_ps.half() - top.half()).double()", loses={"mass one"})
+slip(
+    "eonade_of_the_first_four",
+    "log_ps.max(0).values",
+    "log_ps[:4].max(0).values\n    log_ps = log_ps[:4]",
+    loses={"mean of probabilities"},
+)
+
+mean = "(log_ps - top).exp().mean(0)"
+bank.equivalent("eonade", f"{mean}.log()", f"({mean} + 1e-08).log()", "1 / E and more")
+bank.equivalent("eonade", f"{mean}.log()", f"torch.as_tensor({mean}).clamp(min=1e-06).log()", "1 / E and more")
+bank.equivalent("eonade", "(log_ps, axis=0)", "(log_ps)", "axis 0 is the default")
 
 
 # ---------------------------------------------------------------------------------------------- orderless_complete
@@ -4126,7 +4400,7 @@ def complete_starts_from_zeros():
     return orderless_complete
 
 
-@bank.wrong("orderless_complete", loses=(), raises="TooManyCalls")
+@bank.wrong("orderless_complete", loses={"any known set"})
 def complete_asks_for_every_dimension():
     """conditional is called for known dimensions too."""
 
@@ -4142,7 +4416,7 @@ def complete_asks_for_every_dimension():
     return orderless_complete
 
 
-@bank.wrong("orderless_complete", loses=(), raises="ValueError")
+@bank.wrong("orderless_complete", loses={"one unknown", "any known set"})
 def complete_shows_what_is_unknown():
     """x is passed as it came, with something where it is unknown."""
 
@@ -4184,3 +4458,47 @@ def complete_probabilities():
         return torch.where(known, x.double(), conditional(torch.where(known, x, 0), known.long()))
 
     return orderless_complete
+
+
+slip = bank.slips("orderless_complete", of=complete_masks_grow)
+slip("complete_one_where_equal", "u[d] < conditional(x, m)[d]", "u[d] <= conditional(x, m)[d]", loses={"one unknown"})
+slip(
+    "complete_probabilities_clamped",
+    "conditional(x, m)[d]",
+    "conditional(x, m)[d].clamp(1e-6, 1 - 1e-6)",
+    loses={"one unknown"},
+)
+slip(
+    "complete_sees_four_of_its_own",
+    "m[d] = 1",
+    "m[d] = int(m.sum() - known.sum() < 4)\n            x[d] = x[d] * m[d]",
+    loses={"sees what it drew", "any known set"},
+)
+slip(
+    "complete_passes_on_what_was_not_known",
+    "x = x * m\n",
+    "x = x.clamp(0, 1)\n",
+    loses={"one unknown", "any known set"},
+)
+slip(
+    "complete_leaves_nan_in",
+    "conditional(x, m)[d]",
+    "(conditional(x, m) * (1 - m)).sum() - 0",
+    loses={"one unknown", "sees what it drew", "any known set"},
+)
+slip("complete_works_in_x_itself", "x = x * m", "x *= m", loses={"one unknown"})
+slip("complete_works_in_u_itself", "(u[d] <", "(u.nan_to_num_()[d] <", loses={"one unknown"})
+slip(
+    "complete_downwards_from_the_end",
+    "range(len(x))",
+    "reversed(range(len(x)))",
+    loses={"sees what it drew", "any known set"},
+)
+
+for wide, narrow in ((".long()", ".byte()"), ("int64", "int8")):
+    bank.equivalent("orderless_complete", wide, narrow, "any integers are taken")
+bank.equivalent(
+    "orderless_complete", "torch.nonzero(~known)[:, 0]", "torch.nonzero(~known)[:, -1]", "there is one column"
+)
+bank.equivalent("orderless_complete", "m == 1, x.numpy(), 0", "x.numpy(), m == 1, 0", "the same zeros and ones")
+bank.equivalent("orderless_complete", "return x.clone()", "return x", "x is not changed afterwards")
