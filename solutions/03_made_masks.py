@@ -336,7 +336,8 @@ def degrees(D, widths, order, seed):
         D: number of dimensions, at least 2.
         widths: list of L >= 1 numbers of hidden units, each at least 1, from the input upwards.
         order: (D,) int64, a permutation: order[k] is the dimension that comes k-th (k = 0..D-1).
-        seed: int, for those who draw degrees at random: the same seed gives the same degrees.
+        seed: int, 0 or more, for those who draw degrees at random: the same seed gives the same degrees, in every
+            call.
 
     Returns:
         List of L + 1 int64 tensors: the inputs' degrees (D,), where the input that comes k-th (k = 0..D-1) has degree
@@ -374,7 +375,7 @@ def masks(degrees):
 
     Args:
         degrees: list of L + 1 >= 2 int64 tensors: the inputs' degrees (D,), a permutation of 1..D; then those of each
-            hidden layer, (width_l,), in 1..D-1.
+            hidden layer, (width_l,), any in 1..D-1: some may be missing.
 
     Returns:
         List of L + 1 int64 tensors of zeros and ones, each with the shape of its weight, (units above, units below).
@@ -407,7 +408,7 @@ def paths(masks):
             below); the first has D columns and the last D rows.
 
     Returns:
-        (D, D) int64: entry [i, j] is the number of paths from input j to output i.
+        (D, D) int64: entry [i, j] is the number of paths from input j to output i, exact below 2^53.
     """
     ### BEGIN SOLUTION
     count = masks[0]
@@ -428,6 +429,11 @@ def paths(masks):
 
 
 # %% tags=["demo"]
+def tensors(answer):
+    """The arrays or lists of an answer as int64 tensors."""
+    return [torch.as_tensor(item).long() for item in answer]
+
+
 class MaskedNetwork(torch.nn.Module):
     """A network with the given masks, for better or worse. tanh units, none of which is ever quite off."""
 
@@ -435,8 +441,8 @@ class MaskedNetwork(torch.nn.Module):
 
     def __init__(self, masks, order):
         super().__init__()
-        self.event_shape, self.order, self.masks = (len(order),), order, masks
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(mask.shape[1], mask.shape[0]) for mask in masks)
+        self.event_shape, self.order, self.masks = (len(order),), order, tensors(masks)
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(mask.shape[1], mask.shape[0]) for mask in self.masks)
 
     def forward(self, x):
         h = x.to(self.layers[0].weight.dtype)
@@ -449,11 +455,12 @@ class MaskedNetwork(torch.nn.Module):
 
 
 with waits_for("masks", "paths"):
-    yours = masks(small.degrees())
-    print("paths from input j (column) to output i (row):", paths(yours), sep="\n")
+    yours = tensors(masks(small.degrees()))
+    counts = torch.as_tensor(paths(yours))
+    print("paths from input j (column) to output i (row):", counts, sep="\n")
     reacts = dependencies(MaskedNetwork(yours, small.order))
     print("\na gradient of output i with respect to input j:", reacts.long(), sep="\n")
-    print("\nboth have the same zeros:", bool(((paths(yours) > 0) == reacts).all()))
+    print("\nboth have the same zeros:", bool(((counts > 0) == reacts).all()))
 
 # %% [markdown]
 # In the rows' and columns' own order this looks scattered. Sorted by the ordering it becomes what it is:
@@ -485,7 +492,7 @@ def by_chance(D, widths, seed=0):
 
 
 with waits_for("degrees", "masks"):
-    wide = degrees(D, [60, 60], order16, seed=0)
+    wide = tensors(degrees(D, [60, 60], order16, seed=0))
     versions = {
         "right": masks(wide),
         "> in the hidden layers": strict_below(wide),
@@ -542,7 +549,7 @@ raster = torch.arange(64)
 recipes = {
     "from 1 upwards, cyclic": lambda widths, seed: [raster + 1, *[torch.arange(w) % 63 + 1 for w in widths]],
     "by chance, from the lowest": lambda widths, seed: from_the_lowest(64, widths, raster, seed),
-    "yours": lambda widths, seed: degrees(64, widths, raster, seed),
+    "yours": lambda widths, seed: tensors(degrees(64, widths, raster, seed)),
 }
 
 
@@ -565,7 +572,7 @@ with waits_for("degrees", "masks"):
     print(f"{'widths':12} {'recipe':28} {'pairs connected':>16} {'lost inputs':>12} {'dead units':>11}   (means of 10 seeds)")
     for widths in ([16], [16, 200], [64, 64], [200, 200], [500, 500]):
         for name, recipe in recipes.items():
-            share, lost, dead = np.mean([flaws(masks(recipe(widths, seed))) for seed in range(10)], axis=0)
+            share, lost, dead = np.mean([flaws(tensors(masks(recipe(widths, seed)))) for seed in range(10)], axis=0)
             print(f"{str(widths):12} {name:28} {100 * share:15.1f}% {lost:12.1f} {dead:11.1f}")
 
 # %% [markdown]
@@ -603,15 +610,17 @@ class MaskedLinear(torch.nn.Module):
     """A linear layer in which output i reads input j only where mask[i, j] is 1.
 
     Args of `__init__`:
-        weight: (out, in) float64, its initial value. What stands where the mask is 0 has no effect, and `forward`
-            leaves it there.
+        weight: (out, in) float64, its initial value. A number where the mask is 0, up to 1e30 in size, has no effect,
+            and `forward` leaves it there.
         bias: (out,) float64, its initial value.
         mask: (out, in), zeros and ones, float64 or int64.
 
-    Parameters: `weight` and `bias`, no others; they may hold the given tensors or copies of them. Buffer: `mask`.
+    Parameters: `weight` and `bias`, no others; they may hold the given tensors or copies of them. Buffer: `mask`, zeros
+    and ones of any dtype, saved in the state dict.
 
-    forward(x): x (B, in) float64 -> (B, out) float64: x (mask * weight)^T + bias. It changes no parameter. The
-    gradient of a masked weight is exactly 0.
+    forward(x): x (B, in) float64 -> (B, out) float64: x (mask * weight)^T + bias, with what `weight`, `bias` and `mask`
+    hold at the time of the call: another mask may be assigned to `mask`. It changes no parameter, neither in training
+    nor in evaluation (`eval()`). Gradients reach weight, bias and x; that of a masked weight is exactly 0.
     """
 
     def __init__(self, weight, bias, mask):
@@ -661,7 +670,7 @@ with waits_for("MaskedLinear"):
     for kind, name, marker in [(MaskedLinear, "functional", "o-"), (InPlace, "in place", "s--")]:
         layer, alive = kind(W, b, eight[0]), [1.0]
         for call in range(12):
-            layer.mask = eight[call % 8]
+            layer.mask = eight[call % 8].to(layer.mask.dtype)
             layer(x)
             alive.append(float((layer.weight == W).double().mean()))
         axes[0].plot(alive, marker, label=name)
@@ -700,7 +709,7 @@ with waits_for("MaskedLinear"):
 # ## Exercise 5 · `made_log_prob`
 #
 # The whole model as a function: any depth, ReLU between the layers and none at the end. The masks are given.
-# What stands in the weights under a mask's zero may be any number, however large.
+# A weight under a mask's zero may be as large as 1e30.
 
 
 # %% exercise="made_log_prob"
@@ -709,14 +718,15 @@ def made_log_prob(x, weights, biases, masks):
 
     Args:
         x: (B, D) int64, zeros and ones.
-        weights: list of L + 1 float64 tensors, from the input upwards, each (units above, units below); the last has D
-            rows. Entries where the mask is 0 have no effect, whatever number they hold, however large.
+        weights: list of L + 1 >= 2 float64 tensors, from the input upwards, each (units above, units below); the last
+            has D rows. Entries where the mask is 0 have no effect, whatever number up to 1e30 in size they hold.
         biases: list of L + 1 float64 tensors, (units above,).
         masks: list of L + 1 int64 tensors of zeros and ones, shaped like the weights.
 
     Returns:
-        (B,) float64, log q(x) in nats: the sum over i of log q(x_i | what comes before), where q(x_i = 1 | ...) is the
-        logistic function of the i-th output. Finite and exact for outputs as large as 1000.
+        (B,) float64, log q(x) in nats of each image, whatever else is in the batch: the sum over i of
+        log q(x_i | what comes before), where q(x_i = 1 | ...) is the logistic function of the i-th output. Finite and
+        exact for outputs of any size up to 1000, and for any D.
     """
     ### BEGIN SOLUTION
     h = x.double()
@@ -764,7 +774,7 @@ for name, model in [("FVBN", fvbn), ("NADE, 200 units", nade), ("MADE, 500 units
 with waits_for("made_log_prob"), torch.no_grad():
     layers = [*made.hidden, made.output]
     ws, bs = [layer.weight.double() for layer in layers], [layer.bias.double() for layer in layers]
-    own = made_log_prob(test, ws, bs, [mask.long() for mask in made.masks()])
+    own = torch.as_tensor(made_log_prob(test, ws, bs, [mask.long() for mask in made.masks()]))
     print(f"your function, same weights: {-own.mean():.2f} nats")
 
 # %% [markdown]
@@ -803,13 +813,13 @@ def made_sample(logits, order, u):
 
     Args:
         logits: function. logits(x), x (n, D) int64 of zeros and ones, returns (n, D) float64: the logits of
-            P(x_d = 1 | dimensions before d in the ordering). Call it at most D times.
+            P(x_d = 1 | dimensions before d in the ordering), any finite numbers. Call it at most D times.
         order: (D,) int64, a permutation: order[k] is the dimension that comes k-th.
         u: (n, D) float64, uniform in [0, 1).
 
     Returns:
         (n, D) int64, zeros and ones. The dimensions are visited in order; x[:, d] = 1 where u[:, d] is less than the
-        logistic function of the d-th logit, given what was drawn before.
+        logistic function of the d-th logit, given what was drawn before, and 0 where it is equal or greater.
     """
     ### BEGIN SOLUTION
     x = torch.zeros(u.shape, dtype=torch.int64)
@@ -844,10 +854,15 @@ def name_rows(ax, *names):
         ax.text(-0.01, y, name, transform=ax.transAxes, ha="right", va="center", fontsize=9)
 
 
+def logits64(x):
+    """What your function is given."""
+    return made64(torch.as_tensor(x)).detach()
+
+
 made64 = copy.deepcopy(made).double()
 u = torch.rand(200, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 with waits_for("made_sample"), torch.no_grad():
-    samples = made_sample(made64, made64.order, u)
+    samples = torch.as_tensor(made_sample(logits64, made64.order, u))
     off, neighbour = nearest(samples, train)
     fig, ax = plt.subplots(figsize=(9.5, 2.7))
     plots.image_grid(torch.cat([samples[:14], train[neighbour[:14]], test[:14]]), columns=14, ax=ax)
@@ -924,7 +939,7 @@ def seconds(function, repetitions=3):
 
 cached = cached_sample(made64, u)
 with waits_for("made_sample"):
-    print("the same samples, bit by bit:", bool(cached.equal(made_sample(lambda x: made64(x).detach(), made64.order, u))))
+    print("the same samples, bit by bit:", bool(cached.equal(torch.as_tensor(made_sample(logits64, made64.order, u)))))
 large = MADE(784, [500]).eval()
 for name, model, n in [("64-500-64", made, 200), ("784-500-784", large, 16)]:
     draws = torch.rand(n, model.order.numel(), dtype=torch.float64)
@@ -963,12 +978,12 @@ def visible_units(masks):
     """How many units of each hidden layer can serve each output.
 
     Args:
-        masks: list of L + 1 >= 2 int64 tensors of zeros and ones, from the input upwards, each (units above, units
-            below); the last has D rows.
+        masks: list of L + 1 >= 2 int64 tensors of any zeros and ones, from the input upwards, each (units above, units
+            below); the first has D columns and the last D rows.
 
     Returns:
         (L, D) int64: entry [l, i] is the number of units of hidden layer l (l = 0 is the first) that have a path to
-        output i, whether or not an input reaches them.
+        output i, however many paths, and whether or not an input reaches them.
     """
     ### BEGIN SOLUTION
     reaches = masks[-1] > 0  # (D, units of the layer): has the unit a path to the output?
@@ -1132,7 +1147,7 @@ def ensemble(logits, x):
 
     Returns:
         (B,) float64, in nats: the log of the mean over networks of the probability of each image. Finite and exact
-        where all of these are as small as exp(-10000).
+        where some or all of these are as small as exp(-10000), for one image or several.
     """
     ### BEGIN SOLUTION
     each = torch.nn.functional.logsigmoid((2 * x - 1) * logits).sum(-1)
@@ -1181,7 +1196,7 @@ with waits_for("ensemble"):
         logit_averages[name] = bernoulli_log_prob(z.mean(0), world.states).sum(-1)
         print(name)
         print(f"{'   its members, on average':38} {-float(p_world @ each.mean(0)):17.3f} {each.exp().sum(1).mean():9.4f}")
-        for what, log_q in [("mean of probabilities (yours)", ensemble(z, world.states)), ("mean of logits", logit_averages[name])]:
+        for what, log_q in [("mean of probabilities (yours)", torch.as_tensor(ensemble(z, world.states), dtype=z.dtype)), ("mean of logits", logit_averages[name])]:
             print(f"{'   ' + what:38} {-float(p_world @ log_q):17.3f} {log_q.exp().sum():9.4f}")
 
 # %% [markdown]
@@ -1228,7 +1243,7 @@ with waits_for("ensemble"):
     for name, model in agnostic.items():
         z = member_logits(model, test)
         each = bernoulli_log_prob(z, test.expand_as(z)).sum(-1)
-        mixtures[name] = ensemble(z, test)
+        mixtures[name] = torch.as_tensor(ensemble(z, test), dtype=z.dtype)
         new = np.mean([metrics.nll(model.network.with_order(order), test).mean for order in new_orders])
         print(f"{name:32} {-each.mean():9.2f} {str(metrics.Estimate.of(-mixtures[name])):>14} {new:22.2f}")
 

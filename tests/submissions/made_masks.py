@@ -21,7 +21,7 @@ def degrees_spread():
         result, below = [inputs], torch.arange(1, D)
         for width in widths:
             n = len(below)
-            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            layer = below[n - 1 - torch.arange(width - 1, -1, -1) * n // width]
             result.append(layer)
             below = layer.unique()
         return result
@@ -34,9 +34,7 @@ def degrees_downwards_in_a_loop():
     import torch
 
     def degrees(D, widths, order, seed):
-        inputs = [0] * D
-        for k in range(D):
-            inputs[order[k]] = k + 1
+        inputs = [order.tolist().index(d) + 1 for d in range(D)]
         result, allowed = [torch.tensor(inputs)], list(range(1, D))
         for width in widths:
             layer = []
@@ -58,12 +56,10 @@ def degrees_at_random():
         result, below = [torch.argsort(order) + 1], torch.arange(1, D)
         for width in widths:
             n = len(below)
-            if width >= n:
-                extra = torch.randint(n, (width - n,), generator=generator)
-                picked = torch.cat([torch.arange(n), extra])
+            if width < n:
+                layer = torch.cat([below[-1:], below[torch.randperm(n - 1, generator=generator)][: width - 1]])
             else:
-                picked = torch.cat([torch.tensor([n - 1]), torch.randperm(n - 1, generator=generator)[: width - 1]])
-            layer = below[picked[torch.randperm(width, generator=generator)]]
+                layer = torch.cat([below, below[torch.randint(n, (width - n,), generator=generator)]])
             result.append(layer)
             below = torch.unique(layer)
         return result
@@ -81,7 +77,6 @@ def degrees_numpy():
         for width in widths:
             must = below[::-1][:width]
             layer = np.concatenate([must, rng.choice(below, width - len(must))])
-            rng.shuffle(layer)
             result.append(layer.astype(np.int64))
             below = np.unique(layer)
         return result
@@ -98,8 +93,8 @@ def degrees_linspace_over_those_below():
         inputs[order.numpy()] = 1 + np.arange(D)
         result, below = [inputs], np.arange(1, D)
         for width in widths:
-            picked = below[np.linspace(len(below) - 1, 0, min(width, len(below))).round().astype(int)]
-            result.append(np.resize(picked, width))
+            picked = below[np.linspace(len(below) - 1, 0, width).round().astype(int)]
+            result.append(picked)
             below = np.unique(picked)
         return result
 
@@ -114,8 +109,8 @@ def degrees_tuple_of_seeded_global_numbers():
 
     def degrees(D, widths, order, seed):
         random.seed(seed)
-        inputs = torch.zeros_like(order).scatter(0, order, torch.arange(1, D + 1))
-        result, below = [inputs], set(range(1, D))
+        inputs = torch.empty_like(order).index_copy_(0, order, torch.arange(1, D + 1))
+        result, below = [inputs], range(1, D)
         for width in widths:
             choice = sorted(below, reverse=True)[:width]
             choice += random.choices(sorted(below), k=width - len(choice))
@@ -455,6 +450,42 @@ def degrees_too_few_units():
     return degrees
 
 
+@bank.right("degrees")
+def degrees_lists():
+    """Lists of ints, which read like tensors."""
+
+    def degrees(D, widths, order, seed):
+        result, below = [[0] * D], list(range(D - 1, 0, -1))
+        for k, d in enumerate(order.tolist()):
+            result[0][d] = k + 1
+        for width in widths:
+            result.append((below * width)[:width])
+            below = sorted(set(result[-1]), reverse=True)
+        return result
+
+    return degrees
+
+
+slip = bank.slips("degrees", of=degrees_at_random)
+slip("degrees_seed_ignored_where_narrow", "torch.randperm(n - 1, generator=generator)", "torch.randperm(n - 1)",
+     loses={"seeded"})  # fmt: skip
+slip("degrees_narrow_without_the_highest", "[below[-1:],", "[below[:1],", loses={"narrow layers"})
+slip("degrees_narrow_twice_the_same", "below[torch.randperm(n - 1, generator=generator)][: width - 1]",
+     "below[-1:].expand(width - 1)", loses={"narrow layers"})  # fmt: skip
+slip("degrees_wide_without_the_lowest", "cat([below, below[", "cat([below[1:], below[-1:], below[",
+     loses={"full reach", "narrow layers"})  # fmt: skip
+slip("degrees_below_not_updated", "below = torch.unique(layer)", "pass", loses={"narrow layers"})
+slip("degrees_order_in_place", "torch.argsort(order) + 1", "order.copy_(torch.argsort(order)) + 1", loses={"seeded"})
+
+bank.equivalent("degrees", "[0] * D", "[1] * D", "every entry is written later")
+bank.equivalent("degrees", "[0] * D", "[-1] * D", "every entry is written later")
+bank.equivalent("degrees", "-1 - unit %", "-1 + unit %", "after the highest the lowest ones follow: as good a choice")
+bank.equivalent("degrees", "randperm(n - 1,", "randperm(n - 2,", "at most n - 2 of the n - 1 are taken")
+bank.equivalent("degrees", "index_copy_(0,", "index_copy_(-1,", "there is one axis")
+bank.equivalent("degrees", "result[0][d]", "result[-1][d]", "the list holds nothing else yet")
+bank.equivalent("degrees", "width < n", "width <= n", "with as many units as degrees both branches take them all")
+
+
 # ----------------------------------------------------------------------------------------------------------- masks
 
 
@@ -758,6 +789,23 @@ def masks_without_the_outputs():
     return masks
 
 
+slip = bank.slips("masks", of=masks_broadcast)
+slip("masks_degrees_in_8_bits", "inputs, *hidden = degrees", "inputs, *hidden = [layer.char() for layer in degrees]",
+     loses={"nothing lost"})  # fmt: skip
+slip("masks_list_grows", "inputs, *hidden = degrees", "inputs, *hidden = degrees; degrees.append(inputs)",
+     loses={"any depth"})  # fmt: skip
+slip("masks_deep_in_natural_order", "inputs, *hidden = degrees",
+     "inputs, *hidden = degrees; inputs = inputs if len(hidden) == 1 else inputs.sort().values",
+     loses={"any ordering"})  # fmt: skip
+slip("masks_first_layer_strict", "(layer[:, None] >= below", "(layer[:, None] - int(below is inputs) >= below",
+     loses={"nothing lost", "any ordering", "any depth"})  # fmt: skip
+slip("masks_degrees_above_four_alike", "(layer[:, None] >= below",
+     "(layer[:, None].clamp(max=4) >= below", loses={"nothing lost", "any depth"})  # fmt: skip
+
+for old, new in (("int64", "int8"), ("long", "byte")):
+    bank.equivalent("masks", old, new, "zeros and ones in any type of integers are read")
+
+
 # ----------------------------------------------------------------------------------------------------------- paths
 
 
@@ -807,7 +855,7 @@ def paths_remembered_recursion():
 
     def paths(masks):
         masks = [mask.tolist() for mask in masks]
-        D = len(masks[0][0])
+        D = len(masks[-1])
 
         @functools.cache
         def count(layer, unit, j):
@@ -988,6 +1036,36 @@ def paths_real_numbers():
         return total
 
     return paths
+
+
+slip = bank.slips("paths", of=paths_product)
+slip("paths_in_8_bits", "return total", "return total.byte().long()", loses={"big counts"})
+slip("paths_at_most_2_to_the_31", "return total", "return total.clamp(max=2**31 - 1)", loses={"big counts"})
+slip("paths_up_to_4_hidden_layers", "masks[1:]", "masks[1:5]", loses={"any depth", "big counts"})
+slip("paths_last_mask_transposed_where_square", "mask @ total",
+     "(mask.T if len(mask) == mask.shape[1] else mask) @ total", loses={"any depth", "big counts"})  # fmt: skip
+
+slip = bank.slips("paths", of=paths_in_float64)
+slip("paths_in_float32_between", "mask.double() @ total", "(mask.double() @ total).float().double()",
+     loses={"big counts"})  # fmt: skip
+slip("paths_damped", "mask.double() @ total", "mask.double() @ total * (1 - 1e-12)", loses={"big counts"})
+
+
+@bank.wrong("paths", loses={"any depth"})
+def paths_consumes_the_masks():
+    """The caller's list is empty afterwards."""
+
+    def paths(masks):
+        total = masks.pop(0)
+        while masks:
+            total = masks.pop(0) @ total
+        return total
+
+    return paths
+
+
+bank.equivalent("paths", "int64", "int8", "einsum of int8 and int64 is int64; only zeros and ones stand in it")
+bank.equivalent("paths", "total.round().long()", "total.long()", "whole numbers below 2^53 are exact in float64")
 
 
 # ---------------------------------------------------------------------------------------------------- MaskedLinear
@@ -1365,7 +1443,7 @@ def masked_linear_spare_weight():
     return MaskedLinear
 
 
-@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
+@bank.wrong("MaskedLinear", loses={"masked product"})
 def masked_linear_without_bias():
     """The bias is kept and never added."""
     import torch
@@ -1480,6 +1558,142 @@ def masked_linear_function():
     return MaskedLinear
 
 
+@bank.right("MaskedLinear")
+def masked_linear_float_mask():
+    import torch
+    import torch.nn.functional as F
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight = torch.nn.Parameter(weight.detach().clone())
+            self.bias = torch.nn.Parameter(bias.detach().clone())
+            self.register_buffer("mask", mask.to(weight.dtype))
+
+        def forward(self, x):
+            return F.linear(x, self.weight * self.mask) + self.bias
+
+    return MaskedLinear
+
+
+slip = bank.slips("MaskedLinear", of=masked_linear_module)
+slip("masked_linear_not_saved", '"mask", mask)', '"mask", mask, persistent=False)', loses={"mask stays"})
+slip("masked_linear_in_place_in_evaluation", "return ",
+     "self.weight.data.mul_(1 if self.training else self.mask); return ", loses={"weights untouched"})  # fmt: skip
+slip("masked_linear_masked_part_subtracted", "linear(x, self.mask * self.weight, self.bias)",
+     "linear(x, self.weight, self.bias) - x @ ((1 - self.mask) * self.weight).T", loses={"masked product"})  # fmt: skip
+slip("masked_linear_bias_masked", ", self.bias)", ", self.bias * self.mask[:, 0])", loses={"masked product"})
+slip("masked_linear_bias_detached", ", self.bias)", ", self.bias.detach())", loses={"masked gradients zero"})
+slip("masked_linear_bias_frozen", "Parameter(bias)", "Parameter(bias, requires_grad=False)",
+     loses={"masked gradients zero"})  # fmt: skip
+slip("masked_linear_x_detached", "linear(x,", "linear(x.detach(),", loses={"masked gradients zero"})
+slip("masked_linear_empties_its_input", "return torch.nn",
+     "x.data, x = torch.zeros_like(x), x.clone(); return torch.nn", loses={"weights untouched"})  # fmt: skip
+slip("masked_linear_not_masked_in_evaluation", "self.mask * self.weight",
+     "(self.mask if self.training else 1) * self.weight", loses={"weights untouched", "mask stays"})  # fmt: skip
+slip("masked_linear_small_gradient_left", "self.mask * self.weight",
+     "self.mask * self.weight + 1e-9 * (self.weight - self.weight.detach())",
+     loses={"masked gradients zero"})  # fmt: skip
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_first_mask_used():
+    """The buffer is there, but the mask of the beginning is used: another mask counts for nothing."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+            self.used = self.mask
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.used * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_product_kept_in_evaluation():
+    """In evaluation the product is formed once, and never again."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias, self.kept = torch.nn.Parameter(weight), torch.nn.Parameter(bias), None
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            product = self.mask * self.weight
+            if not self.training:
+                product = self.kept = product.detach() if self.kept is None else self.kept
+            return torch.nn.functional.linear(x, product, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_mask_of_the_class():
+    """The mask belongs to the class: the layer made last decides for all."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            MaskedLinear.mask = mask
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, MaskedLinear.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
+def masked_linear_gradient_hook_of_the_first_mask():
+    """Masks in forward, and in a hook on the weight as well, which keeps the mask of the beginning."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+            self.weight.register_hook(lambda gradient: gradient * mask)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
+def masked_linear_result_kept():
+    """The first result of each shape is returned for every x of that shape."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias, self.results = torch.nn.Parameter(weight), torch.nn.Parameter(bias), {}
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            if x.shape not in self.results:
+                self.results[x.shape] = torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+            return self.results[x.shape]
+
+    return MaskedLinear
+
+
+for name in ("weight", "bias"):
+    bank.equivalent("MaskedLinear", f"{name}.clone()", name, "the parameter may hold the given tensor")
+    bank.equivalent("MaskedLinear", f"{name}.detach().clone()", f"{name}.detach()", "it may hold the given tensor")
+    bank.equivalent("MaskedLinear", f"{name}.detach().clone()", f"{name}.clone()", "what is given takes no gradient")
+
+
 # --------------------------------------------------------------------------------------------------- made_log_prob
 
 
@@ -1503,7 +1717,7 @@ def log_prob_binary_cross_entropy():
     import torch.nn.functional as F
 
     def made_log_prob(x, weights, biases, masks):
-        target = x.to(weights[0].dtype)
+        target = x.to(torch.float64)
         h = target
         layers = list(zip(weights, biases, masks, strict=True))
         for number, (weight, bias, mask) in enumerate(layers):
@@ -1541,7 +1755,7 @@ def log_prob_softplus():
         for W, b in hidden:
             h = torch.relu(torch.addmm(b, h, W.t()))
         logits = torch.addmm(c, h, V.t())
-        return (x * logits - F.softplus(logits, threshold=800)).sum(1)
+        return (x * logits - F.softplus(logits)).sum(1)
 
     return made_log_prob
 
@@ -1773,7 +1987,7 @@ def log_prob_zeros_and_ones_swapped():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
+@bank.wrong("made_log_prob", loses={"conditionals"})
 def log_prob_without_hidden_biases():
     """The hidden biases are left out."""
     import torch.nn.functional as F
@@ -1964,6 +2178,36 @@ def log_prob_integer_input():
     return made_log_prob
 
 
+slip = bank.slips("made_log_prob", of=log_prob_logsigmoid)
+slip("log_prob_normalised_over_the_batch", "F.logsigmoid(logits * (2 * x - 1)).sum(1)",
+     "F.logsigmoid(logits * (2 * x - 1)).sum(1).log_softmax(0)", loses={"conditionals"})  # fmt: skip
+slip("log_prob_clamped_logits", "return F.logsigmoid(logits", "return F.logsigmoid(logits.clamp(-100, 100)",
+     loses={"large weights"})  # fmt: skip
+slip("log_prob_hidden_units_clamped", "h = F.relu(", "h = F.hardtanh(min_val=0, max_val=200, input=",
+     loses={"large weights"})  # fmt: skip
+slip("log_prob_log_of_the_product", "F.logsigmoid(logits * (2 * x - 1)).sum(1)",
+     "(logits * (2 * x - 1)).sigmoid().prod(1).log()", loses={"large weights"})  # fmt: skip
+slip("log_prob_least_probability", "F.logsigmoid(logits * (2 * x - 1)).sum(1)",
+     "(logits * (2 * x - 1)).sigmoid().clamp(min=1e-300).log().sum(1)", loses={"large weights"})  # fmt: skip
+slip("log_prob_without_output_bias", "masks[-1] * weights[-1], biases[-1])", "masks[-1] * weights[-1])",
+     loses={"conditionals"})  # fmt: skip
+slip("log_prob_masks_weights_in_place", "F.linear(h, mask * weight, bias)", "F.linear(h, weight.mul_(mask), bias)",
+     loses={"masks applied"})  # fmt: skip
+slip("log_prob_large_weights_left_out", "F.linear(h, mask * weight, bias)",
+     "F.linear(h, mask * weight.nan_to_num() * (weight < 100), bias)", loses={"large weights"})  # fmt: skip
+slip("log_prob_squeezed", ").sum(1)", ").squeeze(0).sum(1)", loses={"conditionals"})
+
+slip = bank.slips("made_log_prob", of=log_prob_softplus)
+slip("log_prob_softplus_overflows", "F.softplus(logits)", "F.softplus(logits, threshold=800)", loses={"large weights"})
+
+for dim in ("-1", "dim=-1"):
+    bank.equivalent("made_log_prob", f"sum({dim})", f"sum({dim.replace('-1', '1')})", "there are two axes")
+bank.equivalent("made_log_prob", "logits * (2 * x - 1)", "logits / (2 * x - 1)", "a sign")
+bank.equivalent("made_log_prob", "float64)", "float16)", "zeros and ones, which the first product turns into float64")
+bank.equivalent("made_log_prob", "zip(weights, masks", "zip(masks, weights", "the factors of a product")
+bank.equivalent("made_log_prob", "zip(row, h", "zip(h, row", "the factors of a product")
+
+
 # ----------------------------------------------------------------------------------------------------- made_sample
 
 
@@ -1986,7 +2230,7 @@ def sample_until_nothing_changes():
 
     def made_sample(logits, order, u):
         """All dimensions at once, D times: after k rounds the first k in the ordering are right."""
-        x = torch.ones_like(u, dtype=torch.int64)
+        x = torch.ones(u.shape, dtype=torch.int64)
         for _ in range(u.shape[1]):
             x = (u < torch.sigmoid(logits(x))).long()
         return x
@@ -2016,10 +2260,10 @@ def sample_bernoulli_inverse():
 
     def made_sample(logits, order, u):
         n, D = u.shape
-        x = torch.randint(0, 2, (n, D))
+        x = torch.empty((n, D), dtype=torch.int64).random_(2)
         for k in range(D):
             d = int(order[k])
-            p = 1 / (1 + torch.exp(-logits(x.clone())[:, d]))
+            p = 1 / (1 + torch.exp(-logits(x)[:, d]))
             x[:, d] = torch.where(u[:, d] < p, 1, 0)
         return x
 
@@ -2285,7 +2529,7 @@ def sample_double_sigmoid():
     return made_sample
 
 
-@bank.wrong("made_sample", loses=(), raises="ValueError")
+@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
 def sample_probabilities_fed_back():
     """Probabilities stand in x for the next call."""
     import torch
@@ -2375,6 +2619,55 @@ def sample_turned():
     return made_sample
 
 
+@bank.right("made_sample")
+def sample_lists():
+    import math
+
+    import torch
+
+    def made_sample(logits, order, u):
+        x = [[0] * len(row) for row in u.tolist()]
+        for d in order.tolist():
+            for row, z in enumerate(logits(torch.tensor(x))[:, d].tolist()):
+                x[row][d] = int(u[row, d] < (1 + math.tanh(z / 2)) / 2)
+        return x
+
+    return made_sample
+
+
+slip = bank.slips("made_sample", of=sample_in_order)
+slip("sample_not_strictly_less", "(u[:, d] < ", "(u[:, d] <= ", loses={"first dimension"})
+slip("sample_uniforms_clamped", "u[:, d] <", "u[:, d].clamp(1e-5, 1 - 1e-5) <", loses={"first dimension"})
+slip("sample_uniforms_kept_from_zero", "u[:, d] <", "u[:, d].clamp(min=1e-6) <", loses={"first dimension"})
+slip("sample_logits_clamped", "logits(x)[:, d]", "logits(x)[:, d].clamp(-5, 5)", loses={"first dimension"})
+slip("sample_epsilon", "torch.sigmoid(logits(x)[:, d])", "torch.sigmoid(logits(x)[:, d]) + 1e-6",
+     loses={"first dimension"})  # fmt: skip
+slip("sample_rounded_probability", "torch.sigmoid(logits(x)[:, d])", "torch.sigmoid(logits(x)[:, d]).round(decimals=5)",
+     loses={"first dimension"})  # fmt: skip
+slip("sample_squeezed", "logits(x)[:, d]", "logits(x).squeeze(0)[..., :, d]", loses={"feeds back what it drew"})
+slip("sample_knows_eight_at_most", "logits(x)[:, d]", "logits(x * (torch.arange(x.shape[1]) < 8))[:, d]",
+     loses={"feeds back what it drew", "any ordering"})  # fmt: skip
+slip("sample_last_four_only", "logits(x)[:, d]", "logits(x * (abs(torch.arange(x.shape[1]) - d) < 5))[:, d]",
+     loses={"feeds back what it drew", "any ordering"})  # fmt: skip
+slip("sample_first_image_for_all", "logits(x)[:, d]", "logits(x[:1].expand_as(x))[:, d]",
+     loses={"feeds back what it drew", "any ordering"})  # fmt: skip
+slip("sample_zeros_and_ones_swapped_later", "x[:, d] = (", "x[:, d] = (d > 0) ^ (",
+     loses={"feeds back what it drew", "any ordering"})  # fmt: skip
+
+slip = bank.slips("made_sample", of=sample_lists)
+slip("sample_exponential_overflows", "(1 + math.tanh(z / 2)) / 2", "1 / (1 + math.exp(-z))", loses={"first dimension"})
+
+for old, new in (("int64", "int8"), ("long()", "byte()")):
+    bank.equivalent("made_sample", old, new, "zeros and ones in any type of integers are read")
+bank.equivalent("made_sample", ", dtype=torch.int64", "", "zeros and ones of any type are taken by `logits`")
+bank.equivalent("made_sample", "divide='ignore'", "", "it only silences a warning")
+bank.equivalent("made_sample", "(1 + torch.exp(-logits(x)[:, d]))", "(1 + torch.exp(-logits(x)[:, d]) + 1e-08)",
+                "1e-8 of a probability is less than float32 tells apart")  # fmt: skip
+bank.equivalent("made_sample", "torch.where(u[:, d] < p, 1, 0)", "u[:, d] < p", "assigned as 1 and 0")
+bank.equivalent("made_sample", ".random_(2)", ".random_(1)", "x may begin with any zeros and ones")
+bank.equivalent("made_sample", "[0] * len(row)", "[1] * len(row)", "x may begin with any zeros and ones")
+
+
 # --------------------------------------------------------------------------------------------------- visible_units
 
 
@@ -2414,7 +2707,7 @@ def visible_sets():
     def visible_units(masks):
         lists = [mask.tolist() for mask in masks]
         L, D = len(lists) - 1, len(lists[-1])
-        result = [[0] * D for _ in range(L)]
+        result = [[None] * D for _ in range(L)]
         for i in range(D):
             seen = {i}
             for layer in reversed(range(L)):
@@ -2448,7 +2741,7 @@ def visible_recursive():
         def reach(layer):
             if layer == len(masks) - 1:
                 return torch.eye(masks[-1].shape[0], dtype=torch.float64)
-            return ((reach(layer + 1) @ masks[layer + 1].double()) > 0.5).double()
+            return (reach(layer + 1) @ masks[layer + 1].double()).clamp(max=1)
 
         return torch.stack([reach(layer).sum(1) for layer in range(len(masks) - 1)]).round().long()
 
@@ -2688,6 +2981,27 @@ def visible_real_numbers():
     return visible_units
 
 
+slip = bank.slips("visible_units", of=visible_downwards)
+slip("visible_in_8_bits", "reached @ mask > 0", "reached.byte() @ mask.byte() > 0", loses={"through later layers"})
+slip("visible_more_than_one_path", "reached @ mask > 0", "reached @ mask > 1",
+     loses={"through later layers", "narrow layers"})  # fmt: skip
+slip("visible_consumes_the_masks", "reached = masks[-1]\n", "reached = masks.pop(); masks = [*masks, reached]\n",
+     loses={"through later layers"})  # fmt: skip
+slip("visible_three_hidden_layers_at_most", "(reached @ mask > 0)", "((reached @ mask > 0) & (len(rows) < 3))",
+     loses={"through later layers", "narrow layers"})  # fmt: skip
+slip("visible_last_row_with_inputs_only", "rows = [reached.sum(1)]",
+     "rows = [(reached * (masks[-2].sum(1) > 0)).sum(1)]", loses={"narrow layers"})  # fmt: skip
+slip("visible_two_at_most", "rows.append(reached.sum(1))", "rows.append(reached.sum(1).clamp(max=2))",
+     loses={"through later layers", "narrow layers"})  # fmt: skip
+
+slip = bank.slips("visible_units", of=visible_product_of_all_above)
+slip("visible_paths_in_32_bits", "total = mask @ total", "total = mask.int() @ total.int()",
+     loses={"through later layers"})  # fmt: skip
+
+bank.equivalent("visible_units", "torch.stack(rows[::-1])", "rows[::-1]", "a list of rows is read too")
+bank.equivalent("visible_units", ", dtype=np.int64", "", "sums of booleans are int64 already")
+
+
 # -------------------------------------------------------------------------------------------------------- ensemble
 
 
@@ -2726,7 +3040,7 @@ def ensemble_numpy():
     def ensemble(logits, x):
         x, logits = x.numpy(), logits.numpy()
         log_p = np.array([(-np.logaddexp(0, np.where(x == 1, -a, a))).sum(axis=1) for a in logits])
-        return np.logaddexp.reduce(log_p, axis=0) - np.log(len(log_p))
+        return np.logaddexp.reduce(log_p) - np.log(len(log_p))
 
     return ensemble
 
@@ -2750,17 +3064,15 @@ def ensemble_loop():
 
 
 @bank.right("ensemble")
-def ensemble_running_mean():
+def ensemble_one_network_at_a_time():
+    import functools
     import math
 
     import torch
 
     def ensemble(logits, x):
         log_ps = [torch.distributions.Bernoulli(logits=a).log_prob(x.double()).sum(1) for a in logits]
-        total = log_ps[0]
-        for m in range(1, len(log_ps)):
-            total = torch.logaddexp(total + math.log(m), log_ps[m]) - math.log(m + 1)
-        return total
+        return functools.reduce(torch.logaddexp, log_ps) - math.log(len(log_ps))
 
     return ensemble
 
@@ -2965,3 +3277,49 @@ def ensemble_over_the_images():
         return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 1) - math.log(len(logits))
 
     return ensemble
+
+
+@bank.right("ensemble")
+def ensemble_weights_first():
+    """In float32, with the weights in the exponents."""
+    import math
+
+    import torch
+
+    def ensemble(logits, x):
+        log_p = -torch.nn.functional.binary_cross_entropy_with_logits(
+            logits.float(), x.float().expand_as(logits), reduction="none"
+        ).sum(2)
+        return torch.logsumexp(log_p - math.log(len(logits)), dim=0)
+
+    return ensemble
+
+
+slip = bank.slips("ensemble", of=ensemble_largest_first)
+for name, shift in (
+    ("least", "log_p.min(dim=0).values"),
+    ("mean", "log_p.mean(0)"),
+    ("first_network", "log_p[0]"),
+    ("first_image", "log_p[:, :1].max()"),
+    ("best_of_all_images", "log_p.max()"),
+):
+    slip(f"ensemble_shifted_by_the_{name}", "log_p.max(dim=0).values", shift, loses={"far below zero"})
+slip("ensemble_of_two", ".mean(0).log()", ".sum(0).log() - 0.6931471805599453", loses={"mass one"})
+slip("ensemble_logits_in_place", "signs * logits", "logits.mul_(signs)", loses={"mean of probabilities"})
+slip("ensemble_normalised_over_the_images", "most + (log_p - most).exp().mean(0).log()",
+     "(most + (log_p - most).exp().mean(0).log()).log_softmax(0)",
+     loses={"mean of probabilities", "far below zero"})  # fmt: skip
+slip("ensemble_clamped_logits", "signs * logits", "signs * logits.clamp(-88, 88)", loses={"far below zero"})
+slip("ensemble_far_networks_forgotten", ".exp().mean(0)", ".exp().where(log_p > -80, 0).mean(0)",
+     loses={"far below zero"})  # fmt: skip
+slip("ensemble_squeezed", ".sum(2)", ".squeeze(1).sum(-1)", loses={"mean of probabilities"})
+
+slip = bank.slips("ensemble", of=ensemble_one_network_at_a_time)
+slip("ensemble_last_counts_half", "reduce(torch.logaddexp, log_ps) - math.log(len(log_ps))",
+     "reduce(lambda a, b: torch.logaddexp(a, b) - math.log(2), log_ps)",
+     loses={"mean of probabilities", "far below zero"})  # fmt: skip
+
+bank.equivalent("ensemble", "logits * (2 * x - 1)", "logits / (2 * x - 1)", "a sign")
+mean = "(log_p - most).exp().mean(0)"
+for edited in (f"torch.as_tensor({mean}).clamp(min=1e-06)", f"({mean} + 1e-08)"):
+    bank.equivalent("ensemble", mean, edited, "it is 1 / E at least")
