@@ -250,10 +250,10 @@ def conv_mask(kind, kernel, out_colours, in_colours, order):
 with waits_for("conv_mask"):
     rgb, blocks = [0, 1, 2], [0, 0, 1, 1, 2, 2]
     panels = {
-        "A, one colour": conv_mask("A", (5, 5), [0], [0], [0])[0, 0],
-        "B, one colour": conv_mask("B", (5, 5), [0], [0], [0])[0, 0],
-        "A at the centre": conv_mask("A", (5, 5), blocks, blocks, rgb)[:, :, 2, 2],
-        "B at the centre": conv_mask("B", (5, 5), blocks, blocks, rgb)[:, :, 2, 2],
+        "A, one colour": torch.as_tensor(conv_mask("A", (5, 5), [0], [0], [0]))[0, 0],
+        "B, one colour": torch.as_tensor(conv_mask("B", (5, 5), [0], [0], [0]))[0, 0],
+        "A at the centre": torch.as_tensor(conv_mask("A", (5, 5), blocks, blocks, rgb))[:, :, 2, 2],
+        "B at the centre": torch.as_tensor(conv_mask("B", (5, 5), blocks, blocks, rgb))[:, :, 2, 2],
     }
     fig, axes = plt.subplots(1, 4, figsize=(9.5, 2.6))
     for ax, (title, mask) in zip(axes, panels.items(), strict=True):
@@ -281,6 +281,8 @@ with waits_for("conv_mask"):
 # %% exercise="masked_conv"
 def masked_conv(x, weight, bias, mask):
     """A convolution in which some weights are not used. The result is as large as the input, by zeros around it.
+
+    All tensors but the mask are float32, or all are float64.
 
     Args:
         x: (n, in, H, W).
@@ -324,7 +326,8 @@ class YourPixelCNN(torch.nn.Module):
         colours = [pixel, *[hidden] * (depth - 1), pixel]
         self.weights, self.biases, self.masks = torch.nn.ParameterList(), torch.nn.ParameterList(), []
         for below, above in zip(colours[:-1], colours[1:], strict=True):
-            self.masks.append(conv_mask("B" if self.masks else first, (3, 3), above, below, pixel).bool())
+            mask = conv_mask("B" if self.masks else first, (3, 3), above, below, pixel)
+            self.masks.append(torch.as_tensor(mask).bool())
             self.weights.append(torch.randn(len(above), len(below), 3, 3) / math.sqrt(3 * len(below)))
             self.biases.append(torch.zeros(len(above)))
 
@@ -434,16 +437,22 @@ def blind_spot(k, layers, H, W, row, column):
 # 1, by gradients. Two kinds of pixels are orange, earlier but never read: the top row is merely too far up for
 # its five layers; the staircase would stay with five hundred.
 
+
 # %% tags=["demo"]
+def blind_map(*args):
+    """Your map, as a tensor of booleans."""
+    return torch.as_tensor(blind_spot(*args)).bool()
+
+
 with waits_for("blind_spot"):
     shares = {}
     for k in (3, 5, 7):
-        blind = sum(int(blind_spot(k, 16, 16, 16, r, c).sum()) for r in range(16) for c in range(16))
+        blind = sum(int(blind_map(k, 16, 16, 16, r, c).sum()) for r in range(16) for c in range(16))
         shares[k] = blind / (256 * 255 / 2)
     told = ", ".join(f"{k} × {k}: {share:.1%}" for k, share in shares.items())
     print(f"pairs (pixel, earlier pixel) without a path, 16 × 16 pixels, as many layers as rows: {told}")
     place = (6, 2)
-    predicted = blind_spot(3, layers + 1, 8, 8, *place)
+    predicted = blind_map(3, layers + 1, 8, 8, *place)
     fig = plots.receptive_field(pixelcnn, place, order=pixelcnn.order, title="Trained on digits")
     plots.show(
         fig,
@@ -508,7 +517,7 @@ with waits_for("blind_spot"):
     r, c = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
     number = 2 * r + c
     others = [
-        (number == number[p, q]) & (12 * r + c < 12 * p + q) & ~blind_spot(3, 12, 12, 12, p, q)
+        (number == number[p, q]) & (12 * r + c < 12 * p + q) & ~blind_map(3, 12, 12, 12, p, q)
         for p in range(12)
         for q in range(12)
     ]
@@ -599,6 +608,8 @@ print(
 def stacks(v, h, weight_v, weight_h, link, first):
     """The convolutions of one layer of both stacks, before activation functions; zeros outside the image.
 
+    All tensors are float32, or all are float64. Gradients reach all of them.
+
     Args:
         v: (n, in, H, W), vertical stack: row r knows rows up to r.
         h: (n, in, H, W), horizontal stack.
@@ -606,7 +617,8 @@ def stacks(v, h, weight_v, weight_h, link, first):
             weight_v[:, :, :, kw // 2] for column c.
         weight_h: (out, in, n_h); its last entry is for the nearest column. It reads columns c-n_h+1..c of row r.
         link: (out, out), from the maps of v_out (second axis) to those of h_out (first axis).
-        first: bool. The first layer must not see the pixel itself: there weight_h reads columns c-n_h..c-1.
+        first: bool. The first layer must not see the pixel itself: there weight_h reads columns c-n_h..c-1. v_out does
+            not depend on it.
 
     Returns:
         v_out: (n, out, H, W). At (r, c): rows r-kh+1..r and columns c-kw//2..c+kw//2 of v.
@@ -753,7 +765,7 @@ for name, model in world_models.items():
 with waits_for("blind_spot"):
     floor = -world.entropy
     for i in range(16):
-        blind = blind_spot(3, 4, 4, 4, i // 4, i % 4).flatten()
+        blind = blind_map(3, 4, 4, 4, i // 4, i % 4).flatten()
         heard = [j for j in range(i) if not blind[j]]
         floor += entropy_of([*heard, i]) - entropy_of(heard)
     print(f"small world, the least that a network with this blind spot can lose: {floor:.3f} nats")
@@ -787,8 +799,11 @@ with waits_for("blind_spot"):
 def gate(a, of_label):
     """Gated activation of 2 C maps.
 
+    Both tensors are float32, or both float64. Gradients reach both.
+
     Args:
-        a: (n, 2C, H, W). The first C maps are values, the last C decide how much of them passes. It is left as it is.
+        a: (n, 2C, H, W), any finite numbers. The first C maps are values, the last C decide how much of them passes. It
+            is left as it is.
         of_label: (n, 2C), added to each pixel's maps before anything else; or None, for nothing.
 
     Returns:
@@ -962,9 +977,9 @@ def discretized_logistic(x, mean, log_scale, levels):
         levels: K >= 2.
 
     Returns:
-        Real, shape of x: log of F((x + 1/2 - mean)/s) - F((x - 1/2 - mean)/s), F the logistic function, where level 0
-        also gets all that lies below and level K-1 all that lies above. Exact, with exact and finite gradients for mean
-        and log_scale, for s from 1e-3 to 1e3 and |x - mean|/s up to 1e3.
+        Real tensor, shape of x: log of F((x + 1/2 - mean)/s) - F((x - 1/2 - mean)/s), F the logistic function, where
+        level 0 also gets all that lies below and level K-1 all that lies above. Exact, with exact and finite gradients
+        for mean and log_scale, for s from 1e-8 to 1e8 and |x - mean| up to 1e8.
     """
     ### BEGIN SOLUTION
     logsigmoid = torch.nn.functional.logsigmoid
@@ -993,10 +1008,10 @@ def sample_mixture(logits, means, log_scales, levels, u):
     """Levels drawn from mixtures of M discretized logistics, from supplied uniform numbers.
 
     Args:
-        logits: (n, M) real; the weights of the components are w = softmax(logits) of each row.
+        logits: (n, M) real, of any size; the weights of the components are w = softmax(logits) of each row.
         means, log_scales: (n, M) real, in units of levels, as in `discretized_logistic`.
         levels: K >= 2.
-        u: (n, 2) real, uniform in (0, 1).
+        u: (n, 2) real, uniform in (0, 1); they may be as small as 1e-30 and as large as 1 - 2**-24.
 
     Returns:
         (n,) int64, levels 0..K-1. u[:, 0] chooses the component: the number of m in 0..M-2 with
@@ -1102,7 +1117,7 @@ with waits_for("discretized_logistic", "sample_mixture"):
         "times, the softmax with very many.",
     )
     u = torch.rand(100_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).clamp_min(1e-12)
-    drawn = sample_mixture(*(p.expand(len(u), -1) for p in at300["mixture"]), 256, u)
+    drawn = torch.as_tensor(sample_mixture(*(p.expand(len(u), -1) for p in at300["mixture"]), 256, u))
     print(
         f"level 255: your likelihood says {at300['10 logistics, 30 numbers'][255].exp():.4f}, your sampler draws it with frequency {(drawn == 255).double().mean():.4f}; truth {truth[255]:.4f}"
     )
@@ -1243,7 +1258,7 @@ def vertical_step(cache, row, weight):
         cache: (n, in, kh - 1, W), the input's rows r-kh+1..r-1, the nearest last; zeros stand for rows above the image.
             With kh = 1 it has no rows. It is left as it is.
         row: (n, in, W), the input's row r. It is left as it is.
-        weight: (out, in, kh, kw), kw odd; weight[:, :, -1] is for row r, weight[:, :, :, kw // 2] for column c.
+        weight: (out, in, kh, kw), kh at least 1, kw odd; weight[:, :, -1] is for row r, weight[:, :, :, kw // 2] for column c.
 
     Returns:
         out: (n, out, W), row r of the convolution: at c it reads rows r-kh+1..r and columns c-kw//2..c+kw//2, zeros
@@ -1287,7 +1302,7 @@ def sample_by_rows(model, u, step, labels=None):
             of_v, of_h = (bias.squeeze(3) for bias in layer.label_biases(labels))
             offset = of_h + layer.horizontal.bias[:, None]
             if r > 0:
-                a, caches[i] = step(caches[i], v, layer.vertical.weight)
+                a, caches[i] = map(torch.as_tensor, step(caches[i], v, layer.vertical.weight.detach()))
                 a = a + layer.vertical.bias[:, None] + of_v
                 offset, v = offset + layer.link.weight[:, :, 0, 0] @ a, gated_pixelcnn.gate(a)
             offsets.append(offset.expand(n, -1, width))
@@ -1356,10 +1371,12 @@ def complete(x, first, conditional, u):
 
     Args:
         x: (n, C, H, W) int64, levels 0..K-1. Place k = 0..C*H*W-1 is colour k % C of pixel k // C; pixels are counted
-            in raster order. What stands at places from `first` on is rubbish. x is left as it is.
+            in raster order. The values at places from `first` on are not used; they may be any integers. x is left as
+            it is.
         first: the first place to draw, 0..C*H*W; 0 draws all of them, C*H*W none.
         conditional: function. conditional(x, k), x as above and k a place, returns (n, K) float64: the probabilities of
-            the levels at place k, given the places before k. To be called once for each place to draw, in order.
+            the levels at place k, given the places before k; some may be 0. To be called once for each place to draw,
+            in order.
         u: (n, C*H*W) float64, uniform in [0, 1).
 
     Returns:
@@ -1393,7 +1410,7 @@ def under(labels):
 
     @torch.no_grad()
     def conditional(x, k):
-        return gated(x, labels=labels)[:, :, 0, k // 8, k % 8].double().softmax(1)
+        return gated(torch.as_tensor(x), labels=labels)[:, :, 0, k // 8, k % 8].double().softmax(1)
 
     return conditional
 
@@ -1402,7 +1419,7 @@ chosen = torch.tensor([int((test.y == digit).nonzero()[2]) for digit in (3, 4, 5
 with waits_for("complete"):
     upper = test.x[chosen].repeat_interleave(10, 0)
     u = torch.rand(50, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    endings = complete(upper, 32, under(torch.arange(10).repeat(5)), u)
+    endings = torch.as_tensor(complete(upper, 32, under(torch.arange(10).repeat(5)), u))
     hidden = test.x[chosen].double() / 15
     hidden[:, :, 4:] = 0.35
     rows = [
