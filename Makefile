@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env test soak grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
+.PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,12 @@ test: $(READY) ## run every test, the linter and the comparison of the notebooks
 	@tools/system-packages database
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
-soak: $(READY) ## judge every right and wrong answer of the bank, and the samplers, with many more seeds
+soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
 	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants
+
+mutants: $(READY) ## change every right answer of the bank in one place, and list what no check sees (LESSON=made_masks)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(LESSON)
 
 grade: $(READY) ## grade a sample class from beginning to end
 	@tools/system-packages sandbox
