@@ -1,6 +1,8 @@
 """pyproject.toml, environment.yml, requirements.lock and CI name the same packages and versions."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 
@@ -78,3 +80,17 @@ def test_torch_and_torchvision_are_a_pair():
     # A compiled operator: it loads only beside the torch that torchvision was built for.
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.9], [5.0, 5.0, 6.0, 6.0]])
     assert nms(boxes, torch.tensor([0.9, 0.8, 0.7]), iou_threshold=0.5).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("need", [["sandbox"], ["database"], ["browser"], ["venv", sys.executable]], ids=" ".join)
+def test_what_is_installed_is_not_asked_for_as_an_ordinary_user(need, tmp_path):
+    """Debian gives ordinary users a PATH without /sbin and /usr/sbin."""
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "tools/system-packages", *need],
+        env={"PATH": f"{tmp_path}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
