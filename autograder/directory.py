@@ -29,6 +29,7 @@ from autograder.submission import HandedIn
 from autograder.unpack import Unusable, read_file
 
 __all__ = [
+    "EXCHANGE_SECRET",
     "autograded",
     "class_secret",
     "forget",
@@ -43,7 +44,8 @@ __all__ = [
     "write_ledger",
 ]
 
-MAX_TIMESTAMP = 200
+EXCHANGE_SECRET = "submission_secret.txt"
+MAX_TIMESTAMP = MAX_SECRET = 200
 
 
 @contextlib.contextmanager
@@ -116,6 +118,15 @@ def time_in(folder: Path) -> tuple[str | None, str]:
     return time.replace(tzinfo=UTC).isoformat(), ""
 
 
+def _exchange_secret(folder: Path) -> str:
+    """What names a student's feedback in nbgrader's exchange; "" where the work did not come from there."""
+    try:
+        text = read_file(folder / EXCHANGE_SECRET).decode()
+    except (Unusable, ValueError):
+        return ""
+    return text if len(text) <= MAX_SECRET else ""
+
+
 def load_ledger(folder: Path, student: str, lesson: str) -> dict[str, Any] | None:
     """The ledger of a submission; None where it was not judged."""
     try:
@@ -127,9 +138,12 @@ def load_ledger(folder: Path, student: str, lesson: str) -> dict[str, Any] | Non
 def write_ledger(folder: Path, about: dict[str, Any]) -> None:
     """Write a submission's ledger; last, since it says that the rest is there."""
     student, lesson, time = about["student"], about["lesson"], about["timestamp"]
+    graded = autograded(folder, student, lesson)
     if time:
         # nbgrader compares it with that of the next submission.
-        write(autograded(folder, student, lesson).with_name("timestamp.txt"), time)
+        write(graded.with_name("timestamp.txt"), time)
+    if found := _exchange_secret(handed_in(folder, student, lesson).parent):
+        write(graded.with_name(EXCHANGE_SECRET), found)
     write(ledger(folder, student, lesson), json.dumps(about, indent=1))
 
 

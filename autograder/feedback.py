@@ -5,6 +5,7 @@ through the same template and the same `ShowGrades`. A page shows what the stude
 markup, and is rendered from the autograded notebook, into which nothing but text and pictures of a submission comes.
 """
 
+import secrets
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -66,10 +67,24 @@ def make(course: Course, students: Collection[str] = (), lessons: Collection[str
             yield Made(student, lesson, path, f"{why}: grade this submission again with --regrade")
             continue
         write(path, text)
+        _prepare_exchange(notebook.parent, path.parent)
         yield Made(student, lesson, path)
     for path in sorted((course.folder / "feedback").glob("*/*/*.html")):
         if path.parts[-3:-1] not in graded:
             path.unlink()
+
+
+def _prepare_exchange(graded: Path, feedback: Path) -> None:
+    """Write what `nbgrader release_feedback` reads beside each page: it stops at the first student without it.
+
+    Work that did not come through nbgrader's exchange gets a secret that nobody knows, so nobody finds its page there.
+    """
+    for name, otherwise in (("timestamp.txt", "unknown"), (directory.EXCHANGE_SECRET, secrets.token_hex(32))):
+        source, target = graded / name, feedback / name
+        if source.exists():
+            write(target, source.read_bytes())
+        elif not target.exists():
+            write(target, otherwise)
 
 
 def page(renderer: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
