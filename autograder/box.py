@@ -27,6 +27,7 @@ def make_shell() -> Any:
     settings = Config()
     settings.HistoryManager.enabled = False  # it would keep a thread
     shell = InteractiveShell.instance(config=settings)
+    shell.ask_exit = lambda: None  # exit() and quit(): a kernel, too, runs the cell to its end before it leaves
     shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` in a student's cell is harmless
     return shell
 

@@ -55,7 +55,7 @@ def judge(
     """
     limits = server.limits
     reports: dict[str, Report] = {}
-    hanging: set[str] = set()
+    unfinished: dict[str, StudentError] = {}
     box: Box | None = None
     try:
         for name, check in checks.items():
@@ -64,14 +64,13 @@ def judge(
                 continue
             try:
                 while box is None or box.closed:
-                    box = _fill(Box(server), setup, cells, hanging)
+                    box = _fill(Box(server), setup, cells, unfinished)
             except StudentError as error:
                 reports[name] = check.refuse(error.kind, str(error))
                 continue
-            if name in hanging:
-                reports[name] = check.refuse(
-                    "TooSlow", f"the cell did not finish within {limits.cell:g} seconds, or ended the process"
-                )
+            if name in unfinished:
+                error = unfinished[name]
+                reports[name] = check.refuse(error.kind, f"the cell did not run to its end: {error}")
                 continue
             box.start_clock(limits.check, f"not finished within {limits.check:g} seconds")
             report = check.judge(box, f"{secret}/{lesson}")
@@ -87,8 +86,10 @@ def judge(
     return reports
 
 
-def _fill(box: "Box", setup: Sequence[str], cells: Mapping[str, str | None], hanging: set[str]) -> "Box":
-    """Run the cells in a new process; one that ends it or hangs is named in `hanging` and left out next time."""
+def _fill(
+    box: "Box", setup: Sequence[str], cells: Mapping[str, str | None], unfinished: dict[str, StudentError]
+) -> "Box":
+    """Run the cells in a new process; one that ends it or hangs goes to `unfinished` and is left out next time."""
     for source in setup:
         box.start_clock(
             box.limits.start,
@@ -96,12 +97,12 @@ def _fill(box: "Box", setup: Sequence[str], cells: Mapping[str, str | None], han
         )
         box.define("setup", source)
     for name, source in cells.items():
-        if source is not None and name not in hanging:
-            box.start_clock(box.limits.cell, "")
+        if source is not None and name not in unfinished:
+            box.start_clock(box.limits.cell, f"not finished within {box.limits.cell:g} seconds")
             try:
                 box.define(name, source)
-            except StudentError:
-                hanging.add(name)
+            except StudentError as error:
+                unfinished[name] = error
                 break
     return box
 

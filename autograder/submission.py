@@ -207,11 +207,7 @@ def _unpacked(package: bytes) -> tuple[Lesson, dict[str, Any], str, Limits, bool
 
 
 def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, Any], list[str], set[str]]:
-    """Put a submission's answers into the master.
-
-    An answer is found by its exercise's name: by nbgrader's metadata or the cell's id, else by the function that it
-    defines. Of several cells of one name the original one counts (its cell id is the exercise's name), else the
-    first.
+    """Put a submission's answers into the master; `_answer` says which cell is taken for which exercise.
 
     Returns:
         The notebook, what was odd about the submission, in words, and the exercises of which it has no cell.
@@ -225,23 +221,17 @@ def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, A
     cells, notes = cells_of(handed_in)
     by_id = {cell["id"]: cell for cell in reversed(cells) if cell["type"] == "code"}
     by_source = {cell["source"]: cell for cell in reversed(cells) if cell["type"] == "code"}
+    given = {_joined(cell["source"]) for cell in master["cells"]}
     for cell in notebook["cells"]:
         cell["source"] = _joined(cell["source"])
         shown = None
         if _is(cell, "solution"):
-            name = _name(cell)
-            found = _answers(name, cell["cell_type"], cells)
-            if not found:
-                missing.add(name)
-                notes.append(f"there is no cell for the exercise {name}")
+            shown, note = _answer(_name(cell), cell, cells, given)
+            # An unreadable file is one fault, not one for each exercise.
+            notes += [note] if note and cells else []
+            if shown is None:
+                missing.add(_name(cell))
                 continue
-            if len(found) > 1:
-                notes.append(f"{len(found)} cells claim to be the exercise {name}; one of them was graded")
-            if len(found[0]["source"]) > MAX_SOURCE:
-                missing.add(name)
-                notes.append(f"the cell of the exercise {name} is longer than {MAX_SOURCE} characters; it was not run")
-                continue
-            shown = found[0]
             cell["source"] = shown["source"]
         elif cell["cell_type"] == "code" and not _is(cell, "grade"):
             shown = by_id.get(cell.get("id")) or by_source.get(cell["source"])
@@ -256,7 +246,7 @@ def cells_of(handed_in: HandedIn) -> tuple[list[dict[str, Any]], list[str]]:
     """The cells of whatever was handed in, and what was odd about it, in words.
 
     Returns:
-        For each cell its id, type, source, the exercise that its metadata name, and its outputs as they were.
+        For each cell its number, id, type, source, the exercise that its metadata name, and its outputs as they were.
     """
     notes = []
     try:
@@ -272,7 +262,10 @@ def cells_of(handed_in: HandedIn) -> tuple[list[dict[str, Any]], list[str]]:
         # Before 2015 the cells stood in worksheets, and a cell's source was called its input.
         sheets = found.get("worksheets")
         listed = found["cells"] if sheets is None else [cell for sheet in sheets for cell in sheet["cells"]]
-        return [_plain(cell) for cell in listed[:CELLS_READ] if isinstance(cell, dict)], notes
+        if len(listed) > CELLS_READ:
+            notes.append(f"only the first {CELLS_READ:,} of its {len(listed):,} cells were read")
+        cells = [_plain(cell) for cell in listed[:CELLS_READ] if isinstance(cell, dict)]
+        return [cell | {"number": number} for number, cell in enumerate(cells, start=1)], notes
     except Exception as error:  # a hostile file provokes whatever it can, RecursionError and MemoryError among it
         why = _in_words(error)
         return [], [*notes, f"the file cannot be read as a notebook ({why}); it counts as empty"]
@@ -336,15 +329,57 @@ def _plain(cell: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answers(name: str, kind: str, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The cells that are, or else define, an exercise; the likeliest first."""
-    cells = [cell for cell in cells if cell["type"] == kind]
+def _answer(
+    name: str, released: Mapping[str, Any], cells: list[dict[str, Any]], given: set[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """The cell that is graded as an exercise, None where there is none; and what is odd about that, in words.
+
+    A cell belongs to the exercise by its id or nbgrader's metadata, which a copy has as well. An answered one goes
+    before one that is as it was released, then the original one before a copy. Where none is answered, the last other
+    cell that defines the function counts, as it would in a notebook that is run from top to bottom.
+
+    Args:
+        released: the exercise's cell in the master.
+        cells: from `cells_of`.
+        given: the sources of the master's cells: none of them is an answer, also where it defines the function.
+    """
+    kind = released["cell_type"]
     claimed = [cell for cell in cells if name in (cell["id"], cell["exercise"])]
-    if claimed:
-        return sorted(claimed, key=lambda cell: cell["id"] != name)
-    if kind != "code":
-        return []
-    return [cell for cell in cells if re.search(rf"^(def|class) {re.escape(name)}\b", cell["source"], re.MULTILINE)]
+    own = [cell for cell in claimed if cell["type"] == kind]
+    own.sort(key=lambda cell: (_untouched(cell, released), cell["id"] != name))
+    note = ""
+    if len(own) > 1:
+        note = f"{len(own)} cells claim to be the exercise {name}; cell {own[0]['number']} of the notebook was graded"
+    if kind == "code" and (not own or _untouched(own[0], released)):
+        definition = re.compile(rf"^(def|class) {re.escape(name)}\b", re.MULTILINE)
+        code = [cell for cell in cells if cell["type"] == "code" and cell["source"] not in given]
+        others = [cell for cell in code if definition.search(cell["source"]) and not _untouched(cell, released)]
+        if others:
+            if own or len(others) > 1:
+                note = (
+                    f"the exercise {name} is answered in cell {others[-1]['number']} of the notebook, which was graded"
+                )
+            own = others[-1:]
+    if not own:
+        if claimed:
+            found = claimed[0]["type"]
+            return None, f"the cell of the exercise {name} is a {found} cell, not a {kind} cell: it was not graded"
+        # A question in words may have been added after the release.
+        return None, f"there is no cell for the exercise {name}" if kind == "code" else ""
+    if len(own[0]["source"]) > MAX_SOURCE:
+        return None, f"the cell of the exercise {name} is longer than {MAX_SOURCE} characters; it was not run"
+    return own[0], note
+
+
+def _untouched(cell: Mapping[str, Any], released: Mapping[str, Any]) -> bool:
+    """Whether a cell holds what was released; comments and blank lines of a code cell do not count."""
+
+    def kept(source: str) -> list[str]:
+        lines = (line.rstrip() for line in source.splitlines())
+        return [line for line in lines if line and not line.lstrip().startswith("#")]
+
+    before = _joined(released["source"])
+    return cell["source"] == before or (cell["type"] == "code" and kept(cell["source"]) == kept(before))
 
 
 def _is(cell: Mapping[str, Any], what: str) -> bool:

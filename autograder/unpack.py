@@ -280,8 +280,12 @@ def _time(info: zipfile.ZipInfo) -> datetime | None:
 
 
 def _ignored(name: str) -> bool:
-    """What systems and programs leave behind; `.ipynb_checkpoints` and `._name` begin with a dot."""
-    return name.startswith(".") and name.strip(".") != "" or name.lower() in _IGNORED
+    """What systems and programs leave behind; `.ipynb_checkpoints` and `._name` begin with a dot.
+
+    A student's name may begin with one as well: Moodle makes a folder of it.
+    """
+    hidden = name.startswith(".") and name.strip(".") != "" and "_assignsubmission_" not in name
+    return hidden or name.lower() in _IGNORED
 
 
 def _unusable(parts: tuple[str, ...], reason: str) -> Found:

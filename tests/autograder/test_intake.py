@@ -148,6 +148,12 @@ def test_moodle(course, tmp_path, ending):
     assert mia.student == "Mia-Late" and "no notebook" in mia.notes[0] and "onlinetext.html" in mia.notes[0]
 
 
+def test_a_name_of_moodle_may_begin_with_a_dot(no_roster, tmp_path):
+    files = {f".Dot Com_905_assignsubmission_file_/{MADE}.ipynb": notebook(answer="dot")}
+    collect(no_roster, zip_file(tmp_path / "moodle.zip", files))
+    assert list(submitted(no_roster).values()) == [notebook(answer="dot")]
+
+
 def test_moodle_without_folders(course, tmp_path):
     files = {
         f"Jane Doe_901_assignsubmission_file_{name}.ipynb": notebook() for name in (MADE, "x_5_assignsubmission_y")

@@ -72,8 +72,9 @@ def test_right_answers_earn_everything(toy_checks, server):
         ("def double(x):\n    return object()", "your answer cannot be read"),
         ("def double(x):\n    return ['x' * 1000] * 10**5", "at most 67,108,864 bytes"),
         ("def double(x):\n    while True:\n        pass", "not finished within 3 seconds"),
-        ("while True:\n    pass", "the cell did not finish within 3 seconds, or ended the process"),
-        ("import os\nos._exit(0)", "or ended the process"),
+        ("while True:\n    pass", "the cell did not run to its end: not finished within 3 seconds"),
+        ("import os\nos._exit(0)", "the cell did not run to its end: your code ended the process that ran it"),
+        ("import ctypes\nctypes.string_at(0)", "the cell did not run to its end: your code ended the process"),
         ("def double(x):\n    import os\n    os._exit(0)", "your code ended the process"),
         ("import os\n\ndef double(x):\n    os.kill(os.getpid(), 9)", "got None"),  # no signal ends a first process
         ("import ctypes\n\ndef double(x):\n    ctypes.string_at(0)", "a crash (SIGSEGV)"),

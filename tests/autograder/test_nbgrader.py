@@ -46,6 +46,23 @@ def copied_solution(course):
     return json.dumps(notebook)
 
 
+def answered_below(course):
+    """The stub untouched, the answer in a cell of its own below."""
+    notebook, released = solved(course), course.release()
+    place = position(notebook, "double")
+    answer = notebook.cells[place].source
+    notebook.cells[place] = released.cells[position(released, "double")]
+    notebook.cells.insert(place + 1, new_code_cell(answer))
+    return notebook
+
+
+def as_markdown(course):
+    notebook = solved(course)
+    place = position(notebook, "double")
+    notebook.cells[place] = new_markdown_cell(notebook.cells[place].source, metadata=notebook.cells[place].metadata)
+    return notebook
+
+
 def deleted(course, *names):
     notebook = solved(course)
     notebook.cells = [cell for cell in notebook.cells if cell.id not in names]
@@ -132,6 +149,9 @@ CLASS = {
     "exits": (lambda c: solved(c, double="def double(x):\n    import os\n    os._exit(0)"), POINTS | {"double": 0.0}),
     "copied_check": (copied_check, POINTS | {"double": 2.0}),
     "copied_solution": (copied_solution, POINTS),
+    "answered_below": (answered_below, POINTS),
+    "as_markdown": (as_markdown, POINTS | {"double": 0.0}),
+    "exit_first": (lambda c: solved(c, double="exit()\nquit()\ndef double(x):\n    return 2 * x"), POINTS),
     "deleted_checks": (lambda c: deleted(c, *(f"{name}-check" for name in POINTS)), POINTS),
     "deleted_solution": (lambda c: deleted(c, "ask"), POINTS | {"ask": 0.0}),
     "moved": (moved, POINTS),
@@ -236,6 +256,9 @@ def test_what_was_odd_is_told_in_words(ours):
     assert "it is a link, which is not followed" in notes["link"]
     assert "read as Latin-1" in notes["accents"]
     assert "no cell for the exercise ask" in notes["deleted_solution"]
+    assert "the exercise double is answered in cell" in notes["answered_below"]
+    assert "the cell of the exercise double is a markdown cell" in notes["as_markdown"]
+    assert "no cell" not in notes["not_json"]
     assert "2 cells claim to be the exercise double" in notes["copied_solution"]
     assert "the exercise double is longer than" in notes["huge_answer"]
 
