@@ -123,7 +123,13 @@ REFUSED = """
     syslog acct settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname iopl ioperm modify_ldt
     personality vhangup lookup_dcookie nfsservctl uselib sysfs ustat
     mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node
+    inotify_init inotify_init1 inotify_add_watch flock timer_create rt_sigqueueinfo rt_tgsigqueueinfo
 """
+# Commands of fcntl that watch or lock the files that all submissions read, or use up what a user has of the kernel.
+REFUSED_FCNTL = {
+    **{"F_GETLK": 5, "F_SETLK": 6, "F_SETLKW": 7, "F_OFD_GETLK": 36, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38},
+    **{"F_SETLEASE": 1024, "F_NOTIFY": 1026, "F_SETPIPE_SZ": 1031},
+}
 NEWER = (457, 458, 467)  # statmount, listmount, open_tree_attr: libraries of 2024 know no name for them
 
 
@@ -155,6 +161,8 @@ def seccomp_filter() -> bytes:
             rules.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, 1 << bit, 1 << bit))
     for request in (0x5412, 0x541C):  # TIOCSTI, TIOCLINUX: typing into a terminal
         rules.add_rule(refuse, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, request))
+    for command in REFUSED_FCNTL.values():
+        rules.add_rule(refuse, "fcntl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, command))
     rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.NE, socket.AF_UNIX))
     with open(os.memfd_create("filter"), "w+b") as file:
         rules.export_bpf(file)

@@ -621,3 +621,38 @@ def raises_its_limits():
         return f"found {found}"
 
     return double
+
+
+@attacks.cell(
+    "double",
+    tries="Watches and locks the files that all submissions read, to learn of the others and to signal to them.",
+    stops=REFUSED,
+    shows=NOTHING_FOUND,
+    works_outside=True,
+)
+def watches_and_locks():
+    import contextlib
+    import ctypes
+    import fcntl
+    import os
+    import sys
+
+    def double(x):
+        found, libc = [], ctypes.CDLL(None)
+        folder = os.path.dirname(os.__file__)
+        if (watch := libc.inotify_init1(0)) >= 0:
+            found.append("inotify")
+            os.close(watch)
+        for path in (folder, sys.executable):
+            descriptor = os.open(path, os.O_RDONLY)
+            for name, lock in (("flock", fcntl.flock), ("lockf", fcntl.lockf)):
+                with contextlib.suppress(OSError):
+                    lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    found.append(name)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(descriptor, fcntl.F_NOTIFY, fcntl.DN_ACCESS)
+                found.append("dnotify")
+            os.close(descriptor)
+        return f"found {found}"
+
+    return double

@@ -355,6 +355,9 @@ CALLS = {  # number on x86-64: arguments
     "personality": (135, 0x0400000), "syslog": (103, 3, 0, 0), "reboot": (169, 0, 0, 0, 0),
     "clone net": (56, 0x40000011, 0, 0, 0, 0), "clone user": (56, 0x10000011, 0, 0, 0, 0),
     "sethostname": (170, b"x", 1), "settimeofday": (164, 0, 0), "swapon": (167, b"/tmp/x", 0),
+    "inotify_init": (253,), "inotify_init1": (294, 0), "inotify_add_watch": (254, 3, b"/usr", 1), "flock": (73, 3, 2),
+    "timer_create": (222, 0, 0, b"x" * 8), "rt_sigqueueinfo": (129, 1, 0, 0), "rt_tgsigqueueinfo": (297, 1, 1, 0, 0),
+    **{f"fcntl {command}": (72, 3, command, 0) for command in (5, 6, 7, 36, 37, 38, 1024, 1026, 1031)},
 }  # fmt: skip
 
 
