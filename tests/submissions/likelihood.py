@@ -3359,13 +3359,6 @@ slip(
     loses=(),
     raises="AssertionError",
 )
-slip(
-    "condition_two_unknown_at_least",
-    "return table /",
-    "return torch.stack(list(table)) /",
-    loses=(),
-    raises="NameError",
-)
 
 
 @bank.wrong("condition", loses={"impossible evidence"})
