@@ -12,7 +12,8 @@ from autograder.worker import Worker
 __all__ = ["Channel", "Handle", "InProcess", "Student", "StudentError"]
 
 MAX_NAME, MAX_MESSAGE = 200, 2000  # characters of what a student's process says of an error
-REPEATED = 3  # calls at the start of a check that are made once more at its end
+REPEATED = 3  # calls at the start of a check that are made once more at its end, besides the last one
+MAX_REPEATED = 2**20  # bytes of a result; a call with a larger one is not made again
 MAX_ASKED = 8 * 2**20  # bytes of a callback's arguments: what it makes of them may be many times as large
 
 
@@ -80,7 +81,7 @@ class Student:
     def __init__(self, channel: Channel, name: str):
         self.channel = channel
         self.name = name
-        self.requests = 0
+        self.requests = self.received = 0  # how many; bytes of the last answer
         self.side_effects: list[str] = []
         self.calls: list[tuple[tuple, dict, Any]] = []
 
@@ -91,7 +92,8 @@ class Student:
             StudentError: it raised, or returned something that is no data.
         """
         value = self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=False)
-        self.calls.append((args, kwargs, value))
+        if self.received <= MAX_REPEATED:
+            self.calls = [*self.calls[:REPEATED], (args, kwargs, value)]
         return value
 
     def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), **kwargs: Any) -> tuple[Any, list]:
@@ -113,8 +115,7 @@ class Student:
 
         What is not goes to `side_effects`.
         """
-        first, last = self.calls[:REPEATED], self.calls[REPEATED:][-1:]
-        for args, kwargs, value in first + last:
+        for args, kwargs, value in self.calls:
             for arg in args:
                 if isinstance(arg, Callback):
                     arg.calls = 0
@@ -138,11 +139,9 @@ class Student:
         self.requests += 1
         frame = encode({"verb": verb, **request}, lambda obj: self._special(obj, callbacks))
         try:
-            answer = decode(
-                self.channel.request(frame, lambda asked: _serve(asked, callbacks)),
-                self._handle,
-                torch_as_numpy=True,
-            )
+            came = self.channel.request(frame, lambda asked: _serve(asked, callbacks))
+            self.received = len(came)
+            answer = decode(came, self._handle, torch_as_numpy=True)
             told = {which for which in answer.get("mutated", []) if isinstance(which, int | str)}
             mutated = [
                 name for name in (*range(len(request.get("args", ()))), *request.get("kwargs", ())) if name in told

@@ -18,7 +18,7 @@ from autograder.given import Module
 __all__ = ["Missing", "Worker", "describe"]
 
 KEPT = 32  # results of earlier calls that are looked at again after each call
-MAX_KEPT = 2**16  # bytes of an array; a larger one is not looked at
+MAX_KEPT = 2**16  # bytes of an array; a result with a larger one is not kept
 
 
 class Missing(LookupError):
@@ -26,7 +26,7 @@ class Missing(LookupError):
 
 
 class _NotPlain(Exception):
-    """A result holds something other than plain data."""
+    """A result holds something other than small plain data."""
 
 
 class Handle:
@@ -212,7 +212,7 @@ def _image(value: Any) -> Any:
     """What a result holds now, to be compared later: the bytes of its arrays, and all else as it is.
 
     Raises:
-        _NotPlain: there is something in it of a type that may compare as it likes.
+        _NotPlain: there is something in it of a type that may compare as it likes, or a large array.
     """
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
@@ -226,8 +226,8 @@ def _image(value: Any) -> Any:
         if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
             value = value.detach()
             value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
-            return value.tobytes() if value.nbytes <= MAX_KEPT else None
+        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.nbytes <= MAX_KEPT:
+            return value.tobytes()
     except (RuntimeError, TypeError):  # a tensor that is no plain array
         pass
     raise _NotPlain

@@ -138,6 +138,18 @@ def test_an_answer_that_keeps_something_is_seen_when_asked_again():
         assert len(one.side_effects) == 1 and told in one.side_effects[0]
 
 
+def test_large_results_are_kept_on_neither_side():
+    """What a submission returns must not add up, least of all in the judge's process."""
+    channel = InProcess(lambda n: np.zeros(n))
+    one = Student(channel, "answer")
+    for _ in range(9):
+        one.call(10**6)
+    assert one.calls == [] and not channel.worker.results
+    for n in range(9):
+        one.call(n)
+    assert [args for args, _, _ in one.calls] == [(0,), (1,), (2,), (8,)]
+
+
 def test_an_answer_that_keeps_nothing_gives_the_same_again():
     def answer(f, x):
         return {"a": [f(x), (x, None, "text")], "b": np.array([np.nan, np.inf]), "c": x > 1}
