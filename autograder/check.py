@@ -250,7 +250,7 @@ class Check:
                     if outcome.name in self.gates:
                         break
             else:
-                student.ask_again()
+                student.look_back()
                 finished = True
         except StudentError as raised:
             error, kind = str(raised), raised.kind

@@ -110,11 +110,12 @@ class Student:
             raise StudentError("Unreadable", "the answer cannot be read: expected an object that stays with your code")
         return kept
 
-    def ask_again(self) -> None:
-        """Repeat the first calls and the last one: whether their results still are what they were.
+    def look_back(self) -> None:
+        """At the end of a check: whether results still are what was returned, and the same calls give them again.
 
-        What is not goes to `side_effects`.
+        What is not so goes to `side_effects`.
         """
+        self._ask("look_back")
         for args, kwargs, value in self.calls:
             for arg in args:
                 if isinstance(arg, Callback):
@@ -165,7 +166,8 @@ class Student:
             )
         if overwritten:
             self._note_effect(
-                f"call {self.requests} of your code changed the result of an earlier one: return a new tensor each time"
+                f"within {self.requests} calls, the result of one was changed by a later one: "
+                "return a new tensor each time"
             )
         if settings:
             self._note_effect(

@@ -6,6 +6,7 @@ of its own; so a function that passes its check in the notebook gets the very sa
 
 import contextlib
 import linecache
+import math
 import sys
 import traceback
 from collections import deque
@@ -17,7 +18,7 @@ from autograder.given import Module
 
 __all__ = ["Missing", "Worker", "describe"]
 
-KEPT = 32  # results of earlier calls that are looked at again after each call
+KEPT = 32  # results that wait to be looked at again: each one when as many have followed, the last ones when asked
 MAX_KEPT = 2**16  # bytes of an array; a result with a larger one is not kept
 
 
@@ -26,7 +27,7 @@ class Missing(LookupError):
 
 
 class _NotPlain(Exception):
-    """A result holds something other than small plain data."""
+    """There is something other than plain data within, or too much of it."""
 
 
 class Handle:
@@ -48,7 +49,7 @@ class Worker:
         self.objects: dict[int, Any] = {}
         self.made = 0
         self.exercise = ""
-        self.results: deque[tuple[Any, Any]] = deque(maxlen=KEPT)  # of the present exercise alone
+        self.results: deque[tuple[Any, Any]] = deque()  # of the present exercise alone
 
     def answer(self, frame: bytes, ask: Callable[[bytes], bytes]) -> bytes:
         """One request in, one answer out; `ask` carries a callback's call to the judge meanwhile."""
@@ -71,7 +72,7 @@ class Worker:
         value = function(*args, **kwargs)
         effects = {
             "mutated": self._mutated(before, args, kwargs),
-            "overwritten": self._overwritten(),
+            "overwritten": self._overwritten(KEPT),
             "settings": _torch_settings() != settings,
         }
         if keep:
@@ -80,7 +81,7 @@ class Worker:
             value = Handle(self.made)
         elif method is None:  # a method, such as state_dict, may well give what is to change later
             with contextlib.suppress(_NotPlain):
-                self.results.append((value, [_image(value)]))
+                self.results.append((value, [_image(value, most=MAX_KEPT)]))
         return {"value": value, **effects}
 
     def _vjp(self, target: Any, method: str | None, args: tuple, kwargs: dict, cotangent: Any, wrt: tuple) -> dict:
@@ -113,6 +114,9 @@ class Worker:
                 [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)],
             )
         }
+
+    def _look_back(self) -> dict:
+        return {"value": None, "overwritten": self._overwritten(0)}
 
     def _get(self, target: Any, name: str) -> dict:
         return {"value": _attribute(self._object(target), name)}
@@ -157,35 +161,31 @@ class Worker:
     def _handle_only(obj: Any) -> tuple[str, int] | None:
         return ("handle", obj.number) if isinstance(obj, Handle) else None
 
-    def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, bytes]:
-        """The bytes of every argument, and whether it takes part in gradients.
+    def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, Any]:
+        """What every argument holds; objects that stay with the student may change and count as unchanged."""
 
-        Objects that stay with the student may change and count as unchanged.
-        """
+        def opaque(obj: Any) -> bool:
+            return callable(obj) or any(obj is kept for kept in self.objects.values())
 
-        def opaque(obj: Any) -> tuple[str, int] | None:
-            return ("opaque", 0) if callable(obj) or any(obj is kept for kept in self.objects.values()) else None
-
-        taken: dict[Any, bytes] = {}
+        taken: dict[Any, Any] = {}
         for name, value in [*enumerate(args), *kwargs.items()]:
-            try:
-                taken[name] = encode(value, opaque) + _gradient_flags(value)
-            except ProtocolError:
-                taken[name] = b""
+            with contextlib.suppress(_NotPlain):
+                taken[name] = [_image(value, opaque)]
         return taken
 
-    def _mutated(self, before: dict[Any, bytes], args: tuple, kwargs: dict) -> list:
+    def _mutated(self, before: dict[Any, Any], args: tuple, kwargs: dict) -> list:
         after = self._snapshot(args, kwargs)
-        return [name for name in before if before[name] != after[name]]
+        return [name for name in before if before[name] != after.get(name)]
 
-    def _overwritten(self) -> bool:
-        """Whether an earlier result is no longer what it was when it was returned."""
-        try:
-            for value, image in self.results:  # without `any`, which another exercise's cell may have patched
-                if [_image(value)] != image:
+    def _overwritten(self, waiting: int) -> bool:
+        """Whether one of the earlier results, up to the last ones that still wait, is no longer what was returned."""
+        while len(self.results) > waiting:
+            value, image = self.results.popleft()
+            try:
+                if [_image(value, most=MAX_KEPT)] != image:
                     return True
-        except _NotPlain:
-            return True
+            except _NotPlain:
+                return True
         return False
 
 
@@ -208,41 +208,36 @@ def _torch_settings() -> Any:
     return torch and (torch.is_grad_enabled(), torch.get_default_dtype())
 
 
-def _image(value: Any) -> Any:
-    """What a result holds now, to be compared later: the bytes of its arrays, and all else as it is.
+def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: float = math.inf) -> Any:
+    """What an object holds now, to be compared later: its arrays as bytes, tensors with their part in gradients.
+
+    Args:
+        opaque: tells of an object that it may change, and counts as unchanged.
+        most: bytes of an array.
 
     Raises:
-        _NotPlain: there is something in it of a type that may compare as it likes, or a large array.
+        _NotPlain: something within is of a type that may compare as it likes, or a larger array.
     """
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
+    if opaque(value):
+        return None
     if kind in (list, tuple):
-        return [_image(item) for item in value]
+        return [_image(item, opaque, most) for item in value]
     if kind is dict:
-        return [[_image(key), _image(item)] for key, item in value.items()]
-    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+        return [[_image(key, opaque, most), _image(item, opaque, most)] for key, item in value.items()]
+    torch, numpy, flags = sys.modules.get("torch"), sys.modules.get("numpy"), None
     try:
         if torch is not None and kind in (torch.Tensor, torch.nn.Parameter):
+            flags = value.requires_grad, value.is_leaf and value.grad is not None
             value = value.detach()
             value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.nbytes <= MAX_KEPT:
-            return value.tobytes()
+        if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.nbytes <= most:
+            return flags, value.dtype.str, value.shape, value.tobytes()
     except (RuntimeError, TypeError):  # a tensor that is no plain array
         pass
     raise _NotPlain
-
-
-def _gradient_flags(value: Any) -> bytes:
-    """Of every tensor within: whether it requires a gradient, and whether it holds one."""
-    if isinstance(value, list | tuple):
-        return b"".join(map(_gradient_flags, value))
-    if isinstance(value, dict):
-        return b"".join(map(_gradient_flags, value.values()))
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(value, torch.Tensor):
-        return b""
-    return bytes([value.requires_grad, value.is_leaf and value.grad is not None])
 
 
 def describe(error: BaseException) -> dict:

@@ -9,6 +9,7 @@ import torch
 from autograder.codec import encode
 from autograder.given import Callback, Module
 from autograder.student import Handle, InProcess, Student, StudentError
+from autograder.worker import KEPT
 
 
 def student(function) -> Student:
@@ -96,8 +97,8 @@ def changes_the_default_dtype(x):
 @pytest.mark.parametrize(
     "answer, message",
     [
-        (reuses_a_buffer, "changed the result of an earlier one"),
-        (returns_a_view_of_a_buffer, "changed the result of an earlier one"),
+        (reuses_a_buffer, "was changed by a later one"),
+        (returns_a_view_of_a_buffer, "was changed by a later one"),
         (leaves_gradients_on, "argument number 1 in place"),
         (leaves_a_gradient, "argument number 1 in place"),
         (switches_gradients_off, "gradients on or off"),
@@ -109,10 +110,27 @@ def test_what_a_call_leaves_behind_is_seen(answer, message):
     try:
         for value in (1.0, 2.0):
             one.call(torch.full((2,), value))
+        one.look_back()
         assert [effect for effect in one.side_effects if message in effect], one.side_effects
     finally:
         torch.set_grad_enabled(True)
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_result_that_changes_long_afterwards_is_seen():
+    """Also where more calls follow than results are kept."""
+    first = torch.zeros(2)
+
+    def answer(n):
+        if n == 0:
+            return first
+        first.fill_(1)
+        return n
+
+    one = student(answer)
+    for n in range(3 * KEPT):
+        one.call(n)
+    assert "was changed by a later one" in one.side_effects[0]
 
 
 def test_an_answer_that_keeps_something_is_seen_when_asked_again():
@@ -134,7 +152,7 @@ def test_an_answer_that_keeps_something_is_seen_when_asked_again():
         for value in (1, 2, 3):
             one.call(value)
         assert not one.side_effects
-        one.ask_again()
+        one.look_back()
         assert len(one.side_effects) == 1 and told in one.side_effects[0]
 
 
@@ -159,7 +177,7 @@ def test_an_answer_that_keeps_nothing_gives_the_same_again():
     for value in (1.5, 2, -1):
         one.call(Callback(lambda x: x, max_calls=1), value)
     one.call(callback, 3)
-    one.ask_again()
+    one.look_back()
     assert one.side_effects == []
 
 
@@ -172,6 +190,7 @@ def test_results_of_another_exercise_are_not_looked_at():
     first, second = Student(worker, "first"), Student(worker, "second")
     first.call()
     second.call()
+    second.look_back()
     assert second.side_effects == []
 
 
@@ -188,6 +207,7 @@ def test_what_never_equals_itself_has_not_changed(value):
     one = student(lambda: value)
     for _ in range(3):
         one.call()
+    one.look_back()
     assert one.side_effects == []
 
 
@@ -196,6 +216,7 @@ def test_a_method_may_give_what_changes_later():
     layer.call(method="state_dict")
     layer.set("weight", np.array([3.0, 4.0]))
     layer.call(torch.ones(2))
+    layer.student.look_back()
     assert layer.student.side_effects == []
 
 
@@ -305,6 +326,13 @@ def test_handles_are_apart_and_may_be_arguments():
     assert one.call(first, torch.ones(2)).tolist() == [2, 2]
     assert one.call(second, torch.ones(2)).tolist() == [1, 1]
     assert one.side_effects == []  # an object that stays with the student may change
+
+
+def test_a_tensor_that_stays_may_change():
+    one = student(lambda state, x: torch.zeros(2) if state is None else state.add_(x).sum())
+    state = one.build(None, 0)
+    assert [one.call(state, 1), one.call(state, 1)] == [2, 4]
+    assert one.side_effects == []
 
 
 def test_a_released_handle_is_gone():
