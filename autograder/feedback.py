@@ -81,10 +81,8 @@ def _prepare_exchange(graded: Path, feedback: Path) -> None:
     """
     for name, otherwise in (("timestamp.txt", "unknown"), (directory.EXCHANGE_SECRET, secrets.token_hex(32))):
         source, target = graded / name, feedback / name
-        if source.exists():
-            write(target, source.read_bytes())
-        elif not target.exists():
-            write(target, otherwise)
+        if not target.exists():  # a newer submission's grade removes the folder
+            write(target, source.read_bytes() if source.exists() else otherwise)
 
 
 def page(renderer: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:

@@ -52,7 +52,7 @@ def test_the_bank_is_large_enough(bank: Bank, exercise: str):
 
 @pytest.mark.parametrize("bank, exercise", EXERCISES)
 def test_trivial_answers_earn_nothing(bank: Bank, exercise: str):
-    right = bank.of(exercise, right=True)[0].function
+    right = _right(bank, exercise)
 
     def filled(number: float):
         """The right answer's shape and dtype, with one number everywhere."""
@@ -103,7 +103,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("bank, exercise", EXERCISES)
 def test_hostile_results_get_a_reason_and_never_a_fault(bank: Bank, exercise: str):
-    check, right = bank.checks[exercise], bank.of(exercise, right=True)[0].function
+    check, right = bank.checks[exercise], _right(bank, exercise)
     for what, value in HOSTILE.items():
         report = check.run(lambda *args, value=value: value)
         assert not report.points and not report.fault, f"{what}\n{report}"
@@ -123,7 +123,7 @@ def test_hostile_results_get_a_reason_and_never_a_fault(bank: Bank, exercise: st
 @pytest.mark.parametrize("bank, exercise", EXERCISES)
 def test_nothing_within_a_right_answer_may_be_spoilt(bank: Bank, exercise: str):
     """One bad number in an otherwise right result is seen, and never makes a fault."""
-    right = bank.of(exercise, right=True)[0].function
+    right = _right(bank, exercise)
     for bad in (np.nan, np.inf, -np.inf, 1e300):
         report = bank.checks[exercise].run(lambda *args, bad=bad: _spoil(right(*args), bad))
         assert report.lost and not report.fault, f"{bad}\n{report}"
@@ -490,16 +490,15 @@ def test_a_bank_refuses_what_cannot_be_right():
 
 
 def _fill(value: Any, number: float) -> Any:
-    if isinstance(value, list | tuple):
-        return type(value)(_fill(item, number) for item in value)
-    if isinstance(value, dict):
-        return {key: _fill(item, number) for key, item in value.items()}
-    if isinstance(value, torch.Tensor):
-        value = value.numpy()
-    if isinstance(value, np.ndarray):
-        whole = value.dtype.kind in "iu" and not np.isfinite(number)
-        return np.full(value.shape, 0 if whole else number).astype(value.dtype)
-    return number
+    def filled(x: Any) -> Any:
+        if isinstance(x, torch.Tensor):
+            x = x.numpy()
+        if isinstance(x, np.ndarray):
+            whole = x.dtype.kind in "iu" and not np.isfinite(number)
+            return np.full(x.shape, 0 if whole else number).astype(x.dtype)
+        return number
+
+    return _each(value, filled)
 
 
 def _spoil(value: Any, bad: float) -> Any:

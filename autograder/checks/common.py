@@ -148,12 +148,10 @@ def _what(value: Any) -> str:
 
 def close(got: Any, want: Any, size: Any = None, tolerance: float = TOLERANCE) -> bool:
     """Whether all entries agree; see `first_wrong`."""
-    return first_wrong(np.asarray(got), np.asarray(want), size, tolerance) is None
+    return first_wrong(got, want, size, tolerance) is None
 
 
-def first_wrong(
-    got: np.ndarray, want: np.ndarray, size: Any = None, tolerance: float = TOLERANCE
-) -> tuple[int, ...] | None:
+def first_wrong(got: Any, want: Any, size: Any = None, tolerance: float = TOLERANCE) -> tuple[int, ...] | None:
     """The index of the first entry that does not agree, None where all do; () for a single number.
 
     Infinities agree with themselves, NaN with nothing.
