@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -57,7 +58,11 @@ DASK = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.admin.large-graph-warning-threshold": f"{2 * MAX_RESULT}B",
+    # Workers on this machine are copies of one process, in which torch and the checks are imported once.
+    "distributed.worker.multiprocessing-method": "forkserver",
 }
+PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
+IMPORTED_ONCE = ["distributed", "autograder.submission", "autograder.checks.common"]
 
 
 @dataclass(frozen=True)
@@ -332,6 +337,7 @@ class Workers:
         if self._address is None:
             secured = {"protocol": "tls://", "host": "127.0.0.1", "security": Security.temporary()}
             quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+            _start_forkserver()
             with warnings.catch_warnings():
                 # Of its web page, on which there is nothing.
                 warnings.filterwarnings("ignore", "(?s).*Port .* is already in use")
@@ -347,6 +353,17 @@ class Workers:
                 f"the Dask scheduler {self._address} cannot be used: {error}. It has to run, with at least one worker; "
                 "for tls:// Dask's settings (distributed.comm.tls) name the certificates"
             ) from error
+
+
+def _start_forkserver() -> None:
+    """Start the process whose copies Dask's workers will be; its imports go on while Dask starts."""
+    import dask
+    from distributed.utils import get_mp_context
+
+    # Libraries read how many threads they may have when they are imported.
+    os.environ.update({name: str(value) for name, value in dask.config.get(PRE_SPAWN).items()})
+    get_mp_context().set_forkserver_preload(IMPORTED_ONCE)  # in place of all packages that Dask knows
+    forkserver.ensure_running()
 
 
 def trusted(scheduler: str) -> str:

@@ -76,7 +76,7 @@ def prepare() -> None:
     # The first use of each part is slow: it is had here.
     weight = torch.nn.Linear(2, 1)
     output = weight(torch.from_numpy(np.ones((2, 2), np.float32)))
-    torch.autograd.grad(output, list(weight.parameters()), torch.ones_like(output))  # it imports 500 modules
+    torch.autograd.grad(output.sum(), list(weight.parameters()))
     gc.collect()
     gc.freeze()  # else collecting garbage in a child copies every page
 

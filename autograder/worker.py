@@ -106,8 +106,9 @@ class Worker:
                     f"expected a result of shape {tuple(torch.as_tensor(along).shape)}, got {tuple(one.shape)}"
                 )
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
-        along = [torch.as_tensor(along).to(one.dtype) for one, along in zip(values, cotangents, strict=True)]
-        grads = torch.autograd.grad(list(values), inputs, along, allow_unused=True)
+        # As one number: with cotangents of its own, the first call of `grad` would import sympy, which takes seconds.
+        along = sum((one * torch.as_tensor(of).to(one.dtype)).sum() for one, of in zip(values, cotangents, strict=True))
+        grads = torch.autograd.grad(along, inputs, allow_unused=True)
         return {
             "value": (
                 value,

@@ -145,7 +145,7 @@ checks.normalise.hint()
 # * **Only the cell with the function is yours.** Its name and its arguments stay as they are. You may define helpers *inside the same cell*; other cells you may add
 #   and change as you like, but only the exercise cells are graded.
 # * **Imports** that you need beyond `numpy`, `torch` and `math` do not belong in an exercise: everything can be answered with these.
-# * **A function leaves no traces.** It does not change its arguments, it returns something new, and asked again it answers the same. The checks look at this in every call.
+# * **A function leaves no traces.** It does not change its arguments, no later call changes what an earlier one returned, and asked again it answers the same. The checks look at this in every call.
 # * **No exercise needs an earlier one's answer.** If one resists, go on and come back.
 # * **Training cells** take the time that you allow: set the environment variable `COURSE_BUDGET` to `smoke` (seconds, poor models), `cpu` (minutes, the default) or `gpu`
 #   (the real thing) before you start JupyterLab.

@@ -169,8 +169,9 @@ def test_a_worker_that_is_killed(undisturbed, disturbed):
         time.sleep(2)
         workers = [
             child
-            for child in psutil.Process(process.pid).children()
-            if "multiprocessing.spawn" in " ".join(child.cmdline())
+            for server in psutil.Process(process.pid).children()
+            if "multiprocessing.forkserver" in " ".join(server.cmdline())
+            for child in server.children()
         ]
         assert len(workers) == 1
         workers[0].kill()
