@@ -196,6 +196,14 @@ def test_schedulers_to_which_no_work_may_be_sent(course, address):
         list(classroom.grade(course.folder, scheduler=address))
 
 
+def test_what_workers_need_is_imported_once():
+    """They are copies of one process that has torch and the checks."""
+    with classroom.Workers(None, 2) as workers:
+        workers._start()
+        found = workers._client.run(lambda: (os.getppid(), "autograder.checks.common" in sys.modules)).values()
+    assert len(found) == 2 and len(set(found)) == 1 and all(imported for _, imported in found)
+
+
 def test_a_cluster_of_its_own(course, tmp_path):
     """A scheduler and a worker as an administrator starts them, with certificates."""
     security = Security.temporary()

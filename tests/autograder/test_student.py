@@ -1,6 +1,8 @@
 """What a check can ask of a student's code, and what it hears back."""
 
 import contextlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -497,3 +499,20 @@ def test_a_callback_is_given_no_arguments_that_would_fill_the_judges_memory():
     with pytest.raises(StudentError, match="cannot take arguments of more than 8,388,608 bytes"):
         student(answer).call(Callback(lambda x: pytest.fail("it was called"), max_calls=1))
     assert student(lambda f: f(np.zeros(2**19))).call(Callback(len, max_calls=1)) == 2**19
+
+
+STARTS = """
+import sys
+import torch
+import autograder.checks.common, autograder.checks.likelihood
+from autograder.student import InProcess, Student
+
+value, gradients = Student(InProcess(torch.sin), "sin").vjp(torch.zeros(2), cotangent=torch.ones(2))
+assert gradients[0].tolist() == [1.0, 1.0]
+print(*{"sympy", "scipy.stats"} & set(sys.modules))
+"""
+
+
+def test_a_first_check_and_a_first_gradient_import_nothing_that_takes_seconds():
+    """Each process that judges, and each that is judged, would wait for it."""
+    assert subprocess.check_output([sys.executable, "-c", STARTS], text=True) == "\n"
