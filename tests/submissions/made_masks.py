@@ -3179,6 +3179,7 @@ slip = bank.slips("visible_units", of=visible_product_of_all_above)
 slip("visible_paths_in_32_bits", "mask.double() @ total", "mask.int() @ total.int()", loses={"through later layers"})
 slip("visible_paths_in_64_bits", "mask.double() @ total", "mask @ total.long()", loses={"through later layers"})
 
+bank.equivalent("visible_units", "torch.stack(rows)", "rows", "a list of rows is read too")
 bank.equivalent("visible_units", "torch.stack(rows[::-1])", "rows[::-1]", "a list of rows is read too")
 bank.equivalent("visible_units", ", dtype=np.int64", "", "sums of booleans are int64 already")
 
