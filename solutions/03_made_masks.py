@@ -618,9 +618,10 @@ class MaskedLinear(torch.nn.Module):
     Parameters: `weight` and `bias`, no others; they may hold the given tensors or copies of them. Buffer: `mask`, zeros
     and ones of any dtype, saved in the state dict.
 
-    forward(x): x (B, in) float64 -> (B, out) float64: x (mask * weight)^T + bias, with what `weight`, `bias` and `mask`
-    hold at the time of the call: another mask may be assigned to `mask`. It changes no parameter, neither in training
-    nor in evaluation (`eval()`). Gradients reach weight, bias and x; that of a masked weight is exactly 0.
+    forward(x): x (B, in) float64, B >= 1 -> (B, out) float64: x (mask * weight)^T + bias, with what `weight`, `bias` and
+    `mask` hold at the time of the call: new values may be written into `weight` and `bias`, and another mask, of the
+    dtype that the buffer has, may be assigned to `mask`. It changes no parameter. Gradients reach weight, bias and x;
+    that of a masked weight is exactly 0. All this in training and in evaluation (`eval()`) alike.
     """
 
     def __init__(self, weight, bias, mask):
@@ -983,7 +984,7 @@ def visible_units(masks):
 
     Returns:
         (L, D) int64: entry [l, i] is the number of units of hidden layer l (l = 0 is the first) that have a path to
-        output i, however many paths, and whether or not an input reaches them.
+        output i, be it one path or 2^64, and whether or not an input reaches them.
     """
     ### BEGIN SOLUTION
     reaches = masks[-1] > 0  # (D, units of the layer): has the unit a path to the output?
@@ -1147,7 +1148,7 @@ def ensemble(logits, x):
 
     Returns:
         (B,) float64, in nats: the log of the mean over networks of the probability of each image. Finite and exact
-        where some or all of these are as small as exp(-10000), for one image or several.
+        where some or all of these are as small as exp(-30000), for one image or several.
     """
     ### BEGIN SOLUTION
     each = torch.nn.functional.logsigmoid((2 * x - 1) * logits).sum(-1)

@@ -45,7 +45,10 @@ __all__ = [
     "visible_units",
 ]
 
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+ORDINALS = (
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"),
+    *("twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth"),
+)
 
 
 def _orders(rng: np.random.Generator) -> list[np.ndarray]:
@@ -407,22 +410,27 @@ def _say_masks(masks: list[np.ndarray]) -> str:
 def MaskedLinear(student, rng):
     """A linear layer with a mask.
 
-    Only the cases of "masked product" have a bias, so that a slip in the bias loses nothing else.
+    Only the cases of "masked product" are made with a bias, and a bias is set later only if that property holds, so
+    that a slip in the bias loses nothing else.
 
     =============================================  =====================================================
     clause of the contract                         tried by
     =============================================  =====================================================
     a module with parameters weight and bias       a gate; "mask stays": both of them, and no others
-    x (mask * weight)^T + bias                     "masked product": 1 to 300 inputs, 1 to 5 rows, several
-                                                   x of one shape; float64 and int64 masks
+    x (mask * weight)^T + bias                     "masked product": 1 to 300 inputs, 1 to 5 rows (more than
+                                                   1 in all other cases), several x of one shape; float64
+                                                   and int64 masks
     what is under a 0 has no effect                "masked product": +-1e30 there
+    the parameters hold what was given             "weights untouched": before the first call
     forward changes no parameter                   "weights untouched": after several calls, in training and
                                                    in evaluation, with right results
-    a masked weight's gradient is exactly 0        "masked gradients zero": also under an exchanged mask
-    the other gradients                            "masked gradients zero": of weight, bias and x
+    a masked weight's gradient is exactly 0        "masked gradients zero": in training and in evaluation,
+                                                   also under an exchanged mask
+    the other gradients                            "masked gradients zero": of weight, bias and x, in both
     mask is a buffer, and saved                    "mask stays": get_buffer, state_dict
-    each call uses the present weight and mask     "mask stays": weight set, mask assigned, in training and
-                                                   in evaluation; another layer made in between
+    each call uses the present weight, bias and    "mask stays": weight and bias set, another mask of the
+    mask                                           buffer's dtype assigned, weight and bias set again, in
+                                                   training and in evaluation; another layer made in between
     =============================================  =====================================================
     """
 
@@ -467,12 +475,13 @@ def MaskedLinear(student, rng):
         def changed(got, name, given):
             index = first_wrong(got, given, size=0)
             if index is not None:
-                return f"{name}{list(index)} is no longer what was given; it {should_be(given[index], got[index])}"
+                # No -0 in the message; six digits show any difference that counts.
+                return f"{name}{list(index)} was given as {say(given[index])}, is now {say(got[index] + 0.0, 6)}"
 
         ask = asking(
             layer.get,
             read=lambda value, name, given: real(value, given.shape, f"the parameter {name}"),
-            say=lambda *_: f"{when}after 2 calls of the layer",
+            say=lambda *_: when,
             give=lambda name, given: [name],
         )
         for name, given in (("weight", weight), ("bias", bias)):
@@ -537,30 +546,32 @@ def MaskedLinear(student, rng):
     make = asking(student.build, read=module, say=say_layer)
     right = True
     for number, (out, width, B) in enumerate(
-        ((2, 1, 1), (1, 2, 1), (2, 2, 1), (2, 3, 2), (3, 3, 2), (5, 4, 3), (3, 300, 5), (2, 2, 1), (3, 4, 2))
+        ((2, 1, 2), (2, 2, 2), (1, 2, 1), (2, 3, 2), (3, 3, 1), (5, 4, 3), (3, 300, 5), (2, 2, 1), (3, 4, 2))
     ):
         weight, bias, mask = draw(out, width)
         if number > 6:
             weight = np.where(mask == 0, 1e30 * rng.choice([-1, 1], weight.shape), weight)
-        made = make(weight, bias, mask.astype(np.float64) if B == 2 else mask)
-        if number < 3:
+        made = make(weight, bias, mask.astype(np.float64) if width > 2 else mask)
+        if number < 2:
             yield made.gate("shapes")
         elif made.why:
             yield made.holds("masked product")
             continue
+        if number < 2:
+            yield from untouched(made.got, "before the first call of the layer", weight, bias)
         ask = asking_layer(made.got)
         for _ in range(2):
             answer = ask(tenths(rng, B, width), weight, bias, mask)
-            if number < 3:
+            if number < 2:
                 yield answer.gate("shapes")
             outcome = answer.holds("masked product", product)
             yield outcome
             right = right and outcome.ok
-        yield from untouched(made.got, "", weight, bias)
+        yield from untouched(made.got, "after 2 calls of the layer", weight, bias)
         made.got.release()
-    for out, width, B in ((2, 1, 1), (2, 2, 1), (3, 3, 2), (4, 5, 3)):
+    for out, width, B in ((2, 1, 2), (2, 2, 2), (3, 3, 2), (4, 5, 3)):
         weight, _, mask = draw(out, width)
-        bias, x = np.zeros(out), [tenths(rng, B, width) for _ in range(10)]
+        bias, x = np.zeros(out), [tenths(rng, B, width) for _ in range(12)]
         made = make(weight, bias, mask)
         if made.why:
             yield made.holds("mask stays")
@@ -570,11 +581,10 @@ def MaskedLinear(student, rng):
             train(layer, training)
             for _ in range(2):
                 yield asking_layer(layer, when)(x.pop(), weight, bias, mask).holds("weights untouched", product)
-            yield from untouched(layer, when, weight, bias)
+            yield from untouched(layer, f"{when}after 2 calls of the layer", weight, bias)
+            names = ["weight", "x", "bias"] if right else ["weight", "x"]
+            yield gradients(layer, names, x[0], weight, bias, mask, when)
         train(layer, True)
-        yield gradients(layer, ["weight", "x"], x[0], weight, bias, mask)
-        if right:
-            yield gradients(layer, ["bias"], x[0], weight, bias, mask)
         another = make(weight, bias, 1 - mask)
         yield another.holds("mask stays")
         yield asking_layer(layer, "another layer was made: ")(x.pop(), weight, bias, mask).holds("mask stays", product)
@@ -586,24 +596,26 @@ def MaskedLinear(student, rng):
         )(layer).holds("mask stays")
         for when, training in (("", True), ("in evaluation, ", False)):
             train(layer, training)
-            weight = np.round(weight + tenths(rng, out, width), 1)
+            # What is kept from the call before may be dropped with the mode or the mask: the last change is of neither.
+            for another_mask in (False, True, False):
+                if another_mask:
+                    mask, changed = 1 - mask, f"{when}another mask assigned to layer.mask: "
+                else:
+                    weight = np.round(weight + tenths(rng, out, width), 1)
+                    bias = np.round(bias + tenths(rng, out), 1) if right else bias
+                    values = "weight and bias" if right else "weight"
+                    changed = f"{when}{values} set to new values, as by a training step: "
 
-            def renew(layer=layer, weight=weight):
-                layer.set("weight", weight)
+                def change(layer=layer, weight=weight, bias=bias, mask=mask if another_mask else None):
+                    layer.set("weight", weight)
+                    layer.set("bias", bias)
+                    if mask is not None:
+                        layer.call("mask", torch.tensor(mask.astype(layer.get("mask").dtype)), method="__setattr__")
 
-            ask = asking_layer(layer, f"{when}weight set to new values, as by a training step: ", renew)
-            yield ask(x.pop(), weight, bias, mask).holds("mask stays", product)
-            mask = 1 - mask
-
-            def exchange(layer=layer, weight=weight, mask=mask):
-                layer.set("weight", weight)
-                layer.call("mask", torch.tensor(mask.astype(layer.get("mask").dtype)), method="__setattr__")
-
-            exchanged = f"{when}another mask assigned to layer.mask: "
-            outcome = asking_layer(layer, exchanged, exchange)(x.pop(), weight, bias, mask).holds("mask stays", product)
-            yield outcome
-            if training and outcome.ok:
-                yield gradients(layer, ["weight"], x[0], weight, bias, mask, exchanged)
+                outcome = asking_layer(layer, changed, change)(x.pop(), weight, bias, mask).holds("mask stays", product)
+                yield outcome
+                if another_mask and outcome.ok:
+                    yield gradients(layer, ["weight"], x[0], weight, bias, mask, changed)
         layer.release()
 
 
@@ -933,9 +945,9 @@ def visible_units(student, rng):
     (L, D) int64                                   every case; a gate in the smallest
     units of the last layer with a path            "last layer": the last row, every hidden layer wide
     units of the others                            "through later layers": the other rows of the same, 2
-                                                   to 9 layers
-    units are counted, however many paths there    "through later layers": layers of 256 units, and 2^32
-    are                                            paths
+                                                   to 17 layers
+    units are counted, however many paths there    "through later layers": layers of 256 units, and 2^64
+    are                                            paths (2^32 and so on in the layers above)
     any masks                                      "narrow layers": degrees are missing, so that some units
                                                    reach no output; masks at random
     whether or not an input reaches them           "narrow layers": some are reached by no input
@@ -955,9 +967,11 @@ def visible_units(student, rng):
                 want = _reach(masks[layer + 1 :]).sum(1)
                 for i in np.flatnonzero(got[layer] != want):
                     reach = "has a path" if want[i] == 1 else "have a path"
+                    most = _product([mask.astype(np.float64) for mask in masks[layer + 1 :]])[i].max()
+                    many = f" (up to {most:.4g} paths from one unit)" if most > 100 else ""
                     return (
-                        f"{_count(want[i], 'unit')} of the {ORDINALS[layer]} hidden layer {reach} to output {i}; got "
-                        f"{got[layer, i]}"
+                        f"{_count(want[i], 'unit')} of the {ORDINALS[layer]} hidden layer {reach} to output {i}{many}; "
+                        f"got {got[layer, i]}"
                     )
 
         return wrong
@@ -974,7 +988,7 @@ def visible_units(student, rng):
     outcome = ask(_masks(_degrees(rng, np.arange(3), [300]))).holds("last layer", rows(-1, None))
     yield outcome
     last = last and outcome.ok
-    for D, widths in ((2, [3, 256]), (3, [3, 5, 256, 2]), (2, [16] * 9)):
+    for D, widths in ((2, [3, 256]), (3, [3, 5, 256, 2]), (2, [16] * 17)):
         yield ask(_masks(_degrees(rng, np.arange(D), widths))).holds("through later layers", rows(-1))
     judged = rows(None if last else -1)
     for inputs, *hidden in (

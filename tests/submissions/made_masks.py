@@ -1322,6 +1322,24 @@ def masked_linear_no_grad():
 
 
 @bank.wrong("MaskedLinear", loses={"masked gradients zero"})
+def masked_linear_no_grad_in_evaluation():
+    """In evaluation, all is computed without gradients."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            with torch.set_grad_enabled(self.training):
+                return x @ (self.mask * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
 def masked_linear_buffers():
     """weight and bias are buffers: nothing is trained."""
     import torch
@@ -1510,6 +1528,23 @@ def masked_linear_one_vector():
     return MaskedLinear
 
 
+@bank.wrong("MaskedLinear", loses={"masked product"})
+def masked_linear_squeezes_a_batch_of_one():
+    """One row of x gives a vector."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            return ((self.mask * self.weight) @ x.T).T.squeeze(0) + self.bias
+
+    return MaskedLinear
+
+
 @bank.wrong("MaskedLinear", loses=(), raises="RuntimeError")
 def masked_linear_not_transposed():
     """x times the weight as it stands."""
@@ -1587,10 +1622,18 @@ slip("masked_linear_bias_detached", ", self.bias)", ", self.bias.detach())", los
 slip("masked_linear_bias_frozen", "Parameter(bias)", "Parameter(bias, requires_grad=False)",
      loses={"masked gradients zero"})  # fmt: skip
 slip("masked_linear_x_detached", "linear(x,", "linear(x.detach(),", loses={"masked gradients zero"})
+slip("masked_linear_x_detached_in_evaluation", "linear(x,", "linear(x if self.training else x.detach(),",
+     loses={"masked gradients zero"})  # fmt: skip
+slip("masked_linear_weight_detached_in_evaluation", "self.mask * self.weight",
+     "self.mask * (self.weight if self.training else self.weight.detach())",
+     loses={"masked gradients zero"})  # fmt: skip
+slip("masked_linear_bias_detached_in_evaluation", ", self.bias)",
+     ", self.bias if self.training else self.bias.detach())", loses={"masked gradients zero"})  # fmt: skip
 slip("masked_linear_empties_its_input", "return torch.nn",
      "x.data, x = torch.zeros_like(x), x.clone(); return torch.nn", loses={"weights untouched"})  # fmt: skip
 slip("masked_linear_not_masked_in_evaluation", "self.mask * self.weight",
-     "(self.mask if self.training else 1) * self.weight", loses={"weights untouched", "mask stays"})  # fmt: skip
+     "(self.mask if self.training else 1) * self.weight",
+     loses={"weights untouched", "masked gradients zero", "mask stays"})  # fmt: skip
 slip("masked_linear_small_gradient_left", "self.mask * self.weight",
      "self.mask * self.weight + 1e-9 * (self.weight - self.weight.detach())",
      loses={"masked gradients zero"})  # fmt: skip
@@ -1615,6 +1658,101 @@ def masked_linear_first_mask_used():
 
 
 @bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_product_kept_until_another_mask():
+    """In evaluation the product is kept until another mask is assigned, or the mode set: a new weight is not seen."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
+            self.register_buffer("mask", mask)
+            self.product = None
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "mask":
+                self.product = None
+
+        def train(self, mode=True):
+            self.product = None
+            return super().train(mode)
+
+        def forward(self, x):
+            if self.training:
+                return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
+            if self.product is None:
+                self.product = self.mask * self.weight
+            return torch.nn.functional.linear(x, self.product, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_product_kept_for_a_mask():
+    """In evaluation the values of the product are kept for as long as the mask is the same one."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+            self.kept = self.kept_for = None
+
+        def forward(self, x):
+            product = self.mask * self.weight
+            if not self.training:
+                if self.kept_for is not self.mask:
+                    self.kept, self.kept_for = product.detach(), self.mask
+                product = self.kept + self.mask * (self.weight - self.weight.detach())
+            return torch.nn.functional.linear(x, product, self.bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_first_bias_used():
+    """The bias that was given is added for ever; the parameter gets its gradient."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
+            self.register_buffer("mask", mask)
+            self.given = bias.clone()
+
+        def forward(self, x):
+            bias = self.given + (self.bias - self.bias.detach())
+            return torch.nn.functional.linear(x, self.mask * self.weight, bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays"})
+def masked_linear_bias_kept_in_evaluation():
+    """In evaluation the bias is kept until the layer is trained again."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias, self.kept = torch.nn.Parameter(weight), torch.nn.Parameter(bias), None
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            if self.training:
+                self.kept = None
+            elif self.kept is None:
+                self.kept = self.bias.detach().clone()
+            bias = self.bias if self.training else self.kept + (self.bias - self.bias.detach())
+            return torch.nn.functional.linear(x, self.mask * self.weight, bias)
+
+    return MaskedLinear
+
+
+@bank.wrong("MaskedLinear", loses={"mask stays", "masked gradients zero"})
 def masked_linear_product_kept_in_evaluation():
     """In evaluation the product is formed once, and never again."""
     import torch
@@ -2693,11 +2831,25 @@ def visible_product_of_all_above():
     def visible_units(masks):
         result = torch.zeros(len(masks) - 1, len(masks[-1]), dtype=torch.int64)
         for layer in range(len(masks) - 1):
-            total = torch.eye(masks[layer].shape[0], dtype=torch.int64)
+            total = torch.eye(masks[layer].shape[0], dtype=torch.float64)
             for mask in masks[layer + 1 :]:
-                total = mask @ total
+                total = mask.double() @ total
             result[layer] = (total > 0).sum(dim=1)
         return result
+
+    return visible_units
+
+
+@bank.right("visible_units")
+def visible_product_in_float32():
+    import torch
+
+    def visible_units(masks):
+        total, rows = torch.eye(len(masks[-1])), []
+        for mask in masks[:0:-1]:
+            total = total @ mask.float()
+            rows.insert(0, (total > 0).sum(1))
+        return torch.stack(rows)
 
     return visible_units
 
@@ -2790,9 +2942,38 @@ def visible_last_layer_missing():
         for layer in range(len(masks) - 2):
             total = masks[layer + 1]
             for mask in masks[layer + 2 :]:
-                total = mask @ total
+                total = (mask @ total).clamp(max=1)
             result[layer] = (total > 0).sum(dim=1)
         return result
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"through later layers"})
+def visible_product_in_int64():
+    """The product of the masks above, from the outputs down: 2^64 paths are 0 in int64."""
+    import torch
+
+    def visible_units(masks):
+        total, rows = torch.eye(len(masks[-1]), dtype=torch.int64), []
+        for mask in masks[:0:-1]:
+            total = total @ mask
+            rows.insert(0, (total != 0).sum(1))
+        return torch.stack(rows)
+
+    return visible_units
+
+
+@bank.wrong("visible_units", loses={"through later layers"})
+def visible_paths_of_the_upper_masks():
+    """The paths of exercise 3, through the masks above each layer: they wrap."""
+    import functools
+
+    import torch
+
+    def visible_units(masks):
+        above = [masks[:layer:-1] for layer in range(len(masks) - 1)]
+        return torch.stack([(functools.reduce(torch.matmul, upper) > 0).sum(1) for upper in above])
 
     return visible_units
 
@@ -2995,9 +3176,10 @@ slip("visible_two_at_most", "rows.append(reached.sum(1))", "rows.append(reached.
      loses={"through later layers", "narrow layers"})  # fmt: skip
 
 slip = bank.slips("visible_units", of=visible_product_of_all_above)
-slip("visible_paths_in_32_bits", "total = mask @ total", "total = mask.int() @ total.int()",
-     loses={"through later layers"})  # fmt: skip
+slip("visible_paths_in_32_bits", "mask.double() @ total", "mask.int() @ total.int()", loses={"through later layers"})
+slip("visible_paths_in_64_bits", "mask.double() @ total", "mask @ total.long()", loses={"through later layers"})
 
+bank.equivalent("visible_units", "torch.stack(rows)", "rows", "a list of rows is read too")
 bank.equivalent("visible_units", "torch.stack(rows[::-1])", "rows[::-1]", "a list of rows is read too")
 bank.equivalent("visible_units", ", dtype=np.int64", "", "sums of booleans are int64 already")
 
