@@ -668,6 +668,7 @@ def fvbn_log_prob(student, rng):
     b[i]                                     "logistic conditionals": W = 0. Elsewhere b = 0 if this fails
     x is (B, D), the result (B,)             B = 1, rows repeated, rows that are not all images
     all j before i                           "uses all that came before": single entries, all entries; D = 12
+    x[j] is 0 or 1                           the same. Below it is taken for -1 or 1 if it is so throughout here
     order[k] comes k-th                      "any ordering": all orders of 3 dimensions, some of 5; D = 260
     any W and b                              "large weights": logits of +-20 to +-1e8; D = 40, q(x) 0 in float64
     =======================================  =====================================================================
@@ -687,7 +688,7 @@ def fvbn_log_prob(student, rng):
         )
 
     def wrong(got, x, W, b, order):
-        want = _fvbn(x, W, b, order)
+        want = _fvbn(x, W, b, order, zero)
         for (row,) in filter(None, [first_wrong(got, want, size=1.0)]):
             image = f"x = {say(x[row])}" if len(b) < 8 else f"row {row} of x"
             return f"log q({image}), in nats, {should_be(want[row], got[row])}"
@@ -699,6 +700,7 @@ def fvbn_log_prob(student, rng):
     def some(B, D):
         return rng.integers(2, size=(B, D))
 
+    zero = 0  # what stands for x[j] = 0 in the logits
     ask = asking(student.call, read=read, say=words)
     for D in (1, 2, 3):
         x, order = all_images(D), np.arange(D)
@@ -732,16 +734,21 @@ def fvbn_log_prob(student, rng):
     def bias(D):
         return tenths(rng, D) if biased else np.zeros(D)
 
+    raster = []
     for D in (2, 3):
         for i, j in zip(*np.tril_indices(D, -1), strict=True):
             W = np.zeros((D, D))
             W[i, j] = rng.integers(10, 30) / 10
-            answer = ask(all_images(D), W, np.zeros(D), np.arange(D))
-            yield answer.holds("uses all that came before", wrong)
+            raster.append((all_images(D), W, np.zeros(D)))
     for x in (all_images(3), all_images(6), some(3, 12)):
         D = x.shape[1]
-        answer = ask(x, tenths(rng, D, D), bias(D), np.arange(D))
+        raster.append((x, tenths(rng, D, D), bias(D)))
+    signed = True
+    for x, W, b in raster:
+        answer = ask(x, W, b, np.arange(len(b)))
         yield answer.holds("uses all that came before", wrong)
+        signed &= not answer.why and close(answer.got, _fvbn(*answer.case, zero=-1), size=1.0)
+    zero = -1 if signed else 0
 
     for order in map(np.array, ([1, 0], *itertools.permutations(range(3)), *(rng.permutation(5) for _ in range(3)))):
         D = len(order)
@@ -769,8 +776,8 @@ def _earlier(order: np.ndarray) -> np.ndarray:
     return place[None, :] < place[:, None]
 
 
-def _fvbn(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray) -> np.ndarray:
-    logits = b + x @ np.where(_earlier(order), W, 0.0).T
+def _fvbn(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray, zero: int) -> np.ndarray:
+    logits = b + np.where(x == 1, 1, zero) @ np.where(_earlier(order), W, 0.0).T
     return -np.logaddexp(0, np.where(x == 1, -logits, logits)).sum(1)
 
 
