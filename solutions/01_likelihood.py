@@ -658,7 +658,7 @@ def kl(p, q):
     """Kullback-Leibler divergence KL(p || q) of two discrete distributions.
 
     Args:
-        p, q: (K,) float64, K >= 1, each sums to 1; entries may be 0, or positive and tiny.
+        p, q: (K,) float64, K >= 1, each sums to 1; entries may be 0, or positive and as tiny as 1e-300.
 
     Returns:
         One number, in nats: sum_k p[k] log(p[k] / q[k]), where outcomes with p[k] = 0 add nothing;
@@ -884,7 +884,7 @@ def conditionals(joint):
     Returns:
         List of D tensors. The d-th (d = 0..D-1) has shape (2,) * d: its entry at [x_0, ..., x_{d-1}] is
         p(x_d = 1 | x_0, ..., x_{d-1}); the 0-th has no axes. Where the prefix has probability zero,
-        any number in [0, 1]; a prefix of probability 1e-30 is rare, but possible.
+        any number in [0, 1]; a prefix of positive probability, however small, is possible.
     """
     ### BEGIN SOLUTION
     result = []
@@ -1349,7 +1349,8 @@ def condition(joint, known):
         (2,) * (D - len(known)) float64, p(unknown | known) over the unknown dimensions in increasing order.
 
     Raises:
-        ValueError: the known values have probability exactly zero (1e-30 is rare, but possible).
+        ValueError: the known values have probability exactly zero; if it is positive, however small, they
+            are possible.
     """
     ### BEGIN SOLUTION
     consistent = joint[tuple(known.get(d, slice(None)) for d in range(joint.dim()))]
@@ -1582,7 +1583,8 @@ def posterior(log_px_given_y, prior):
         prior: (K,) float64, p(y = k), sums to 1; zeros are allowed, and so are tiny values such as 1e-30.
 
     Returns:
-        (B, K) float64, p(y = k | x); each row sums to 1. Small entries are as accurate as large ones.
+        (B, K) float64, p(y = k | x); each row sums to 1. Small entries are as accurate as large ones,
+        down to 1e-30.
     """
     ### BEGIN SOLUTION
     return torch.softmax(log_px_given_y + prior.log(), dim=1)
@@ -1885,7 +1887,7 @@ def interval(x, conditional):
     Returns:
         (low, width), two floats in double precision: the word's interval is [low, low + width), inside
         [0, 1). Each prefix's interval is cut among its next symbols, in increasing order, in proportion to
-        the conditional.
+        the conditional. The width is right to its own digits, also where low + width rounds to low.
     """
     ### BEGIN SOLUTION
     low, width = 0.0, 1.0
