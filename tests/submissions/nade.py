@@ -558,6 +558,7 @@ slip(
 
 bank.equivalent("activations", "torch.stack(rows)", "rows", "a list of rows is read as well")
 bank.equivalent("activations", ", dtype=np.float32)", ")", "the sum may be in either precision")
+bank.equivalent("activations", ", dtype=torch.float64)", ")", "the rows may be in float32")
 
 
 # --------------------------------------------------------------------------------------------------- nade_log_prob
