@@ -934,14 +934,14 @@ def mog_log_density(y, logits, mean, log_sigma):
 
     Args:
         y: (N,) float64.
-        logits: (N, K) float64, any finite numbers. The weights of the components are softmax(logits), over k.
+        logits: (N, K) float64, from -1000 to 1000. The weights of the components are softmax(logits), over k.
         mean: (N, K) float64.
         log_sigma: (N, K) float64, the natural logarithms of the standard deviations.
 
     Returns:
         (N,) float64, in nats: log of the sum over k of softmax(logits)_k N(y; mean_k, exp(log_sigma_k)^2). Finite and
         exact for y a thousand standard deviations away, for weights as small as exp(-800), and for log_sigma from -20
-        to 10. If sigma is tiny, y - mean needs the digits of float64, whatever the mean is.
+        to 10. If sigma is tiny, y - mean needs the digits of float64, and the mean may be as large as 1e6.
     """
     ### BEGIN SOLUTION
     z = (y[:, None] - mean) * torch.exp(-log_sigma)

@@ -92,6 +92,30 @@ def activations_recursive():
     return activations
 
 
+@bank.right("activations")
+def activations_backwards():
+    import torch
+
+    def activations(x, W, c, order):
+        a = c + W @ x.double()
+        rows = torch.zeros(len(x), len(c), dtype=torch.float64)
+        for k in reversed(range(len(x))):
+            a = a - W[:, order[k]] * x[order[k]]
+            rows[k] = a
+        return rows
+
+    return activations
+
+
+@bank.right("activations")
+def activations_total_minus_the_rest():
+    def activations(x, W, c, order):
+        steps = (W * x)[:, order].T
+        return c + steps.sum(0) - steps.flip(0).cumsum(0).flip(0)
+
+    return activations
+
+
 @bank.wrong("activations", loses={"no peeking"})
 def activations_add_first():
     """The column is added before the row is written: each conditional reads its own pixel."""
@@ -534,6 +558,7 @@ slip(
 
 bank.equivalent("activations", "torch.stack(rows)", "rows", "a list of rows is read as well")
 bank.equivalent("activations", ", dtype=np.float32)", ")", "the sum may be in either precision")
+bank.equivalent("activations", ", dtype=torch.float64)", ")", "the rows may be in float32")
 
 
 # --------------------------------------------------------------------------------------------------- nade_log_prob
@@ -2693,6 +2718,15 @@ slip(
 slip("grad_through_exp", "V[d] @ torch.sigmoid(a)", "V[d] @ (1 / (1 + torch.exp(-a)))", loses={"c"})
 slip("grad_of_the_arguments_themselves", "t.clone().requires_grad_()", "t.requires_grad_()", loses={"b"})
 
+slip = bank.slips("nade_grad", of=grad_backwards_sum)
+slip(
+    "grad_probabilities_clamped",
+    "torch.sigmoid(b[d] + V[d] @ hs[d])",
+    "torch.sigmoid(b[d] + V[d] @ hs[d]).clamp(1e-6, 1 - 1e-6)",
+    loses={"b"},
+)
+slip("grad_logits_clamped", "b[d] + V[d] @ hs[d]", "(b[d] + V[d] @ hs[d]).clamp(-15, 15)", loses={"b"})
+
 slip = bank.slips("nade_grad", of=grad_numpy_double_loop)
 slip("grad_w_of_the_last_eight", "for j in range(d)", "for j in range(max(0, d - 8), d)", loses={"W"})
 slip(
@@ -3225,6 +3259,12 @@ slip(
     loses={"tiny sigma"},
 )
 slip("mog_distance_in_float32", "y[:, None] - mean", "y[:, None].float() - mean.float()", loses={"tiny sigma"})
+slip(
+    "mog_distance_after_division",
+    "(y[:, None] - mean) / log_sigma.exp()",
+    "y[:, None] / log_sigma.exp() - mean / log_sigma.exp()",
+    loses={"tiny sigma"},
+)
 slip("mog_large_sigma_clamped", "z = (", "log_sigma = log_sigma.clamp(max=5)\n    z = (", loses={"density"})
 slip("mog_height_clamped", "- log_sigma -", "- log_sigma.clamp(min=-10) -", loses={"tiny sigma"})
 slip("mog_sigma_added_to", "log_sigma.exp()", "(log_sigma.exp() + 1e-10)", loses={"tiny sigma"})
@@ -3364,6 +3404,17 @@ def loss_clamped():
     def orderless_loss(log_p, m):
         D = m.shape[1]
         return -(log_p.clamp(min=-100) * (1 - m)).sum(1) * D / (D - m.sum(1))
+
+    return orderless_loss
+
+
+@bank.wrong("orderless_loss", loses={"only what is unknown"})
+def loss_product_without_infinities():
+    """The largest number in place of infinity, so that the product with the mask is not nan."""
+
+    def orderless_loss(log_p, m):
+        D = m.shape[1]
+        return D / (D - m.sum(1)) * (-log_p.nan_to_num() * (1 - m)).sum(1)
 
     return orderless_loss
 
@@ -3607,6 +3658,12 @@ slip(
     "loss_infinities_replaced",
     "torch.where(m == 0, -log_p, 0.0)",
     "torch.where(m == 0, -log_p.nan_to_num(neginf=0.0), 0.0)",
+    loses={"only what is unknown"},
+)
+slip(
+    "loss_largest_number_for_infinity",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "torch.where(m == 0, -log_p.nan_to_num(), 0.0)",
     loses={"only what is unknown"},
 )
 slip(
@@ -4365,6 +4422,40 @@ def complete_asks_where_nothing_is_unknown():
             if not m[d]:
                 p = p if fresh else conditional(x, m)
                 x[d], m[d], fresh = int(u[d] < p[d]), 1, False
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"any known set"})
+def complete_asks_ahead():
+    """The next call is made as soon as a dimension is drawn, after the last one too."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        p = conditional(x, m)
+        for d in range(len(x)):
+            if not m[d]:
+                x[d], m[d] = int(u[d] < p[d]), 1
+                p = conditional(x, m)
+        return x
+
+    return orderless_complete
+
+
+@bank.wrong("orderless_complete", loses={"any known set"})
+def complete_asks_before_it_begins():
+    """One call before the loop, whose answer is not used."""
+
+    def orderless_complete(conditional, x, known, u):
+        m = known.long()
+        x = x * m
+        conditional(x, m)
+        for d in range(len(x)):
+            if not m[d]:
+                x[d] = (u[d] < conditional(x, m)[d]).long()
+                m[d] = 1
         return x
 
     return orderless_complete
