@@ -3158,15 +3158,22 @@ def gate_kept_by_size():
 
 
 FAR_BELOW_FLOAT32 = "the result changes by 1e-8 of what it can be, less than in float32"
+NOT_CHOSEN = "any finite number serves where the other form is chosen"
+NEAR_ZERO = "both forms are exact near 0"
 for old, new, why in [
     ("sigmoid(opening)", "sigmoid(torch.as_tensor(opening).clamp(-30, 30))", FAR_BELOW_FLOAT32),
-    ("exp(-g))", "exp(-g) + 1e-08)", FAR_BELOW_FLOAT32),
-    ("exp(-2 * f))", "exp(-2 * f) + 1e-08)", FAR_BELOW_FLOAT32),
-    ("exp(-image[ch + C]))", "exp(-image[ch + C]) + 1e-08)", FAR_BELOW_FLOAT32),
-    ("(1 + small)", "(1 + small + 1e-08)", FAR_BELOW_FLOAT32),
+    ("expit(2 * f)", "expit(torch.as_tensor(2 * f).clamp(-30, 30))", FAR_BELOW_FLOAT32),
+    ("logsigmoid(g)", "logsigmoid(torch.as_tensor(g).clamp(-30, 30))", FAR_BELOW_FLOAT32),
+    ("image[ch + C].sigmoid()", "torch.as_tensor(image[ch + C]).clamp(-30, 30).sigmoid()", FAR_BELOW_FLOAT32),
+    ("(1 + below)", "(1 + below + 1e-08)", FAR_BELOW_FLOAT32),
+    ("(1 + above)", "(1 + above + 1e-08)", FAR_BELOW_FLOAT32),
+    ("(negative, z, 0.0)", "(negative, z, 1.0)", NOT_CHOSEN),
+    ("(negative, 0.0, -z)", "(negative, 1.0, -z)", NOT_CHOSEN),
+    ("z < 0", "z <= 0", NEAR_ZERO),
+    ("z < 0", "z < 1", NEAR_ZERO),
+    ("z < 0", "z < -1", NEAR_ZERO),
     (", dtype=a.dtype", "", "the sum has the dtype of a"),
     ("ch + C", "ch - C", "there are 2 C maps, and negative indices count from the end"),
-    ("opening < 0", "opening <= 0", "at 0 both are 1"),
     ("unsqueeze(1).unsqueeze(1)", "unsqueeze(1).unsqueeze(2)", "the axes are the same"),
     ("opening], dim=-1), dim=-1)", "opening], dim=-1))", "the last axis is the default"),
 ]:
@@ -4983,9 +4990,7 @@ def complete_nothing_to_draw():
 
     def complete(x, first, conditional, u):
         n, C, H, W = x.shape
-        if first == C * H * W:
-            return x
-        x = x.clone()
+        x = x.clone() if first < u.shape[1] else x
         for k in range(first, C * H * W):
             pixel, colour = divmod(k, C)
             x[:, colour, pixel // W, pixel % W] = (conditional(x, k).cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
@@ -4994,6 +4999,7 @@ def complete_nothing_to_draw():
     return complete
 
 
+bank.equivalent("complete", "first < u", "first <= u", "a copy does no harm")
 bank.equivalent("complete", "number < first", "number <= first", "a place that is drawn is not read before")
 
 
