@@ -1872,6 +1872,8 @@ for old, new, why in [
     ("grad[0, 0", "grad[0, -1", ONE_IMAGE),
     ("reached[0, 0", "reached[-1, 0", ONE_IMAGE),
     ("reached[0, 0", "reached[0, -1", ONE_IMAGE),
+    ("paths[0, 0", "paths[-1, 0", ONE_IMAGE),
+    ("paths[0, 0", "paths[0, -1", ONE_IMAGE),
     ("kernel[None, None] / k ** 2", "kernel[None, None] * k ** 2", FACTOR),
     ("k ** 2", "(k ** 2 + 1e-08)", FACTOR),
     ("k ** 2", "(k * 2)", FACTOR),
@@ -1889,6 +1891,7 @@ for old, new, why in [
     (", indexing='ij'", "", "it is the default"),
     ("(r[:, None] - r).abs() <= k // 2", "r[:, None] - r <= k // 2", "rows below come later anyway"),
     ("reached, kernel", "kernel, reached", "a convolution is symmetric in its two arguments"),
+    ("paths, kernel", "kernel, paths", "a convolution is symmetric in its two arguments"),
     ("< row * W + column", "<= row * W + column", "the output's own pixel is marked as reached"),
 ]:
     bank.equivalent("blind_spot", old, new, why)
@@ -4999,7 +5002,8 @@ def complete_nothing_to_draw():
     return complete
 
 
-bank.equivalent("complete", "first < u", "first <= u", "a copy does no harm")
+for old, new in [("x.clone() if first < u.shape[1] else x", "x.clone()"), ("first < u", "first <= u")]:
+    bank.equivalent("complete", old, new, "a copy does no harm")
 bank.equivalent("complete", "number < first", "number <= first", "a place that is drawn is not read before")
 
 
