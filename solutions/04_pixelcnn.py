@@ -613,9 +613,10 @@ def stacks(v, h, weight_v, weight_h, link, first):
     Args:
         v: (n, in, H, W), vertical stack: row r knows rows up to r.
         h: (n, in, H, W), horizontal stack.
-        weight_v: (out, in, kh, kw), kw odd. weight_v[:, :, -1] is for row r, the one before for row r - 1, and so on;
-            weight_v[:, :, :, kw // 2] for column c.
-        weight_h: (out, in, n_h); its last entry is for the nearest column. It reads columns c-n_h+1..c of row r.
+        weight_v: (out, in, kh, kw), kh at least 1, kw odd. weight_v[:, :, -1] is for row r, the one before for row
+            r - 1, and so on; weight_v[:, :, :, kw // 2] for column c.
+        weight_h: (out, in, n_h), n_h at least 1; its last entry is for the nearest column. It reads columns c-n_h+1..c
+            of row r.
         link: (out, out), from the maps of v_out (second axis) to those of h_out (first axis).
         first: bool. The first layer must not see the pixel itself: there weight_h reads columns c-n_h..c-1. v_out does
             not depend on it.
@@ -799,7 +800,7 @@ with waits_for("blind_spot"):
 def gate(a, of_label):
     """Gated activation of 2 C maps.
 
-    Both tensors are float32, or both float64. Gradients reach both.
+    Both tensors are float32, or both float64. Gradients reach both, and are right for all finite numbers.
 
     Args:
         a: (n, 2C, H, W), any finite numbers. The first C maps are values, the last C decide how much of them passes. It
@@ -972,8 +973,8 @@ def discretized_logistic(x, mean, log_scale, levels):
 
     Args:
         x: int64, any shape; levels 0..levels-1.
-        mean: real, shape of x, in units of levels; it may lie outside of 0..levels-1.
-        log_scale: real, shape of x: logarithm of the scale s, which is in units of levels.
+        mean: float64, shape of x, in units of levels; it may lie outside of 0..levels-1.
+        log_scale: float64, shape of x: logarithm of the scale s, which is in units of levels.
         levels: K >= 2.
 
     Returns:
@@ -1008,10 +1009,11 @@ def sample_mixture(logits, means, log_scales, levels, u):
     """Levels drawn from mixtures of M discretized logistics, from supplied uniform numbers.
 
     Args:
-        logits: (n, M) real, of any size; the weights of the components are w = softmax(logits) of each row.
-        means, log_scales: (n, M) real, in units of levels, as in `discretized_logistic`.
+        logits: (n, M) float64, of any size; the weights of the components are w = softmax(logits) of each row.
+        means, log_scales: (n, M) float64, in units of levels, as in `discretized_logistic`: means up to 1e8 away from
+            the levels, s from 1e-8 to 1e8.
         levels: K >= 2.
-        u: (n, 2) real, uniform in (0, 1); they may be as small as 1e-30 and as large as 1 - 2**-24.
+        u: (n, 2) float64, uniform in (0, 1); they may be as small as 1e-30 and as large as 1 - 2**-24.
 
     Returns:
         (n,) int64, levels 0..K-1. u[:, 0] chooses the component: the number of m in 0..M-2 with
@@ -1371,17 +1373,16 @@ def complete(x, first, conditional, u):
 
     Args:
         x: (n, C, H, W) int64, levels 0..K-1. Place k = 0..C*H*W-1 is colour k % C of pixel k // C; pixels are counted
-            in raster order. The values at places from `first` on are not used; they may be any integers. x is left as
-            it is.
+            in raster order. The values at places from `first` on are not used; they may be any integers.
         first: the first place to draw, 0..C*H*W; 0 draws all of them, C*H*W none.
         conditional: function. conditional(x, k), x as above and k a place, returns (n, K) float64: the probabilities of
-            the levels at place k, given the places before k; some may be 0. To be called once for each place to draw,
-            in order.
+            the levels at place k of each image, given its places before k; some may be 0. What x holds at places k and
+            later does not matter. To be called once for each place to draw, in order, with all n images at once.
         u: (n, C*H*W) float64, uniform in [0, 1).
 
     Returns:
-        (n, C, H, W) int64: a copy of x, in which the value at each place k >= first is the number of levels j in 0..K-2
-        with p_0 + ... + p_j <= u[:, k].
+        (n, C, H, W) int64: the completed images. They are as x at places before `first`; the value at each place
+        k >= first is the number of levels j in 0..K-2 with p_0 + ... + p_j <= u[:, k]. x itself stays as it is.
     """
     ### BEGIN SOLUTION
     x = x.clone()

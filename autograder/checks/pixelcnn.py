@@ -385,7 +385,8 @@ def blind_spot(student, rng):
     (H, W), True and False                two images of one layer: "shape and range"
     the first layer has mask A            k = 3, 5, 7 on square images, fixed and drawn: "one layer"
     the others have mask B                2 to 20 layers, more than it takes to cross the image: "any depth"
-    any number of layers                  60, where small gradients vanish in float32: "any depth"
+    any number of layers                  60, where small gradients vanish in float32, and the number of paths
+                                          overflows: "any depth"
     any size of image                     28 x 28: "any depth"; single rows, columns and pixels, H and W
                                           different, kernels wider than the image: "edges"
     any pixel                             at all borders, in corners: "edges"
@@ -433,7 +434,7 @@ def blind_spot(student, rng):
         yield ask(*drawn(1, [size], borders=False)).holds("one layer", wrong)
     depths = [(3, 2, 5, 2, 1), (3, 2, 7, 4, 5), (3, 3, 7, 4, 1), (3, 4, 9, 6, 3), (3, 9, 9, 7, 2), (3, 20, 9, 5, 4)]
     depths += [(5, 2, 9, 5, 2), (5, 3, 9, 7, 1), (5, 9, 9, 6, 2), (7, 2, 9, 5, 1), (7, 3, 11, 8, 2), (7, 6, 11, 7, 1)]
-    depths += [(3, 60, 9, 7, 3), (5, 60, 9, 6, 2), (3, 12, 28, 20, 9)]
+    depths += [(3, 60, 9, 7, 3), (5, 60, 9, 6, 2), (7, 60, 16, 13, 8), (3, 12, 28, 20, 9)]
     for k, layers, size, row, column in depths:
         yield ask(k, layers, size, size, row, column).holds("any depth", wrong)
     for size in (9, 9, 10, 11, 12):
@@ -680,8 +681,8 @@ def gate(student, rng):
                                           one image; large labels, also where a cancels them: "label"
     float32 or float64                    one case of each property in float32
     a is left as it is                    by `Student`, after each call: "label"
-    gradients pass to a and of_label      that of a without label: "gate"; that of of_label, unless none
-                                          passes at all: "label"
+    gradients pass to a and of_label      that of a without label, also at 0 and +-1000: "gate"; that of
+                                          of_label, unless none passes at all: "label"
     ====================================  ============================================================
     """
 
@@ -733,7 +734,9 @@ def gate(student, rng):
         want = np.concatenate([along * (1 - value**2) * opening, along * value * opening * (1 - opening)], axis=1)
         index = first_wrong(got[0], want)
         if index is not None:
-            return f"the gradient of a at {list(index)} {should_be(want[index], got[0][index])}"
+            n, _, r, c = index
+            entry = f"the gradient of a at {list(index)} {should_be(want[index] + 0.0, got[0][index])}"
+            return f"a[{n}, :, {r}, {c}] = {say(a[n, :, r, c])}: {entry}"
 
     def label_gradient(got, *case):
         """As each number of the label is added to a map, its gradient is the sum of the answer's own over the map."""
@@ -771,8 +774,10 @@ def gate(student, rng):
         a, along = tenths(rng, n, 2 * C, H, W), tenths(rng, n, C, H, W)
         plain = ask(a, None, along)
         yield plain.holds("gate", wrong_gradient)
-        if not plain.why:
+        if not plain.why and not student.side_effects:  # an argument changed in place is the better reason
             yield ask(a, tenths(rng, n, 2 * C) + 0.05, along).holds("label", label_gradient)
+    pairs = np.stack(np.meshgrid(*[[-1000.0, 0.0, 1000.0]] * 2))[None]
+    yield ask(pairs, None, tenths(rng, 1, 1, 3, 3)).holds("gate", wrong_gradient)
 
 
 def _log_mass(x: np.ndarray, mean: np.ndarray, log_scale: np.ndarray, levels: int) -> np.ndarray:
@@ -974,7 +979,7 @@ def sample_mixture(student, rng):
                                                   exactly that, and just above weights of 1e-9 and 0
     mean + s log(u / (1 - u))                     one component, means inside and beyond the ends, s from 1e-4 to
                                                   1e4, u from 1e-30 to 1 - 2**-24
-    nearest level, the ends from beyond           2 to 65536 levels
+    nearest level, the ends from beyond           2 to 65536 levels; 4e4 and 1e8 levels beyond, by the mean or s
     (n,) int64, levels 0..K-1                     "shape and range", a gate
     ============================================  ================================================================
 
@@ -1001,7 +1006,8 @@ def sample_mixture(student, rng):
         return got, why
 
     def say_sizes(logits, means, log_scales, levels, u):
-        return f"levels = {levels}, {_count(len(logits), 'sample')} of {_count(logits.shape[1], 'component')}"
+        same = f", u = {_say_u(u[0])} for each" if len(u) > 1 and (u == u[0]).all() else ""
+        return f"levels = {levels}, {_count(len(logits), 'sample')} of {_count(logits.shape[1], 'component')}{same}"
 
     def say_row(row, logits, means, log_scales, levels, u):
         given = {"logits": logits, "weights": softmax(logits, axis=1), "means": means, "log_scales": log_scales}
@@ -1017,7 +1023,8 @@ def sample_mixture(student, rng):
         want = np.clip(np.round(position), 0, levels - 1).astype(int)
         tie = (u[:, 0] == 0.5) & ~logits.any(1) & (logits.shape[1] == 2)
         clear = tie | (abs(sums - u[:, :1]) > 1e-4 * np.maximum(sums, u[:, :1])).all(1)
-        clear &= abs(position % 1 - 0.5) > 1e-4 + 2e-6 * (abs(means[chosen]) + abs(noise))
+        edge = np.clip(np.floor(position) + 0.5, 0.5, levels - 1.5)
+        clear &= abs(position - edge) > 1e-4 + 2e-6 * (abs(means[chosen]) + abs(noise))
         off = np.flatnonzero(clear & (got != want))
         if len(off):
             row = off[0]
@@ -1078,6 +1085,13 @@ def sample_mixture(student, rng):
         mean = level + np.array([[-0.495], [0.495]])
         numbers = np.stack([rng.uniform(0, 1, 2), u], 1)
         yield ask(np.zeros((2, 1)), mean, np.full((2, 1), -9.2), 8, numbers).holds("value", wrong)
+
+    far = np.array([-1e8, -4e4, 4e4, 1e8])  # more than some kinds of integers hold
+    for levels in (2, 256):
+        numbers = np.full((4, 2), 0.5)
+        yield ask(np.zeros((4, 1)), far[:, None], np.zeros((4, 1)), levels, numbers).holds("value", wrong)
+        numbers[:, 1] = expit(np.sign(far))
+        yield ask(np.zeros((4, 1)), np.ones((4, 1)), np.log(abs(far))[:, None], levels, numbers).holds("value", wrong)
 
     for levels, M in ((2, 1), (6, 2), (16, 5)):
         n, logits = 5000, tenths(rng, M, most=1)
@@ -1215,8 +1229,8 @@ def complete(student, rng):
     given the places before k                   another distribution for each value of any earlier place
     what is at places >= first is not used      values below 0 and far above K there
     first from 0 to C*H*W, known values stay    "given values"
-    one call for each place to draw, in order   "given values"
-    a copy of x                                 side effects: "given values"
+    one call for each place to draw, in order   "given values"; elsewhere there may be more calls
+    x is left as it is                          side effects: "given values"
     (n, C, H, W) int64, levels 0..K-1           "shape and range", a gate
     ==========================================  ==================================================================
 
@@ -1252,8 +1266,8 @@ def complete(student, rng):
             asked.append(int(place))
             return torch.tensor(model(_places(now), int(place)))
 
-        # More calls than there should be cost "given values" only.
-        return torch.tensor(x), first, Callback(conditional, max_calls=(2 * K + 2) * u.shape[1] + 2), torch.tensor(u)
+        # More calls than there should be, also some for each image, cost "given values" only.
+        return torch.tensor(x), first, Callback(conditional, max_calls=(2 * K + 2) * u.size), torch.tensor(u)
 
     def read(value, x, first, u, model, K):
         got, why = integers(value, x.shape, "the completed x")
@@ -1263,9 +1277,10 @@ def complete(student, rng):
         outside = np.argwhere((drawn < 0) | (drawn >= K))
         if len(outside):
             row, k = outside[0] + (0, first)
-            return None, (
-                f"values should be 0 to {K - 1}; got {_places(got)[row, k]} at place {k}, where u = {_say_u(u[row, k])}"
-            )
+            value = _places(got)[row, k]
+            kept = value == _places(x)[row, k]
+            fact = "which still holds what x had there" if kept else f"where u = {_say_u(u[row, k])}"
+            return None, f"values should be 0 to {K - 1}; got {value} at place {k}, {fact}"
         return got, ""
 
     def say_case(x, first, u, model, K):
@@ -1299,7 +1314,7 @@ def complete(student, rng):
         unknown = list(range(first, u.shape[1]))
         if asked != unknown:
             came = f"{say(asked[:12])[:-1]}, ...]" if len(asked) > 12 else say(asked)
-            return f"conditional should be asked for the places {say(unknown)}, in this order; got {came}"
+            return f"conditional should be called once for each of the places {say(unknown)}, in order; got {came}"
 
     ask = asking(student.call, give=give, read=read, say=say_case)
     for shape, K, first in (((1, 1, 1, 1), 2, 0), ((40, 1, 1, 1), 2, 0), ((40, 1, 1, 2), 2, 0)):

@@ -1331,6 +1331,22 @@ def blind_matrices():
 
 
 @bank.right("blind_spot")
+def blind_number_of_paths():
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        kernel = (torch.arange(k * k) <= k * k // 2).double().reshape(1, 1, k, k)
+        paths = torch.zeros(1, 1, H, W).double()
+        paths[..., row, column] = 1
+        for _ in range(layers):
+            paths = torch.conv_transpose2d(paths, kernel, padding=k // 2)
+        before = torch.arange(H * W).reshape(H, W) < row * W + column
+        return before & ~(paths[0, 0] > 0)
+
+    return blind_spot
+
+
+@bank.right("blind_spot")
 def blind_transposed_convolution():
     """Every layer with mask B: the pixel does not come before itself anyway."""
     import torch
@@ -1665,6 +1681,23 @@ def blind_row_length_is_height():
 
 
 @bank.wrong("blind_spot", loses={"any depth"})
+def blind_number_of_paths_in_float32():
+    """The number of paths is more than float32 holds in a large image, and infinity times 0 is no number."""
+    import torch
+
+    def blind_spot(k, layers, H, W, row, column):
+        kernel = (torch.arange(k * k) <= k * k // 2).float().reshape(1, 1, k, k)
+        paths = torch.zeros(1, 1, H, W)
+        paths[..., row, column] = 1
+        for _ in range(layers):
+            paths = torch.conv_transpose2d(paths, kernel, padding=k // 2)
+        before = torch.arange(H * W).reshape(H, W) < row * W + column
+        return before & ~(paths[0, 0] > 0)
+
+    return blind_spot
+
+
+@bank.wrong("blind_spot", loses={"any depth"})
 def blind_small_gradients():
     """Gradients below a millionth are taken for none: many layers make real ones so small."""
     import torch
@@ -1839,6 +1872,8 @@ for old, new, why in [
     ("grad[0, 0", "grad[0, -1", ONE_IMAGE),
     ("reached[0, 0", "reached[-1, 0", ONE_IMAGE),
     ("reached[0, 0", "reached[0, -1", ONE_IMAGE),
+    ("paths[0, 0", "paths[-1, 0", ONE_IMAGE),
+    ("paths[0, 0", "paths[0, -1", ONE_IMAGE),
     ("kernel[None, None] / k ** 2", "kernel[None, None] * k ** 2", FACTOR),
     ("k ** 2", "(k ** 2 + 1e-08)", FACTOR),
     ("k ** 2", "(k * 2)", FACTOR),
@@ -1856,6 +1891,7 @@ for old, new, why in [
     (", indexing='ij'", "", "it is the default"),
     ("(r[:, None] - r).abs() <= k // 2", "r[:, None] - r <= k // 2", "rows below come later anyway"),
     ("reached, kernel", "kernel, reached", "a convolution is symmetric in its two arguments"),
+    ("paths, kernel", "kernel, paths", "a convolution is symmetric in its two arguments"),
     ("< row * W + column", "<= row * W + column", "the output's own pixel is marked as reached"),
 ]:
     bank.equivalent("blind_spot", old, new, why)
@@ -2594,7 +2630,7 @@ def gate_chunk():
 
 
 @bank.right("gate")
-def gate_exponentials():
+def gate_two_logistic_functions():
     import torch
 
     def gate(a, of_label):
@@ -2602,7 +2638,7 @@ def gate_exponentials():
         label = torch.zeros(a.shape[:2], dtype=a.dtype) if of_label is None else of_label
         f = a[:, :C] + label[:, :C].view(-1, C, 1, 1)
         g = a[:, C:] + label[:, C:].view(-1, C, 1, 1)
-        return (2 / (1 + torch.exp(-2 * f)) - 1) / (1 + torch.exp(-g))
+        return (2 * torch.special.expit(2 * f) - 1) * torch.nn.functional.logsigmoid(g).exp()
 
     return gate
 
@@ -2631,7 +2667,7 @@ def gate_image_by_image():
             C = len(image) // 2
             if of_label is not None:
                 image = image + of_label[index].view(2 * C, 1, 1)
-            planes = [image[ch].tanh() / (1 + torch.exp(-image[ch + C])) for ch in range(C)]
+            planes = [image[ch].tanh() * image[ch + C].sigmoid() for ch in range(C)]
             result.append(torch.stack(planes))
         return torch.stack(result)
 
@@ -2640,17 +2676,20 @@ def gate_image_by_image():
 
 @bank.right("gate")
 def gate_stable_by_hand():
-    """Only exponentials of numbers that are not positive."""
+    """Only exponentials of numbers that are not positive, also on the side that is not chosen."""
     import torch
 
     def gate(a, of_label):
         C = a.shape[1] // 2
         label = 0 if of_label is None else of_label.reshape(len(a), -1, 1, 1)
         value, opening = (a + label).split([C, C], dim=1)
-        small = torch.exp(-2 * value.abs())
-        tanh = value.sign() * (1 - small) / (1 + small)
-        small = torch.exp(-opening.abs())
-        return tanh * torch.where(opening < 0, small, torch.ones_like(small)) / (1 + small)
+
+        def logistic(z):
+            negative = z < 0
+            below, above = torch.exp(torch.where(negative, z, 0.0)), torch.exp(torch.where(negative, 0.0, -z))
+            return torch.where(negative, below / (1 + below), 1 / (1 + above))
+
+        return (2 * logistic(2 * value) - 1) * logistic(opening)
 
     return gate
 
@@ -3039,6 +3078,57 @@ slip(
 
 
 @bank.wrong("gate", loses={"gate"})
+def gate_exponentials():
+    """1 / (1 + exp(-g)): right values, but the gradient is infinity times 0 where the exponential overflows."""
+    import torch
+
+    def gate(a, of_label):
+        C = a.shape[1] // 2
+        label = torch.zeros(a.shape[:2], dtype=a.dtype) if of_label is None else of_label
+        f = a[:, :C] + label[:, :C].view(-1, C, 1, 1)
+        g = a[:, C:] + label[:, C:].view(-1, C, 1, 1)
+        return (2 / (1 + torch.exp(-2 * f)) - 1) / (1 + torch.exp(-g))
+
+    return gate
+
+
+@bank.wrong("gate", loses={"gate"})
+def gate_absolute_values():
+    """tanh by sign and absolute value: right values, but no gradient passes at 0."""
+    import torch
+
+    def gate(a, of_label):
+        C = a.shape[1] // 2
+        label = 0 if of_label is None else of_label.reshape(len(a), -1, 1, 1)
+        value, opening = (a + label).split([C, C], dim=1)
+        small = torch.exp(-2 * value.abs())
+        return value.sign() * (1 - small) / (1 + small) * torch.sigmoid(opening)
+
+    return gate
+
+
+slip(
+    "gate_logistic_function_by_its_reciprocal",
+    "* torch.sigmoid(opening)",
+    "/ (1 + torch.exp(-opening))",
+    loses={"gate"},
+)
+slip(
+    "gate_two_forms_of_the_logistic_function",
+    "torch.sigmoid(opening)",
+    "torch.where(opening < 0, opening.exp() / (1 + opening.exp()), 1 / (1 + torch.exp(-opening)))",
+    loses={"gate"},
+)
+slip(
+    "gate_label_added_without_gradients",
+    "a = a + of_label[:, :, None, None]",
+    "with torch.no_grad():\n            a += of_label[:, :, None, None]",
+    loses={"label"},
+)
+slip("gate_label_added_to_the_data", "a = a + of_label[", "a.data += of_label.data[", loses={"label"})
+
+
+@bank.wrong("gate", loses={"gate"})
 def gate_numpy():
     """Right numbers from numpy, which knows no gradients."""
     import numpy as np
@@ -3071,15 +3161,22 @@ def gate_kept_by_size():
 
 
 FAR_BELOW_FLOAT32 = "the result changes by 1e-8 of what it can be, less than in float32"
+NOT_CHOSEN = "any finite number serves where the other form is chosen"
+NEAR_ZERO = "both forms are exact near 0"
 for old, new, why in [
     ("sigmoid(opening)", "sigmoid(torch.as_tensor(opening).clamp(-30, 30))", FAR_BELOW_FLOAT32),
-    ("exp(-g))", "exp(-g) + 1e-08)", FAR_BELOW_FLOAT32),
-    ("exp(-2 * f))", "exp(-2 * f) + 1e-08)", FAR_BELOW_FLOAT32),
-    ("exp(-image[ch + C]))", "exp(-image[ch + C]) + 1e-08)", FAR_BELOW_FLOAT32),
-    ("(1 + small)", "(1 + small + 1e-08)", FAR_BELOW_FLOAT32),
+    ("expit(2 * f)", "expit(torch.as_tensor(2 * f).clamp(-30, 30))", FAR_BELOW_FLOAT32),
+    ("logsigmoid(g)", "logsigmoid(torch.as_tensor(g).clamp(-30, 30))", FAR_BELOW_FLOAT32),
+    ("image[ch + C].sigmoid()", "torch.as_tensor(image[ch + C]).clamp(-30, 30).sigmoid()", FAR_BELOW_FLOAT32),
+    ("(1 + below)", "(1 + below + 1e-08)", FAR_BELOW_FLOAT32),
+    ("(1 + above)", "(1 + above + 1e-08)", FAR_BELOW_FLOAT32),
+    ("(negative, z, 0.0)", "(negative, z, 1.0)", NOT_CHOSEN),
+    ("(negative, 0.0, -z)", "(negative, 1.0, -z)", NOT_CHOSEN),
+    ("z < 0", "z <= 0", NEAR_ZERO),
+    ("z < 0", "z < 1", NEAR_ZERO),
+    ("z < 0", "z < -1", NEAR_ZERO),
     (", dtype=a.dtype", "", "the sum has the dtype of a"),
     ("ch + C", "ch - C", "there are 2 C maps, and negative indices count from the end"),
-    ("opening < 0", "opening <= 0", "at 0 both are 1"),
     ("unsqueeze(1).unsqueeze(1)", "unsqueeze(1).unsqueeze(2)", "the axes are the same"),
     ("opening], dim=-1), dim=-1)", "opening], dim=-1))", "the last axis is the default"),
 ]:
@@ -4308,6 +4405,7 @@ slip("mixture_scale_kept_small", "log_scales.gather(1, m)", "log_scales.clamp(ma
 slip("mixture_scale_above_e_to_minus_7", "log_scales.gather(1, m)", "log_scales.clamp(min=-7).gather(1, m)",
      loses={"value"})  # fmt: skip
 slip("mixture_levels_of_a_byte", ".long()", ".to(torch.uint8)", loses={"value"})
+slip("mixture_two_bytes_before_the_clamp", "value.round()", "value.round().to(torch.int16)", loses={"value"})
 slip("mixture_always_256_levels", "levels - 1", "255", loses={"value", "frequencies"})
 slip("mixture_rounded_up", "value.round()", "value.ceil()", loses={"component", "value", "frequencies"})
 slip("mixture_in_one_batch", ".sum(1, keepdim=True)", ".sum(1, keepdim=True)[:1].expand(len(u), 1)",
@@ -4889,6 +4987,23 @@ def complete_unknown_cleared_first():
     return complete
 
 
+@bank.right("complete")
+def complete_nothing_to_draw():
+    """x itself is returned where there is nothing to draw: that changes nothing in it."""
+
+    def complete(x, first, conditional, u):
+        n, C, H, W = x.shape
+        x = x.clone() if first < u.shape[1] else x
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            x[:, colour, pixel // W, pixel % W] = (conditional(x, k).cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
+        return x
+
+    return complete
+
+
+for old, new in [("x.clone() if first < u.shape[1] else x", "x.clone()"), ("first < u", "first <= u")]:
+    bank.equivalent("complete", old, new, "a copy does no harm")
 bank.equivalent("complete", "number < first", "number <= first", "a place that is drawn is not read before")
 
 
@@ -5405,6 +5520,23 @@ def complete_a_call_for_each_value():
     return complete
 
 
+@bank.wrong("complete", loses={"given values"})
+def complete_a_call_for_each_image():
+    """conditional is called again for each image."""
+
+    def complete(x, first, conditional, u):
+        x = x.clone()
+        n, C, H, W = x.shape
+        for k in range(first, C * H * W):
+            pixel, colour = divmod(k, C)
+            for image in range(n):
+                p = conditional(x, k)[image]
+                x[image, colour, pixel // W, pixel % W] = (p.cumsum(0)[:-1] <= u[image, k]).sum()
+        return x
+
+    return complete
+
+
 @bank.wrong("complete", loses=COMPLETE_BOTH)
 def complete_all_conditionals_first():
     """All conditionals are asked for before anything is drawn."""
@@ -5485,6 +5617,8 @@ slip("complete_height_for_width", "x[:, colour, pixel // W, pixel % W]", "x[:, c
      loses=(), raises="IndexError")  # fmt: skip
 slip("complete_at_least_one_place", "range(first, C * H * W)", "range(min(first, C * H * W - 1), C * H * W)",
      loses={"given values"})  # fmt: skip
+slip("complete_first_in_pixels", "range(first, C * H * W)", "range(first * C, C * H * W)",
+     loses={"colours", "given values"})  # fmt: skip
 slip("complete_eight_places_at_most", "range(first, C * H * W)", "range(first, min(first + 8, C * H * W))",
      loses={"one colour", "colours"})  # fmt: skip
 slip("complete_blocks_of_a_row", "range(first, C * H * W)", "range(first - first % (W * C), C * H * W)",
