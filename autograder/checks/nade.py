@@ -450,7 +450,7 @@ def nade_sample(student, rng):
         yield ask(W, V, b, c, order, u).holds("any ordering", test)
     # Whichever dimension comes first is probably 1, and after a 1 those that follow are probably 0.
     exclusive = np.full((1, 3), 8.0), np.full((3, 1), -4.0), 3 + tenths(rng, 3, most=0.2), np.zeros(1)
-    u, natural = uniforms(100, 3), np.arange(3)
+    u, natural = uniforms(400, 3), np.arange(3)
     u[0] = 0.5
     test = _another_order(
         ask(*exclusive, natural, u), *(_draw(*exclusive, order, u)[0] for order in (natural[::-1], natural))

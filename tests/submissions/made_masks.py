@@ -1039,7 +1039,7 @@ def paths_real_numbers():
 
 
 slip = bank.slips("paths", of=paths_product)
-slip("paths_in_8_bits", "return total", "return total.byte().long()", loses={"big counts"})
+slip("paths_in_16_bits", "return total", "return total.short().long()", loses={"big counts"})
 slip("paths_at_most_2_to_the_31", "return total", "return total.clamp(max=2**31 - 1)", loses={"big counts"})
 slip("paths_up_to_4_hidden_layers", "masks[1:]", "masks[1:5]", loses={"any depth", "big counts"})
 slip("paths_last_mask_transposed_where_square", "mask @ total",
