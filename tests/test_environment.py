@@ -1,5 +1,7 @@
 """pyproject.toml, environment.yml, requirements.lock and CI name the same packages and versions."""
 
+import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +9,7 @@ import tomllib
 from importlib.metadata import version
 
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -94,3 +97,8 @@ def test_what_is_installed_is_not_asked_for_as_an_ordinary_user(need, tmp_path):
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_packages_are_compiled():
+    """Else a process that may not write beside them compiles torch each time that it starts."""
+    assert os.path.exists(importlib.util.cache_from_source(torch.__file__))
