@@ -78,15 +78,7 @@ def prepare() -> None:
     output = weight(torch.from_numpy(np.ones((2, 2), np.float32)))
     torch.autograd.grad(output.sum(), list(weight.parameters()))
     gc.collect()
-    wipe()
     gc.freeze()  # else collecting garbage in a child copies every page
-
-
-def wipe() -> None:
-    """Overwrite memory that is free again: compiled modules, once read, leave the host's paths there."""
-    blocks = [bytes(size) for size in range(0, 512, 16) for _ in range(20_000)]  # Python's own, by size
-    del blocks
-    libc.malloc_trim(0)  # the C library's
 
 
 class Absent(importlib.abc.MetaPathFinder):

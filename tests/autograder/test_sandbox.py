@@ -289,8 +289,10 @@ def test_environment_and_memory_hold_nothing_of_the_host(server):
         assert first in psutil.Process(server._process.pid).children()
         assert any(b"a-mark-of-the-student" in text for text in memory(box.process.pid))
         for pid in (box.process.pid, first.pid):
-            for text in (*memory(pid), *(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline"))):
-                assert SECRET.encode() not in text and str(REPOSITORY).encode() not in text
+            about = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
+            assert not any(SECRET.encode() in text for text in (*memory(pid), *about))
+            # In memory the path may be left: compiled modules, as they are read, hold that of their source.
+            assert not any(str(REPOSITORY).encode() in text for text in about)
 
 
 def memory(pid: int) -> Iterator[bytes]:
