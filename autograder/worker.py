@@ -98,17 +98,16 @@ class Worker:
         values, cotangents = (value, cotangent) if several else ((value,), (cotangent,))
         if not isinstance(values, tuple | list) or len(values) != len(cotangents):
             raise TypeError(f"expected a tuple of {len(cotangents)} tensors, got {_kind(value)}")
+        cotangents = [torch.as_tensor(along) for along in cotangents]
         for one, along in zip(values, cotangents, strict=True):
             if not isinstance(one, torch.Tensor) or not one.requires_grad:
                 raise TypeError("expected a torch tensor that gradients can flow through, got " + _kind(one))
-            if one.shape != torch.as_tensor(along).shape:
-                raise ValueError(
-                    f"expected a result of shape {tuple(torch.as_tensor(along).shape)}, got {tuple(one.shape)}"
-                )
+            if one.shape != along.shape:
+                raise ValueError(f"expected a result of shape {tuple(along.shape)}, got {tuple(one.shape)}")
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
         # As one number: with cotangents of its own, the first call of `grad` would import sympy, which takes seconds.
-        along = sum((one * torch.as_tensor(of).to(one.dtype)).sum() for one, of in zip(values, cotangents, strict=True))
-        grads = torch.autograd.grad(along, inputs, allow_unused=True)
+        total = sum((one * along.to(one.dtype)).sum() for one, along in zip(values, cotangents, strict=True))
+        grads = torch.autograd.grad(total, inputs, allow_unused=True)
         return {
             "value": (
                 value,
