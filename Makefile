@@ -38,13 +38,13 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab --notebook-dir notebooks
 
 notebooks: $(READY) ## build the student notebooks from solutions/
-	$(BIN)/python -m autograder.build
+	$(BIN)/python -m autograder.release.build
 
 check-notebooks: $(READY) ## fail where a committed notebook is not what its source gives
-	$(BIN)/python -m autograder.build --check
+	$(BIN)/python -m autograder.release.build --check
 
 lessons: $(READY) ## run every lesson with its solutions from top to bottom, without network, and time it
-	$(BIN)/python tools/offline $(BIN)/python -m autograder.lessons
+	$(BIN)/python tools/offline $(BIN)/python -m autograder.release.lessons
 
 scoreboard: $(READY) ## compare the models' likelihoods on the digits
 	$(BIN)/python -m course_lib.scoreboard
@@ -53,7 +53,7 @@ bench: $(READY) ## measure speed
 	$(BIN)/python -m benchmarks
 
 student: $(READY) ## make the bundle that students get: build/student and its zip
-	$(BIN)/python -m autograder.bundle
+	$(BIN)/python -m autograder.release.bundle
 
 lint: $(READY) ## run the linter
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 REASON = 110  # characters of a reason that a table shows; all of it stands in the feedback
-SHOWN = 60  # submissions that a run lists one by one; of more it tells what went wrong only
+SHOWN = 60  # up to this many submissions are listed; beyond it, only problems
 
 app = typer.Typer(
     help="Grade a class. docs/instructors.md tells how the commands belong together.",
@@ -42,13 +42,14 @@ def new_class(folder: Folder) -> None:
 
     Run it again after a change of the class's course.toml.
     """
-    from autograder import classroom, course
+    from autograder.classroom.settings import load
+    from autograder.release.for_class import create
 
     with _in_words():
-        classroom.create(folder)
-        found = course.load(folder)
+        create(folder)
+        settings = load(folder)
     say(f"{folder} is ready. Its settings: {folder}/course.toml")
-    say(f"For the students: {folder}/release ({', '.join(found.lessons)})")
+    say(f"For the students: {folder}/release ({', '.join(settings.lessons)})")
     say(f"Then: python -m autograder collect {folder} WHAT_THEY_HANDED_IN; python -m autograder grade {folder}")
 
 
@@ -59,10 +60,10 @@ def collect(
     lesson: Annotated[str | None, typer.Option(help="what all of it is for (default: each file tells)")] = None,
 ) -> None:
     """Take in what students handed in. A second time changes nothing."""
-    from autograder import intake
+    from autograder.classroom import intake
 
     with _in_words():
-        collected = intake.collect(_course(folder), source, lesson)
+        collected = intake.collect(_settings(folder), source, lesson)
     unused = [one for one in collected if one.path is None]
     for one in collected:
         if one.notes:
@@ -99,12 +100,12 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
 
     They show what a person graded and wrote, too: run it again after manual grading.
     """
-    from autograder import feedback
+    from autograder.results import feedback
 
     with _in_words():
-        course = _course(folder)
+        settings = _settings(folder)
         with _progress("Feedback", None) as tick:
-            made = list(tick(feedback.make(course, student or (), lesson or ())))
+            made = list(tick(feedback.make(settings, student or (), lesson or ())))
     failed = [one for one in made if one.error]
     for one in failed:
         say(f"[red]no page[/] {plain(one.student)}, {plain(one.lesson)}: {plain(one.error)}")
@@ -116,10 +117,10 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
 @app.command()
 def export(folder: Folder = Path("class")) -> None:
     """Write the grades as CSV, JSON, for Canvas, for Moodle."""
-    from autograder import exports
+    from autograder.results import exports
 
     with _in_words():
-        written = exports.export(_course(folder))
+        written = exports.export(_settings(folder))
     for path in written.paths:
         say(str(path))
     _name("not graded, and empty in these files", written.ungraded)
@@ -134,13 +135,13 @@ def report(folder: Folder = Path("class"), lesson: Lessons = None) -> None:
 
     By exercise and property, with the message that most saw.
     """
-    from autograder import marks
-    from autograder.files import write
-    from autograder.report import report, to_csv
+    from autograder.classroom import directory
+    from autograder.classroom.files import write
+    from autograder.results.losses import losses, to_csv
 
     with _in_words():
-        ledgers = marks.ledgers(_course(folder).folder)
-        exercises = report(ledger for (_, name), ledger in ledgers.items() if not lesson or name in lesson)
+        ledgers = directory.ledgers(_settings(folder).folder)
+        exercises = losses(ledger for (_, name), ledger in ledgers.items() if not lesson or name in lesson)
         path = folder / "exports" / "report.csv"
         write(path, to_csv(exercises))
     for name, found in itertools.groupby(exercises, lambda exercise: exercise.lesson):
@@ -173,7 +174,7 @@ def gradescope(folder: Folder, lesson: Annotated[str, typer.Argument(help="as in
     from autograder import gradescope
 
     with _in_words():
-        path = gradescope.bundle(_course(folder), lesson)
+        path = gradescope.bundle(_settings(folder), lesson)
     say(f"{path}: upload it as the assignment's autograder. It holds a secret: do not hand it out.")
 
 
@@ -212,7 +213,7 @@ def say(text: str) -> None:
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
     """Tell an error that is the user's or the machine's in words, with the exit status that the help documents."""
-    from autograder.sandbox import NoSandbox
+    from autograder.sandbox.remedies import NoSandbox
 
     try:
         yield
@@ -227,7 +228,7 @@ def _in_words() -> Iterator[None]:
 
 
 def plain(text: str) -> str:
-    """Text in which a student may have a word, fit for a terminal: it holds no markup and no command to it."""
+    """Escape text that may quote a student: no markup, no control characters."""
     return escape("".join(letter if letter.isprintable() else " " if letter == "\n" else "?" for letter in text))
 
 
@@ -237,12 +238,12 @@ def _fail(message: str, status: int) -> None:
     raise typer.Exit(status)
 
 
-def _course(folder: Path) -> Any:
-    from autograder import course
+def _settings(folder: Path) -> Any:
+    from autograder.classroom.settings import load
 
     if not (folder / "nbgrader_config.py").exists():
         raise ValueError(f"{folder} is no class directory: make one with `python -m autograder new-class {folder}`")
-    return course.load(folder)
+    return load(folder)
 
 
 def _run(command: Any, *arguments: Any) -> None:
@@ -261,9 +262,9 @@ def _grade(
     unsafe: bool,
 ) -> list[Any]:
     """Grade with a progress bar, then print the table and where everything is."""
-    from autograder import classroom, directory
+    from autograder.classroom import directory, run
 
-    _course(folder)
+    _settings(folder)
     chosen = {"students": students, "lessons": lessons, "workers": workers, "scheduler": scheduler}
     handed_in = [
         names
@@ -271,7 +272,7 @@ def _grade(
         if (not students or names[0] in students) and (not lessons or names[1] in lessons)
     ]
     with _progress("Grading", len(handed_in)) as tick:
-        statuses = list(tick(classroom.grade(folder, **chosen, regrade=regrade, unsafe=unsafe)))
+        statuses = list(tick(run.grade(folder, **chosen, regrade=regrade, unsafe=unsafe)))
     statuses.sort(key=lambda status: (status.student, status.lesson))
     shown = [status for status in statuses if status.status == "graded"]
     if 0 < len(shown) <= SHOWN:
@@ -337,7 +338,7 @@ def _table(statuses: list[Any]) -> Table:
 
 
 def _lost(ledger: dict[str, Any]) -> Iterator[str]:
-    from autograder.exports import reasons
+    from autograder.results.exports import reasons
 
     if ledger["notes"]:
         yield f"[yellow]note[/] {_short('; '.join(ledger['notes']))}"

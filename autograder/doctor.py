@@ -6,14 +6,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from autograder import course, sandbox
-from autograder.sandbox import Finding
+from autograder.classroom.settings import SETTINGS, Settings, load
+from autograder.sandbox.limits import Limits, size
+from autograder.sandbox.remedies import NoSandbox
+from autograder.sandbox.server import Server
 
-__all__ = ["examine"]
+__all__ = ["Finding", "examine", "examine_sandbox"]
 
 GIB = 2**30
 DISK = 2 * GIB  # for the pages, pictures and copies of a class of hundreds
@@ -28,14 +31,23 @@ PACKAGES = {
 INSTALL = "Run: make env   (or: pip install --editable '.[dev]')"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One line of a machine's examination."""
+
+    ok: bool
+    what: str
+    remedy: str = ""
+
+
 def examine(folder: Path | None = None) -> Iterator[Finding]:
     """Look at this machine, and at a class directory where one is named."""
     yield from _python()
-    limits = sandbox.Limits()
+    limits = Limits()
     if folder is not None:
         with contextlib.suppress(ValueError):  # told below, with the rest of the class
-            limits = course.load(folder).limits
-    yield from sandbox.examine(limits)
+            limits = load(folder).limits
+    yield from examine_sandbox(limits)
     yield from _machine(limits)
     if folder is not None:
         yield from _class(folder)
@@ -66,7 +78,22 @@ def _installed(package: str) -> bool:
     return True
 
 
-def _machine(limits: sandbox.Limits) -> Iterator[Finding]:
+def examine_sandbox(limits: Limits) -> list[Finding]:
+    """Whether students' code can be contained on this machine, and what is missing."""
+    try:
+        with Server(limits) as server:
+            found = [Finding(True, f"students' code is contained: {server.stamp}")]
+            if "watchdog" in server.stamp:
+                remedy = (
+                    "Log in with systemd (loginctl enable-linger) or grade as root, for a bound that the kernel keeps."
+                )
+                found.append(Finding(True, "no cgroup for memory: a watchdog looks ten times a second", remedy))
+            return found
+    except NoSandbox as missing:
+        return [Finding(False, missing.reason, missing.remedy)]
+
+
+def _machine(limits: Limits) -> Iterator[Finding]:
     cores, free = len(os.sched_getaffinity(0)), psutil.virtual_memory().available
     fitting = max(1, free // MEMORY_EACH)
     fewer = f"Grade with --workers {fitting}, or free memory: each worker takes about 1 GiB."
@@ -75,7 +102,7 @@ def _machine(limits: sandbox.Limits) -> Iterator[Finding]:
     if limits.memory > free:
         yield Finding(
             False,
-            f"one submission may use {sandbox.size(limits.memory)}, more than the memory that is free",
+            f"one submission may use {size(limits.memory)}, more than the memory that is free",
             "Free memory, or lower memory_mib under [limits] in course.toml.",
         )
 
@@ -94,9 +121,9 @@ def _class(folder: Path) -> Iterator[Finding]:
     if not os.access(folder, os.W_OK):
         yield Finding(False, f"{folder} cannot be written", f"Run: sudo chown -R $USER {folder}")
     try:
-        found = course.load(folder)
+        found = load(folder)
     except ValueError as error:
-        yield Finding(False, f"the settings of the class: {error}", f"Mend {folder / course.SETTINGS}.")
+        yield Finding(False, f"the settings of the class: {error}", f"Mend {folder / SETTINGS}.")
         return
     yield Finding(True, f"{len(found.lessons)} lessons, {len(found.roster) or 'no'} students on the roster")
     yield from _gradebook(found, again)
@@ -107,7 +134,7 @@ def _class(folder: Path) -> Iterator[Finding]:
         yield Finding(False, f"others can read {secret}", f"Run: chmod 600 {secret}")
 
 
-def _gradebook(found: course.Course, again: str) -> Iterator[Finding]:
+def _gradebook(found: Settings, again: str) -> Iterator[Finding]:
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError

@@ -18,14 +18,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course, Lesson
-from autograder.sandbox import Limits, NoSandbox, Server
-from autograder.submission import HandedIn, grade
-from autograder.unpack import Unusable, read_file
+from autograder.classroom.settings import Settings
+from autograder.classroom.untrusted import Unusable, read_file
+from autograder.grading.handed_in import HandedIn
+from autograder.grading.submission import grade
+from autograder.lesson import Lesson
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.remedies import NoSandbox
+from autograder.sandbox.server import Server
 
 __all__ = ["bundle", "main", "results"]
 
-CODE = ("autograder/*.py", "autograder/checks/*.py", "course_lib/**/*.py")
+CODE = ("autograder/**/*.py", "course_lib/**/*.py")
 SCRIPTS = Path(__file__).with_name("templates") / "gradescope"  # setup.sh, run_autograder
 # What the grader imports; the lock gives the versions.
 PACKAGES = [
@@ -45,22 +49,22 @@ JOB, MASTER, VERSIONS = "job.json", "master.ipynb", "versions.txt"
 STUDENT = 64999  # a user that the container does not have
 
 
-def bundle(course: Course, name: str) -> Path:
+def bundle(settings: Settings, name: str) -> Path:
     """Make CLASS/gradescope/LESSON.zip, to be uploaded as the autograder of one Gradescope assignment.
 
     Raises:
         ValueError: the class has no such lesson, or it is not built.
     """
     root = Path(__file__).parents[1]
-    if name not in course.lessons:
-        raise ValueError(f"{name} is no lesson of this class; there are {', '.join(course.lessons)}")
-    release = course.folder / "release" / name / f"{name}.ipynb"
+    if name not in settings.lessons:
+        raise ValueError(f"{name} is no lesson of this class; there are {', '.join(settings.lessons)}")
+    release = settings.folder / "release" / name / f"{name}.ipynb"
     if not release.exists():
-        raise ValueError(f"{release} is not there: run `python -m autograder new-class {course.folder}` first")
+        raise ValueError(f"{release} is not there: run `python -m autograder new-class {settings.folder}` first")
     # A secret of its own: whoever gets hold of the zip does not have the class's.
-    secret = hashlib.sha256(f"{(course.folder / 'secret').read_text().strip()}/gradescope".encode()).hexdigest()
-    job = {"lesson": course.lessons[name].to_json(), "limits": vars(course.limits), "secret": secret}
-    path = course.folder / "gradescope" / f"{name}.zip"
+    secret = hashlib.sha256(f"{(settings.folder / 'secret').read_text().strip()}/gradescope".encode()).hexdigest()
+    job = {"lesson": settings.lessons[name].to_json(), "limits": vars(settings.limits), "secret": secret}
+    path = settings.folder / "gradescope" / f"{name}.zip"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for pattern in CODE:

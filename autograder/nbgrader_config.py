@@ -1,7 +1,7 @@
 """nbgrader's settings for this course.
 
 A class directory holds what a class hands in, the graded work and the gradebook; it lies outside version control
-and has a file `nbgrader_config.py` (`CONFIG`), which an instructor may add to.
+and has a file `nbgrader_config.py` that calls `configure`; an instructor may add to it.
 
 Every nbgrader command run there then works: generate_assignment, autograde, generate_feedback, export, formgrader.
 """
@@ -12,24 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from traitlets.config import Config, PyFileConfigLoader
+from traitlets.config import Config
 
-from autograder.course import ANSWER, settings
+from autograder.classroom.settings import ANSWER, load_gradebook
 
-__all__ = ["CONFIG", "configure", "nbgrader_settings"]
-
-FILE = "nbgrader_config.py"
-CONFIG = """from pathlib import Path
-
-from autograder.nbgrader_config import configure
-
-configure(get_config(), Path(__file__).parent)  # noqa: F821
-"""
-
-
-def nbgrader_settings(folder: Path) -> Config:
-    """nbgrader's settings of a class, the instructor's own among them."""
-    return PyFileConfigLoader(FILE, str(folder.resolve())).load_config()
+__all__ = ["configure"]
 
 
 def configure(c: Config, folder: Path = Path()) -> None:
@@ -48,19 +35,20 @@ def configure(c: Config, folder: Path = Path()) -> None:
     c.CourseDirectory.root = str(folder.resolve())
     c.CourseDirectory.source_directory = "source"
     c.CourseDirectory.release_directory = "release"
-    c.CourseDirectory.db_url, late = settings(folder)
+    gradebook = load_gradebook(folder)
+    c.CourseDirectory.db_url = gradebook.db_url
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer"}
     c.ClearSolutions.text_stub = ANSWER
-    if late:
-        c.AssignLatePenalties.plugin_class = "autograder.late.PerDay"
-        c.PerDay.per_day, c.PerDay.at_most = late.per_day, late.at_most
+    if gradebook.late:
+        c.AssignLatePenalties.plugin_class = "autograder.gradebook.late.PerDay"
+        c.PerDay.per_day, c.PerDay.at_most = gradebook.late.per_day, gradebook.late.at_most
 
     # Only for the feedback: formgrader has a template of its own by the same means.
     c.GenerateFeedback.HTMLExporter.extra_template_basedirs = [str(Path(__file__).with_name("templates"))]
-    c.GenerateFeedback.preprocessors = ["autograder.feedback.ShowGrades"]
-    c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown"}
+    c.GenerateFeedback.preprocessors = ["autograder.results.feedback.ShowGrades"]
+    c.HTMLExporter.filters = {"markdown2html": "autograder.results.feedback.markdown"}
 
-    steps = "autograder.nbgrader_steps"
+    steps = "autograder.classroom.nbgrader_steps"
     c.Autograde.exporter_class = f"{steps}.AnyFile"
     c.Autograde.pre_convert_hook = partial(_clear, folder.resolve())
     c.Autograde.sanitize_preprocessors = [f"{steps}.Judge"]
@@ -72,6 +60,6 @@ def configure(c: Config, folder: Path = Path()) -> None:
 
 
 def _clear(folder: Path, **names: Any) -> None:
-    from autograder.nbgrader_steps import clear
+    from autograder.classroom.nbgrader_steps import clear
 
     clear(folder, **names)

@@ -20,15 +20,16 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbgrader.utils import is_grade
 
-from autograder import classroom, course
-from autograder.check import Check
-from autograder.classroom import Status
+from autograder.checking.check import Check
+from autograder.classroom.job import Status
+from autograder.classroom.settings import SETTINGS, load
+from autograder.release.for_class import create as create_class
 
 __all__ = ["Submission", "create", "differences", "hand_in", "rounds"]
 
 MISTAKES = 3  # of each exercise
 PER_DAY = 0.1
-SETTINGS = f"""late = {{per_day = {PER_DAY}}}
+LATE_CLASS = f"""late = {{per_day = {PER_DAY}}}
 [lesson.%s]
 due = 2026-01-12T23:59:00+00:00
 [limits]
@@ -68,11 +69,11 @@ def create(folder: Path) -> dict[str, Any]:
     from tests.submissions import banks
 
     shutil.rmtree(folder, ignore_errors=True)
-    classroom.create(folder)
+    create_class(folder)
     by_name = {bank.lesson: bank for bank in banks()}
-    found = {name: by_name[lesson.short] for name, lesson in course.load(folder).lessons.items()}
-    (folder / course.SETTINGS).write_text(SETTINGS % next(iter(found)))
-    classroom.create(folder)
+    found = {name: by_name[lesson.short] for name, lesson in load(folder).lessons.items()}
+    (folder / SETTINGS).write_text(LATE_CLASS % next(iter(found)))
+    create_class(folder)
     return found
 
 
@@ -310,10 +311,10 @@ def {name}(*args, **kwargs):
     return 0.0
 """,
     # A check of one's own.
-    """import autograder.check
+    """import autograder.checking.check
 
-autograder.check.Report.points = property(lambda self: self.max_points)
-autograder.check.Report.lost = property(lambda self: set())
+autograder.checking.check.Report.points = property(lambda self: self.max_points)
+autograder.checking.check.Report.lost = property(lambda self: set())
 
 
 def {name}(*args, **kwargs):

@@ -20,10 +20,11 @@ import nbformat
 import psutil
 from nbgrader.utils import is_grade
 
-from autograder import classroom
-from autograder.build import ROOT, SOLUTIONS, build_source
-from autograder.course import Course, load
-from autograder.judge import checks_of
+from autograder.classroom import run
+from autograder.classroom.settings import SOLUTIONS, Settings, load
+from autograder.lesson import checks_of
+from autograder.release.build import ROOT, build_source
+from autograder.release.for_class import create
 from benchmarks import Comparison
 
 LESSON, TRIVIAL = "03_made_masks", "01_trivial"
@@ -50,7 +51,7 @@ def cube(x):
 
 # %% check="cube"
 """
-TRIVIAL_CHECKS = '''from autograder.check import check, holds
+TRIVIAL_CHECKS = '''from autograder.checking.check import check, holds
 
 
 @check(points={"doubles": 2}, hints=["a", "b", "c"])
@@ -107,8 +108,8 @@ def measure() -> Iterator[Comparison]:
     )
     for what, lesson, files in cases:
         with tempfile.TemporaryDirectory() as folder:
-            course = make(Path(folder) / "class", lesson, files)
-            fast, slow = ours(course, lesson), stock(course, lesson, Path(folder) / "stock")
+            settings = make(Path(folder) / "class", lesson, files)
+            fast, slow = ours(settings, lesson), stock(settings, lesson, Path(folder) / "stock")
             yield Comparison(what, "class run", "stock nbgrader", fast, slow)
 
 
@@ -116,10 +117,10 @@ def processor_time(count: int = 34, warm: int = 4) -> ProcessorTime:
     """Measure a run over `count` submissions, of which the first few warm it up."""
     alone = [answers_and_checks()]
     with tempfile.TemporaryDirectory() as folder:
-        course = make(Path(folder), LESSON, {})
-        submit(course, LESSON, count)
+        settings = make(Path(folder), LESSON, {})
+        submit(settings, LESSON, count)
         before, spent = processor_seconds(), []
-        for _ in classroom.grade(course.folder, workers=1):
+        for _ in run.grade(settings.folder, workers=1):
             spent.append(processor_seconds())
     alone.append(answers_and_checks())
     whole = (spent[-1] - spent[warm - 1]) / (count - warm)
@@ -161,46 +162,46 @@ def exercises_alone(text: str) -> str:
     return jupytext.writes(notebook, fmt="py:percent")
 
 
-def make(folder: Path, lesson: str, files: Mapping[str, str]) -> Course:
+def make(folder: Path, lesson: str, files: Mapping[str, str]) -> Settings:
     """A class of one lesson."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "course.toml").write_text(f'lessons = ["{lesson}"]\n')
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    classroom.create(folder)
+    create(folder)
     return load(folder)
 
 
-def submit(course: Course, lesson: str, count: int, folder: Path | None = None) -> None:
+def submit(settings: Settings, lesson: str, count: int, folder: Path | None = None) -> None:
     """Hand in the solution, each time with another first line: no two files are the same."""
-    source = course.folder / "source" / lesson / f"{lesson}.ipynb"
+    source = settings.folder / "source" / lesson / f"{lesson}.ipynb"
     for number in range(count):
         notebook = nbformat.read(source, as_version=4)
         notebook.cells[0].source += f"\n# {number}"
-        path = (folder or course.folder) / "submitted" / f"student-{number}" / lesson / source.name
+        path = (folder or settings.folder) / "submitted" / f"student-{number}" / lesson / source.name
         path.parent.mkdir(parents=True)
         nbformat.write(notebook, path)
 
 
-def ours(course: Course, lesson: str) -> float:
-    submit(course, lesson, OURS)
+def ours(settings: Settings, lesson: str) -> float:
+    submit(settings, lesson, OURS)
     times = []
-    for status in classroom.grade(course.folder, workers=1):
+    for status in run.grade(settings.folder, workers=1):
         if status.status != "graded" or status.ledger["points"] < status.ledger["max_points"]:
             raise RuntimeError(f"the solution of {lesson} does not earn everything: {status}")
         times.append(time.perf_counter())
     return (times[-1] - times[0]) / (OURS - 1)
 
 
-def stock(course: Course, lesson: str, folder: Path) -> float:
+def stock(settings: Settings, lesson: str, folder: Path) -> float:
     """nbgrader as it comes, on the same notebooks."""
     source = folder / "source" / lesson
     source.mkdir(parents=True)
-    for path in (course.folder / "source" / lesson).iterdir():
+    for path in (settings.folder / "source" / lesson).iterdir():
         (source / path.name).write_bytes(path.read_bytes())
     (folder / "nbgrader_config.py").write_text(STOCK_CONFIG)
-    submit(course, lesson, STOCK, folder)
+    submit(settings, lesson, STOCK, folder)
     programs = Path(sys.executable).parent
     environment = (
         os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)} | dict([BUDGET.split("=")])

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from autograder import classroom
-from autograder.build import SOLUTIONS, build_source
-from autograder.course import Course
-from autograder.lessons import run
+from autograder.classroom import run as class_run
+from autograder.classroom.job import Status
+from autograder.classroom.settings import SOLUTIONS, Settings
+from autograder.release.build import build_source
+from autograder.release.lessons import run
 from benchmarks.grading import BUDGET, LESSON, make, processor_seconds
 from tests.submissions.made_masks import bank
 
@@ -32,11 +33,11 @@ def main() -> None:
     if arguments.students <= EARLY:
         parser.error(f"expected more than {EARLY} students, got {arguments.students}")
     with tempfile.TemporaryDirectory() as folder:
-        course = make(Path(folder), LESSON, {})
-        deserved = hand_in(course, arguments.students)
+        settings = make(Path(folder), LESSON, {})
+        deserved = hand_in(settings, arguments.students)
         coordinator, memory, wrong = psutil.Process(), {}, []
         before, start = processor_seconds(), time.perf_counter()
-        for number, status in enumerate(classroom.grade(course.folder, workers=arguments.workers), start=1):
+        for number, status in enumerate(class_run.grade(settings.folder, workers=arguments.workers), start=1):
             memory[number] = coordinator.memory_info().rss
             wrong += differences(status, deserved[status.student])
             spent = processor_seconds() - before
@@ -47,7 +48,7 @@ def main() -> None:
     print("\n".join(wrong) or "every grade is the deserved one")
 
 
-def hand_in(course: Course, students: int) -> dict[str, dict[str, float]]:
+def hand_in(settings: Settings, students: int) -> dict[str, dict[str, float]]:
     """Hand in a session's notebook for each student, with answers dealt from the bank.
 
     Returns:
@@ -67,13 +68,13 @@ def hand_in(course: Course, students: int) -> dict[str, dict[str, float]]:
             name: math.fsum(points for part, points in bank.checks[name].points.items() if part not in entry.loses)
             for name, entry in dealt.items()
         }
-        path = course.folder / "submitted" / student / LESSON / f"{LESSON}.ipynb"
+        path = settings.folder / "submitted" / student / LESSON / f"{LESSON}.ipynb"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(session))
     return deserved
 
 
-def differences(status: classroom.Status, deserved: dict[str, float]) -> list[str]:
+def differences(status: Status, deserved: dict[str, float]) -> list[str]:
     """Where a grade is not the deserved one, in words."""
     if status.ledger is None:
         return [f"{status.student}: {status.status} {status.error}"]

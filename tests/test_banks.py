@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from autograder import build
-from autograder.check import Check, Report
-from autograder.checks import common
-from autograder.codec import encode
-from autograder.student import InProcess, Student
+from autograder.checking.answers import entries, parts, real, real_list
+from autograder.checking.check import Check
+from autograder.checking.report import Report
+from autograder.checking.samplers import p_value
+from autograder.checking.student import InProcess, Student
+from autograder.inside.codec import encode
+from autograder.release import build
 from tests.submissions import Bank, Entry, banks
 
 SEEDS = range(int(os.environ.get("COURSE_SEEDS", "1")))
@@ -447,27 +449,27 @@ class TestCommon:
     def test_p_value_is_uniform_for_samples_of_the_table(self):
         rng = np.random.default_rng(0)
         table = rng.dirichlet(np.ones(12))
-        values = np.array([common.p_value(rng.multinomial(2000, table), table) for _ in range(4000)])
+        values = np.array([p_value(rng.multinomial(2000, table), table) for _ in range(4000)])
         assert abs((values < 0.1).mean() - 0.1) < 0.025 and abs((values < 0.01).mean() - 0.01) < 0.008
 
     def test_p_value_sees_another_table(self):
         rng = np.random.default_rng(0)
-        assert common.p_value(rng.multinomial(4000, [0.3, 0.7]), np.array([0.4, 0.6])) < 1e-8
+        assert p_value(rng.multinomial(4000, [0.3, 0.7]), np.array([0.4, 0.6])) < 1e-8
 
     def test_what_never_happens_must_not_happen(self):
-        assert common.p_value(np.array([1, 999]), np.array([0.0, 1.0])) == 0
-        assert common.p_value(np.array([0, 1000]), np.array([0.0, 1.0])) == 1
+        assert p_value(np.array([1, 999]), np.array([0.0, 1.0])) == 0
+        assert p_value(np.array([0, 1000]), np.array([0.0, 1.0])) == 1
 
     @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
     def test_reading_never_raises(self, value: Any):
         for shape in ((), (2,), (3, 4)):
-            array, why = common.real(value, shape)
+            array, why = real(value, shape)
             assert (array is None) == bool(why)
             assert array is None or array.dtype == np.float64
         for read, why in (
-            common.parts(value, ("a", "b")),
-            common.entries(value, ("a", "b")),
-            common.real_list(value, [(), (2,)], "entry {}"),
+            parts(value, ("a", "b")),
+            entries(value, ("a", "b")),
+            real_list(value, [(), (2,)], "entry {}"),
         ):
             assert (read is None) == bool(why)
 

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import torch
 
-from autograder.classroom import Status
+from autograder.classroom.job import Status
 from benchmarks import Comparison, __main__, grading, load, side_by_side
 from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Unmasked

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from autograder.build import NOTEBOOKS, lessons
+from autograder.release.build import NOTEBOOKS, lessons
 from tests import browser
 
 SLOW = 300_000  # ms; a busy machine is no failure

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autograder.check import check, holds
+from autograder.checking.check import check, holds
 from tests import mutants as tool
 from tests.mutants import mutants, survivors
 from tests.submissions import Bank, banks

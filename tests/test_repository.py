@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder.build import ROOT
+from autograder.release.build import ROOT
 
 TRACKED = [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()]
 GUIDES = [path for path in TRACKED if path.suffix == ".md"]
@@ -65,6 +65,6 @@ def test_linter_is_content():
 
 
 def test_notebooks_are_what_their_sources_give():
-    check = [sys.executable, "-m", "autograder.build", "--check"]
+    check = [sys.executable, "-m", "autograder.release.build", "--check"]
     result = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr

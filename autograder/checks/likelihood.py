@@ -13,22 +13,11 @@ import numpy as np
 import torch
 from scipy import special
 
-from autograder.check import check, holds
-from autograder.checks.common import (
-    TOLERANCE,
-    all_images,
-    asking,
-    binary,
-    close,
-    first_wrong,
-    p_value,
-    parts,
-    real,
-    real_list,
-    say,
-    should_be,
-    tenths,
-)
+from autograder.checking.answers import asking, binary, parts, real, real_list
+from autograder.checking.cases import all_images, tenths
+from autograder.checking.check import check, holds
+from autograder.checking.comparing import TOLERANCE, close, first_wrong, say, should_be
+from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
 __all__ = [

@@ -15,24 +15,13 @@ import numpy as np
 import torch
 from scipy.special import expit, logsumexp
 
-from autograder.check import check, holds
-from autograder.checks.common import (
-    all_images,
-    asking,
-    binary,
-    close,
-    first_wrong,
-    integers,
-    parts,
-    real,
-    real_list,
-    say,
-    should_be,
-    tenths,
-    wrong_decision,
-)
+from autograder.checking.answers import asking, binary, integers, parts, real, real_list
+from autograder.checking.cases import all_images, tenths
+from autograder.checking.check import check, holds
+from autograder.checking.comparing import close, first_wrong, say, should_be
+from autograder.checking.samplers import wrong_decision
+from autograder.checking.student import StudentError
 from autograder.given import Callback
-from autograder.student import StudentError
 
 __all__ = [
     "MaskedLinear",

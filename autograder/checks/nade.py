@@ -15,22 +15,11 @@ import numpy as np
 import torch
 from scipy.special import expit, log_softmax, logsumexp
 
-from autograder.check import check, holds
-from autograder.checks.common import (
-    Answer,
-    all_images,
-    asking,
-    binary,
-    close,
-    entries,
-    first_wrong,
-    real,
-    say,
-    should_be,
-    tensors,
-    tenths,
-    wrong_decision,
-)
+from autograder.checking.answers import Answer, asking, binary, entries, real
+from autograder.checking.cases import all_images, tensors, tenths
+from autograder.checking.check import check, holds
+from autograder.checking.comparing import close, first_wrong, say, should_be
+from autograder.checking.samplers import wrong_decision
 from autograder.given import Callback
 
 __all__ = [

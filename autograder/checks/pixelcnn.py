@@ -14,22 +14,11 @@ import numpy as np
 import torch
 from scipy.special import expit, log_expit, logit, softmax
 
-from autograder.check import check
-from autograder.checks.common import (
-    TOLERANCE,
-    asking,
-    close,
-    first_wrong,
-    integers,
-    p_value,
-    parts,
-    real,
-    real_list,
-    say,
-    should_be,
-    tensors,
-    tenths,
-)
+from autograder.checking.answers import asking, integers, parts, real, real_list
+from autograder.checking.cases import tensors, tenths
+from autograder.checking.check import check
+from autograder.checking.comparing import TOLERANCE, close, first_wrong, say, should_be
+from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
 __all__ = [

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from autograder.check import check
-from autograder.checks.common import asking, first_wrong, real, say, should_be
+from autograder.checking.answers import asking, real
+from autograder.checking.check import check
+from autograder.checking.comparing import first_wrong, say, should_be
 
 __all__ = ["normalise"]
 

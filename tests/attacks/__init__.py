@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.autograder.course import LESSON, POINTS
+from tests.autograder.toy_class import LESSON, POINTS
 from tests.submissions import body
 
 __all__ = ["HONEST", "LEFT", "NOTHING", "PLACES", "Attack", "Catalogue", "answered", "submission"]

@@ -262,9 +262,9 @@ def answers_from_memory():
     stops="judge: an answer holds data, and no points",
 )
 def patched_worker():
-    import autograder.worker
+    import autograder.inside.responder
 
-    plain = autograder.worker.encode
+    plain = autograder.inside.responder.encode
 
     def forging(value, *special):
         if isinstance(value, dict) and value.get("value") == "forge":
@@ -278,7 +278,7 @@ def patched_worker():
             }
         return plain(value, *special)
 
-    autograder.worker.encode = forging
+    autograder.inside.responder.encode = forging
 
     def double(x):
         return "forge"
@@ -295,7 +295,7 @@ def replaced_modules():
         def __getattr__(self, name):
             return lambda *args, **kwargs: True
 
-    for name in ("autograder.check", "autograder.judge", "autograder.checks", "autograder.checks.toy"):
+    for name in ("autograder.checking.check", "autograder.grading.judge", "autograder.checks", "autograder.checks.toy"):
         sys.modules[name] = Anything(name)
 
     def double(x):
@@ -327,9 +327,9 @@ def import_hook():
         del sys.modules[name]
 
     def double(x):
-        import autograder.check
+        import autograder.checking.check
 
-        return autograder.check.holds("whole numbers", True)
+        return autograder.checking.check.holds("whole numbers", True)
 
     return double
 
@@ -346,7 +346,7 @@ def the_course_itself():
 
     def double(x):
         found = []
-        for name in ("autograder.check", "autograder.checks", "autograder.judge", "autograder.student", "course_lib"):
+        for name in ("autograder.checking.check", "autograder.checks", "autograder.grading.judge", "course_lib"):
             with contextlib.suppress(ImportError):
                 found.append(importlib.import_module(name).__name__)
         return f"found {found}"
@@ -468,7 +468,8 @@ def all_objects():
     import sys
 
     def double(x):
-        found = [name for name in sys.modules if name.startswith(("autograder.check", "autograder.judge", "nbgrader"))]
+        graders = "autograder.checking", "autograder.grading", "nbgrader"
+        found = [name for name in sys.modules if name.startswith(graders)]
         for obj in gc.get_objects():
             if type(obj).__name__ in ("Check", "Report", "Verdict", "Student"):
                 found.append(type(obj).__name__)
@@ -535,7 +536,7 @@ def pickle_in_a_frame(left):
     import pickle
     import struct
 
-    import autograder.worker
+    import autograder.inside.responder
 
     class Payload:
         def __reduce__(self):
@@ -544,13 +545,13 @@ def pickle_in_a_frame(left):
     data = pickle.dumps(Payload())
     data += b"." * (-len(data) % 8)
     tree = json.dumps({"dict": [["value", {"array": ["numpy", "|O", [len(data) // 8]]}]]}).encode()
-    plain = autograder.worker.encode
+    plain = autograder.inside.responder.encode
 
     def forging(value, *special):
         forged = isinstance(value, dict) and value.get("value") == "forge"
         return struct.pack("<I", len(tree)) + tree + data if forged else plain(value, *special)
 
-    autograder.worker.encode = forging
+    autograder.inside.responder.encode = forging
 
     def double(x):
         return "forge"
@@ -564,9 +565,9 @@ import os
 import struct
 import sys
 
-import autograder.box
-import autograder.worker
-from autograder.codec import encode
+import autograder.inside.cells
+import autograder.inside.responder
+from autograder.inside.codec import encode
 
 
 def asked():
@@ -581,7 +582,7 @@ def framed(tree, tag, kind=b"A", length=None):
     """An answer as the judge reads it."""
     text = json.dumps(tree).encode()
     text = struct.pack("<I", len(text)) + text
-    return autograder.box.HEADER.pack(len(text) if length is None else length, kind, tag) + text
+    return autograder.inside.cells.HEADER.pack(len(text) if length is None else length, kind, tag) + text
 
 
 def write(data):
@@ -599,8 +600,8 @@ def answer(value):
 
 def replace(forged):
     """The worker's answer "forge" becomes this."""
-    plain = autograder.worker.encode
-    autograder.worker.encode = lambda value, *special: (
+    plain = autograder.inside.responder.encode
+    autograder.inside.responder.encode = lambda value, *special: (
         forged if isinstance(value, dict) and value.get("value") == "forge" else plain(value, *special)
     )
 
@@ -861,15 +862,15 @@ def endless_recursion():
     stops="judge: a handle is no number",
 )
 def forged_handles():
-    import autograder.worker
+    import autograder.inside.responder
 
     class Counter:
         @property
         def total(self):
-            return autograder.worker.Handle(1)
+            return autograder.inside.responder.Handle(1)
 
         def add(self, k):
-            return autograder.worker.Handle(2)
+            return autograder.inside.responder.Handle(2)
 
     return Counter
 

@@ -25,12 +25,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from autograder import __main__ as commands
-from autograder import classroom
-from autograder.classroom import Status
+from autograder.classroom import run
+from autograder.classroom.job import Status
 from tests.attacks import HONEST, LEFT, PLACES, Attack, answered, host, notebook, points, resources
 from tests.attacks import feedback as reading
 from tests.attacks.traps import MINE, VICTIM, Traps, traps
-from tests.autograder.course import LESSON, POINTS, Course
+from tests.autograder.toy_class import LESSON, POINTS, ToyClass
 
 ATTACKS = [attack for module in (points, notebook, host, resources, reading) for attack in module.attacks.entries]
 SETTINGS = f"""
@@ -63,11 +63,11 @@ def test_the_catalogue_is_whole():
 
 
 def test_every_attack_stops_where_it_must(tmp_path, monkeypatch):
-    made = Course.make(tmp_path, SETTINGS)
+    made = ToyClass.make(tmp_path, SETTINGS)
     with traps(made) as around:
         monkeypatch.setenv("HOME", around.home)
         before = hand_in(made, around)
-        statuses = list(classroom.grade(made.folder, workers=4))
+        statuses = list(run.grade(made.folder, workers=4))
         graded = {status.student: status for status in statuses if status.lesson == LESSON}
         assert all(status.status == "failed" for status in statuses if status.lesson != LESSON)
         assert all("bubblewrap" in status.ledger["sandbox"] for status in graded.values() if status.ledger)
@@ -83,7 +83,7 @@ def test_every_attack_stops_where_it_must(tmp_path, monkeypatch):
         assert not complaints, "\n".join(complaints)
 
 
-def hand_in(made: Course, around: Traps) -> dict[str, str]:
+def hand_in(made: ToyClass, around: Traps) -> dict[str, str]:
     """Everybody's work; what there is in the class directory then."""
     release = json.loads(json.dumps(made.release()))
     for student, (sources, _) in CLASSMATES.items():
@@ -96,7 +96,7 @@ def hand_in(made: Course, around: Traps) -> dict[str, str]:
     return handed_in(made)
 
 
-def handed_in(made: Course) -> dict[str, str]:
+def handed_in(made: ToyClass) -> dict[str, str]:
     """What is in the class directory that the grader must not change."""
     found = {}
     for top in ("submitted", "solutions", "checks", "release", "source", "secret", "course.toml"):
@@ -143,7 +143,7 @@ def unsaid(graded: dict[str, Status]) -> Iterator[str]:
             yield f"{attack.name}: expected the reason to tell {' or '.join(map(repr, wanted))}, got {told[:500]!r}"
 
 
-def leaked(made: Course, around: Traps, printed: str) -> Iterator[str]:
+def leaked(made: ToyClass, around: Traps, printed: str) -> Iterator[str]:
     """Where something secret stands in what was made of somebody else's work."""
     secrets = {
         "the canary": around.word,
@@ -161,7 +161,7 @@ def leaked(made: Course, around: Traps, printed: str) -> Iterator[str]:
         yield f"somebody came by {sorted(set(around.hits))}"
 
 
-def left_behind(made: Course, around: Traps, before: dict[str, str]) -> Iterator[str]:
+def left_behind(made: ToyClass, around: Traps, before: dict[str, str]) -> Iterator[str]:
     """What is there, on the machine or in the class directory, that should not be."""
     after = handed_in(made)
     for path in before.keys() | after.keys():
@@ -202,7 +202,7 @@ def running(around: Traps) -> list[psutil.Process]:
 # ------------------------------------------------------------------------------------------------------ who reads it
 
 
-def read_by_the_instructor(made: Course, monkeypatch: pytest.MonkeyPatch) -> str:
+def read_by_the_instructor(made: ToyClass, monkeypatch: pytest.MonkeyPatch) -> str:
     """All that the commands print, as in a terminal; they make the pages and the tables."""
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120, highlight=False)
     for name in ("console", "errors"):
@@ -249,7 +249,7 @@ def test_markup_on_a_page_is_noticed():
         assert what in found
 
 
-def dangerous_pages(made: Course) -> Iterator[str]:
+def dangerous_pages(made: ToyClass) -> Iterator[str]:
     """Feedback that is missing, too large, or more than text and pictures."""
     known = None
     for attack in ATTACKS:
@@ -273,7 +273,7 @@ def dangerous_pages(made: Course) -> Iterator[str]:
             yield f"{attack.name}: its feedback has styles of its own"
 
 
-def dangerous_text(made: Course, printed: str) -> Iterator[str]:
+def dangerous_text(made: ToyClass, printed: str) -> Iterator[str]:
     """What would command a terminal or a spreadsheet."""
     own = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours, and the progress bar's moves
     rest = own.sub("", printed)
@@ -304,7 +304,7 @@ OUTSIDE = [attack for attack in ATTACKS if attack.works_outside]
 @pytest.fixture
 def around(tmp_path) -> Iterator[Traps]:
     """The traps around what looks like a class."""
-    with traps(Course(tmp_path)) as found:
+    with traps(ToyClass(tmp_path)) as found:
         for path in (found.notebook, found.solutions, found.checks, found.secret, found.gradebook):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(found.word)

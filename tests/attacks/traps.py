@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.attacks import submission
-from tests.autograder.course import LESSON, Course
+from tests.autograder.toy_class import LESSON, ToyClass
 
 __all__ = ["MINE", "Traps", "traps"]
 
@@ -59,7 +59,7 @@ class Traps:
 
 
 @contextlib.contextmanager
-def traps(course: Course) -> Iterator[Traps]:
+def traps(toy: ToyClass) -> Iterator[Traps]:
     """Set the traps around a class; what grades it must be started within."""
     with contextlib.ExitStack() as stack:
         # Not in /tmp, of which a box has its own, but where any user of the machine may look and write.
@@ -96,11 +96,11 @@ def traps(course: Course) -> Iterator[Traps]:
             variable=VARIABLE,
             **where,
             bystander=bystander.pid,
-            notebook=str(submission(course.folder / "submitted" / VICTIM / LESSON)),
-            solutions=str(course.folder / "solutions" / f"{LESSON}.py"),
-            checks=str(course.folder / "checks" / f"{lesson}.py"),
-            secret=str(course.folder / "secret"),
-            gradebook=str(course.folder / "gradebook.db"),
+            notebook=str(submission(toy.folder / "submitted" / VICTIM / LESSON)),
+            solutions=str(toy.folder / "solutions" / f"{LESSON}.py"),
+            checks=str(toy.folder / "checks" / f"{lesson}.py"),
+            secret=str(toy.folder / "secret"),
+            gradebook=str(toy.folder / "gradebook.db"),
             hits=hits,
         )
 

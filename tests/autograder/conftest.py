@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 import autograder.checks
-from tests.autograder import graded
-from tests.autograder.course import TOY, Course
+from tests.autograder import graded_class
+from tests.autograder.toy_class import TOY, ToyClass
 
 
 @pytest.fixture(scope="session")
-def made_course(tmp_path_factory) -> Course:
+def made_toy(tmp_path_factory) -> ToyClass:
     """The small course, to be copied: it is made once."""
-    return Course.make(tmp_path_factory.mktemp("course"))
+    return ToyClass.make(tmp_path_factory.mktemp("course"))
 
 
 @pytest.fixture
@@ -25,15 +25,15 @@ def toy_checks():
 
 
 @pytest.fixture
-def course(made_course, tmp_path) -> Course:
+def toy(made_toy, tmp_path) -> ToyClass:
     """The small course with an empty class."""
-    return made_course.copy(tmp_path)
+    return made_toy.copy(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def graded_course(tmp_path_factory) -> Course:
-    """The small course with a graded class (`tests.autograder.graded`), to be looked at or copied."""
-    return graded.make(Course.make(tmp_path_factory.mktemp("graded"), graded.SETTINGS))
+def graded_toy(tmp_path_factory) -> ToyClass:
+    """The small course with a graded class (`tests.autograder.graded_class`), to be looked at or copied."""
+    return graded_class.make(ToyClass.make(tmp_path_factory.mktemp("graded"), graded_class.SETTINGS))
 
 
 @contextlib.contextmanager

@@ -10,12 +10,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from autograder import __main__ as commands
-from autograder import classroom, doctor, sandbox
-from autograder.classroom import Status
-from autograder.gradebook import GradebookError
-from autograder.sandbox import Finding, NoSandbox
-from tests.autograder.course import LESSON
-from tests.autograder.graded import EVIL
+from autograder import doctor
+from autograder.classroom import run as class_run
+from autograder.classroom.job import Status
+from autograder.doctor import Finding
+from autograder.gradebook.write import GradebookError
+from autograder.release import for_class
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.remedies import NoSandbox
+from tests.autograder.graded_class import EVIL
+from tests.autograder.toy_class import LESSON
 
 COMMANDS = ("new-class", "collect", "grade", "feedback", "export", "report", "doctor", "gradescope", "sample-class")
 
@@ -31,8 +35,8 @@ def narrow(text: str) -> bool:
 
 
 @pytest.fixture
-def course(graded_course, tmp_path):
-    return graded_course.copy(tmp_path)
+def toy(graded_toy, tmp_path):
+    return graded_toy.copy(tmp_path)
 
 
 def test_help_lists_the_commands_and_the_exit_statuses():
@@ -71,15 +75,15 @@ def test_a_folder_that_is_no_class_is_told(words, tmp_path):
     (["grade", "{}", "--scheduler", "tcp://example.org:8786"], "tls://"),
     (["grade", "{}", "--workers", "0"], "workers"),
 ])  # fmt: skip
-def test_wrong_arguments_are_told(course, words, said):
-    result = run(*(word.format(course.folder) for word in words))
+def test_wrong_arguments_are_told(toy, words, said):
+    result = run(*(word.format(toy.folder) for word in words))
     assert result.exit_code == 2 and said in result.stderr, result.output
 
 
-def test_wrong_settings_are_told(course):
-    (course.folder / "course.toml").write_text("lesons = 3")
+def test_wrong_settings_are_told(toy):
+    (toy.folder / "course.toml").write_text("lesons = 3")
     for command in ("new-class", "grade", "feedback", "export", "report"):
-        result = run(command, course.folder)
+        result = run(command, toy.folder)
         assert result.exit_code == 2 and "did you mean 'lessons'" in result.stderr
 
 
@@ -90,54 +94,54 @@ def test_wrong_settings_are_told(course):
     (RuntimeError("the cluster has gone"), 4, "the cluster has gone"),
     (KeyboardInterrupt(), 130, "run the command again to go on"),
 ])  # fmt: skip
-def test_what_stops_a_run_is_told(course, monkeypatch, error, status, said):
+def test_what_stops_a_run_is_told(toy, monkeypatch, error, status, said):
     def grade(*_, **__):
         yield Status("ada", LESSON, "unchanged")
         raise error
 
-    monkeypatch.setattr(classroom, "grade", grade)
-    result = run("grade", course.folder)
+    monkeypatch.setattr(class_run, "grade", grade)
+    result = run("grade", toy.folder)
     assert result.exit_code == status and said in result.stderr and "Traceback" not in result.output
 
 
 def test_new_class(tmp_path, monkeypatch):
-    monkeypatch.setattr(classroom, "build", lambda course: None)
+    monkeypatch.setattr(for_class, "build", lambda settings: None)
     result = run("new-class", tmp_path / "class")
     assert result.exit_code == 0 and "course.toml" in result.output and "03_made_masks" in result.output
     assert (tmp_path / "class" / "course.toml").exists() and (tmp_path / "class" / "nbgrader_config.py").exists()
 
 
-def test_grade_again_changes_nothing(course):
-    before = course.rows()
-    result = run("grade", course.folder, "--workers", "1")
+def test_grade_again_changes_nothing(toy):
+    before = toy.rows()
+    result = run("grade", toy.folder, "--workers", "1")
     assert result.exit_code == 0 and narrow(result.output), result.output
     assert "6 unchanged, 1 missing" in result.output
-    assert course.rows() == before
+    assert toy.rows() == before
 
 
-def test_grade_shows_who_lost_what_and_why(course):
-    result = run("grade", course.folder, "--student", "bob", "--lesson", LESSON, "--regrade", "--workers", "1")
+def test_grade_shows_who_lost_what_and_why(toy):
+    result = run("grade", toy.folder, "--student", "bob", "--lesson", LESSON, "--regrade", "--workers", "1")
     assert result.exit_code == 0 and narrow(result.output), result.output
     said = " ".join(result.output.replace("─", " ").split())
     assert "bob 01_toy 4.5/5 double -0.5: double(0." in said and "1 graded" in said and f"ada {LESSON}" not in said
 
 
-def test_grade_without_a_sandbox_says_so(course):
-    result = run("grade", course.folder, "--student", "dan", "--regrade", "--workers", "1", "--unsafe-no-sandbox")
+def test_grade_without_a_sandbox_says_so(toy):
+    result = run("grade", toy.folder, "--student", "dan", "--regrade", "--workers", "1", "--unsafe-no-sandbox")
     assert result.exit_code == 0 and "Graded without a sandbox" in result.output
-    assert course.ledger("dan")["sandbox"].startswith("none")
+    assert toy.ledger("dan")["sandbox"].startswith("none")
 
 
-def test_what_could_not_be_graded_is_told(course, monkeypatch):
-    ledger = course.ledger("bob")
+def test_what_could_not_be_graded_is_told(toy, monkeypatch):
+    ledger = toy.ledger("bob")
     ledger["exercises"][1]["fault"] = "KeyError: 'x'"
     statuses = [
         Status("ada", LESSON, "failed", error="to judge it ended the [bold]grader's process 3 times"),
         Status("bob", LESSON, "graded", ledger, notes=("timestamp.txt holds no date and time",)),
-        Status("dan", LESSON, "outdated", course.ledger("dan")),
+        Status("dan", LESSON, "outdated", toy.ledger("dan")),
     ]
-    monkeypatch.setattr(classroom, "grade", lambda *_, **__: iter(statuses))
-    result = run("grade", course.folder)
+    monkeypatch.setattr(class_run, "grade", lambda *_, **__: iter(statuses))
+    result = run("grade", toy.folder)
     said = " ".join(result.output.split())
     assert result.exit_code == 1
     assert "not graded ada, 01_toy: to judge it ended the [bold]grader's process 3 times" in said
@@ -145,70 +149,69 @@ def test_what_could_not_be_graded_is_told(course, monkeypatch):
     assert "--regrade grades them again" in said
 
 
-def test_of_a_large_class_only_what_is_odd_is_shown(course, monkeypatch):
-    ledger = course.ledger("bob")
+def test_of_a_large_class_only_what_is_odd_is_shown(toy, monkeypatch):
+    ledger = toy.ledger("bob")
     statuses = [Status(f"student-{number}", LESSON, "graded", ledger) for number in range(commands.SHOWN + 1)]
-    monkeypatch.setattr(classroom, "grade", lambda *_, **__: iter(statuses))
-    result = run("grade", course.folder)
+    monkeypatch.setattr(class_run, "grade", lambda *_, **__: iter(statuses))
+    result = run("grade", toy.folder)
     assert (
         result.exit_code == 0 and "student-7" not in result.output and f"{commands.SHOWN + 1} graded" in result.output
     )
 
 
-def test_collect(course, tmp_path):
+def test_collect(toy, tmp_path):
     source = tmp_path / "download"
-    for name, text in (("hal/01_toy.ipynb", json.dumps(course.source())), ("ivy/essay.pdf", "%PDF")):
+    for name, text in (("hal/01_toy.ipynb", json.dumps(toy.source())), ("ivy/essay.pdf", "%PDF")):
         (source / name).parent.mkdir(parents=True)
         (source / name).write_text(text)
-    result = run("collect", course.folder, source)
+    result = run("collect", toy.folder, source)
     said = " ".join(result.output.split())
     assert "1 submissions in" in said and "1 not used." in said and "not used ivy" in said and "essay.pdf" in said
     assert result.exit_code == 1
-    assert (course.folder / "submitted" / "hal" / LESSON / f"{LESSON}.ipynb").exists()
+    assert (toy.folder / "submitted" / "hal" / LESSON / f"{LESSON}.ipynb").exists()
 
 
-def test_feedback(course):
-    result = run("feedback", course.folder)
+def test_feedback(toy):
+    result = run("feedback", toy.folder)
     assert result.exit_code == 0 and result.output.startswith("6 pages:")
-    (course.folder / "autograded" / "ada" / LESSON / f"{LESSON}.ipynb").unlink()
-    result = run("feedback", course.folder, "--student", "ada")
+    (toy.folder / "autograded" / "ada" / LESSON / f"{LESSON}.ipynb").unlink()
+    result = run("feedback", toy.folder, "--student", "ada")
     assert result.exit_code == 1 and "no page ada, 01_toy" in result.output and "--regrade" in result.output
 
 
-def test_export(course):
-    result = run("export", course.folder)
+def test_export(toy):
+    result = run("export", toy.folder)
     assert result.exit_code == 0
     assert {line.rpartition("/")[2] for line in result.output.splitlines() if "/" in line} == {
         "grades.csv", "exercises.csv", "grades.json", "canvas.csv", "moodle.csv",
     }  # fmt: skip
     assert "1 not final, a person has to grade a part: eve 01_toy" in " ".join(result.output.split())
-    (course.folder / "ledger" / "bob" / f"{LESSON}.json").unlink()
-    result = run("export", course.folder)
+    (toy.folder / "ledger" / "bob" / f"{LESSON}.json").unlink()
+    result = run("export", toy.folder)
     assert result.exit_code == 1 and "1 not graded, and empty in these files: bob 01_toy" in result.output
 
 
-def test_report(course):
-    result = run("report", course.folder)
+def test_report(toy):
+    result = run("report", toy.folder)
     assert result.exit_code == 0 and narrow(result.output), result.output
     said = " ".join(result.output.replace("─", " ").split())
     assert "01_toy: 6 submissions" in said and "fractions (0.5)" in said and "a number (gate)" in said
     assert (
-        "mean 0.75 of 2.5 1 earned all, 3 did not answer" in said
-        and (course.folder / "exports" / "report.csv").exists()
+        "mean 0.75 of 2.5 1 earned all, 3 did not answer" in said and (toy.folder / "exports" / "report.csv").exists()
     )
-    assert "Nothing is graded yet" in run("report", course.folder, "--lesson", "02_other").output
+    assert "Nothing is graded yet" in run("report", toy.folder, "--lesson", "02_other").output
 
 
-def test_no_text_of_a_student_steers_the_terminal(course, monkeypatch):
+def test_no_text_of_a_student_steers_the_terminal(toy, monkeypatch):
     words = "\x1b]0;title\x07\x1b[2J[red]\u202e\r"
-    ledger = course.ledger("bob") | {"notes": [words]}
+    ledger = toy.ledger("bob") | {"notes": [words]}
     ledger["exercises"][0] |= {"fault": words}
     ledger["exercises"][1] |= {"points": 0.0, "error": words}
     status = Status(words, LESSON, "graded", ledger, notes=(words,))
     monkeypatch.setattr(
-        classroom, "grade", lambda *_, **__: iter([status, Status(words, LESSON, "failed", error=words)])
+        class_run, "grade", lambda *_, **__: iter([status, Status(words, LESSON, "failed", error=words)])
     )
-    result = run("grade", course.folder)
+    result = run("grade", toy.folder)
     assert not set(result.output) & set("\x1b\x07\u202e\r") and "[red]" in result.output
 
 
@@ -226,23 +229,23 @@ def test_doctor(monkeypatch):
     assert run("doctor").exit_code == 0
 
 
-def test_gradescope(course):
-    result = run("gradescope", course.folder, LESSON)
+def test_gradescope(toy):
+    result = run("gradescope", toy.folder, LESSON)
     assert result.exit_code == 0 and "do not hand it out" in " ".join(result.output.split())
-    assert (course.folder / "gradescope" / f"{LESSON}.zip").exists()
+    assert (toy.folder / "gradescope" / f"{LESSON}.zip").exists()
 
 
-def test_in_a_terminal_there_is_a_progress_bar(course, monkeypatch):
+def test_in_a_terminal_there_is_a_progress_bar(toy, monkeypatch):
     """And a student's name is no markup there."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
     monkeypatch.setattr(commands, "console", screen)
     statuses = [Status(student, LESSON, "unchanged") for student in ("ada", EVIL, "[red]")]
-    monkeypatch.setattr(classroom, "grade", lambda *_, **__: iter(statuses))
-    assert run("grade", course.folder).exit_code == 0
+    monkeypatch.setattr(class_run, "grade", lambda *_, **__: iter(statuses))
+    assert run("grade", toy.folder).exit_code == 0
     shown = screen.file.getvalue()
     assert "Grading" in shown and "3/6" in shown and "[red]" in shown
 
 
 def test_the_probe_of_this_machine_is_the_real_one():
     """`make test` needs a machine that can grade."""
-    assert [finding for finding in sandbox.examine() if not finding.ok] == []
+    assert [finding for finding in doctor.examine_sandbox(Limits()) if not finding.ok] == []

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from autograder import gradescope, sandbox
-from autograder.check import check, holds
-from autograder.course import Lesson, Question, load
-from tests.autograder.course import LESSON, answered
-from tests.autograder.graded import WRONG
+from autograder import gradescope
+from autograder.checking.check import check, holds
+from autograder.classroom.settings import load
+from autograder.lesson import Lesson, Question
+from autograder.sandbox import server as sandbox_server
+from tests.autograder.graded_class import WRONG
+from tests.autograder.toy_class import LESSON, answered
 
 VISIBLE = {"hidden", "after_due_date", "after_published", "visible"}
 FORMATS = {"text", "html", "simple_format", "md", "ansi"}
@@ -49,10 +51,10 @@ def assert_format(results: dict) -> None:
 
 
 @pytest.fixture(scope="module")
-def container(made_course, tmp_path_factory):
+def container(made_toy, tmp_path_factory):
     """What Gradescope makes of the zip: /autograder with its `source`."""
-    course = made_course.copy(tmp_path_factory.mktemp("gradescope"))
-    path = gradescope.bundle(load(course.folder), LESSON)
+    toy = made_toy.copy(tmp_path_factory.mktemp("gradescope"))
+    path = gradescope.bundle(load(toy.folder), LESSON)
     root = tmp_path_factory.mktemp("autograder")
     for name in ("source", "submission", "results"):
         (root / name).mkdir()
@@ -61,7 +63,7 @@ def container(made_course, tmp_path_factory):
         assert {"setup.sh", "run_autograder"} <= set(archive.namelist())
         for name in ("setup.sh", "run_autograder"):
             (root / "source" / name).chmod(archive.getinfo(name).external_attr >> 16)
-    return course, path, root
+    return toy, path, root
 
 
 def run(container, notebook, *command: str, name: str = f"{LESSON}.ipynb") -> subprocess.CompletedProcess:
@@ -90,13 +92,13 @@ def scores(found: dict) -> dict[str, tuple[float, float]]:
 
 
 def test_the_zip_holds_what_grading_takes_and_nothing_more(container):
-    course, path, root = container
+    toy, path, root = container
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         everything = b"".join(archive.read(name) for name in names)
-    assert {"master.ipynb", "job.json", "packages.txt", "versions.txt", "autograder/judge.py"} <= names
+    assert {"master.ipynb", "job.json", "packages.txt", "versions.txt", "autograder/grading/judge.py"} <= names
     assert not any(name.startswith(("solutions", "tests", "/", "..")) for name in names)
-    assert (course.folder / "secret").read_text().strip().encode() not in everything
+    assert (toy.folder / "secret").read_text().strip().encode() not in everything
     assert path.stat().st_mode & 0o077 == 0
     source = (root / "source" / "master.ipynb").read_text()
     assert "raise NotImplementedError" in source and "BEGIN SOLUTION" not in source
@@ -114,8 +116,8 @@ def test_the_scripts_are_sound(container):
 
 
 def test_a_submission_gets_a_test_for_each_property(container):
-    course, _, root = container
-    done = run(container, answered(course.source(), double=WRONG))
+    toy, _, root = container
+    done = run(container, answered(toy.source(), double=WRONG))
     assert done.returncode == 0, done.stdout + done.stderr
     found = results(container)
     assert scores(found) == {
@@ -151,13 +153,13 @@ def test_a_file_of_another_name_is_graded(container):
 
 def test_a_failure_of_the_grader_leaves_no_results(container):
     """Gradescope then says so; old results would be taken for this submission's."""
-    course, _, root = container
+    toy, _, root = container
     master = root / "source" / "master.ipynb"
     text = master.read_text()
     (root / "results" / "results.json").write_text("{}")
     master.write_text("{")
     try:
-        assert run(container, course.source()).returncode != 0
+        assert run(container, toy.source()).returncode != 0
     finally:
         master.write_text(text)
     assert not (root / "results" / "results.json").exists()
@@ -218,7 +220,7 @@ home, python, course = os.path.expanduser("~"), os.path.realpath(sys.base_prefix
 emptied = ["/tmp"] + [home] * python.startswith(home)
 for place in emptied:
     words += ["--perms", "1777" if place == "/tmp" else "0755", "--tmpfs", place]
-    for shown in (python, course):
+    for shown in (python, toy):
         if shown.startswith(place + "/"):
             for folder in reversed(Path(shown).relative_to(place).parents[:-1]):
                 words += ["--perms", "0755", "--dir", f"{place}/{folder}"]
@@ -233,13 +235,13 @@ os.execvp("bwrap", [*words, "--seccomp", str(file.fileno()), "--die-with-parent"
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="as in Gradescope's container, the grader is root")
 def test_in_a_container_without_namespaces_the_code_runs_as_another_user(container):
-    course, _, root = container
+    toy, _, root = container
     spy = SPY.format(root=str(root))
-    done = run(container, answered(course.source(), double=spy), sys.executable, "-c", CONTAINER, str(root))
+    done = run(container, answered(toy.source(), double=spy), sys.executable, "-c", CONTAINER, str(root))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No bubblewrap in this container" in done.stdout
     found = results(container)
-    assert found["extra_data"]["sandbox"] == sandbox.AS_USER
+    assert found["extra_data"]["sandbox"] == sandbox_server.AS_USER
     assert scores(found)["ask: sum"] == (1, 1) and scores(found)["Counter: apart"] == (0.5, 0.5)
     (gate,) = [test for test in found["tests"] if test["name"] == "double: a number"]
     assert f"{gradescope.STUDENT} {' '.join(['PermissionError'] * 6)} ModuleNotFoundError" in gate["output"]
@@ -268,13 +270,13 @@ def test_scores_add_up_to_what_the_ledger_says(answer):
     assert {test["output_format"] for test in found["tests"]} == {"text"}
 
 
-def test_a_lesson_that_is_not_there_is_told(made_course, tmp_path):
-    course = made_course.copy(tmp_path)
+def test_a_lesson_that_is_not_there_is_told(made_toy, tmp_path):
+    toy = made_toy.copy(tmp_path)
     with pytest.raises(ValueError, match="no lesson of this class; there are 01_toy"):
-        gradescope.bundle(load(course.folder), "02_other")
-    Path(course.folder, "release", LESSON, f"{LESSON}.ipynb").unlink()
+        gradescope.bundle(load(toy.folder), "02_other")
+    Path(toy.folder, "release", LESSON, f"{LESSON}.ipynb").unlink()
     with pytest.raises(ValueError, match="new-class"):
-        gradescope.bundle(load(course.folder), LESSON)
+        gradescope.bundle(load(toy.folder), LESSON)
 
 
 def test_the_grader_runs_with_the_packages_that_are_installed_there():

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from autograder import __main__ as commands
 from autograder import sample_class
-from autograder.classroom import Status
+from autograder.classroom.job import Status
 from tests.autograder.conftest import shown
-from tests.autograder.course import LESSON, POINTS
+from tests.autograder.toy_class import LESSON, POINTS
 from tests.submissions import Bank, banks
 
 
@@ -102,26 +102,26 @@ def toy() -> dict[str, Bank]:
 
 
 @pytest.fixture(scope="module")
-def graded(made_course, toy, tmp_path_factory):
+def graded(made_toy, toy, tmp_path_factory):
     """The small course's sample class, and what the command said."""
-    course = made_course.copy(tmp_path_factory.mktemp("sample"))
-    course.set(
+    toy = made_toy.copy(tmp_path_factory.mktemp("sample"))
+    toy.set(
         f'lessons = ["{LESSON}"]\n'
         + (sample_class.SETTINGS % LESSON).replace("check_seconds = 20", "check_seconds = 5")
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample_class, "create", lambda folder: toy)
-        result = CliRunner().invoke(commands.app, ["sample-class", str(course.folder)], env={"COLUMNS": "80"})
-    return course, result
+        result = CliRunner().invoke(commands.app, ["sample-class", str(toy.folder)], env={"COLUMNS": "80"})
+    return toy, result
 
 
 def test_everyone_gets_what_they_deserve(graded, toy):
-    course, result = graded
+    toy, result = graded
     assert result.exit_code == 0, result.output
-    first, again = sample_class.rounds(course.folder, toy)
+    first, again = sample_class.rounds(toy.folder, toy)
     assert f"Every one of the {len(first)} submissions got exactly the points that it deserves." in result.output
     expected = {one.student: dict(one.points) for one in (*first, *again)}
-    assert {student: course.gradebook(student) for student in expected} == expected
+    assert {student: toy.gradebook(student) for student in expected} == expected
     assert expected["tricks"] == expected["spoils"] == dict.fromkeys(POINTS, 0.0)
     assert expected["improves"] == expected["renamed"] == expected["old-format"] == POINTS
     assert len(expected) == len(first) >= 27
@@ -136,18 +136,18 @@ def test_what_the_commands_say_can_be_read_in_a_narrow_window(graded):
 
 
 def test_it_is_the_same_each_time(graded, toy):
-    course, _ = graded
-    assert sample_class.rounds(course.folder, toy) == sample_class.rounds(course.folder, toy)
+    toy, _ = graded
+    assert sample_class.rounds(toy.folder, toy) == sample_class.rounds(toy.folder, toy)
 
 
 def test_differences_are_told(graded, toy):
     """Each of them, as a submission that deserves something else would show."""
-    course, _ = graded
-    first, again = sample_class.rounds(course.folder, toy)
+    toy, _ = graded
+    first, again = sample_class.rounds(toy.folder, toy)
     statuses = [Status(one.student, LESSON, "graded") for one in again]
 
     def told(change, graded=statuses):
-        return list(sample_class.differences(course.folder, [change(one) for one in first], again, graded))
+        return list(sample_class.differences(toy.folder, [change(one) for one in first], again, graded))
 
     assert told(lambda one: one) == []
     more = told(lambda one: replace(one, points=one.points | {"ask": 7.0}) if one.student == "noisy" else one)

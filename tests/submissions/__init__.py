@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from autograder.check import Check
+from autograder.checking.check import Check
 
 __all__ = ["Bank", "Entry", "banks", "body"]
 
@@ -137,7 +137,7 @@ def banks() -> list[Bank]:
     import autograder.checks
 
     (folder,) = autograder.checks.__path__
-    names = sorted(name for name in _modules(folder) if name != "common")
+    names = sorted(_modules(folder))
     return [importlib.import_module(f"tests.submissions.{name}").bank for name in names]
 
 

@@ -1,6 +1,6 @@
 """The checks of the lesson for the tests."""
 
-from autograder.check import check, holds
+from autograder.checking.check import check, holds
 from autograder.given import Callback
 
 

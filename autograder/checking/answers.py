@@ -1,0 +1,188 @@
+"""Calling a student's function and reading what it returned.
+
+Nothing here raises, whatever an answer returns: an unreadable result becomes a reason in plain words.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autograder.checking.cases import tensors
+from autograder.checking.check import Outcome
+from autograder.checking.comparing import say
+from autograder.checking.student import StudentError
+
+__all__ = ["Answer", "asking", "binary", "entries", "integers", "parts", "real", "real_list"]
+
+
+def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an array of real numbers of this shape.
+
+    Args:
+        value: what a student's function returned; arrays, numbers, and lists of numbers are taken.
+        shape: the shape expected; () for a single number.
+        name: what to call it in the reason.
+
+    Returns:
+        (array, ""), float64; or (None, reason) with what was expected and what came.
+
+    >>> real([1, 2.5], (2,))
+    (array([1. , 2.5]), '')
+    >>> real(None, ())
+    (None, 'the result should be a number; got None (is a return missing?)')
+    >>> real(np.zeros((2, 1)), (2,), "nats")[1]
+    'nats should be real numbers of shape (2,); got shape (2, 1)'
+    """
+    wanted = f"{name} should be {'a number' if shape == () else f'real numbers of shape {shape}'}"
+    if not isinstance(value, np.ndarray | bool | int | float | list | tuple):
+        return None, f"{wanted}; got {_what(value)}"
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError, RecursionError):
+        return None, f"{wanted}; got {_what(value)}, of unequal lengths"
+    if array.dtype.kind not in "biuf":
+        return None, f"{wanted}; got {'complex numbers' if array.dtype.kind == 'c' else _what(value)}"
+    if array.shape != shape:
+        return None, f"{wanted}; got {f'shape {array.shape}' if array.shape else 'a single number'}"
+    return array.astype(np.float64), ""
+
+
+def integers(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an int64 array of this shape: (array, "") or (None, reason).
+
+    >>> integers(np.array([0.0, 2.0]), (2,), "x")[1]
+    'x should be int64; got float64'
+    """
+    array, why = real(value, shape, name)
+    if array is None:
+        return None, why
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        return None, f"{name} should be int64; got {array.dtype}"
+    return array.astype(np.int64), ""
+
+
+def binary(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an int64 array of zeros and ones of this shape: (array, "") or (None, reason).
+
+    >>> binary(np.array([0, 2]), (2,), "x")[1]
+    'x should be zeros and ones; got 2'
+    """
+    array, why = integers(value, shape, name)
+    if array is None:
+        return None, why
+    if not np.isin(array, (0, 1)).all():
+        return None, f"{name} should be zeros and ones; got {say(array[~np.isin(array, (0, 1))][0])}"
+    return array, ""
+
+
+def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
+    """Read a tuple with one entry for each name: (entries, "") or (None, reason)."""
+    if isinstance(value, tuple | list) and len(value) == len(names):
+        return value, ""
+    return None, f"the result should be a tuple ({', '.join(names)}); got {_what(value)}"
+
+
+def entries(value: Any, names: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
+    """Read a dict with at least these keys: (dict, "") or (None, reason).
+
+    >>> entries({"W": 0.5}, ["W", "b"])[1]
+    "the result should be a dict with the 2 keys 'W', 'b'; got one with 'W'"
+    """
+    if isinstance(value, dict) and set(names) <= set(value):
+        return value, ""
+    came = f"one with {', '.join(map(repr, value)) or 'none'}"[:100] if isinstance(value, dict) else _what(value)
+    return None, f"the result should be a dict with the {len(names)} keys {', '.join(map(repr, names))}; got {came}"
+
+
+def real_list(
+    value: Any, shapes: Sequence[tuple[int, ...]], name: str, read: Callable = real
+) -> tuple[list[np.ndarray] | None, str]:
+    """Read a list of arrays of these shapes, each with `read`; `name` holds a {} for the index."""
+    if not isinstance(value, list | tuple) or len(value) != len(shapes):
+        return None, f"the result should be a list of {len(shapes)} tensors; got {_what(value)}"
+    arrays = []
+    for index, (item, shape) in enumerate(zip(value, shapes, strict=True)):
+        array, why = read(item, shape, name.format(index))
+        if array is None:
+            return None, why
+        arrays.append(array)
+    return arrays, ""
+
+
+def _what(value: Any) -> str:
+    if value is None:
+        return "None (is a return missing?)"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, list | tuple | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int | float):
+        return f"the number {say(value)[:40]}"
+    return f"the string {value[:40]!r}" if isinstance(value, str) else "something else"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a student's function answered in one case: read, or why it cannot be read.
+
+    Attributes:
+        case: what the case is made of; every test gets it after `got`.
+        words: says the case, for messages.
+        got: the answer as arrays, where it could be read.
+        why: why it could not be read, else "".
+        error: the exception of the student's code, if one came.
+    """
+
+    case: tuple
+    words: Callable[[], str]
+    got: Any = None
+    why: str = ""
+    error: StudentError | None = None
+
+    def gate(self, name: str, *tests: Callable[..., str | None]) -> Outcome:
+        """Like `holds`, for a gate: an error of the student's code ends the check, with the case in words."""
+        if self.error:
+            self.error.case = self.words()
+            raise self.error
+        return self.holds(name, *tests)
+
+    def holds(self, name: str, *tests: Callable[..., str | None]) -> Outcome:
+        """A property: it holds if the answer can be read and no test finds a counter-example in it.
+
+        Each test is called with the answer and what the case is made of, and returns what is wrong in words, or
+        nothing. It is not called where one before it found something.
+        """
+        why = self.why or next(filter(None, (test(self.got, *self.case) for test in tests)), "")
+        return Outcome(name, not why, why and f"{self.words()}: {why}")
+
+
+def asking(
+    call: Callable[..., Any],
+    *,
+    read: Callable[..., tuple[Any, str]],
+    say: Callable[..., str],
+    give: Callable[..., Sequence[Any]] | None = None,
+) -> Callable[..., Answer]:
+    """How one check asks: `ask(*case)` calls the student's function and reads what comes back.
+
+    Args:
+        call: `student.call`, or that of a handle.
+        read: `read(value, *case)` gives (what was read, "") or (None, what is wrong with it).
+        say: `say(*case)` says the case in words: sizes, and the numbers themselves where they are few.
+        give: `give(*case)` gives the arguments of the call; by default the case itself, arrays as tensors.
+    """
+
+    def ask(*case: Any) -> Answer:
+        def words() -> str:
+            return say(*case)
+
+        try:
+            got, why = read(call(*(give(*case) if give else tensors(case))), *case)
+        except StudentError as error:
+            return Answer(case, words, why=str(error), error=error)
+        return Answer(case, words, got, why)
+
+    return ask

@@ -1,0 +1,298 @@
+"""A class's settings: the instructor's one file `course.toml`, the roster, and the lessons that follow from them.
+
+`TEMPLATE` is the file as a new class gets it, and the documentation of every key in it.
+"""
+
+import csv
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from autograder.lesson import Lesson, Question, short_name
+from autograder.sandbox.limits import MIB, Limits
+
+__all__ = [
+    "ANSWER",
+    "PRACTICE",
+    "SETTINGS",
+    "SOLUTIONS",
+    "TEMPLATE",
+    "GradebookSettings",
+    "Late",
+    "Settings",
+    "load",
+    "load_gradebook",
+    "sources",
+]
+
+PRACTICE = "00_"  # how the names of lessons begin that are not collected, unless `course.toml` names them
+SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
+SETTINGS, ROSTER = "course.toml", "roster.csv"
+ANSWER = "*Your answer*"  # stands in the cell for a question's answer
+TEMPLATE = Path(__file__).parents[1] / "templates" / SETTINGS
+COLUMNS = ("id", "first_name", "last_name", "email", "lms_user_id")  # nbgrader's
+
+_DB_URL = "sqlite:///gradebook.db?timeout=60"
+_LIMITS = {  # key: the field of Limits, and what the key counts in
+    "start_seconds": ("start", 1.0),
+    "cell_seconds": ("cell", 1.0),
+    "check_seconds": ("check", 1.0),
+    "memory_mib": ("memory", MIB),
+    "address_space_mib": ("address_space", MIB),
+    "processes": ("processes", 1),
+    "files": ("files", 1),
+    "file_size_mib": ("file_size", MIB),
+    "tmp_mib": ("tmp", MIB),
+}
+
+
+@dataclass(frozen=True)
+class Late:
+    """The share of the score that is lost for each started day, and how much at most."""
+
+    per_day: float
+    at_most: float = 1.0
+
+
+@dataclass(frozen=True)
+class GradebookSettings:
+    """What plain nbgrader has to know of a class.
+
+    Attributes:
+        db_url: the gradebook's address, good from any working directory.
+        late: None where lateness costs nothing.
+    """
+
+    db_url: str
+    late: Late | None
+
+
+@dataclass(frozen=True)
+class Settings(GradebookSettings):
+    """A class directory and what its settings say.
+
+    Attributes:
+        folder: the class directory, absolute.
+        lessons: by name, in order.
+        roster: by student id what `roster.csv` says of them; empty where there is none.
+    """
+
+    folder: Path
+    lessons: Mapping[str, Lesson]
+    limits: Limits
+    roster: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def load(folder: Path) -> Settings:
+    """Read a class's settings.
+
+    Args:
+        folder: the class directory; without a `course.toml` it is a class of all lessons.
+
+    Raises:
+        ValueError: the settings, the roster or a private variant are not as they should be; the message says
+            where, what was expected and what came.
+    """
+    folder = folder.resolve()
+    table = _read(folder)
+    found = sources(folder)
+    names = table.get("lessons", [name for name in found if not name.startswith(PRACTICE)])
+    _strings("lessons", names)
+    for name in names:
+        _one_of("lessons", name, found, "lesson")
+    details = _table("lesson", table.get("lesson", {}))
+    for name in details:
+        _one_of("lesson", name, names, "lesson of this class")
+    lessons = {name: _lesson(folder, found[name], details.get(name, {})) for name in sorted(names)}
+    if not lessons:
+        raise ValueError(f"lessons: expected at least one of {', '.join(found)}")
+    gradebook = load_gradebook(folder)
+    limits, roster = _limits(table.get("limits", {})), _roster(folder / ROSTER)
+    return Settings(gradebook.db_url, gradebook.late, folder, lessons, limits, roster)
+
+
+def load_gradebook(folder: Path) -> GradebookSettings:
+    """Read the part of a class's settings that plain nbgrader needs, without loading any lesson.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    folder = folder.resolve()
+    table = _read(folder)
+    address = table.get("db_url", _DB_URL)
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise ValueError(f"db_url: expected an address like {_DB_URL!r}, got {address!r}") from error
+    if url.get_backend_name() not in ("sqlite", "postgresql") or not url.database:
+        raise ValueError(f"db_url: expected sqlite:///FILE or postgresql://HOST/NAME, got {address!r}")
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=str(folder / url.database))
+    elif url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg2")  # SQLAlchemy's default is another, from 2.1 on
+    late = table.get("late")
+    if late is not None:
+        _known("late", _table("late", late), ("per_day", "at_most"))
+        if "per_day" not in late:
+            raise ValueError("late: expected per_day, the share of the score lost for each started day")
+        late = Late(**{key: _number(f"late.{key}", value, 1.0) for key, value in late.items()})
+    return GradebookSettings(url.render_as_string(hide_password=False), late)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    _known(SETTINGS, table, ("db_url", "late", "lessons", "lesson", "limits"))
+    return table
+
+
+def sources(folder: Path) -> dict[str, Path]:
+    """The text source of every lesson there is: the class's own where it has one."""
+    own = sorted((folder / "solutions").glob("*.py"))
+    found = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
+    for path in own:
+        if not re.fullmatch(r"[0-9]{2}_\w+", path.stem):
+            raise ValueError(f"{path}: expected a lesson's name like 03_made_masks.py")
+    for path in sorted((folder / "checks").glob("*.py")):
+        _one_of(f"{path}", path.stem, [short_name(name) for name in found], "lesson's checks")
+    return dict(sorted(found.items()))
+
+
+def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
+    name, where = source.stem, f"lesson.{source.stem}"
+    _known(where, _table(where, table), ("due", "exercises", "points", "questions"))
+    path = folder / "checks" / f"{short_name(name)}.py"
+    try:
+        check_source = path.read_text(encoding="utf-8") if path.exists() else None
+        checks = Lesson(name, (), {}, check_source=check_source).all_checks()
+    except Exception as error:
+        raise ValueError(f"the checks of {name} cannot be loaded: {type(error).__name__}: {error}") from error
+    order = re.findall(r'^# %% .*\bexercise="(\w+)"', source.read_text(encoding="utf-8"), re.MULTILINE)
+    everything = sorted(checks, key=lambda exercise: order.index(exercise) if exercise in order else len(order))
+
+    chosen = table.get("exercises", everything)
+    _strings(f"{where}.exercises", chosen)
+    for exercise in chosen:
+        _one_of(f"{where}.exercises", exercise, everything, "exercise")
+    points = {exercise: checks[exercise].max_points for exercise in everything if exercise in chosen}
+    for exercise, value in _table(f"{where}.points", table.get("points", {})).items():
+        _one_of(f"{where}.points", exercise, points, "exercise that counts")
+        points[exercise] = _number(f"{where}.points.{exercise}", value)
+    due = table.get("due")
+    if due is not None and (not isinstance(due, datetime) or due.tzinfo is None):
+        raise ValueError(f"{where}.due: expected a date, time and time zone like 2026-11-02T23:59:00+01:00, got {due}")
+    questions = table.get("questions", [])
+    if not isinstance(questions, list):
+        raise ValueError(f"{where}.questions: expected [[{where}.questions]] with name, points and text")
+    lesson = Lesson(
+        name,
+        tuple(points),
+        points,
+        due,
+        tuple(_question(f"{where}.questions", question) for question in questions),
+        check_source,
+    )
+    taken = {cell for exercise in everything for cell in (exercise, f"{exercise}-check")} | {"setup"}
+    for question in lesson.questions:
+        if question.name in taken:
+            raise ValueError(f"{where}.questions: the name {question.name!r} is taken by an exercise or a question")
+        taken.add(question.name)
+    if not points and not lesson.questions:
+        raise ValueError(f"{where}: expected at least one exercise or question")
+    return lesson
+
+
+def _question(where: str, table: Any) -> Question:
+    _known(where, _table(where, table), ("name", "points", "text"))
+    if missing := {"name", "points", "text"} - set(table):
+        raise ValueError(f"{where}: expected name, points and text, {', '.join(sorted(missing))} is missing")
+    name, text = table["name"], table["text"]
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(f"{where}.name: expected up to 64 letters, digits, - or _, a letter first, got {name!r}")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{where}.text: expected the question, in Markdown, got {text!r}")
+    return Question(name, _number(f"{where}.{name}.points", table["points"]), text.strip())
+
+
+def _limits(table: Any) -> Limits:
+    _known("limits", _table("limits", table), _LIMITS)
+    values = {}
+    for key, value in table.items():
+        name, unit = _LIMITS[key]
+        values[name] = _number(f"limits.{key}", value) * unit
+        if isinstance(unit, int):
+            if values[name] % 1:
+                raise ValueError(f"limits.{key}: expected a whole number, got {value}")
+            values[name] = int(values[name])
+    return Limits(**values)
+
+
+def _roster(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        return {}
+    students: dict[str, dict[str, str]] = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, restval="", strict=True)
+            if "id" not in (rows.fieldnames or []):
+                raise ValueError(f"expected a column id, found {', '.join(rows.fieldnames or ['nothing'])}")
+            for row in rows:
+                student = row["id"].strip()
+                if not re.fullmatch(r"[^\s./\\][^/\\\x00-\x1f]*", student):
+                    raise ValueError(f"line {rows.line_num}: expected an id that can name a folder, got {row['id']!r}")
+                if student in students:
+                    raise ValueError(f"line {rows.line_num}: the id {student!r} comes twice")
+                students[student] = {key: (row.get(key) or "").strip() for key in COLUMNS[1:]}
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return students
+
+
+def _known(where: str, table: Mapping[str, Any], known: Collection[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise ValueError(f"{where}: unknown key {key!r}{_nearest(key, known)}; expected {', '.join(known)}")
+
+
+def _one_of(where: str, name: str, known: Collection[str], what: str) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: {name!r} is no {what}{_nearest(name, known)}; there are {', '.join(known)}")
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    found = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+def _table(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected a table of keys and values, got {value!r}")
+    return value
+
+
+def _strings(where: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{where}: expected a list of names, got {value!r}")
+    if len(set(value)) < len(value):
+        raise ValueError(f"{where}: expected each name once, got {', '.join(value)}")
+
+
+def _number(where: str, value: Any, most: float = math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most or value == math.inf:
+        limit = "" if most == math.inf else f", at most {most:g}"
+        raise ValueError(f"{where}: expected a number above 0{limit}, got {value!r}")
+    return float(value)

@@ -1,0 +1,1 @@
+"""nbgrader's database: creating it, writing grades, reading them, late penalties."""

@@ -1,0 +1,151 @@
+"""A notebook as it was handed in, whatever it is: its cells, and its outputs made harmless.
+
+Notebooks are handled as plain JSON: nbformat's validation costs more than all the rest, and refuses what can be read.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["HandedIn", "cells_of", "in_words", "joined", "output_size", "sanitised"]
+
+MIB = 2**20
+MAX_TEXT, MAX_IMAGE, MAX_OUTPUTS = 20_000, 2 * MIB, 10 * MIB  # characters: per output, per picture, per notebook
+CELLS_READ = 5000
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """A file as it was handed in.
+
+    Attributes:
+        data: its bytes; none where it is refused.
+        refused: why it was not read, in words, else "".
+        timestamp: when it was handed in, as ISO text in UTC, None where that is not known.
+    """
+
+    data: bytes
+    refused: str = ""
+    timestamp: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Says whether two files are the same."""
+        return hashlib.sha256(self.refused.encode() or self.data).hexdigest()
+
+
+def cells_of(handed_in: HandedIn) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cells of whatever was handed in, and what was odd about it, in words.
+
+    Returns:
+        For each cell its number, id, type, source, the exercise that its metadata name, and its outputs as they were.
+    """
+    notes = []
+    try:
+        if handed_in.refused:
+            raise ValueError(handed_in.refused)
+        try:
+            found = json.loads(handed_in.data)
+        except UnicodeDecodeError:
+            found = json.loads(handed_in.data.decode("latin-1"))
+            notes.append("the file is not written in UTF-8; it was read as Latin-1")
+        if not isinstance(found, dict):
+            raise ValueError(f"expected a notebook, found {type(found).__name__}")
+        # Before 2015 the cells stood in worksheets, and a cell's source was called its input.
+        sheets = found.get("worksheets")
+        listed = found["cells"] if sheets is None else [cell for sheet in sheets for cell in sheet["cells"]]
+        if len(listed) > CELLS_READ:
+            notes.append(f"only the first {CELLS_READ:,} of its {len(listed):,} cells were read")
+        cells = [_plain(cell) for cell in listed[:CELLS_READ] if isinstance(cell, dict)]
+        return [cell | {"number": number} for number, cell in enumerate(cells, start=1)], notes
+    except Exception as error:  # a hostile file provokes whatever it can, RecursionError and MemoryError among it
+        why = in_words(error)
+        return [], [*notes, f"the file cannot be read as a notebook ({why}); it counts as empty"]
+
+
+def sanitised(outputs: Any, room: int = MAX_OUTPUTS) -> list[dict[str, Any]]:
+    """The outputs of a student's cell as text and pictures, bounded; no markup, no script, no widget."""
+    kept: list[dict[str, Any]] = []
+    for output in outputs if isinstance(outputs, list) else []:
+        kind = output.get("output_type") if isinstance(output, dict) else None
+        if kind == "stream":
+            name = "stderr" if output.get("name") == "stderr" else "stdout"
+            clean = {"output_type": "stream", "name": name, "text": _text(output.get("text"))}
+        elif kind == "error":
+            traceback = _text(output.get("traceback"), "\n").split("\n")
+            said = {key: _text(output.get(key)) for key in ("ename", "evalue")}
+            clean = {"output_type": "error", **said, "traceback": traceback}
+        elif kind in ("display_data", "execute_result"):
+            data = output.get("data") if isinstance(output.get("data"), dict) else {}
+            shown = {mime: found for mime, clean_one in _MIMES.items() if (found := clean_one(data.get(mime)))}
+            clean = {"output_type": "display_data", "data": shown, "metadata": {}}
+        else:
+            continue
+        room -= output_size(clean)
+        if room < 0:
+            kept.append({"output_type": "stream", "name": "stdout", "text": "(more output than is kept)\n"})
+            break
+        kept.append(clean)
+    return kept
+
+
+def _plain(cell: dict[str, Any]) -> dict[str, Any]:
+    metadata = cell.get("metadata")
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    exercise = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
+    source = cell.get("source", cell.get("input"))
+    kind, name = cell.get("cell_type"), cell.get("id")
+    return {
+        "id": name if isinstance(name, str) else None,
+        "type": kind if isinstance(kind, str) else None,
+        "source": joined(source),
+        "exercise": exercise if isinstance(exercise, str) else None,
+        "outputs": cell.get("outputs"),
+    }
+
+
+def joined(value: Any, between: str = "") -> str:
+    """Text of a notebook, which may be a list of its lines; half a character becomes a question mark."""
+    if isinstance(value, list):
+        value = between.join(part for part in value if isinstance(part, str))
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def output_size(output: Mapping[str, Any]) -> int:
+    """Characters of a clean output, its names included."""
+    texts = output["data"].values() if "data" in output else map(str, output.values())
+    return 80 + sum(map(len, texts))
+
+
+def _text(value: Any, between: str = "") -> str:
+    text = joined(value, between)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "\n(cut)"
+
+
+def _image(value: Any) -> str:
+    text = "".join(joined(value).split())
+    if len(text) > MAX_IMAGE:
+        return ""
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return ""
+    return text
+
+
+_MIMES: dict[str, Callable[[Any], str]] = {"image/png": _image, "image/jpeg": _image, "text/plain": _text}
+
+
+def in_words(error: Exception) -> str:
+    match error:
+        case json.JSONDecodeError():
+            return f"it is not JSON: {error.msg}, line {error.lineno}"
+        case KeyError():
+            return f"it has no {error.args[0]}"
+        case RecursionError():
+            return "it is nested too deeply"
+    return f"{type(error).__name__}: {str(error)[:200]}" if type(error) is not ValueError else str(error)[:200]

@@ -1,0 +1,81 @@
+"""Grading in another process: a lesson and a submission as bytes in, a judged notebook as bytes out."""
+
+import dataclasses
+import functools
+import json
+import traceback
+from typing import Any
+
+from autograder.grading.handed_in import HandedIn, in_words
+from autograder.grading.submission import Graded, GraderFailed, grade
+from autograder.lesson import Lesson
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.remedies import NoSandbox
+from autograder.sandbox.server import shared
+
+__all__ = ["MAX_RESULT", "pack", "unpack", "work"]
+
+MIB = 2**20
+MAX_RESULT = 100 * MIB  # bytes that a worker may send
+
+
+def pack(lesson: Lesson, master: str, secret: str, limits: Limits, unsafe: bool) -> bytes:
+    """All that a worker has to know to judge submissions of a lesson."""
+    about = {"lesson": lesson.to_json(), "master": master, "secret": secret}
+    return json.dumps(about | {"limits": dataclasses.asdict(limits), "unsafe": unsafe}).encode()
+
+
+def work(package: bytes, about: bytes, data: bytes) -> bytes:
+    """Judge one submission in a process of its own: bytes in, bytes out, and no exception.
+
+    Args:
+        package: from `pack`.
+        about: student, refused and timestamp, as JSON.
+        data: what was handed in.
+
+    Returns:
+        JSON for `unpack`.
+    """
+    try:
+        lesson, master, secret, limits, unsafe = _unpacked(package)
+        names = json.loads(about)
+        handed_in = HandedIn(data, names["refused"], names["timestamp"])
+        graded = grade(lesson, master, handed_in, secret, shared(limits, unsafe=unsafe), names["student"])
+        found = vars(graded) | {"unanswered": sorted(graded.unanswered)}
+        result = json.dumps(found).encode()
+        if len(result) > MAX_RESULT:
+            raise GraderFailed(f"the graded notebook is larger than {MAX_RESULT // MIB} MiB")
+        return result
+    except NoSandbox as error:
+        return json.dumps({"no_sandbox": [error.reason, error.remedy]}).encode()
+    except GraderFailed as error:
+        return json.dumps({"failed": str(error)}).encode()
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return json.dumps(
+            {"failed": f"the grader failed: {in_words(error)} ({where.filename}, line {where.lineno})"}
+        ).encode()
+
+
+def unpack(result: bytes) -> Graded:
+    """The judged submission that a worker sent.
+
+    Raises:
+        NoSandbox: the worker's machine cannot contain students' code.
+        GraderFailed: the grader itself failed.
+    """
+    if len(result) > MAX_RESULT:
+        raise GraderFailed(f"a worker sent more than {MAX_RESULT // MIB} MiB")
+    found = json.loads(result)
+    if "no_sandbox" in found:
+        raise NoSandbox(*found["no_sandbox"])
+    if "failed" in found:
+        raise GraderFailed(found["failed"])
+    return Graded(**found | {"unanswered": frozenset(found["unanswered"])})
+
+
+@functools.lru_cache(maxsize=8)
+def _unpacked(package: bytes) -> tuple[Lesson, dict[str, Any], str, Limits, bool]:
+    found = json.loads(package)
+    lesson, limits = Lesson.from_json(found["lesson"]), Limits(**found["limits"])
+    return lesson, json.loads(found["master"]), found["secret"], limits, found["unsafe"]

@@ -1,0 +1,113 @@
+"""A lesson as a class has it: its exercises, their points and their checks."""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+
+from autograder import checking
+from autograder.checking.check import Check
+
+__all__ = ["Lesson", "Question", "checks_of", "short_name"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question in words, whose answer a person grades."""
+
+    name: str
+    points: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson as this class has it. Plain data: it travels to the processes that grade.
+
+    Attributes:
+        exercises: those that count, in the order of the notebook.
+        points: what each of them is worth.
+        due: with its time zone; None where nothing is late.
+        questions: what is graded by hand.
+        check_source: the text of the class's own checks, None where the course's count.
+    """
+
+    name: str
+    exercises: tuple[str, ...]
+    points: Mapping[str, float]
+    due: datetime | None = None
+    questions: tuple[Question, ...] = ()
+    check_source: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The name without its number: that of the module of its checks."""
+        return short_name(self.name)
+
+    @property
+    def practice_checks(self) -> str:
+        """The module with the class's own checks, as it lies beside the students' notebook."""
+        return f"checks_{self.short}"
+
+    def checks(self) -> dict[str, Check]:
+        """The check of each exercise that counts, with its points."""
+        found = self.all_checks()
+        return {name: found[name].worth(self.points[name]) for name in self.exercises}
+
+    def all_checks(self) -> dict[str, Check]:
+        """The checks of all exercises, those for practice too, as they are declared."""
+        return checks_of(self.name) if self.check_source is None else _variant(self.name, self.check_source)
+
+    def digest(self) -> str:
+        """Says whether two grades came from the same checks and the same points."""
+        spec = importlib.util.find_spec(f"autograder.checks.{self.short}")
+        files = [*([Path(spec.origin)] if spec else []), *sorted(Path(checking.__file__).parent.glob("*.py"))]
+        texts = [path.read_text() for path in files]
+        counted = [self.check_source, self.exercises, [self.points[name] for name in self.exercises]]
+        return hashlib.sha256(json.dumps([texts, counted]).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), default=datetime.isoformat)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Lesson":
+        """The lesson that `to_json` wrote."""
+        data = json.loads(text)
+        return cls(
+            data["name"],
+            tuple(data["exercises"]),
+            data["points"],
+            data["due"] and datetime.fromisoformat(data["due"]),
+            tuple(Question(**question) for question in data["questions"]),
+            data["check_source"],
+        )
+
+
+def checks_of(lesson: str) -> dict[str, Check]:
+    """The checks of a lesson ("01_likelihood") by exercise, in the order of their file."""
+    module = importlib.import_module(f"autograder.checks.{short_name(lesson)}")
+    return {name: found for name, found in vars(module).items() if isinstance(found, Check)}
+
+
+@functools.cache
+def _variant(lesson: str, source: str) -> dict[str, Check]:
+    """The checks that a class's own module declares."""
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    # The last part of its module's name is the lesson that a check belongs to.
+    module = ModuleType(f"variant_{digest}.{short_name(lesson)}")
+    sys.modules[module.__name__] = module
+    exec(compile(source, f"checks/{short_name(lesson)}.py", "exec"), vars(module))
+    return {name: found for name, found in vars(module).items() if isinstance(found, Check)}
+
+
+def short_name(lesson: str) -> str:
+    """A lesson's name without its number, which is the name of the module of its checks."""
+    return lesson.lstrip("0123456789_")

@@ -1,0 +1,281 @@
+"""The build: text sources (`solutions/`) to nbgrader's sources (`build/source`) to the release (`notebooks/`).
+
+`python -m autograder.release.build` does it all; with `--check` it fails where a committed release is not what its
+source gives. The result depends on the sources and the checks alone, byte for byte.
+"""
+
+import argparse
+import ast
+import difflib
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+from autograder.checking.check import Check
+from autograder.classroom.settings import ANSWER, SOLUTIONS
+from autograder.lesson import Lesson, Question, checks_of
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
+
+__all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "release"]
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE, NOTEBOOKS = ROOT / "build" / "source", ROOT / "notebooks"
+
+OPTIONS = {"exercise", "check", "setup", "tags"}  # what an author may write on a cell's line
+QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
+_BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
+_JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}
+
+
+class SourceError(ValueError):
+    """A text source breaks the pattern of a lesson; the message says where and how to mend it."""
+
+
+def lessons() -> list[str]:
+    """The names of all lessons, in order."""
+    return sorted(path.stem for path in SOLUTIONS.glob("[0-9][0-9]_*.py"))
+
+
+def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
+    """A lesson's notebook with solutions and nbgrader's metadata.
+
+    An exercise that does not count stays as practice: its solution cell is run when work is graded, since other
+    answers may call it, but its check is an ordinary cell.
+
+    Args:
+        path: a text source in jupytext's percent format.
+        lesson: the lesson as a class has it; as the course has it where None.
+
+    Raises:
+        SourceError: an unknown cell option, an exercise without its check right below, markers out of place, ...
+    """
+    notebook = jupytext.read(path, fmt="py:percent")
+    checks = lesson.all_checks() if lesson else checks_of(path.stem)
+    points = lesson.points if lesson else {name: check.max_points for name, check in checks.items()}
+    if lesson and lesson.check_source is not None:
+        _import_own_checks(path.name, notebook, lesson)
+    exercises, ids = [], set()
+    for number, cell in enumerate(notebook.cells):
+        options = {key: value for key, value in cell.metadata.items() if key not in _JUPYTEXT_KEYS}
+        first = next(iter(cell.source.strip().splitlines()), "empty")
+        where = f"{path.name}, cell {number + 1} ({first})"
+        if unknown := set(options) - OPTIONS:
+            raise SourceError(
+                f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}"
+            )
+        name = options.get("exercise")
+        # nbgrader takes the words for a marker wherever they stand, in a sentence too.
+        markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
+        if markers != ([_BEGIN, _END] if name else []):
+            raise SourceError(
+                f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}"
+            )
+        if name:
+            _defines(where, name, cell.source)
+            exercises.append(name)
+            cell.metadata = _nbgrader(name, solution=True)
+        elif check := options.get("check"):
+            if exercises[-1:] != [check] or notebook.cells[number - 1].id != check:
+                raise SourceError(f"{where}: the check {check!r} must stand right below its exercise")
+            if cell.source.strip():
+                raise SourceError(f"{where}: a check's cell is left empty; the build writes it")
+            if check not in checks:
+                raise SourceError(f"{where}: autograder/checks has no check {check!r} for this lesson")
+            cell.source = _call(checks[check], points.get(check))
+            graded = check in points
+            cell.metadata = _nbgrader(f"{check}-check", grade=True, points=points[check]) if graded else NotebookNode()
+        elif options.get("setup"):
+            cell.metadata = _nbgrader("setup" if "setup" not in ids else f"setup-{number}")
+        else:
+            cell.metadata = nbformat.from_dict({"tags": options["tags"]} if "tags" in options else {})
+        if "nbgrader" in cell.metadata:
+            cell.id = cell.metadata.nbgrader.grade_id
+        else:
+            cell.id = f"{options['check']}-check" if "check" in options else _content_id(cell.source, ids)
+        if cell.id in ids:
+            raise SourceError(f"{where}: there are two cells named {cell.id!r}")
+        ids.add(cell.id)
+    in_order = exercises == list(checks) if lesson is None else sorted(exercises) == sorted(checks)
+    if not in_order or {f"{name}-check" for name in exercises} - ids:
+        raise SourceError(
+            f"{path.name}: every exercise needs its check and every check its exercise, in one order; "
+            f"the notebook has {exercises}, the checks are {list(checks)}"
+        )
+    if lesson and lesson.questions:
+        notebook.cells += _question_cells(lesson.questions, ids)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    return notebook
+
+
+def write_sources(names: list[str]) -> None:
+    """Write nbgrader's sources; what no lesson makes any more is removed."""
+    for path in SOURCE.glob("*"):
+        if path.name not in lessons():
+            shutil.rmtree(path)
+    for name in names:
+        (SOURCE / name).mkdir(parents=True, exist_ok=True)
+        nbformat.write(build_source(SOLUTIONS / f"{name}.py"), SOURCE / name / f"{name}.ipynb")
+
+
+def release(names: list[str], folder: Path | None = None) -> None:
+    """Make the student release of these lessons: nbgrader's own generate_assignment, without a gradebook.
+
+    Args:
+        folder: where to; `notebooks/` where None.
+    """
+    from traitlets.config import Config
+
+    from autograder.nbgrader_config import configure
+
+    write_sources(names)
+    config = Config()
+    configure(config, ROOT)
+    config.CourseDirectory.root = str(ROOT)
+    config.CourseDirectory.source_directory = str(SOURCE)
+    config.CourseDirectory.release_directory = str(folder or NOTEBOOKS)
+    config.GenerateAssignment.no_database = True
+    config.SaveCells.enabled = False
+    generate(names, config)
+
+
+def generate(names: Iterable[str], config: "Config") -> None:
+    """Turn these lessons' sources into releases with nbgrader's own generate_assignment.
+
+    Raises:
+        RuntimeError: nbgrader cannot; with its words.
+    """
+    from nbgrader.apps import NbGraderAPI
+
+    api = NbGraderAPI(config=config)
+    for name in names:
+        result = api.generate_assignment(name, force=True)
+        if not result["success"]:
+            raise RuntimeError(f"nbgrader generate_assignment {name}: {result.get('error') or result.get('log')}")
+
+
+def drift(names: list[str]) -> list[str]:
+    """Where the committed release differs from what the sources give, as lines of a diff; empty where it does not."""
+    with tempfile.TemporaryDirectory() as folder:
+        release(names, Path(folder))
+        made = {path.relative_to(folder): path.read_text() for path in Path(folder).rglob("*.ipynb")}
+    found = {
+        path.relative_to(NOTEBOOKS): path.read_text()
+        for path in NOTEBOOKS.rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    lines: list[str] = []
+    for path in sorted(made.keys() | found.keys()):
+        before, after = found.get(path, "").splitlines(), made.get(path, "").splitlines()
+        lines += difflib.unified_diff(before, after, f"notebooks/{path}", f"from the sources: {path}", lineterm="", n=1)
+    return lines
+
+
+def _nbgrader(
+    grade_id: str, *, grade: bool = False, solution: bool = False, points: float | None = None
+) -> NotebookNode:
+    metadata = {
+        "schema_version": 3,
+        "grade_id": grade_id,
+        "grade": grade,
+        "solution": solution,
+        "locked": not solution,
+        "task": False,
+    }
+    if points is not None:
+        metadata["points"] = points
+    return nbformat.from_dict({"nbgrader": metadata})
+
+
+def _call(check: Check, points: float | None) -> str:
+    """The source of a check's cell."""
+    if points is None:
+        return f"checks.{check.name}({check.name})  # practice, without points"
+    worth = "" if points == check.max_points else f".worth({int(points) if points == int(points) else points})"
+    return f"checks.{check.name}{worth}({check.name})"
+
+
+def _import_own_checks(where: str, notebook: NotebookNode, lesson: Lesson) -> None:
+    """Let the notebook practise with the class's checks, which lie beside it."""
+    common, own = (
+        f"from autograder.checks import {lesson.short} as checks",
+        f"import {lesson.practice_checks} as checks",
+    )
+    cells = [cell for cell in notebook.cells if re.search(rf"^{common}\b", cell.source, re.MULTILINE)]
+    if len(cells) != 1:
+        raise SourceError(f"{where}: expected the line {common!r} in one cell: there the class's own checks come in")
+    cells[0].source = cells[0].source.replace(common, own)
+
+
+def _question_cells(questions: Iterable[Question], ids: set[str]) -> Iterator[NotebookNode]:
+    """A heading, then for each question its text and the cell for the answer, which a person grades."""
+    yield _markdown(QUESTIONS, ids)
+    for question in questions:
+        points = f"{question.points:g} point" + ("" if question.points == 1 else "s")
+        yield _markdown(f"### {question.name} · {points}\n\n{question.text}", ids)
+        if question.name in ids:
+            raise SourceError(f"the question {question.name!r} has the name of another cell: rename it")
+        ids.add(question.name)
+        metadata = _nbgrader(question.name, grade=True, solution=True, points=question.points)
+        yield nbformat.v4.new_markdown_cell(ANSWER, metadata=metadata, id=question.name)
+
+
+def _markdown(source: str, ids: set[str]) -> NotebookNode:
+    cell = nbformat.v4.new_markdown_cell(source, id=_content_id(source, ids))
+    ids.add(cell.id)
+    return cell
+
+
+def _content_id(source: str, taken: set[str]) -> str:
+    """An id that stays the same while other cells come and go."""
+    digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+    return next(name for name in (digest, *(f"{digest}-{count}" for count in range(2, 99))) if name not in taken)
+
+
+def _defines(where: str, name: str, source: str) -> None:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*|[A-Z][A-Za-z0-9]*", name):
+        raise SourceError(f"{where}: an exercise is named like a function or a class, got {name!r}")
+    defined = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    if name not in defined:
+        raise SourceError(f"{where}: the cell must define {name}, it defines {', '.join(defined) or 'nothing'}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m autograder.release.build", description="Make the student notebooks from solutions/."
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; fail where a committed notebook is not what its source gives",
+    )
+    parser.add_argument("lessons", nargs="*", help="names of lessons (default: all)")
+    arguments = parser.parse_args()
+    names = arguments.lessons or lessons()
+    if arguments.check:
+        lines = drift(lessons())
+        print("\n".join(lines) or "notebooks/ is what solutions/ gives.")
+        if lines:
+            print("\nRun `make notebooks` and commit the result.", file=sys.stderr)
+        return bool(lines)
+    release(names)
+    for name in names:
+        print(f"notebooks/{name}/{name}.ipynb")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

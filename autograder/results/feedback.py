@@ -1,0 +1,150 @@
+"""Feedback: for each graded submission one page that holds everything, to be returned to its student.
+
+`make` renders a whole class with one exporter and a few queries; `nbgrader generate_feedback` makes the same pages,
+through the same template and the same `ShowGrades`. A page shows what the student typed and printed as text, never as
+markup, and is rendered from the autograded notebook, into which nothing but text and pictures of a submission comes.
+"""
+
+import secrets
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters.exporter import ResourcesDict
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets.config import Config
+
+from autograder.classroom import directory
+from autograder.classroom.files import write
+from autograder.classroom.settings import Settings
+from autograder.gradebook import read
+from autograder.gradebook.read import Marks
+
+__all__ = ["Made", "ShowGrades", "exporter", "make", "markdown", "page"]
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+MAX_SHOWN = 50_000  # characters of an answer: it is coloured, which multiplies its size
+
+
+@dataclass(frozen=True)
+class Made:
+    """One page, or why there is none."""
+
+    student: str
+    lesson: str
+    path: Path
+    error: str = ""
+
+
+def make(settings: Settings, students: Collection[str] = (), lessons: Collection[str] = ()) -> Iterator[Made]:
+    """Write CLASS/feedback/STUDENT/LESSON/LESSON.html for every graded submission; what is given back is up to date.
+
+    A page whose submission is not graded any more (a newer one could not be) is removed.
+
+    Args:
+        students, lessons: only these; all where empty.
+    """
+    renderer = exporter()
+    with Gradebook(settings.db_url) as gradebook:
+        book = read.read(gradebook)
+    graded = directory.ledgers(settings.folder)
+    for student, lesson in graded:
+        if (students and student not in students) or (lessons and lesson not in lessons):
+            continue
+        path = settings.folder / "feedback" / student / lesson / f"{lesson}.html"
+        notebook = directory.autograded(settings.folder, student, lesson)
+        try:
+            # Not nbformat.read, which would validate at length what the grader itself wrote.
+            text = page(renderer, nbformat.v4.reads(notebook.read_text(encoding="utf-8")), book[student, lesson])
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            why = "not in the gradebook" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            yield Made(student, lesson, path, f"{why}: grade this submission again with --regrade")
+            continue
+        write(path, text)
+        _prepare_exchange(notebook.parent, path.parent)
+        yield Made(student, lesson, path)
+    for path in sorted((settings.folder / "feedback").glob("*/*/*.html")):
+        if path.parts[-3:-1] not in graded:
+            path.unlink()
+
+
+def _prepare_exchange(graded: Path, feedback: Path) -> None:
+    """Write what `nbgrader release_feedback` reads beside each page: it stops at the first student without it.
+
+    Work that did not come through nbgrader's exchange gets a secret that nobody knows, so nobody finds its page there.
+    """
+    for name, otherwise in (("timestamp.txt", "unknown"), (directory.EXCHANGE_SECRET, secrets.token_hex(32))):
+        source, target = graded / name, feedback / name
+        if not target.exists():  # a newer submission's grade removes the folder
+            write(target, source.read_bytes() if source.exists() else otherwise)
+
+
+def page(renderer: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
+    """One page.
+
+    Args:
+        renderer: from `exporter`; one does for a whole class.
+        notebook: the autograded notebook; it is changed.
+        found: what the gradebook says of it.
+    """
+    resources = ResourcesDict(nbgrader={"student": found.student, "assignment": found.lesson, "notebook": found.lesson})
+    show(notebook, resources, found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of nbconvert, about what is odd in a notebook
+        return renderer.from_notebook_node(notebook, resources=resources)[0]
+
+
+def show(notebook: NotebookNode, resources: dict[str, Any], found: Marks) -> None:
+    """Put the gradebook's points and comments where the template looks for them."""
+    for cell in notebook.cells:
+        graded = cell.metadata.get("nbgrader", {})
+        name = graded.get("grade_id", "").removesuffix("-check")
+        if graded.get("solution"):
+            graded.comment = found.comments.get(name, "")
+            cell.source = _cut(cell.source)
+        if graded.get("grade") and name in found.marks:
+            mark = found.marks[name]
+            graded.update(score=mark.points, points=mark.max_points, waits=mark.waits, by_hand=mark.manual)
+    totals = {"score": found.points, "max_score": found.max_points, "late_penalty": found.penalty, "waits": found.waits}
+    resources["nbgrader"].update(totals)
+
+
+class ShowGrades(NbGraderPreprocessor):
+    """For `nbgrader generate_feedback`, in the place of nbgrader's own GetGrades."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        names = resources["nbgrader"]
+        with Gradebook(names["db_url"]) as gradebook:
+            found = read.read(gradebook, names["student"], names["assignment"])
+        show(nb, resources, found[names["student"], names["assignment"]])
+        return nb, resources
+
+
+def markdown(source: str) -> str:
+    """Markdown as HTML, in which markup stays text: for Formgrader, where an instructor reads what students wrote.
+
+    nbconvert's own filter lets markup through, and Formgrader's page may do all that the instructor may.
+    """
+    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False)
+    return MarkdownWithMath(renderer=renderer).render(source.replace("\\href", "\\ href"))  # MathJax makes a link of it
+
+
+def exporter() -> HTMLExporter:
+    """nbconvert's exporter with the template of the feedback."""
+    config = Config()
+    config.Exporter.default_preprocessors = []
+    config.HTMLExporter.template_name = "feedback"
+    config.HTMLExporter.extra_template_basedirs = [str(TEMPLATES)]
+    return HTMLExporter(config=config)
+
+
+def _cut(source: str) -> str:
+    left = len(source) - MAX_SHOWN
+    return source if left <= 0 else f"{source[:MAX_SHOWN]}\n# ({left} more characters)"

@@ -1,0 +1,106 @@
+"""The student bundle holds what students need, and no answer."""
+
+import re
+import subprocess
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell
+
+from autograder.classroom.settings import SOLUTIONS
+from autograder.release import bundle
+from autograder.release.build import build_source, lessons
+
+LONG_ENOUGH = 25  # characters; a shorter line (`return p`) stands in many places and tells nothing
+IDIOMS = {  # nor does a longer one that any code may need
+    "generator = torch.Generator().manual_seed(seed)",
+    'self.register_buffer("mask", mask)',
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The bundle as a student unpacks it."""
+    place = tmp_path_factory.mktemp("bundle")
+    with zipfile.ZipFile(bundle.make(place / "student")) as archive:
+        archive.extractall(place / "unpacked")
+    return place / "unpacked" / "deep-generative-models"
+
+
+@pytest.fixture(scope="module")
+def python(folder, tmp_path_factory) -> Path:
+    """A Python of its own that has the course from the bundle, and other packages from this environment.
+
+    A folder named in a .pth file is searched, but .pth files inside it are not read: the editable installation of this
+    repository stays out of sight.
+    """
+    place = tmp_path_factory.mktemp("venv")
+    venv.create(place, symlinks=True)
+    python = place / "bin" / "python"
+    packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(place)}))
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed"]
+    subprocess.run([python, "-m", "pip", "install", *options, folder], check=True)
+    return python
+
+
+def text_of(path: Path) -> str:
+    if path.suffix == ".ipynb":
+        return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    return path.read_text()
+
+
+def solution_lines(path: Path) -> set[str]:
+    parts = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", path.read_text(), flags=re.DOTALL)
+    lines = {line.strip() for part in parts for line in part.splitlines()}
+    return {line for line in lines if len(line) >= LONG_ENOUGH and not line.startswith("#")} - IDIOMS
+
+
+def test_bundle_holds_only_what_students_need(folder):
+    parts = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    assert parts == {
+        "LICENSE", "README.md", "autograder", "course_lib", "data", "environment.yml", "notebooks", "pyproject.toml",
+    }  # fmt: skip
+    assert {path.name for path in (folder / "autograder").iterdir()} == {
+        "__init__.py", "check.py", "checks", "codec.py", "given.py", "student.py", "worker.py",
+    }  # fmt: skip
+    assert sorted(path.stem for path in folder.glob("notebooks/*/*.ipynb")) == lessons()
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_bundle_holds_no_line_of_a_solution(folder, name):
+    answers = solution_lines(SOLUTIONS / f"{name}.py")
+    assert answers
+    for path in folder.rglob("*"):
+        if path.is_file():
+            shown = {line.strip() for line in text_of(path).splitlines()}
+            assert not answers & shown, f"{path.relative_to(folder)} gives answers away"
+
+
+def test_course_comes_from_the_bundle(python):
+    script = "import course_lib, autograder; print(course_lib.__file__); print(autograder.__file__)"
+    found = subprocess.check_output([python, "-c", script], text=True, cwd=python.parent).splitlines()
+    assert all(Path(path).is_relative_to(python.parents[1]) for path in found)
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_checks_judge_in_the_bundle(folder, python, name, tmp_path):
+    """With the answers written into it, a released notebook earns every point where only the bundle is installed."""
+    solved = {cell.id: cell.source for cell in build_source(SOLUTIONS / f"{name}.py").cells}
+    notebook = nbformat.read(folder / "notebooks" / name / f"{name}.ipynb", as_version=4)
+    needed = [cell for cell in notebook.cells if "nbgrader" in cell.metadata or "as checks" in cell.source]
+    for cell in needed:
+        cell.source = solved[cell.id]
+    notebook.cells = [*needed, new_code_cell("import sys; sys.executable")]
+    nbformat.write(notebook, tmp_path / "solved.ipynb")
+    execute = "from nbclient.cli import main; main()"
+    subprocess.run([python, "-c", execute, "--inplace", tmp_path / "solved.ipynb"], check=True)
+    *cells, last = nbformat.read(tmp_path / "solved.ipynb", as_version=4).cells
+    assert last.outputs[0].data["text/plain"] == repr(str(python))
+    for cell in cells:
+        if cell.metadata.get("nbgrader", {}).get("grade"):
+            assert float(cell.outputs[-1].data["text/plain"]) == cell.metadata.nbgrader.points, cell.source
