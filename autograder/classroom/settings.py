@@ -38,6 +38,12 @@ ANSWER = "*Your answer*"  # stands in the cell for a question's answer
 TEMPLATE = Path(__file__).parents[1] / "templates" / SETTINGS
 COLUMNS = ("id", "first_name", "last_name", "email", "lms_user_id")  # nbgrader's
 
+# Modules that a class's own checks may import by the names of an earlier release.
+MOVED = {
+    "autograder.check": "autograder.checking.check",
+    "autograder.student": "autograder.checking.student",
+    "autograder.checks.common": "autograder.checking.answers, .comparing, .samplers and .cases",
+}
 _DB_URL = "sqlite:///gradebook.db?timeout=60"
 _LIMITS = {  # key: the field of Limits, and what the key counts in
     "start_seconds": ("start", 1.0),
@@ -180,7 +186,9 @@ def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
         check_source = path.read_text(encoding="utf-8") if path.exists() else None
         checks = Lesson(name, (), {}, check_source=check_source).all_checks()
     except Exception as error:
-        raise ValueError(f"the checks of {name} cannot be loaded: {type(error).__name__}: {error}") from error
+        moved = MOVED.get(getattr(error, "name", None) or "", "")
+        advice = f" (what was in {error.name} is in {moved} now: change the import)" if moved else ""
+        raise ValueError(f"the checks of {name} cannot be loaded: {type(error).__name__}: {error}{advice}") from error
     order = re.findall(r'^# %% .*\bexercise="(\w+)"', source.read_text(encoding="utf-8"), re.MULTILINE)
     everything = sorted(checks, key=lambda exercise: order.index(exercise) if exercise in order else len(order))
 

@@ -12,9 +12,9 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jupytext
 import nbformat
@@ -65,60 +65,101 @@ def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
     points = lesson.points if lesson else {name: check.max_points for name, check in checks.items()}
     if lesson and lesson.check_source is not None:
         _import_own_checks(path.name, notebook, lesson)
-    exercises, ids = [], set()
-    for number, cell in enumerate(notebook.cells):
-        options = {key: value for key, value in cell.metadata.items() if key not in _JUPYTEXT_KEYS}
-        first = next(iter(cell.source.strip().splitlines()), "empty")
-        where = f"{path.name}, cell {number + 1} ({first})"
-        if unknown := set(options) - OPTIONS:
-            raise SourceError(
-                f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}"
-            )
-        name = options.get("exercise")
-        # nbgrader takes the words for a marker wherever they stand, in a sentence too.
-        markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
-        if markers != ([_BEGIN, _END] if name else []):
-            raise SourceError(
-                f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}"
-            )
-        if name:
-            _defines(where, name, cell.source)
-            exercises.append(name)
-            cell.metadata = _nbgrader(name, solution=True)
-        elif check := options.get("check"):
-            if exercises[-1:] != [check] or notebook.cells[number - 1].id != check:
-                raise SourceError(f"{where}: the check {check!r} must stand right below its exercise")
-            if cell.source.strip():
-                raise SourceError(f"{where}: a check's cell is left empty; the build writes it")
-            if check not in checks:
-                raise SourceError(f"{where}: autograder/checks has no check {check!r} for this lesson")
-            cell.source = _call(checks[check], points.get(check))
-            graded = check in points
-            cell.metadata = _nbgrader(f"{check}-check", grade=True, points=points[check]) if graded else NotebookNode()
-        elif options.get("setup"):
-            cell.metadata = _nbgrader("setup" if "setup" not in ids else f"setup-{number}")
-        else:
-            cell.metadata = nbformat.from_dict({"tags": options["tags"]} if "tags" in options else {})
-        if "nbgrader" in cell.metadata:
-            cell.id = cell.metadata.nbgrader.grade_id
-        else:
-            cell.id = f"{options['check']}-check" if "check" in options else _content_id(cell.source, ids)
-        if cell.id in ids:
-            raise SourceError(f"{where}: there are two cells named {cell.id!r}")
-        ids.add(cell.id)
-    in_order = exercises == list(checks) if lesson is None else sorted(exercises) == sorted(checks)
-    if not in_order or {f"{name}-check" for name in exercises} - ids:
-        raise SourceError(
-            f"{path.name}: every exercise needs its check and every check its exercise, in one order; "
-            f"the notebook has {exercises}, the checks are {list(checks)}"
-        )
+    build = _Build(path.name, checks, points)
+    for cell in notebook.cells:
+        build.add(cell)
+    build.expect_every_check(in_order=lesson is None)
     if lesson and lesson.questions:
-        notebook.cells += _question_cells(lesson.questions, ids)
+        notebook.cells += _question_cells(lesson.questions, build.ids)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     return notebook
+
+
+class _Build:
+    """Gives each cell of a lesson, one after the other, its id and nbgrader's metadata.
+
+    Args:
+        source: the name of the lesson's text source, for messages.
+        checks: the check of each exercise.
+        points: what each exercise that counts is worth.
+
+    Attributes:
+        exercises: the names of the exercises so far.
+        ids: the ids of the cells so far.
+    """
+
+    def __init__(self, source: str, checks: Mapping[str, Check], points: Mapping[str, float]):
+        self.source, self.checks, self.points = source, checks, points
+        self.exercises: list[str] = []
+        self.ids: list[str] = []
+
+    def add(self, cell: NotebookNode) -> None:
+        """Set one cell's id and metadata.
+
+        Raises:
+            SourceError: the cell breaks the pattern of a lesson.
+        """
+        options = {key: value for key, value in cell.metadata.items() if key not in _JUPYTEXT_KEYS}
+        first = next(iter(cell.source.strip().splitlines()), "empty")
+        where = f"{self.source}, cell {len(self.ids) + 1} ({first})"
+        _expect_pattern(where, cell, options)
+        if name := options.get("exercise"):
+            _defines(where, name, cell.source)
+            self.exercises.append(name)
+            cell.metadata = _nbgrader(name, solution=True)
+        elif name := options.get("check"):
+            self._write_check(where, cell, name)
+        elif options.get("setup"):
+            cell.metadata = _nbgrader("setup" if "setup" not in self.ids else f"setup-{len(self.ids)}")
+        else:
+            cell.metadata = nbformat.from_dict({"tags": options["tags"]} if "tags" in options else {})
+        if "nbgrader" in cell.metadata:
+            cell.id = cell.metadata.nbgrader.grade_id
+        else:
+            cell.id = f"{options['check']}-check" if "check" in options else _content_id(cell.source, self.ids)
+        if cell.id in self.ids:
+            raise SourceError(f"{where}: there are two cells named {cell.id!r}")
+        self.ids.append(cell.id)
+
+    def expect_every_check(self, *, in_order: bool) -> None:
+        """Make sure that the exercises of the notebook are those of the checks.
+
+        Raises:
+            SourceError: one is missing, or their order differs and has to be the same.
+        """
+        same = self.exercises == list(self.checks) if in_order else sorted(self.exercises) == sorted(self.checks)
+        if not same or {f"{name}-check" for name in self.exercises} - set(self.ids):
+            raise SourceError(
+                f"{self.source}: every exercise needs its check and every check its exercise, in one order; "
+                f"the notebook has {self.exercises}, the checks are {list(self.checks)}"
+            )
+
+    def _write_check(self, where: str, cell: NotebookNode, name: str) -> None:
+        if self.exercises[-1:] != [name] or self.ids[-1:] != [name]:
+            raise SourceError(f"{where}: the check {name!r} must be right below its exercise")
+        if cell.source.strip():
+            raise SourceError(f"{where}: a check's cell is left empty; the build writes it")
+        if name not in self.checks:
+            raise SourceError(f"{where}: autograder/checks has no check {name!r} for this lesson")
+        points = self.points.get(name)
+        cell.source = _call(self.checks[name], points)
+        cell.metadata = NotebookNode() if points is None else _nbgrader(f"{name}-check", grade=True, points=points)
+
+
+def _expect_pattern(where: str, cell: NotebookNode, options: Mapping[str, Any]) -> None:
+    if unknown := set(options) - OPTIONS:
+        raise SourceError(
+            f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}"
+        )
+    # nbgrader takes these words for a marker anywhere, even in a sentence.
+    markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
+    if markers != ([_BEGIN, _END] if options.get("exercise") else []):
+        raise SourceError(
+            f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}"
+        )
 
 
 def write_sources(names: list[str]) -> None:
@@ -220,7 +261,7 @@ def _import_own_checks(where: str, notebook: NotebookNode, lesson: Lesson) -> No
     cells[0].source = cells[0].source.replace(common, own)
 
 
-def _question_cells(questions: Iterable[Question], ids: set[str]) -> Iterator[NotebookNode]:
+def _question_cells(questions: Iterable[Question], ids: list[str]) -> Iterator[NotebookNode]:
     """A heading, then for each question its text and the cell for the answer, which a person grades."""
     yield _markdown(QUESTIONS, ids)
     for question in questions:
@@ -228,18 +269,18 @@ def _question_cells(questions: Iterable[Question], ids: set[str]) -> Iterator[No
         yield _markdown(f"### {question.name} · {points}\n\n{question.text}", ids)
         if question.name in ids:
             raise SourceError(f"the question {question.name!r} has the name of another cell: rename it")
-        ids.add(question.name)
+        ids.append(question.name)
         metadata = _nbgrader(question.name, grade=True, solution=True, points=question.points)
         yield nbformat.v4.new_markdown_cell(ANSWER, metadata=metadata, id=question.name)
 
 
-def _markdown(source: str, ids: set[str]) -> NotebookNode:
+def _markdown(source: str, ids: list[str]) -> NotebookNode:
     cell = nbformat.v4.new_markdown_cell(source, id=_content_id(source, ids))
-    ids.add(cell.id)
+    ids.append(cell.id)
     return cell
 
 
-def _content_id(source: str, taken: set[str]) -> str:
+def _content_id(source: str, taken: Collection[str]) -> str:
     """An id that stays the same while other cells come and go."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:8]
     return next(name for name in (digest, *(f"{digest}-{count}" for count in range(2, 99))) if name not in taken)

@@ -261,6 +261,8 @@ def test_a_variant_may_replace_one_check_of_the_course(tmp_path):
         ("checks/likelihod.py", "", "'likelihod' is no lesson's checks, did you mean 'likelihood'"),
         ("checks/likelihood.py", "1 / 0", "the checks of 01_likelihood cannot be loaded: ZeroDivisionError"),
         ("checks/likelihood.py", "def f(:", "the checks of 01_likelihood cannot be loaded: SyntaxError"),
+        ("checks/likelihood.py", "from autograder.check import check", "is in autograder.checking.check now: change"),
+        ("checks/likelihood.py", "from autograder.checks.common import real", "is in autograder.checking.answers, "),
         ("solutions/likelihood.py", "", "expected a lesson's name like 03_made_masks.py"),
     ],
 )

@@ -68,7 +68,7 @@ def test_cells_of_equal_text_get_different_ids(toy_checks, tmp_path):
         ('# %% check="double"', '# %% check="ask"', "right below its exercise"),
         ('# %% check="double"\n', '# %% check="double"\nassert double(1) == 2\n', "is left empty; the build writes it"),
         ('# %% check="double"\n', "", "every exercise needs its check"),
-        (DOUBLE_CELL, "", "must stand right below its exercise"),
+        (DOUBLE_CELL, "", "must be right below its exercise"),
         (DOUBLE_CELL + '# %% check="double"', "", "every exercise needs its check and every check its exercise"),
         ("def double(x):", "def twice(x):", "the cell must define double, it defines twice"),
         ("def double(x):", "if True:\n  def double(x):", "the cell must define double, it defines nothing"),
