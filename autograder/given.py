@@ -1,4 +1,4 @@
-"""What a check may hand to a student's function besides data. Holds no answers: graded cells may import it."""
+"""What a check may pass to a student's function besides data. It holds no answers: graded cells may import it."""
 
 from collections.abc import Callable as _Callable
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Callback:
 
     Args:
         function: evaluated on the judge's side.
-        max_calls: one call more is an error in the student's function.
+        max_calls: any further call is an error in the student's function.
     """
 
     def __init__(self, function: _Callable[..., Any], max_calls: int):
@@ -26,7 +26,7 @@ class Callback:
 
 
 class Module:
-    """A tiny network with given weights, built on the student's side: linear layers with tanh between them.
+    """A small network with given weights, built on the student's side: linear layers with tanh between them.
 
     The student receives a `torch.nn.Module`; it has no `sample` and no `log_prob`.
 
@@ -45,7 +45,7 @@ class Module:
         self.layers = [(weight, bias) for weight, bias in layers]
 
     def build(self) -> Any:
-        """The `torch.nn.Module`, float64 or float32 as the arrays are."""
+        """Build the `torch.nn.Module`, in float64 or float32 like the arrays."""
         import torch
 
         stack: list[torch.nn.Module] = []

@@ -1,7 +1,7 @@
-"""What a submission's process does: it runs the student's cells in an IPython shell, then answers requests.
+"""A submission's process: it runs the student's cells in an IPython shell, then answers requests.
 
-`autograder.inside.forkserver` makes the process and puts walls around it. It is given nothing that may not be known: no
-solution, no check, no seed.
+`autograder.inside.forkserver` makes the process and confines it. The process receives nothing that a student must not
+know: no solution, no check, no seed.
 """
 
 import socket
@@ -13,9 +13,9 @@ from autograder.inside.codec import decode, encode
 from autograder.inside.responder import Missing, Responder, describe
 
 ANSWER, CALLBACK = b"A", b"C"
-TAG = 8  # bytes that come with a request, and have to come with its answer
-HEADER = struct.Struct(f"<Qc{TAG}s")  # before what the process says: how long it is, its kind, the request's tag
-HELLO = struct.Struct("<d")  # the first bytes on the pipe: processor seconds spent before any code of the student
+TAG = 8  # bytes sent with a request; its answer must carry the same ones
+HEADER = struct.Struct(f"<Qc{TAG}s")  # precedes each message: its length, its kind, the request's tag
+HELLO = struct.Struct("<d")  # the first bytes on the pipe: CPU seconds used before any student code ran
 
 
 def make_shell() -> Any:
@@ -24,9 +24,9 @@ def make_shell() -> Any:
     from traitlets.config import Config
 
     settings = Config()
-    settings.HistoryManager.enabled = False  # it would keep a thread
+    settings.HistoryManager.enabled = False  # history keeps a thread
     shell = InteractiveShell.instance(config=settings)
-    shell.ask_exit = lambda: None  # exit() and quit(): a kernel, too, runs the cell to its end before it leaves
+    shell.ask_exit = lambda: None  # exit() and quit(): as in a kernel, the cell still runs to its end
     shell.enable_gui = lambda gui=None: None  # `%matplotlib inline` in a student's cell is harmless
     return shell
 
@@ -64,7 +64,7 @@ class Cells:
         self.errors: dict[str, dict] = {}
 
     def define(self, frame: bytes) -> bytes:
-        """Run one cell; an error stays with it and stops nothing else."""
+        """Run one cell; its error is kept with its name and stops no other cell."""
         name, source = decode(frame)
         result = self.shell.run_cell(source)
         error = result.error_before_exec or result.error_in_exec

@@ -1,4 +1,4 @@
-"""The fork server: imports torch once, then makes a walled process for each submission.
+"""The fork server: imports torch once, then forks a confined process for each submission.
 
 `autograder.sandbox.server` starts it in the sandbox as `python -P -m autograder.inside.forkserver FD`, where FD is the
 socket that carries its orders. It holds nothing secret, and each of its children starts as a copy of it. It forks
@@ -26,7 +26,7 @@ from autograder.inside import cells
 
 HERE = re.compile(r"autograder\.(given|inside)(\.|$)")  # the modules of this project in the sandbox
 
-# What the C library calls have no names for in Python 3.11: <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>.
+# Python 3.11 has no names for these constants of <linux/sched.h>, <linux/mount.h> and <linux/prctl.h>.
 NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000  # mount, ipc, user, pid, net
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_READ = 1, 4, 22, 23
@@ -43,11 +43,11 @@ def main() -> None:
     order = json.loads(control.recv(2**20))
     if order["become"]:
         become(order["become"])
-    # The first process of a submission is the child of one that has ended: it comes to this one.
+    # A submission's first process loses its parent at once: the kernel must hand it to this process.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prepare()
     if order["become"] and not order["walls"]:
-        # All that a user's processes could get at is each other: the filter holds for this one, too.
+        # Without namespaces, processes of one user can reach each other, so the filter applies to this one as well.
         prctl(PR_SET_DUMPABLE, 0)
         limit({"NPROC": order["processes"]})
         disarm(base64.b64decode(order["filter"]))
@@ -56,18 +56,18 @@ def main() -> None:
 
 
 def become(uid: int) -> None:
-    """Give up root for good. The kernel's limits on files and processes do not hold for root."""
+    """Give up root for good: the kernel does not apply its limits on files and processes to root."""
     for capability in range(64):
         if libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
             prctl(PR_CAPBSET_DROP, capability)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    prctl(PR_SET_DUMPABLE, 1)  # else /proc/self, with the maps of new namespaces, stays with root
+    prctl(PR_SET_DUMPABLE, 1)  # otherwise root owns /proc/self, and new namespaces cannot be set up
 
 
 def prepare() -> None:
-    """All that every submission needs, done once."""
+    """Do once what every submission needs."""
     import numpy as np
     import torch
 
@@ -79,11 +79,11 @@ def prepare() -> None:
     output = weight(torch.from_numpy(np.ones((2, 2), np.float32)))
     torch.autograd.grad(output.sum(), list(weight.parameters()))
     gc.collect()
-    gc.freeze()  # else collecting garbage in a child copies every page
+    gc.freeze()  # otherwise garbage collection in a child copies every page
 
 
 class Absent(importlib.abc.MetaPathFinder):
-    """Says in words that a module of the course is not in the box."""
+    """Explains why a module of the course cannot be imported in the sandbox."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name.partition(".")[0] == "course_lib" or name.startswith("autograder.") and not HERE.match(name):
@@ -91,8 +91,8 @@ class Absent(importlib.abc.MetaPathFinder):
 
 
 def serve(control: socket.socket, order: dict) -> None:
-    """Fork on request; tell the host how each child ended, and what processor time it took."""
-    children: dict[int, tuple[int, socket.socket]] = {}  # pidfd: pid, where to report
+    """Fork on request; tell the host how each child ended, and how much CPU time it used."""
+    children: dict[int, tuple[int, socket.socket]] = {}  # pidfd: (pid, socket to report to)
     wait = select.poll()
     wait.register(control, select.POLLIN)
     while True:
@@ -107,7 +107,7 @@ def serve(control: socket.socket, order: dict) -> None:
                 continue
             asked, handed, _, _ = socket.recv_fds(control, 4096, 2)
             if not asked:
-                if not order["walls"]:  # nothing else ends them
+                if not order["walls"]:  # nothing else would end them
                     for pid, _ in children.values():
                         os.killpg(pid, signal.SIGKILL)
                     shutil.rmtree(order["folder"], ignore_errors=True)
@@ -126,15 +126,15 @@ def serve(control: socket.socket, order: dict) -> None:
 
 
 def tell(report: socket.socket, words: dict) -> None:
-    with contextlib.suppress(OSError):  # the host has gone on
+    with contextlib.suppress(OSError):  # the host no longer listens
         report.send(json.dumps(words).encode())
 
 
 def fork(order: dict, asked: dict, channel: socket.socket) -> int:
-    """A new submission's process, behind its walls when this returns.
+    """Fork a new submission's process; when this returns, it is confined.
 
     Raises:
-        OSError: a wall could not be put up; the message says which.
+        OSError: the process cannot be confined; the message says which step failed.
     """
     if len(os.listdir("/proc/self/task")) != 1:
         raise OSError("the fork server has more than one thread: forking is not safe")
@@ -148,7 +148,7 @@ def fork(order: dict, asked: dict, channel: socket.socket) -> int:
     answer, said = os.pipe()
     middle = os.fork()
     if middle == 0:
-        # Walls first, in a process that ends then: its child, the first of a new pid namespace, is born behind them.
+        # This process confines itself, forks and ends: its child, the first of a new pid namespace, starts confined.
         try:
             limit(order["rlimits"])
             wall(order)
@@ -170,20 +170,20 @@ def fork(order: dict, asked: dict, channel: socket.socket) -> int:
 
 
 def wall(order: dict) -> None:
-    """Take namespaces of one's own and give up every way out of them."""
+    """Enter new namespaces and give up every way out of them."""
     uid, gid = os.getuid(), os.getgid()
-    cpu = read("/proc/cpuinfo")  # torch looks for the processor's abilities there
+    cpu = read("/proc/cpuinfo")  # torch reads the CPU's features there
     call("taking namespaces of its own", libc.unshare, NEW_NAMESPACES)
     write("/proc/self/setgroups", "deny")
     write("/proc/self/uid_map", f"{uid} {uid} 1")
     write("/proc/self/gid_map", f"{gid} {gid} 1")
-    # Set inside the user namespace, the number of processes is counted there.
+    # Set inside the user namespace, this limit counts only the processes in it.
     limit({"NPROC": order["processes"]})
     space = f"size={order['tmp']},nr_inodes={order['tmp'] // 4096},mode=1777"
     for folder in ("/tmp", "/dev/shm"):
         mount("tmpfs", folder, MS_NOSUID | MS_NODEV, space)
     mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620,max=16")
-    # Another submission's command lines and mounts show in the outer /proc, and a new one is not allowed here.
+    # The outer /proc shows other submissions' command lines and mounts, and the kernel refuses to mount a new one.
     mount("tmpfs", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,nr_inodes=8,mode=755")
     write("/proc/cpuinfo", cpu)
     mount("tmpfs", "/proc", MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "")
@@ -193,7 +193,7 @@ def wall(order: dict) -> None:
 
 
 def disarm(program: bytes) -> None:
-    """No capability, no way to get one, and the kernel refuses the calls that the filter names."""
+    """Drop all capabilities for good, and have the kernel refuse the system calls that the filter names."""
     for capability in range(64):
         if libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
             prctl(PR_CAPBSET_DROP, capability)
@@ -216,14 +216,14 @@ def limit(limits: dict[str, int]) -> None:
 
 
 def run(asked: dict, channel: socket.socket) -> NoReturn:
-    """What the child does: nothing of the server is left to it but its own socket."""
+    """Serve as a submission's process: close everything of the fork server except the process's own socket."""
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
         os.dup2(channel.detach(), 3)
         os.closerange(4, 2**20)
-        if asked["folder"]:  # there are no walls
+        if asked["folder"]:  # there are no namespaces
             os.setsid()
             os.chdir(asked["folder"])
             for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"):
@@ -235,7 +235,7 @@ def run(asked: dict, channel: socket.socket) -> NoReturn:
 
 
 def seed() -> None:
-    """The same start for every submission, so that grading again gives the same points."""
+    """Seed every submission alike, so that grading it again gives the same points."""
     import numpy as np
     import torch
 

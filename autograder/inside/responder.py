@@ -1,7 +1,7 @@
-"""The student's side of the pipe: holds the student's code, does what a check asks, answers with plain data.
+"""The student's side of the pipe: calls the student's code as a check asks, and answers with plain data.
 
-The same `Responder` serves in a notebook, where it sits in the kernel, and in the grader, where it sits in a process
-of its own; so a function that passes its check in the notebook gets the very same calls when it is graded.
+The same `Responder` runs in a notebook's kernel and, when work is graded, in a process of its own. So a function gets
+exactly the same calls in the notebook and in the grader.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ from autograder.inside.codec import ProtocolError, decode, encode
 
 __all__ = ["Missing", "Responder", "describe"]
 
-KEPT = 32  # results that wait to be looked at again: each one when as many have followed, the last ones when asked
-MAX_KEPT = 2**16  # bytes of an array; a result with a larger one is not kept
+KEPT = 32  # earlier results kept for comparison; the oldest is compared when more follow, the rest on request
+MAX_KEPT = 2**16  # bytes; a result with a larger array is not kept
 
 
 class Missing(LookupError):
-    """There is no function or class of the exercise's name; the message says why."""
+    """No function or class has the exercise's name; the message says why."""
 
 
 class _NotPlain(Exception):
-    """There is something other than plain data within, or too much of it."""
+    """A value contains something other than plain data, or too much of it."""
 
 
 class Handle:
-    """Stands for an object that stays with the student: only its number travels."""
+    """Represents an object that stays on the student's side: only its number is sent."""
 
     def __init__(self, number: int):
         self.number = number
@@ -49,10 +49,10 @@ class Responder:
         self.objects: dict[int, Any] = {}
         self.made = 0
         self.exercise = ""
-        self.results: deque[tuple[Any, Any]] = deque()  # of the present exercise alone
+        self.results: deque[tuple[Any, Any]] = deque()  # for the current exercise only
 
     def answer(self, frame: bytes, ask: Callable[[bytes], bytes]) -> bytes:
-        """One request in, one answer out; `ask` carries a callback's call to the judge meanwhile."""
+        """Answer one request; meanwhile `ask` sends a callback's calls to the judge."""
         try:
             request = decode(frame, lambda tag, content: self._special(tag, content, ask))
             return encode(getattr(self, "_" + request.pop("verb"))(**request), self._handle_only)
@@ -61,7 +61,7 @@ class Responder:
         except (Exception, SystemExit) as error:
             return encode({"error": describe(error)})
 
-    # The verbs. Each returns {"value": ...}, and what the student's code changed in place.
+    # The verbs. Each returns {"value": ...}, and reports what the student's code changed in place.
 
     def _call(self, target: Any, method: str | None, args: tuple, kwargs: dict, keep: bool) -> dict:
         function = self._callable(target, method)
@@ -79,7 +79,7 @@ class Responder:
             self.made += 1
             self.objects[self.made] = value
             value = Handle(self.made)
-        elif method is None:  # a method, such as state_dict, may well give what is to change later
+        elif method is None:  # a method such as state_dict may return an object that changes later
             with contextlib.suppress(_NotPlain):
                 self.results.append((value, [_image(value, most=MAX_KEPT)]))
         return {"value": value, **effects}
@@ -92,7 +92,7 @@ class Responder:
         for position in wrt:
             if isinstance(position, int):
                 args[position] = torch.as_tensor(args[position]).clone().requires_grad_()
-        # A clone stands in for the leaf, so that a function may work in place on what it is given.
+        # The function gets a clone of the leaf, so that it may change its argument in place.
         value = function(*(arg.clone() if position in wrt else arg for position, arg in enumerate(args)), **kwargs)
         several = isinstance(cotangent, tuple)
         values, cotangents = (value, cotangent) if several else ((value,), (cotangent,))
@@ -105,7 +105,7 @@ class Responder:
             if one.shape != along.shape:
                 raise ValueError(f"expected a result of shape {tuple(along.shape)}, got {tuple(one.shape)}")
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
-        # As one number: with cotangents of its own, the first call of `grad` would import sympy, which takes seconds.
+        # One number: given cotangents, the first call of `grad` would import sympy, which takes seconds.
         total = sum((one * along.to(one.dtype)).sum() for one, along in zip(values, cotangents, strict=True))
         grads = torch.autograd.grad(total, inputs, allow_unused=True)
         return {
@@ -137,7 +137,7 @@ class Responder:
         del self.objects[target.number]
         return {"value": None}
 
-    # What the verbs share.
+    # Helpers that several verbs use.
 
     def _object(self, target: Any) -> Any:
         return self.objects[target.number] if isinstance(target, Handle) else None
@@ -162,7 +162,7 @@ class Responder:
         return ("handle", obj.number) if isinstance(obj, Handle) else None
 
     def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, Any]:
-        """What every argument holds; objects that stay with the student may change and count as unchanged."""
+        """Record what every argument holds; objects that stay with the student may change."""
 
         def opaque(obj: Any) -> bool:
             return callable(obj) or any(obj is kept for kept in self.objects.values())
@@ -178,7 +178,7 @@ class Responder:
         return [name for name in before if before[name] != after.get(name)]
 
     def _overwritten(self, waiting: int) -> bool:
-        """Whether one of the earlier results, up to the last ones that still wait, is no longer what was returned."""
+        """Whether an earlier result has changed since; the last `waiting` results are not compared yet."""
         while len(self.results) > waiting:
             value, image = self.results.popleft()
             try:
@@ -203,20 +203,20 @@ class _Remote:
 
 
 def _torch_settings() -> Any:
-    """What torch holds for the whole process, and a function should leave as it found it."""
+    """Torch's global settings, which a function must leave as it found them."""
     torch = sys.modules.get("torch")
     return torch and (torch.is_grad_enabled(), torch.get_default_dtype())
 
 
 def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: float = math.inf) -> Any:
-    """What an object holds now, to be compared later: its arrays as bytes, tensors with their part in gradients.
+    """Record an object's present content for a later comparison: arrays as bytes, tensors with their gradient flags.
 
     Args:
-        opaque: tells of an object that it may change, and counts as unchanged.
-        most: bytes of an array.
+        opaque: says whether an object may change; it then counts as unchanged.
+        most: the largest array that is recorded, in bytes.
 
     Raises:
-        _NotPlain: something within is of a type that may compare as it likes, or a larger array.
+        _NotPlain: the object contains a larger array, or a type whose comparison cannot be trusted.
     """
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
@@ -235,13 +235,13 @@ def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: 
             value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
         if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.nbytes <= most:
             return flags, value.dtype.str, value.shape, value.tobytes()
-    except (RuntimeError, TypeError):  # a tensor that is no plain array
+    except (RuntimeError, TypeError):  # not every tensor is a plain array
         pass
     raise _NotPlain
 
 
 def describe(error: BaseException) -> dict:
-    """An exception of the student's code as plain data: kind, message, and the line of their cell."""
+    """Describe an exception of the student's code as plain data: kind, message, and the line of their cell."""
     kinds = [parent.__name__ for parent in type(error).__mro__]
     answer = {"kind": kinds[0], "kinds": kinds, "message": str(error)[:2000], "line": None, "text": None}
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_cell(f.filename)]
@@ -254,7 +254,7 @@ def describe(error: BaseException) -> dict:
 
 
 def _is_cell(filename: str) -> bool:
-    """Whether a frame is of a notebook's cell: IPython names those after itself; `linecache` has their text."""
+    """Whether a frame belongs to a notebook's cell: IPython names cells after itself; `linecache` has their text."""
     return filename.startswith("<ipython-input") or "ipykernel_" in filename
 
 

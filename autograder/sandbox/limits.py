@@ -15,11 +15,11 @@ class Limits:
     cell: float = 20.0  # running one of the student's cells
     check: float = 60.0  # one whole check, the student's calls and the judge's own work
     memory: int = 3072 * MIB  # all processes of a submission together
-    address_space: int = 8192 * MIB  # of each process: a CUDA build of torch reserves that much
-    processes: int = 64  # threads among them
+    address_space: int = 8192 * MIB  # per process: a CUDA build of torch reserves this much
+    processes: int = 64  # including threads
     files: int = 256  # open at once
     file_size: int = 64 * MIB
-    tmp: int = 128 * MIB  # of /tmp and of /dev/shm
+    tmp: int = 128 * MIB  # each, /tmp and /dev/shm
 
 
 def size(count: int) -> str:

@@ -1,6 +1,6 @@
-"""The bound on the memory of a submission: a cgroup where one can be had, else a watchdog.
+"""Bounding the memory of a submission: by a cgroup where possible, otherwise by a watchdog.
 
-Limits of single processes do not bound what several hold together.
+Limits on single processes do not bound what several of them use together.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ USER_BUS = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 @dataclass(frozen=True)
 class Files:
-    """How a version of cgroups names things."""
+    """The names that a version of cgroups uses."""
 
     limit: str
     swap: str
@@ -55,19 +55,19 @@ class Group:
             raise
 
     def release(self) -> bool:
-        """Take the group away once its processes are gone; whether it had to end one of them."""
+        """Remove the group once its processes are gone; returns whether the kernel had to end one of them."""
         killed = re.search(r"^oom_kill (\d+)", self.events.read_text(), re.M)
         for _ in range(1000):
             try:
                 self.path.rmdir()
                 break
-            except OSError:  # the kernel is still counting the last process out
+            except OSError:  # the kernel has not released the last process yet
                 time.sleep(0.005)
         return killed is not None and killed[1] != "0"
 
 
 class Watchdog:
-    """Looks at a process and all that it started ten times a second, and ends it when they use too much memory."""
+    """Measures a process and its descendants ten times per second, and ends it when they use too much memory."""
 
     def __init__(self, limit: int, pidfd: int, pid: int):
         self.limit, self.pidfd, self.pid, self.exceeded = limit, os.dup(pidfd), pid, False
@@ -75,14 +75,14 @@ class Watchdog:
         self.thread.start()
 
     def release(self) -> bool:
-        """Stop watching, once the process is gone; whether it was ended for its memory."""
+        """Stop watching once the process is gone; returns whether the watchdog ended it."""
         self.thread.join()
         os.close(self.pidfd)
         return self.exceeded
 
     def _watch(self) -> None:
         while not ended(self.pidfd, 0.1):
-            # Shared pages count fully here, which is quick; only if that is too much they are counted exactly.
+            # This quick sum counts shared pages several times; the exact one follows only if it is too large.
             if self._used("rss") > self.limit and self._used("pss") > self.limit:
                 self.exceeded = True
                 with contextlib.suppress(ProcessLookupError):
@@ -98,16 +98,16 @@ class Watchdog:
                 with contextlib.suppress(psutil.Error):
                     try:
                         memory = process.memory_info() if kind == "rss" else process.memory_full_info()
-                    except psutil.AccessDenied:  # root of a container may not look that closely at another user's
+                    except psutil.AccessDenied:  # root in a container may not read another user's smaps
                         memory, kind = process.memory_info(), "rss"
                     total += getattr(memory, kind)
         return total
 
 
 def group_home(limit: int) -> Path | None:
-    """The folder of cgroups in which this process can make groups that bound memory, if there is one."""
+    """The cgroup folder in which this process can create groups that bound memory, or None."""
     for candidate in group_candidates():
-        for left in candidate.glob("box-*-*"):  # by a grader that was killed
+        for left in candidate.glob("box-*-*"):  # left by a grader that was killed
             if not Path("/proc", left.name.split("-")[1]).exists():
                 with contextlib.suppress(OSError):
                     left.rmdir()
@@ -135,12 +135,12 @@ def group_candidates() -> Iterator[Path]:
             for _, controllers, path in own:
                 if controllers == "" if kind == "cgroup2" else "memory" in controllers.split(","):
                     here = Path(mount, path.lstrip("/"))
-                    # Version 2 bounds only groups beside a process's own; in a container the own one is the mount.
+                    # Version 2 can bound only siblings of a process's own group, which in a container is the mount.
                     yield from (place for place in (here, here.parent, Path(mount)) if place.is_relative_to(mount))
 
 
 def user_scope(limit: int) -> list[str]:
-    """The command through which systemd bounds the memory of what it starts, or nothing where that does not work."""
+    """The command with which systemd bounds the memory of what it starts; empty where that does not work."""
     whose = [] if os.geteuid() == 0 else ["--user"]
     command = ["systemd-run", *whose, "--scope", "--quiet", "--collect", "-p", f"MemoryMax={limit}"]
     command += ["-p", "MemorySwapMax=0", "--"]

@@ -1,4 +1,4 @@
-"""What keeps a machine from containing students' code, and what to do about it."""
+"""Why a machine cannot run the sandbox, and what to do about it."""
 
 import os
 import sys
@@ -28,11 +28,11 @@ The kernel's settings forbid it to make namespaces. Run as root:
 ELSEWHERE = "Move the course and its classes out of the system's folders and those of Python, to /srv or a home."
 TOO_LITTLE = "The limits leave it too little memory: raise memory and address space in the class's settings."
 UNREADABLE = """\
-The box runs as another user, who cannot read the Python installation or the packages.
+The sandbox runs as another user, who cannot read the Python installation or the packages.
 Run: chmod -R go+rX on the folder named above, or install Python where every user can read it."""
 LIBRARY = """\
-Python or a package needs a library that is not in the box: only the system's folders and {python} are,
-whatever LD_LIBRARY_PATH names besides. Use a Python that brings its libraries with it (the distribution's, conda's or
+Python or a package needs a library that is not in the sandbox, which holds only the system's folders and {python},
+whatever LD_LIBRARY_PATH names. Use a Python that brings its libraries with it (the distribution's, conda's or
 uv's) in place of a cluster's module, or have the library installed in the system."""
 
 
@@ -45,7 +45,7 @@ class NoSandbox(RuntimeError):
 
 
 def unfit(words: str) -> NoSandbox:
-    """What bubblewrap or the fork server said, with its remedy."""
+    """The error for what bubblewrap or the fork server printed, with its remedy."""
     last = (words.strip().splitlines() or ["it said nothing"])[-1]
     reason = f"The sandbox does not start: {last}"
 

@@ -36,22 +36,22 @@ from autograder.sandbox.walls import NOBODY, arguments, clean_environment, inter
 
 __all__ = ["Process", "Server", "ServerEnded", "shared"]
 
-SERVER_MEMORY = 2048 * MIB  # of the fork server itself, where one bound holds for both
+SERVER_MEMORY = 2048 * MIB  # for the fork server, where one bound covers both
 NO_WALLS = "none (--unsafe-no-sandbox)"
 AS_USER = "no namespaces: another user and filtered system calls, memory bounded by a watchdog"
 
 
 class ServerEnded(RuntimeError):
-    """The fork server is gone: no fault of the submission, which has to be judged again."""
+    """The fork server has ended. The submission is not at fault and must be judged again."""
 
 
 class Process:
     """One submission's process; `Server.spawn` makes it.
 
     Attributes:
-        channel: its pipe. Whatever comes from there after any code of the student has run is the student's word.
-        cpu_seconds: processor time of the student's code and all that it started; None until the end, or if unknown.
-        reason: how it ended, in words for the student; empty until the end, and if it was ended from here.
+        channel: its pipe. Once student code has run, nothing that comes from it can be trusted.
+        cpu_seconds: CPU time of the student's code and everything that it started; None until the end, or if unknown.
+        reason: how it ended, in words for the student; empty until the end, and if the host ended it.
     """
 
     def __init__(self, server: "Server", channel: socket.socket, report: socket.socket, folder: Path | None):
@@ -66,23 +66,23 @@ class Process:
         if not handed:
             raise unfit(json.loads(answer)["error"])
         self.pidfd = handed[0]
-        # -1 once it has ended.
+        # The pid is -1 once the process has ended.
         self.pid = int(re.search(r"^Pid:\s*(-?\d+)", Path(f"/proc/self/fdinfo/{self.pidfd}").read_text(), re.M)[1])
 
     def kill(self, grace: float = 0.0) -> None:
-        """End the process and all that it started, and wait until they are gone.
+        """End the process and everything that it started, and wait until they are gone.
 
         Args:
-            grace: seconds to wait for its own end first, so that `reason` can tell how it came about.
+            grace: seconds to wait for the process to end first, so that `reason` can say how.
 
         Raises:
-            ServerEnded: the fork server is gone, and took the process with it.
+            ServerEnded: the fork server has ended, and the process with it.
         """
         with self._lock:
             if not self._open:
                 return
             self._open = False
-            by_itself = ended(self.pidfd, grace)
+            unforced = ended(self.pidfd, grace)
             self._signal()
             answer = b""
             with contextlib.suppress(TimeoutError):
@@ -96,37 +96,37 @@ class Process:
             self._server.forget(self)
             if not answer:
                 raise ServerEnded("the sandbox's fork server ended")
-            told = json.loads(answer)
-            self.cpu_seconds = max(0.0, told["cpu"] - self._own_cpu)
+            ended_with = json.loads(answer)
+            self.cpu_seconds = max(0.0, ended_with["cpu"] - self._own_cpu)
             if exceeded:
                 self.reason = f"your code used more memory than the {size(self._server.limits.memory)} it may use"
-            elif by_itself:
-                self.reason = "your code ended the process that ran it: " + ending(told["status"])
+            elif unforced:
+                self.reason = "your code ended the process that ran it: " + ending(ended_with["status"])
 
     def _signal(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        if self._folder and self.pid > 0:  # without a pid namespace its children do not end with it
+        if self._folder and self.pid > 0:  # without a pid namespace, its children survive it
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
 
 class Server:
-    """An outer box with a fork server in it. One per grading process is enough; it may be used from several threads.
+    """A sandbox with a fork server in it. One per grading process is enough; several threads may use it.
 
     Args:
-        limits: of each submission.
-        unsafe: without walls around the submissions; for machines where no result matters. What a submission starts
-            in a session of its own can outlive it there.
-        user: for root in a container that forbids namespaces and holds nothing but one submission: instead of walls,
-            the submissions run as this user, and behind the filter of system calls. What they could read or change
-            there has to be closed to that user.
+        limits: what each submission may use.
+        unsafe: do not confine submissions; for machines where no result matters. A process that a submission starts in
+            a new session can outlive it.
+        user: for root in a container that forbids namespaces and holds only one submission: submissions run as this
+            user, behind the filter of system calls, and everything that they must not read or change has to be closed
+            to this user.
 
     Attributes:
-        stamp: what contains the submissions and bounds their memory, to be written on every result.
+        stamp: how submissions are confined and their memory is bounded; every result carries it.
 
     Raises:
-        NoSandbox: this machine cannot contain students' code.
+        NoSandbox: this machine cannot confine students' code.
     """
 
     def __init__(self, limits: Limits | None = None, *, unsafe: bool = False, user: int | None = None):
@@ -146,17 +146,17 @@ class Server:
         _servers.add(self)
         atexit.register(self.close)
         try:
-            self.spawn().kill()  # with the real walls: what does not work shows now
+            self.spawn().kill()  # a first process, really confined: what does not work shows now
         except BaseException:
             self.close()
             raise
 
     def spawn(self) -> Process:
-        """A process for one submission, behind its walls, with the student's first code still to come.
+        """Start a confined process for one submission; no student code has run in it yet.
 
         Raises:
-            NoSandbox: a wall cannot be put up.
-            ServerEnded: the fork server ended just now; the next call starts a new one.
+            NoSandbox: the process cannot be confined.
+            ServerEnded: the fork server has just ended; the next call starts a new one.
         """
         with self._lock:
             if self._process.poll() is not None:
@@ -179,7 +179,7 @@ class Server:
         self._live.add(process)
         try:
             if process.pid > 0:
-                with contextlib.suppress(ProcessLookupError):  # it ends just now
+                with contextlib.suppress(ProcessLookupError):  # the process is just ending
                     process._hold = self._bound(process)
             hello = ours.recv(HELLO.size, socket.MSG_WAITALL)
             if len(hello) < HELLO.size:
@@ -199,7 +199,7 @@ class Server:
         return f"bubblewrap, memory bounded by {by}"
 
     def disown(self) -> None:
-        """In a copy of this process: the box is the original's, and has to end with that."""
+        """Give the sandbox up in a forked copy of this process: it belongs to the original and ends with it."""
         self._control.close()
         self._live.clear()
         self._folder = None
@@ -209,7 +209,7 @@ class Server:
         self._live.discard(process)
 
     def close(self) -> None:
-        """End the box and all that is in it."""
+        """End the sandbox and everything in it."""
         for process in list(self._live):
             with contextlib.suppress(ServerEnded):
                 process.kill()
@@ -223,7 +223,7 @@ class Server:
         self.close()
 
     def _start(self) -> None:
-        """Start the box and wait until the fork server is ready."""
+        """Start the sandbox and wait until the fork server is ready."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._folder = None if self.walls else Path(tempfile.mkdtemp(prefix="grader-"))
         limits = self.limits
@@ -237,28 +237,28 @@ class Server:
             "folder": str(self._folder) if self._folder else None,
             "filter": base64.b64encode(self._filter).decode(),
         }
-        with theirs, open(os.memfd_create("stderr"), "w+b") as words:
+        with theirs, open(os.memfd_create("stderr"), "w+b") as log:
             self._control.send(json.dumps(order).encode())
             start = self._bubblewrap if self.walls else self._plain
-            self._process = start(theirs.fileno(), words)
+            self._process = start(theirs.fileno(), log)
             theirs.close()
             self._control.settimeout(limits.start)
-            said = f"the fork server is not ready within {limits.start:g} s"
+            answer = f"the fork server is not ready within {limits.start:g} s"
             try:
-                said = self._control.recv(16).decode()
-            except ConnectionError:  # it ended without having read its orders
-                said = ""
+                answer = self._control.recv(16).decode()
+            except ConnectionError:  # it ended before it read its orders
+                answer = ""
             except TimeoutError:
                 pass
-            if said != "ready":
+            if answer != "ready":
                 self._process.kill()
                 self._stop()
-                words.seek(0)
-                raise unfit(said or words.read().decode(errors="replace"))
+                log.seek(0)
+                raise unfit(answer or log.read().decode(errors="replace"))
         self._control.settimeout(None)
 
     def _stop(self) -> None:
-        hang_up(self._control)  # the fork server ends with this, and all in the box with it
+        hang_up(self._control)  # this ends the fork server, and everything in the sandbox with it
         self._control.close()
         try:
             self._process.wait(5)
@@ -266,39 +266,39 @@ class Server:
             self._process.kill()
             self._process.wait()
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)  # the fork server is at it, too
+            shutil.rmtree(self._folder, ignore_errors=True)  # the fork server may be deleting it at the same moment
 
-    def _bubblewrap(self, control: int, words: Any) -> subprocess.Popen:
-        found = shutil.which("bwrap")
-        if found is None:
+    def _bubblewrap(self, control: int, log: Any) -> subprocess.Popen:
+        bubblewrap = shutil.which("bwrap")
+        if bubblewrap is None:
             raise NoSandbox("bubblewrap (the command bwrap) is not installed.", INSTALL_BUBBLEWRAP)
         with contextlib.ExitStack() as opened:
             files = {name: memory_file(opened, text) for name, text in sources().items()}
-            told = arguments(files, as_root=os.geteuid() == 0)
-            listed = memory_file(opened, b"".join(os.fsencode(word) + b"\0" for word in told))
-            command = [*self._scope, found, "--args", str(listed), "--", interpreter()]
+            words = arguments(files, as_root=os.geteuid() == 0)
+            listed = memory_file(opened, b"".join(os.fsencode(word) + b"\0" for word in words))
+            command = [*self._scope, bubblewrap, "--args", str(listed), "--", interpreter()]
             command += ["-P", "-m", "autograder.inside.forkserver", str(control)]
-            kept = {name: os.environ[name] for name in ("PATH", *USER_BUS) if name in os.environ}
-            return keep(command, [control, listed, *files.values()], words, kept, self._control)
+            environment = {name: os.environ[name] for name in ("PATH", *USER_BUS) if name in os.environ}
+            return start_attached(command, [control, listed, *files.values()], log, environment, self._control)
 
-    def _plain(self, control: int, words: Any) -> subprocess.Popen:
+    def _plain(self, control: int, log: Any) -> subprocess.Popen:
         command = [sys.executable, "-P", "-m", "autograder.inside.forkserver", str(control)]
-        place = self._folder
-        (place / "autograder" / "inside").mkdir(parents=True)
+        folder = self._folder
+        (folder / "autograder" / "inside").mkdir(parents=True)
         for name, text in sources().items():
-            (place / name).write_bytes(text)
-        for path in (place, *place.rglob("*")):
+            (folder / name).write_bytes(text)
+        for path in (folder, *folder.rglob("*")):
             path.chmod(0o755)
-        (place / "home").mkdir()
+        (folder / "home").mkdir()
         if self.user is not None:
-            os.chown(place / "home", self.user, self.user)
+            os.chown(folder / "home", self.user, self.user)
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-        own = {"PYTHONPATH": str(place), "IPYTHONDIR": str(place / "home"), "MPLCONFIGDIR": str(place / "home")}
+        own = {"PYTHONPATH": str(folder), "IPYTHONDIR": str(folder / "home"), "MPLCONFIGDIR": str(folder / "home")}
         environment = clean_environment() | kept | own
-        return keep(command, [control], words, environment, self._control)
+        return start_attached(command, [control], log, environment, self._control)
 
     def _bound(self, process: Process) -> "Group | Watchdog | None":
-        """Bound the memory of a process that has not run any code of its student yet."""
+        """Bound the memory of a process in which no student code has run yet."""
         if self._home:
             return Group(self._home, self.limits.memory, process.pid)
         if self._scope:
@@ -321,10 +321,10 @@ def memory_file(opened: contextlib.ExitStack, content: bytes) -> int:
     return descriptor
 
 
-def keep(
-    command: list[str], descriptors: list[int], words: Any, environment: dict[str, str], control: socket.socket
+def start_attached(
+    command: list[str], descriptors: list[int], log: Any, environment: dict[str, str], control: socket.socket
 ) -> subprocess.Popen:
-    """Start the box from a thread that lives as long: the kernel ends the box with the thread that started it."""
+    """Start the sandbox from a thread that lives as long: the kernel ends it with the thread that started it."""
     started: SimpleQueue = SimpleQueue()
 
     def start() -> None:
@@ -333,7 +333,7 @@ def keep(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=words,
+                stderr=log,
                 pass_fds=descriptors,
                 env=environment,
                 cwd="/",
@@ -344,7 +344,7 @@ def keep(
         else:
             started.put(process)
             process.wait()
-            # A bubblewrap that is killed cannot take a fork server of another user with it.
+            # A bubblewrap that is killed does not end a fork server that runs as another user.
             hang_up(control)
 
     threading.Thread(target=start, daemon=True).start()
@@ -355,7 +355,7 @@ def keep(
 
 
 def hang_up(control: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it is closed already
+    with contextlib.suppress(OSError):  # already closed
         control.shutdown(socket.SHUT_RDWR)
 
 
@@ -380,7 +380,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def shared(limits: Limits | None = None, *, unsafe: bool = False) -> Server:
-    """This process's server: made at the first call, and again when it is asked for with other limits."""
+    """This process's server: created at the first call, and again when the limits change."""
     if not _shared or (_shared[0].limits, _shared[0].unsafe) != (limits or Limits(), unsafe):
         while _shared:
             _shared.pop().close()

@@ -1,4 +1,4 @@
-"""The walls of the outer box: what bubblewrap is told, and which system calls the kernel refuses."""
+"""The walls of the sandbox: bubblewrap's arguments, and the system calls that the kernel refuses."""
 
 import os
 import socket
@@ -11,24 +11,24 @@ __all__ = ["arguments", "clean_environment", "interpreter", "seccomp_filter"]
 
 NOBODY = 65534
 ROOT = os.path.realpath(Path(__file__).parents[2])
-PYTHON, PACKAGES, GRADER = "/python", "/packages", "/grader"  # where things lie in the box
+PYTHON, PACKAGES, GRADER = "/python", "/packages", "/grader"  # paths in the sandbox
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 
 
 def arguments(modules: dict[str, int], *, as_root: bool) -> list[str]:
-    """What bubblewrap is told: only what is named here is there.
+    """Bubblewrap's arguments: only what they name exists in the sandbox.
 
-    They are handed over in a file: the command line would show the host's paths in the box.
+    They are passed in a file, because a command line would show the host's paths inside.
 
     Raises:
-        NoSandbox: the course lies in a folder that has to be there.
+        NoSandbox: the course is in a folder that the sandbox must contain.
     """
     words = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--hostname", "box", "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"]
     if as_root:
-        # The fork server gives up root itself, once it runs: an interpreter below a closed home could not be started
-        # by anyone else. A user namespace without a change of the real user would leave root's rights to files.
+        # The fork server gives up root itself once it runs: only root can start an interpreter below a closed home.
+        # A user namespace alone would leave the process root's access to files.
         words += ["--cap-drop", "ALL"]
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             words += ["--cap-add", capability]
@@ -52,7 +52,7 @@ def arguments(modules: dict[str, int], *, as_root: bool) -> list[str]:
     for path, place in found.items():
         if place.startswith(PACKAGES):
             words += ["--ro-bind", path, place]
-        for name in ("autograder", "course_lib"):  # where the course is installed as a package
+        for name in ("autograder", "course_lib"):  # covers the course where it is installed as a package
             if Path(path, name).is_dir():
                 words += ["--tmpfs", f"{place}/{name}", "--remount-ro", f"{place}/{name}"]
     words += folder(GRADER) + folder(f"{GRADER}/autograder") + folder(f"{GRADER}/autograder/inside")
@@ -67,11 +67,11 @@ def arguments(modules: dict[str, int], *, as_root: bool) -> list[str]:
 
 
 def folder(path: str) -> list[str]:
-    return ["--perms", "0755", "--dir", path]  # bubblewrap alone would make it for the owner only
+    return ["--perms", "0755", "--dir", path]  # by default bubblewrap creates it for the owner only
 
 
 def packages() -> dict[str, str]:
-    """The folders with installed packages that this process uses, and where they lie in the box."""
+    """The folders of installed packages that this process uses, and their paths in the sandbox."""
     base = os.path.realpath(sys.base_prefix)
     places: dict[str, str] = {}
     for entry in map(os.path.realpath, sys.path):
@@ -86,7 +86,7 @@ def packages() -> dict[str, str]:
 
 
 def interpreter() -> str:
-    """The path of Python itself in the box."""
+    """The path of Python itself in the sandbox."""
     path, base = os.path.realpath(sys._base_executable), os.path.realpath(sys.base_prefix)
     return path if in_system(path) else PYTHON + path.removeprefix(base)
 
@@ -106,7 +106,7 @@ def clean_environment() -> dict[str, str]:
         "IPYTHONDIR": "/tmp/.ipython",
         "MPLCONFIGDIR": "/tmp/.matplotlib",
         "MPLBACKEND": "agg",
-        "MALLOC_ARENA_MAX": "2",  # each arena takes address space
+        "MALLOC_ARENA_MAX": "2",  # each arena reserves address space
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",  # grading again gives the same points
     }
@@ -125,18 +125,18 @@ REFUSED = """
     mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node
     inotify_init inotify_init1 inotify_add_watch flock timer_create rt_sigqueueinfo rt_tgsigqueueinfo
 """
-# Commands of fcntl that watch or lock the files that all submissions read, or use up what a user has of the kernel.
+# fcntl commands that watch or lock files which all submissions read, or use up a user's share of kernel resources.
 REFUSED_FCNTL = {
     **{"F_GETLK": 5, "F_SETLK": 6, "F_SETLKW": 7, "F_OFD_GETLK": 36, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38},
     **{"F_SETLEASE": 1024, "F_NOTIFY": 1026, "F_SETPIPE_SZ": 1031},
 }
-NEWER = (457, 458, 467)  # statmount, listmount, open_tree_attr: libraries of 2024 know no name for them
+NEWER = (457, 458, 467)  # statmount, listmount, open_tree_attr: too new for libraries of 2024
 
 
 def seccomp_filter() -> bytes:
-    """The system calls that no solution needs and that a way out, or memory that nothing counts, could begin with.
+    """A filter of the system calls that no solution needs, and that could open a way out or use memory uncounted.
 
-    It is compiled here: libseccomp is not in the box.
+    The host compiles it: the sandbox has no libseccomp.
 
     Raises:
         NoSandbox: libseccomp or pyseccomp is missing.
@@ -151,11 +151,11 @@ def seccomp_filter() -> bytes:
     refuse, unknown = seccomp.ERRNO(1), seccomp.ERRNO(38)  # EPERM, ENOSYS
     for name in REFUSED.split():
         number = seccomp.resolve_syscall(seccomp.system_arch(), name)
-        if number >= 0:  # else this processor has no such call, or it is too new for the library
+        if number >= 0:  # otherwise this architecture has no such call, or the library is too old
             rules.add_rule(refuse, number)
     for number in NEWER:
         rules.add_rule(refuse, number)
-    rules.add_rule(unknown, "clone3")  # its flags lie in memory, out of a filter's sight; the C library then uses clone
+    rules.add_rule(unknown, "clone3")  # a filter cannot read its flags in memory; the C library then uses clone
     for bit in range(32):
         if NAMESPACE_FLAGS >> bit & 1:
             rules.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, 1 << bit, 1 << bit))
