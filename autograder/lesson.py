@@ -21,7 +21,7 @@ __all__ = ["Lesson", "Question", "checks_of", "short_name"]
 
 @dataclass(frozen=True)
 class Question:
-    """A question in words, whose answer a person grades."""
+    """A question in words; a person grades the answer."""
 
     name: str
     points: float

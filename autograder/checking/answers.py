@@ -21,9 +21,9 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     """Read an array of real numbers of this shape.
 
     Args:
-        value: what a student's function returned; arrays, numbers, and lists of numbers are taken.
+        value: what a student's function returned: an array, a number, or lists of numbers.
         shape: the shape expected; () for a single number.
-        name: what to call it in the reason.
+        name: its name in the reason.
 
     Returns:
         (array, ""), float64; or (None, reason) with what was expected and what came.
@@ -126,14 +126,14 @@ def _what(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a student's function answered in one case: read, or why it cannot be read.
+    """A student's answer in one case, or why it cannot be read.
 
     Attributes:
-        case: what the case is made of; every test gets it after `got`.
-        words: says the case, for messages.
+        case: the parts of the case; every test receives them after `got`.
+        words: describes the case, for messages.
         got: the answer as arrays, where it could be read.
         why: why it could not be read, else "".
-        error: the exception of the student's code, if one came.
+        error: the exception that the student's code raised, if any.
     """
 
     case: tuple
@@ -152,8 +152,8 @@ class Answer:
     def holds(self, name: str, *tests: Callable[..., str | None]) -> Outcome:
         """A property: it holds if the answer can be read and no test finds a counter-example in it.
 
-        Each test is called with the answer and what the case is made of, and returns what is wrong in words, or
-        nothing. It is not called where one before it found something.
+        Each test receives the answer and the parts of the case, and returns what is wrong in words, or nothing. The
+        first test that finds something is the last one called.
         """
         why = self.why or next(filter(None, (test(self.got, *self.case) for test in tests)), "")
         return Outcome(name, not why, why and f"{self.words()}: {why}")
@@ -166,13 +166,13 @@ def asking(
     say: Callable[..., str],
     give: Callable[..., Sequence[Any]] | None = None,
 ) -> Callable[..., Answer]:
-    """How one check asks: `ask(*case)` calls the student's function and reads what comes back.
+    """Make a check's `ask(*case)`, which calls the student's function and reads the result.
 
     Args:
-        call: `student.call`, or that of a handle.
-        read: `read(value, *case)` gives (what was read, "") or (None, what is wrong with it).
-        say: `say(*case)` says the case in words: sizes, and the numbers themselves where they are few.
-        give: `give(*case)` gives the arguments of the call; by default the case itself, arrays as tensors.
+        call: `student.call`, or the `call` of a handle.
+        read: `read(value, *case)` returns (what was read, "") or (None, what is wrong with it).
+        say: `say(*case)` describes the case: its sizes, and its numbers where they are few.
+        give: `give(*case)` returns the arguments of the call; by default the case itself, with arrays as tensors.
     """
 
     def ask(*case: Any) -> Answer:

@@ -1,7 +1,7 @@
 """Checks: tests by property, not by stored answers.
 
-A check is a generator that calls a student's function and says which properties held. Properties and points are
-declared once, in the decorator. The same check runs in a notebook with a public seed and in the grader with a
+A check is a generator that calls a student's function and reports which properties held. The decorator declares the
+properties and their points, once. The same check runs in a notebook with a public seed and in the grader with a
 secret one.
 
 >>> @check(gates=["a number"], points={"doubles": 2}, hints=["Think of 2 x.", "Multiply.", "By two."])
@@ -33,12 +33,12 @@ from autograder.checking.student import InProcess, Student, StudentError
 __all__ = ["Check", "Outcome", "check", "holds"]
 
 PRACTICE = "practice"  # the public seed of notebooks
-MAX_REASON = 2000  # characters: it may show what the student's code returned
+MAX_REASON = 2000  # characters; a reason may quote what the student's code returned
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one case says of one property."""
+    """The result of one case for one property."""
 
     name: str
     ok: bool
@@ -46,13 +46,13 @@ class Outcome:
 
 
 def holds(name: str, ok: Any, because: str | Callable[[], str]) -> Outcome:
-    """One case of one property.
+    """Report one case of one property.
 
     Args:
         name: a property or gate that the check declares.
         ok: whether it holds here.
-        because: what the student reads if it does not: the counter-example, what it means. A function is only
-            called then.
+        because: what the student reads if it does not: the counter-example and what it means. A function is called
+            only then.
     """
     ok = bool(ok)
     return Outcome(name, ok, "" if ok else because() if callable(because) else because)
@@ -91,18 +91,18 @@ class Check:
         return math.fsum(self.points.values())
 
     def worth(self, points: float) -> "Check":
-        """The same check with another maximum: the points of its properties in proportion, and exact in sum."""
+        """The same check with another maximum: its properties' points in proportion, and their sum exact."""
         if points == self.max_points:
             return self
         scaled = {name: value * points / self.max_points for name, value in self.points.items()}
         if math.fsum(scaled.values()) != points:
-            # The smallest one takes up the rounding: its own is below what the sum can show.
+            # The smallest value absorbs the rounding error: its own rounding is too small to change the sum.
             smallest = min(scaled, key=scaled.__getitem__)
             scaled[smallest] = math.fsum([points, *(-value for name, value in scaled.items() if name != smallest)])
         return Check(self.function, list(self.gates), scaled, list(self.hints), self.side_effects)
 
     def __call__(self, function: Callable[..., Any]) -> Report:
-        """Practice: run the check on a function of this notebook. Only the grader's own run counts."""
+        """Practise: run the check on a function of this notebook. Only the grader's own run counts."""
         if not callable(function):
             raise TypeError(
                 f"expected the function {self.name} itself, got {type(function).__name__}: "
@@ -115,7 +115,7 @@ class Check:
         return report
 
     def run(self, function: Callable[..., Any], seed: int | str = PRACTICE) -> Report:
-        """Judge a function of this process."""
+        """Judge a function in this process."""
         return self.judge(InProcess(function), seed)
 
     def hint(self) -> None:
@@ -167,7 +167,7 @@ class Check:
         )
 
     def refuse(self, kind: str, error: str) -> Report:
-        """The report of an answer that could not be judged at all: no points, and the reason."""
+        """Report an answer that could not be judged at all: no points, and the reason."""
         verdicts = [Verdict(name, self.points.get(name, 0.0), False, "") for name in (*self.gates, *self.points)]
         return Report(self.lesson, self.name, self.title, tuple(verdicts), frozenset(self.gates), error, kind)
 
@@ -185,16 +185,16 @@ def check(
         points: what each property is worth. A property holds only if it held in every case and the check ran to its
             end.
         hints: three steps, from a nudge to nearly there; never the answer.
-        gates: conditions that earn nothing, and without which the rest earns nothing; the first failing one ends
+        gates: conditions that earn nothing, and without which the rest earns nothing; the first one that fails ends
             the check.
         side_effects: the property that an answer loses if it changes an argument, an earlier result or torch's
-            settings, or gives another result when it is asked again; by default the first one. They are watched for
-            in every call, so no check has to look for them.
+            settings, or gives another result for the same arguments; by default the first property. The framework
+            watches every call, so no check has to.
     """
     return lambda function: Check(function, list(gates), points, hints, side_effects)
 
 
 def _told(text: str) -> str:
-    """Text that may quote the student's code, to be kept: not too long, and without halves of characters."""
+    """Shorten text that may quote the student's code, and replace lone surrogates."""
     short = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} ... ({len(text)} characters in all)"
     return short.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""What a check says of an answer: a verdict for each property, shown as text and as HTML."""
+"""A check's report on an answer: a verdict for each property, shown as text and as HTML."""
 
 import html
 import math
@@ -11,7 +11,7 @@ __all__ = ["Report", "Verdict"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement on one property: `because` is the first counter-example, empty where there is none."""
+    """The judgement on one property; `because` is the first counter-example, empty where there is none."""
 
     name: str
     points: float
@@ -47,23 +47,23 @@ class Report:
 
     @property
     def points(self) -> float:
-        """What is earned: nothing unless every gate held."""
+        """The points earned: none unless every gate held."""
         if any(verdict.name in self.gates and not verdict.held for verdict in self.verdicts):
             return 0.0
         return math.fsum(verdict.points for verdict in self.verdicts if verdict.held)
 
     @property
     def lost(self) -> set[str]:
-        """Every gate and property that does not hold: it has a counter-example, or the check ended early."""
+        """Every gate and property that did not hold: it has a counter-example, or the check ended early."""
         return {verdict.name for verdict in self.verdicts if not verdict.held}
 
     @property
     def failed(self) -> set[str]:
-        """The gates and properties for which a counter-example was found."""
+        """The gates and properties for which the check found a counter-example."""
         return {verdict.name for verdict in self.verdicts if verdict.because}
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data, for the ledger and for exports."""
+        """The report as plain JSON data, for the ledger and for exports."""
         verdicts = [vars(verdict) | {"gate": verdict.name in self.gates} for verdict in self.verdicts]
         return {
             "exercise": self.exercise,
@@ -78,7 +78,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """(mark, what, why) of each verdict, then of what ended the check, then of the notes."""
+        """Yield (mark, what, why) for each verdict, then for what ended the check, then for the notes."""
         untested = []
         for verdict in self.verdicts:
             what = verdict.name + (f" ({_points(verdict.points)})" if verdict.points else "")
@@ -100,7 +100,7 @@ class Report:
         return f"{self.title}: {_number(self.points)} of {_points(self.max_points)}"
 
     def html(self) -> str:
-        """For notebooks and feedback: no script, no outside resource, readable without colour."""
+        """The report for notebooks and feedback: no script, no outside resource, readable without colour."""
         marks = {"ok": ("#1a7f37", "✓"), "lost": ("#b42318", "✗"), "note": ("#6b5900", "note")}
         rows = []
         for mark, what, why in self.lines():
@@ -114,7 +114,7 @@ class Report:
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        # nbgrader reads points from text/plain, and takes anything but a plain number there for full points.
+        # nbgrader reads the points from text/plain, and gives full points for anything but a plain number there.
         return {"text/plain": repr(float(self.points)), "text/html": self.html()}
 
 

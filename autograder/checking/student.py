@@ -11,14 +11,14 @@ from autograder.inside.responder import Responder
 
 __all__ = ["Channel", "Handle", "InProcess", "Student", "StudentError"]
 
-MAX_NAME, MAX_MESSAGE = 200, 2000  # characters of what a student's process says of an error
-REPEATED = 3  # calls at the start of a check that are made once more at its end, besides the last one
-MAX_REPEATED = 2**20  # bytes of a result; a call with a larger one is not made again
-MAX_ASKED = 8 * 2**20  # bytes of a callback's arguments: what it makes of them may be many times as large
+MAX_NAME, MAX_MESSAGE = 200, 2000  # characters of an error's class name and message
+REPEATED = 3  # a check's first calls, which are repeated at its end together with the last one
+MAX_REPEATED = 2**20  # bytes; a call with a larger result is not repeated
+MAX_ASKED = 8 * 2**20  # bytes of a callback's arguments; its result may be many times as large
 
 
 class StudentError(Exception):
-    """The student's code raised, never answered, or answered with something that is no data.
+    """The student's code raised an exception, did not answer, or did not answer with plain data.
 
     Attributes:
         kind: the class name of the exception ("ValueError"), or "Missing", "TooSlow", "Died", "Unreadable",
@@ -26,7 +26,7 @@ class StudentError(Exception):
         message: its text.
         line, text: number and text of the line of the student's cell, where known.
         kinds: the class names of the exception and of all that it inherits from.
-        case: what the call was about, in words; empty until a check says it.
+        case: the case in words; empty until a check sets it.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class StudentError(Exception):
 
 
 class Channel(Protocol):
-    """Carries a request to the student's side and its answer back; `serve` evaluates callbacks meanwhile."""
+    """Carries a request to the student's side and the answer back; `serve` evaluates callbacks meanwhile."""
 
     def request(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes: ...
 
 
 class InProcess:
-    """The channel of a notebook: the worker sits in the same process, the bytes are the same."""
+    """The channel of a notebook: the responder runs in the same process, and the bytes are the same."""
 
     def __init__(self, function: Callable[..., Any]):
         self.responder = Responder(lambda name: function)
@@ -81,7 +81,7 @@ class Student:
     def __init__(self, channel: Channel, name: str):
         self.channel = channel
         self.name = name
-        self.requests = self.received = 0  # how many; bytes of the last answer
+        self.requests = self.received = 0  # number of requests; bytes of the last answer
         self.side_effects: list[str] = []
         self.calls: list[tuple[tuple, dict, Any]] = []
 
@@ -89,7 +89,7 @@ class Student:
         """What the student's function returns, as plain data.
 
         Raises:
-            StudentError: it raised, or returned something that is no data.
+            StudentError: the function raised an exception, or did not return plain data.
         """
         value = self._ask("call", target=self.name, method=None, args=args, kwargs=kwargs, keep=False)
         if self.received <= MAX_REPEATED:
@@ -99,7 +99,7 @@ class Student:
     def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), **kwargs: Any) -> tuple[Any, list]:
         """The function's value, and the gradients of sum(cotangent * value) with respect to the arguments in `wrt`.
 
-        Where the function returns a tuple, so is `cotangent`, and the sums over its entries are added up.
+        If the function returns a tuple, `cotangent` is a tuple as well, and the sums over its entries are added up.
         """
         return self._ask("vjp", target=self.name, method=None, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt)
 
@@ -111,9 +111,9 @@ class Student:
         return kept
 
     def look_back(self) -> None:
-        """At the end of a check: whether results still are what was returned, and the same calls give them again.
+        """End a check: compare results with what was returned, and repeat some calls.
 
-        What is not so goes to `side_effects`.
+        Differences are added to `side_effects`.
         """
         self._ask("look_back")
         for args, kwargs, value in self.calls:
@@ -162,7 +162,7 @@ class Student:
         for which in mutated:
             self._note_effect(
                 f"your function changed its argument {_ordinal(which)} in place: "
-                "whoever calls it loses their data; work on a copy"
+                "its caller loses that data; work on a copy"
             )
         if overwritten:
             self._note_effect(
@@ -231,14 +231,14 @@ class Handle:
 
 
 class _Target:
-    """The object that a verb is about, in contrast to one that is passed as an argument."""
+    """The object that a request addresses, as opposed to one that it passes as an argument."""
 
     def __init__(self, handle: Handle):
         self.number = handle.number
 
 
 def _error(told: dict) -> StudentError:
-    """What the student's process says of an error, as far as it is worth keeping."""
+    """Read an error from the student's process, shortened."""
     line, text = told.get("line"), told.get("text")
     kinds = [str(name)[:MAX_NAME] for name in told.get("kinds", ())[:MAX_NAME]]
     return StudentError(
@@ -261,12 +261,12 @@ def _serve(frame: bytes, callbacks: list[Callback]) -> bytes:
         return encode({"error": f"the given function cannot take arguments of more than {MAX_ASKED:,} bytes"})
     try:
         return encode({"value": callback.function(*asked["args"])})
-    except Exception as error:  # whatever the student's arguments provoke is theirs
+    except Exception as error:  # the student's arguments are to blame for any exception
         return encode({"error": f"the given function cannot take these arguments: {error}"})
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two results are alike: numbers within rounding, since sums may be taken in another order."""
+    """Whether two results agree, numbers up to rounding: a sum may be taken in another order."""
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, dict) and isinstance(b, dict):

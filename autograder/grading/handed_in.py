@@ -1,6 +1,7 @@
-"""A notebook as it was handed in, whatever it is: its cells, and its outputs made harmless.
+"""Reading a notebook as it was handed in, whatever it is, and making its outputs harmless.
 
-Notebooks are handled as plain JSON: nbformat's validation costs more than all the rest, and refuses what can be read.
+A notebook is handled as plain JSON: nbformat's validation costs more than everything else, and refuses files that can
+be read.
 """
 
 import base64
@@ -23,9 +24,9 @@ class HandedIn:
     """A file as it was handed in.
 
     Attributes:
-        data: its bytes; none where it is refused.
-        refused: why it was not read, in words, else "".
-        timestamp: when it was handed in, as ISO text in UTC, None where that is not known.
+        data: its bytes; empty if the file was refused.
+        refused: why the file was not read, in words, else "".
+        timestamp: when it was handed in, as ISO text in UTC; None if not known.
     """
 
     data: bytes
@@ -34,41 +35,41 @@ class HandedIn:
 
     @property
     def digest(self) -> str:
-        """Says whether two files are the same."""
+        """A hash that tells whether two files are the same."""
         return hashlib.sha256(self.refused.encode() or self.data).hexdigest()
 
 
 def cells_of(handed_in: HandedIn) -> tuple[list[dict[str, Any]], list[str]]:
-    """The cells of whatever was handed in, and what was odd about it, in words.
+    """The cells of a file that was handed in, and notes on what was odd about it.
 
     Returns:
-        For each cell its number, id, type, source, the exercise that its metadata name, and its outputs as they were.
+        For each cell its number, id, type, source, the exercise that its metadata name, and its unchanged outputs.
     """
     notes = []
     try:
         if handed_in.refused:
             raise ValueError(handed_in.refused)
         try:
-            found = json.loads(handed_in.data)
+            notebook = json.loads(handed_in.data)
         except UnicodeDecodeError:
-            found = json.loads(handed_in.data.decode("latin-1"))
+            notebook = json.loads(handed_in.data.decode("latin-1"))
             notes.append("the file is not written in UTF-8; it was read as Latin-1")
-        if not isinstance(found, dict):
-            raise ValueError(f"expected a notebook, found {type(found).__name__}")
-        # Before 2015 the cells stood in worksheets, and a cell's source was called its input.
-        sheets = found.get("worksheets")
-        listed = found["cells"] if sheets is None else [cell for sheet in sheets for cell in sheet["cells"]]
+        if not isinstance(notebook, dict):
+            raise ValueError(f"expected a notebook, found {type(notebook).__name__}")
+        # Before 2015, notebooks kept their cells in worksheets and called a cell's source its input.
+        sheets = notebook.get("worksheets")
+        listed = notebook["cells"] if sheets is None else [cell for sheet in sheets for cell in sheet["cells"]]
         if len(listed) > CELLS_READ:
             notes.append(f"only the first {CELLS_READ:,} of its {len(listed):,} cells were read")
         cells = [_plain(cell) for cell in listed[:CELLS_READ] if isinstance(cell, dict)]
         return [cell | {"number": number} for number, cell in enumerate(cells, start=1)], notes
-    except Exception as error:  # a hostile file provokes whatever it can, RecursionError and MemoryError among it
+    except Exception as error:  # a hostile file can provoke any exception, even RecursionError or MemoryError
         why = in_words(error)
         return [], [*notes, f"the file cannot be read as a notebook ({why}); it counts as empty"]
 
 
 def sanitised(outputs: Any, room: int = MAX_OUTPUTS) -> list[dict[str, Any]]:
-    """The outputs of a student's cell as text and pictures, bounded; no markup, no script, no widget."""
+    """Reduce a cell's outputs to text and pictures of bounded size: no markup, no script, no widget."""
     kept: list[dict[str, Any]] = []
     for output in outputs if isinstance(outputs, list) else []:
         kind = output.get("output_type") if isinstance(output, dict) else None
@@ -77,8 +78,8 @@ def sanitised(outputs: Any, room: int = MAX_OUTPUTS) -> list[dict[str, Any]]:
             clean = {"output_type": "stream", "name": name, "text": _text(output.get("text"))}
         elif kind == "error":
             traceback = _text(output.get("traceback"), "\n").split("\n")
-            said = {key: _text(output.get(key)) for key in ("ename", "evalue")}
-            clean = {"output_type": "error", **said, "traceback": traceback}
+            error = {key: _text(output.get(key)) for key in ("ename", "evalue")}
+            clean = {"output_type": "error", **error, "traceback": traceback}
         elif kind in ("display_data", "execute_result"):
             data = output.get("data") if isinstance(output.get("data"), dict) else {}
             shown = {mime: found for mime, clean_one in _MIMES.items() if (found := clean_one(data.get(mime)))}
@@ -109,14 +110,14 @@ def _plain(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def joined(value: Any, between: str = "") -> str:
-    """Text of a notebook, which may be a list of its lines; half a character becomes a question mark."""
+    """Join a notebook's text, which may be a list of lines; a lone surrogate becomes a question mark."""
     if isinstance(value, list):
         value = between.join(part for part in value if isinstance(part, str))
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def output_size(output: Mapping[str, Any]) -> int:
-    """Characters of a clean output, its names included."""
+    """The size of a clean output in characters, its keys included."""
     texts = output["data"].values() if "data" in output else map(str, output.values())
     return 80 + sum(map(len, texts))
 

@@ -1,7 +1,7 @@
-"""The judge: runs a lesson's checks against a student's code that sits in another process, and keeps the ledger.
+"""The judge: runs a lesson's checks on a student's code, which runs in another process.
 
 Points come from the verdicts made here and from nowhere else. Nothing that the student's process prints, raises or
-forges can make a verdict; silence is a failure.
+forges can produce a verdict; silence is a failure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,19 +28,19 @@ def judge(
     """Judge one submission.
 
     Args:
-        lesson: its name; with the secret it seeds the checks' random cases.
+        lesson: its name; together with the secret it seeds the checks' random cases.
         setup: sources of the master's own definition cells (imports), run first.
-        cells: for each exercise the source of the student's cell, None where the submission has none.
-        secret: seeds the random cases of the checks; never enters the student's process.
+        cells: the source of the student's cell for each exercise; None if the submission has none.
+        secret: seeds the random cases of the checks; the student's process never receives it.
         checks: the check of each exercise.
-        server: where the student's process comes from, with its limits.
+        server: starts the student's process, and holds its limits.
 
     Returns:
         A report for every check, whatever the submission does.
 
     Raises:
-        NoSandbox: a submission cannot be contained any more.
-        ServerEnded: the sandbox ended under the submission, which has to be judged again.
+        NoSandbox: the machine can no longer confine submissions.
+        ServerEnded: the sandbox ended meanwhile; the submission has to be judged again.
     """
     limits = server.limits
     reports: dict[str, Report] = {}
@@ -63,7 +63,7 @@ def judge(
                 continue
             pipe.start_clock(limits.check, f"not finished within {limits.check:g} seconds")
             report = check.judge(pipe, f"{secret}/{lesson}")
-            if pipe.lost is not None:  # the check took it for a fault of its own
+            if pipe.lost is not None:  # the check has reported it as its own fault
                 raise pipe.lost
             if report.kind == "NameError":
                 advice = "when graded, only the solution cells are run: put your own imports and helpers inside them"
@@ -78,7 +78,7 @@ def judge(
 def _fill(
     pipe: Pipe, setup: Sequence[str], cells: Mapping[str, str | None], unfinished: dict[str, StudentError]
 ) -> Pipe:
-    """Run the cells in a new process; one that ends it or hangs goes to `unfinished` and is left out next time."""
+    """Run the cells in a new process; a cell that ends it or hangs is noted in `unfinished` and skipped next time."""
     for source in setup:
         pipe.start_clock(
             pipe.limits.start,

@@ -1,6 +1,6 @@
 """The pipe to a student's process: requests go in, answers come out, and nothing that comes out is believed.
 
-The process may write anything at any time. An answer counts only with the tag of the request that it belongs to.
+The process may write anything at any time. An answer counts only if it carries the tag of its request.
 """
 
 import secrets
@@ -28,7 +28,7 @@ class Pipe:
         self.start_clock(self.limits.start, "the student's process did not start")
 
     def start_clock(self, seconds: float, message: str) -> None:
-        """From now on the process has this long; then it is ended, and the message is the reason."""
+        """Give the process this many seconds from now on; then the judge ends it, with the message as the reason."""
         self.deadline, self.late = time.monotonic() + seconds, message
 
     def define(self, name: str, source: str) -> None:
@@ -40,7 +40,7 @@ class Pipe:
         return self._exchange(b"Q", frame, serve)
 
     def close(self, grace: float = 0.0) -> None:
-        """End the process and all that it started."""
+        """End the process and everything that it started."""
         self.closed = True
         try:
             self.process.kill(grace)
@@ -59,7 +59,7 @@ class Pipe:
                 if length > MAX_BYTES or kind not in (ANSWER, CALLBACK):
                     raise StudentError("Unreadable", "your code wrote into the grader's pipe")
                 answer = self._receive(length)
-                if tag != expected:  # it comes twice, too early or too late: what it answers was another request
+                if tag != expected:  # twice, too early or too late: it answers another request
                     continue
                 if kind == ANSWER:
                     return answer

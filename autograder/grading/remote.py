@@ -16,22 +16,22 @@ from autograder.sandbox.server import shared
 __all__ = ["MAX_RESULT", "pack", "unpack", "work"]
 
 MIB = 2**20
-MAX_RESULT = 100 * MIB  # bytes that a worker may send
+MAX_RESULT = 100 * MIB  # bytes; the largest result that a worker may send
 
 
 def pack(lesson: Lesson, master: str, secret: str, limits: Limits, unsafe: bool) -> bytes:
-    """All that a worker has to know to judge submissions of a lesson."""
+    """Pack everything that a worker needs to judge submissions of a lesson."""
     about = {"lesson": lesson.to_json(), "master": master, "secret": secret}
     return json.dumps(about | {"limits": dataclasses.asdict(limits), "unsafe": unsafe}).encode()
 
 
 def work(package: bytes, about: bytes, data: bytes) -> bytes:
-    """Judge one submission in a process of its own: bytes in, bytes out, and no exception.
+    """Judge one submission in a worker process: bytes in, bytes out, and never an exception.
 
     Args:
         package: from `pack`.
         about: student, refused and timestamp, as JSON.
-        data: what was handed in.
+        data: the bytes that were handed in.
 
     Returns:
         JSON for `unpack`.
@@ -41,8 +41,7 @@ def work(package: bytes, about: bytes, data: bytes) -> bytes:
         names = json.loads(about)
         handed_in = HandedIn(data, names["refused"], names["timestamp"])
         graded = grade(lesson, master, handed_in, secret, shared(limits, unsafe=unsafe), names["student"])
-        found = vars(graded) | {"unanswered": sorted(graded.unanswered)}
-        result = json.dumps(found).encode()
+        result = json.dumps(vars(graded) | {"unanswered": sorted(graded.unanswered)}).encode()
         if len(result) > MAX_RESULT:
             raise GraderFailed(f"the graded notebook is larger than {MAX_RESULT // MIB} MiB")
         return result
@@ -58,24 +57,24 @@ def work(package: bytes, about: bytes, data: bytes) -> bytes:
 
 
 def unpack(result: bytes) -> Graded:
-    """The judged submission that a worker sent.
+    """Read the judged submission that a worker sent.
 
     Raises:
-        NoSandbox: the worker's machine cannot contain students' code.
+        NoSandbox: the worker's machine cannot confine students' code.
         GraderFailed: the grader itself failed.
     """
     if len(result) > MAX_RESULT:
         raise GraderFailed(f"a worker sent more than {MAX_RESULT // MIB} MiB")
-    found = json.loads(result)
-    if "no_sandbox" in found:
-        raise NoSandbox(*found["no_sandbox"])
-    if "failed" in found:
-        raise GraderFailed(found["failed"])
-    return Graded(**found | {"unanswered": frozenset(found["unanswered"])})
+    graded = json.loads(result)
+    if "no_sandbox" in graded:
+        raise NoSandbox(*graded["no_sandbox"])
+    if "failed" in graded:
+        raise GraderFailed(graded["failed"])
+    return Graded(**graded | {"unanswered": frozenset(graded["unanswered"])})
 
 
 @functools.lru_cache(maxsize=8)
 def _unpacked(package: bytes) -> tuple[Lesson, dict[str, Any], str, Limits, bool]:
-    found = json.loads(package)
-    lesson, limits = Lesson.from_json(found["lesson"]), Limits(**found["limits"])
-    return lesson, json.loads(found["master"]), found["secret"], limits, found["unsafe"]
+    packed = json.loads(package)
+    lesson, limits = Lesson.from_json(packed["lesson"]), Limits(**packed["limits"])
+    return lesson, json.loads(packed["master"]), packed["secret"], limits, packed["unsafe"]

@@ -1,10 +1,8 @@
 """One submission, from the bytes that were handed in to the judged notebook and its ledger.
 
-The class run and plain nbgrader both come here. A submission is rebuilt from the master first: of the student's file
-only the sources of solution cells are used, and the outputs of the other cells, as pictures and text, to be seen in
-the feedback. Then the judge judges, and its points stand in the check cells where nbgrader looks for them.
-
-Notebooks are handled as plain JSON: nbformat's validation costs more than all the rest, and refuses what can be read.
+The class run and plain nbgrader both call `grade`. It first rebuilds the submission from the master: the student's file
+contributes only the sources of solution cells and, for the feedback, the other cells' outputs as pictures and text.
+Then the judge judges, and the points go into the check cells, where nbgrader looks for them.
 """
 
 import contextlib
@@ -22,13 +20,13 @@ from autograder.sandbox.server import Server, ServerEnded
 
 __all__ = ["FORMAT", "Graded", "GraderFailed", "grade", "rebuild"]
 
-FORMAT = 1  # of the ledger
+FORMAT = 1  # the ledger's format
 ATTEMPTS = 3
 MAX_SOURCE = MIB
 
 
 class GraderFailed(RuntimeError):
-    """A submission could not be judged, by no fault of the machine: the message says what happened where."""
+    """A submission could not be judged, though the machine is fine; the message says what happened where."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +34,10 @@ class Graded:
     """A judged submission.
 
     Attributes:
-        notebook: the text of the notebook file: the master with the student's answers, the points and the reports.
-        ledger: what was judged, and how; plain JSON data that depends on no clock.
-        scores: for each graded cell of the notebook what the grader gives, None where a person has to.
-        unanswered: the solution cells that are as they were released.
+        notebook: the notebook file's text: the master with the student's answers, the points and the reports.
+        ledger: what was judged, and how; plain JSON data that does not depend on a clock.
+        scores: the grader's points for each graded cell of the notebook; None where a person has to grade.
+        unanswered: the solution cells that still are as they were released.
     """
 
     notebook: str
@@ -51,7 +49,7 @@ class Graded:
 def grade(
     lesson: Lesson, master: Mapping[str, Any], handed_in: HandedIn, secret: str, server: Server, student: str
 ) -> Graded:
-    """Rebuild and judge one submission, whatever it is.
+    """Rebuild and judge one submission, whatever it contains.
 
     Args:
         lesson: the lesson as the class has it.
@@ -60,13 +58,13 @@ def grade(
         server: where the student's code runs.
 
     Raises:
-        GraderFailed: the sandbox ended each time under this submission.
-        NoSandbox: students' code cannot be contained any more.
+        GraderFailed: the sandbox ended at each attempt to judge this submission.
+        NoSandbox: the machine can no longer confine students' code.
     """
     notebook, notes, missing = rebuild(master, handed_in)
     notebook["metadata"]["grading"]["sandbox"] = server.stamp
     setup = [joined(cell["source"]) for cell in notebook["cells"] if _is(cell, "locked") and not _is(cell, "grade")]
-    # Exercises for practice among them: another answer may call one.
+    # They include exercises for practice: another answer may call one.
     answers = [cell for cell in notebook["cells"] if _is(cell, "solution") and cell["cell_type"] == "code"]
     cells = {_name(cell): None if _name(cell) in missing else cell["source"] for cell in answers}
     reports = _judged(lesson, setup, cells, secret, server)
@@ -78,7 +76,7 @@ def grade(
     for cell in notebook["cells"]:
         if _is(cell, "grade"):
             name = _name(cell)
-            # A question in words: nobody has to look at one without an answer.
+            # Nobody has to read a question that has no answer.
             by_hand = 0.0 if name in unanswered else None
             scores[name] = by_hand if _is(cell, "solution") else _written(cell, reports[name.removesuffix("-check")])
     ledger = {
@@ -98,10 +96,10 @@ def grade(
 
 
 def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, Any], list[str], set[str]]:
-    """Put a submission's answers into the master; `_answer` says which cell is taken for which exercise.
+    """Put a submission's answers into the master; `_answer` chooses the cell for each exercise.
 
     Returns:
-        The notebook, what was odd about the submission, in words, and the exercises of which it has no cell.
+        The notebook, notes on what was odd about the submission, and the exercises for which it has no cell.
     """
     notebook: dict[str, Any] = {
         **master,
@@ -118,7 +116,7 @@ def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, A
         shown = None
         if _is(cell, "solution"):
             shown, note = _answer(_name(cell), cell, cells, given)
-            # An unreadable file is one fault, not one for each exercise.
+            # An unreadable file is one fault, not one per exercise.
             notes += [note] if note and cells else []
             if shown is None:
                 missing.add(_name(cell))
@@ -144,7 +142,7 @@ def _judged(
 
 
 def _written(cell: dict[str, Any], report: Report) -> float:
-    """Write a report into its check's cell."""
+    """Write a report into its check's cell; returns the points."""
     shown = {"data": report._repr_mimebundle_(), "metadata": {}, "execution_count": None}
     cell["outputs"] = [{"output_type": "execute_result", **shown}]
     return report.points
@@ -153,16 +151,16 @@ def _written(cell: dict[str, Any], report: Report) -> float:
 def _answer(
     name: str, released: Mapping[str, Any], cells: list[dict[str, Any]], given: set[str]
 ) -> tuple[dict[str, Any] | None, str]:
-    """The cell that is graded as an exercise, None where there is none; and what is odd about that, in words.
+    """Choose the cell that is graded as an exercise, or None; and say what is odd about it, in words.
 
-    A cell belongs to the exercise by its id or nbgrader's metadata, which a copy has as well. An answered one goes
-    before one that is as it was released, then the original one before a copy. Where none is answered, the last other
-    cell that defines the function counts, as it would in a notebook that is run from top to bottom.
+    A cell belongs to the exercise by its id or by nbgrader's metadata, which a copy has as well. An answered cell goes
+    before an unchanged one, then the original before a copy. If none is answered, the last other cell that defines the
+    function counts, as it would in a notebook that is run from top to bottom.
 
     Args:
         released: the exercise's cell in the master.
         cells: from `cells_of`.
-        given: the sources of the master's cells: none of them is an answer, also where it defines the function.
+        given: the sources of the master's cells; none of them is an answer, even if it defines the function.
     """
     kind = released["cell_type"]
     claimed = [cell for cell in cells if name in (cell["id"], cell["exercise"])]
@@ -193,7 +191,7 @@ def _answer(
 
 
 def _untouched(cell: Mapping[str, Any], released: Mapping[str, Any]) -> bool:
-    """Whether a cell holds what was released; comments and blank lines of a code cell do not count."""
+    """Whether a cell is as it was released, apart from comments and blank lines of code."""
 
     def kept(source: str) -> list[str]:
         lines = (line.rstrip() for line in source.splitlines())
@@ -212,5 +210,5 @@ def _name(cell: Mapping[str, Any]) -> str:
 
 
 def _text(notebook: Mapping[str, Any]) -> str:
-    """A notebook as nbformat writes it, without its validation."""
+    """Write a notebook as nbformat does, without its validation."""
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False, separators=(",", ": ")) + "\n"
