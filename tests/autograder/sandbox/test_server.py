@@ -761,7 +761,7 @@ KNOWN = {
     "bwrap: execvp /python/bin/python3.11: Permission denied": "chmod -R go+rX",
     "ModuleNotFoundError: No module named 'torch'": "Install the course's packages where",
     "python3.11: error while loading shared libraries: libssl.so.3: cannot open shared object file": "LD_LIBRARY_PATH",
-    "ImportError: libffi.so.8: cannot open shared object file: No such file or directory": "not in the box",
+    "ImportError: libffi.so.8: cannot open shared object file: No such file or directory": "not in the sandbox",
 }
 CONTAINED = [
     "bwrap: Can't mount proc on /newroot/proc: Operation not permitted",
