@@ -39,7 +39,7 @@ class Group:
     """A cgroup that bounds the memory of one process and all that it starts."""
 
     def __init__(self, home: Path, limit: int, pid: int | None = None):
-        self.path = Path(tempfile.mkdtemp(prefix=f"box-{os.getpid()}-", dir=home))
+        self.path = Path(tempfile.mkdtemp(prefix=f"submission-{os.getpid()}-", dir=home))
         try:
             files = V1 if (self.path / V1.limit).exists() else V2
             self.events = self.path / files.events
@@ -107,7 +107,7 @@ class Watchdog:
 def group_home(limit: int) -> Path | None:
     """The cgroup folder in which this process can create groups that bound memory, or None."""
     for candidate in group_candidates():
-        for left in candidate.glob("box-*-*"):  # left by a grader that was killed
+        for left in candidate.glob("submission-*-*"):  # left by a grader that was killed
             if not Path("/proc", left.name.split("-")[1]).exists():
                 with contextlib.suppress(OSError):
                     left.rmdir()

@@ -314,7 +314,7 @@ def sources() -> dict[str, bytes]:
 
 
 def memory_file(opened: contextlib.ExitStack, content: bytes) -> int:
-    descriptor = os.memfd_create("box")
+    descriptor = os.memfd_create("sandbox")
     opened.callback(os.close, descriptor)
     os.write(descriptor, content)
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -25,7 +25,7 @@ def arguments(modules: dict[str, int], *, as_root: bool) -> list[str]:
         NoSandbox: the course is in a folder that the sandbox must contain.
     """
     words = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    words += ["--hostname", "box", "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"]
+    words += ["--hostname", "sandbox", "--new-session", "--die-with-parent", "--as-pid-1", "--clearenv"]
     if as_root:
         # The fork server gives up root itself once it runs: only root can start an interpreter below a closed home.
         # A user namespace alone would leave the process root's access to files.

@@ -27,7 +27,7 @@ from tests.submissions import body
 __all__ = ["HONEST", "LEFT", "NOTHING", "PLACES", "Attack", "Catalogue", "answered", "submission"]
 
 # Who must stop an attack, from the outside to the inside.
-PLACES = ("intake", "rebuild", "box", "pipe", "judge", "gradebook", "feedback")
+PLACES = ("intake", "rebuild", "sandbox", "pipe", "judge", "gradebook", "feedback")
 NOTHING = dict.fromkeys(POINTS, 0.0)
 LEFT = "left-behind"  # stands in the name of all that an attack leaves: files, queues
 HONEST = {

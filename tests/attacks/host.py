@@ -1,4 +1,4 @@
-"""Out of the box: files, secrets, processes, network and kernel of the machine that grades.
+"""Out of the sandbox: files, secrets, processes, network and kernel of the machine that grades.
 
 Most of these say what they got in what their function returns, so that the ledger would show it.
 """
@@ -8,8 +8,8 @@ from tests.submissions import body
 
 attacks = Catalogue()
 NOTHING_FOUND = "found []"
-WALLS = "box: nothing of the host is there"
-REFUSED = "box: the kernel refuses it"
+WALLS = "sandbox: nothing of the host is there"
+REFUSED = "sandbox: the kernel refuses it"
 
 # ----------------------------------------------------------------------------------------------------------- reading
 
@@ -99,7 +99,7 @@ def searches_the_disk():
 @attacks.cell(
     "double",
     tries="Looks into the folders of packages for the course's own code.",
-    stops="box: the grader's modules that hold answers are not in there",
+    stops="sandbox: the grader's modules that hold answers are not in there",
     shows=NOTHING_FOUND,
     works_outside=True,
 )
@@ -120,7 +120,7 @@ def searches_the_packages():
 @attacks.cell(
     "double",
     tries="Reads the environment of whoever grades, its own and that of every process.",
-    stops="box: it has an environment of its own, and sees no other process",
+    stops="sandbox: it has an environment of its own, and sees no other process",
     shows=NOTHING_FOUND,
     works_outside=True,
 )
@@ -145,7 +145,7 @@ def reads_the_environment(variable):
 @attacks.cell(
     "double",
     tries="Reads what other processes were called with, what they mount and what they have open.",
-    stops="box: it sees no other process",
+    stops="sandbox: it sees no other process",
     shows=NOTHING_FOUND,
     works_outside=True,
 )
@@ -167,7 +167,7 @@ def reads_other_processes(bystander):
 @attacks.cell(
     "double",
     tries="Looks for open files that it was not meant to have.",
-    stops="box: it is left its own pipe and nothing else",
+    stops="sandbox: it is left its own pipe and nothing else",
     shows=NOTHING_FOUND,
 )
 def inherited_files():
@@ -187,7 +187,7 @@ def inherited_files():
 @attacks.cell(
     "double",
     tries="Looks for a solution or a classmate's work in memory that an earlier submission has used.",
-    stops="box: each submission starts as a copy of a server that has seen none",
+    stops="sandbox: each submission starts as a copy of a server that has seen none",
     shows=NOTHING_FOUND,
 )
 def reads_old_memory():
@@ -279,7 +279,7 @@ def note(number: int) -> None:
         what = factory.__name__.replace("_", " ")
         attacks.cells(
             tries=f"Leaves {what} for the students after it, and looks for those of the ones before it.",
-            stops="box: each submission has its own files and its own kernel objects, which end with it",
+            stops="sandbox: each submission has its own files and its own kernel objects, which end with it",
             shows=NOTHING_FOUND,
             earns={"double": 0.0},
         )(cells)
@@ -294,7 +294,7 @@ for number in (1, 2, 3):
 @attacks.cell(
     "double",
     tries="Connects to whoever listens on this machine: TCP, UDP, and Unix sockets of both kinds.",
-    stops="box: its network is empty, and the host's sockets are not in it",
+    stops="sandbox: its network is empty, and the host's sockets are not in it",
     shows=NOTHING_FOUND,
     works_outside=True,
 )
@@ -328,7 +328,7 @@ def connects_to_the_host(port, udp, path, abstract):
 @attacks.cell(
     "double",
     tries="Looks for a way to the internet: interfaces, routes, names, raw sockets.",
-    stops="box: there is no interface that is up, and no route",
+    stops="sandbox: there is no interface that is up, and no route",
     shows=NOTHING_FOUND,
 )
 def reaches_the_internet():
@@ -356,7 +356,7 @@ def reaches_the_internet():
 @attacks.cell(
     "double",
     tries="Listens on a port, so that others may reach it.",
-    stops="box: its network is its own, and the kernel gives out no such socket",
+    stops="sandbox: its network is its own, and the kernel gives out no such socket",
     shows=NOTHING_FOUND,
     works_outside=True,
 )
@@ -379,7 +379,7 @@ def listens():
 @attacks.cell(
     "double",
     tries="Sends signals to other processes, looks into their memory and takes their files.",
-    stops="box: it sees no other process",
+    stops="sandbox: it sees no other process",
     shows=NOTHING_FOUND,
     works_outside=True,
 )
@@ -408,7 +408,7 @@ def touches_other_processes(bystander):
 @attacks.cell(
     "double",
     tries="Kills everybody whom it may.",
-    stops="box: that is everybody in its own process namespace",
+    stops="sandbox: that is everybody in its own process namespace",
     earns=2.5,
 )
 def kills_everybody():
@@ -489,7 +489,7 @@ system_calls(
 @attacks.cell(
     "double",
     tries="Opens devices: memory, disks, the terminal of whoever grades.",
-    stops="box: only harmless devices are there",
+    stops="sandbox: only harmless devices are there",
     shows=NOTHING_FOUND,
 )
 def opens_devices():
@@ -516,7 +516,7 @@ def opens_devices():
 @attacks.cell(
     "double",
     tries="Types commands into the terminal of whoever grades.",
-    stops="box: it has no terminal, and the kernel refuses to type",
+    stops="sandbox: it has no terminal, and the kernel refuses to type",
     shows=NOTHING_FOUND,
 )
 def types_into_the_terminal():
@@ -540,7 +540,7 @@ def types_into_the_terminal():
 @attacks.cell(
     "double",
     tries="Becomes root: by a program that may, by asking for it, by capabilities.",
-    stops="box: no new privileges, and no capability to get one",
+    stops="sandbox: no new privileges, and no capability to get one",
     shows=NOTHING_FOUND,
 )
 def becomes_root():
@@ -573,7 +573,7 @@ def becomes_root():
 @attacks.cell(
     "double",
     tries="Changes settings of the kernel and of its own bounds.",
-    stops="box: nothing of /proc and /sys is there",
+    stops="sandbox: nothing of /proc and /sys is there",
     shows=NOTHING_FOUND,
     works_outside=True,
 )

@@ -279,7 +279,7 @@ def half_a_character(notebook):
 
 
 @attacks.notebook(
-    tries="Has a byte that ends a text in its code.", stops="box: the cell does not run", earns={"double": 0.0}
+    tries="Has a byte that ends a text in its code.", stops="sandbox: the cell does not run", earns={"double": 0.0}
 )
 def null_byte(notebook):
     return solved(notebook, double=HONEST["double"] + "# \0\n")
@@ -373,7 +373,7 @@ def sparse_file(folder, release, traps):
 
 @attacks.folder(
     tries="Brings files that stand in for libraries, for the grader's code, and for its settings.",
-    stops="box: of a submission's folder nothing but the answers is in there",
+    stops="sandbox: of a submission's folder nothing but the answers is in there",
     earns={"double": 0.0},
 )
 def libraries_of_its_own(folder, release, traps):
@@ -381,8 +381,8 @@ def libraries_of_its_own(folder, release, traps):
     evil = f"open({traps.left + '/libraries-of-its-own'!r}, 'w').close()\nraise SystemExit(0)\n"
     for name in ("torch", "numpy", "math", "course_lib", "sitecustomize", "nbgrader_config", "conftest", "IPython"):
         (folder / f"{name}.py").write_text(evil)
-    (folder / "autograder").mkdir()
-    for name in ("__init__", "check", "judge", "box"):
+    (folder / "autograder" / "inside").mkdir(parents=True)
+    for name in ("__init__", "given", "inside/__init__", "inside/cells", "inside/responder"):
         (folder / "autograder" / f"{name}.py").write_text(evil)
     (folder / "course.toml").write_text("[limits]\nmemory_mib = 1000000\n")
     (folder / "secret").write_text("known")

@@ -337,7 +337,7 @@ def import_hook():
 @attacks.cell(
     "double",
     tries="Calls the right answer of the check or of the course.",
-    stops="box: neither is in there",
+    stops="sandbox: neither is in there",
     shows="found []",
 )
 def the_course_itself():
@@ -440,7 +440,7 @@ def namespace_of_everything():
 @attacks.cell(
     "double",
     tries="Walks up the frames to the check's variables.",
-    stops="box: the check runs in another process",
+    stops="sandbox: the check runs in another process",
     shows="found []",
 )
 def frame_walking():
@@ -460,7 +460,7 @@ def frame_walking():
 @attacks.cell(
     "double",
     tries="Searches all objects for generators, seeds and checks.",
-    stops="box: none of them is in there",
+    stops="sandbox: none of them is in there",
     shows="found []",
 )
 def all_objects():
@@ -481,7 +481,7 @@ def all_objects():
 @attacks.cell(
     "double",
     tries="Traces the worker, to read more of a request than its function is given.",
-    stops="box: a request holds the arguments and no more",
+    stops="sandbox: a request holds the arguments and no more",
     shows="found []",
 )
 def tracing():

@@ -10,10 +10,10 @@ attacks = Catalogue()
 STOPPED = "found []"  # what an attack says that could not do all it wanted
 TOO_SLOW = "not finished within"
 CLOCK = "judge: the wall clock ends the process"
-MEMORY = "box: the memory of all processes together is bounded"
-PROCESSES = "box: the number of processes and threads is bounded"
-ENDS_WITH_IT = "box: what a submission started ends with it"
-FILES = "box: everything that it may write has a size"
+MEMORY = "sandbox: the memory of all processes together is bounded"
+PROCESSES = "sandbox: the number of processes and threads is bounded"
+ENDS_WITH_IT = "sandbox: what a submission started ends with it"
+FILES = "sandbox: everything that it may write has a size"
 
 # --------------------------------------------------------------------------------------------------------- processes
 
@@ -269,7 +269,7 @@ def shared_memory():
 @attacks.cell(
     "double",
     tries="Fills memory by files that have no name.",
-    stops="box: the kernel refuses them",
+    stops="sandbox: the kernel refuses them",
     shows=STOPPED,
     works_outside=True,
 )
@@ -402,7 +402,7 @@ def uses_up_descriptors():
 @attacks.cell(
     "double",
     tries="Prints a gigabyte, to everywhere.",
-    stops="box: what is printed goes nowhere",
+    stops="sandbox: what is printed goes nowhere",
     earns=2.5,
 )
 def floods_the_output():
@@ -428,7 +428,7 @@ def floods_the_output():
 @attacks.cell(
     "double",
     tries="Displays megabytes of HTML, scripts and pictures.",
-    stops="box: what is displayed goes nowhere",
+    stops="sandbox: what is displayed goes nowhere",
     earns=2.5,
 )
 def floods_the_display():

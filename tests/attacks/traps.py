@@ -62,7 +62,7 @@ class Traps:
 def traps(toy: ToyClass) -> Iterator[Traps]:
     """Set the traps around a class; what grades it must be started within."""
     with contextlib.ExitStack() as stack:
-        # Not in /tmp, of which a box has its own, but where any user of the machine may look and write.
+        # Not in /tmp, of which each sandbox has its own, but where any user of the machine may look and write.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attacks-", dir="/var/tmp")))
         folder.chmod(0o755)
         word = f"canary-{secrets.token_hex(8)}"

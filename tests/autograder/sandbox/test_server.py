@@ -1,4 +1,4 @@
-"""The box: what students' code cannot reach there, what bounds it, what it leaves behind, and what cannot be mended.
+"""The sandbox: what students' code cannot reach, what bounds it, what it leaves behind, and what cannot be mended.
 
 Everything here runs as the user who runs the tests; as root the whole file runs once more as an ordinary user.
 Nothing is skipped where there is no sandbox: these tests fail there.
@@ -77,25 +77,25 @@ def watched():
 
 
 @contextlib.contextmanager
-def boxed(server: Server):
-    box = Pipe(server)
+def opened(server: Server):
+    pipe = Pipe(server)
     try:
-        yield box
+        yield pipe
     finally:
-        box.close()
+        pipe.close()
 
 
-def ask(box: Pipe, body: str):
+def ask(pipe: Pipe, body: str):
     """What a student's function with this body returns."""
     body = "import ctypes, errno, os, socket, subprocess, sys, time\n" + textwrap.dedent(body).strip()
-    box.start_clock(60, "too slow")
-    box.define("f", "def f():\n" + textwrap.indent(body, "    "))
-    return Student(box, "f").call()
+    pipe.start_clock(60, "too slow")
+    pipe.define("f", "def f():\n" + textwrap.indent(body, "    "))
+    return Student(pipe, "f").call()
 
 
 def answer(server: Server, body: str):
-    with boxed(server) as box:
-        return ask(box, body)
+    with opened(server) as pipe:
+        return ask(pipe, body)
 
 
 def soon(holds: Callable[[], bool]) -> bool:
@@ -227,7 +227,7 @@ def test_no_submission_sees_another(server):
         except ConnectionRefusedError:
             return os.listdir('/tmp') + os.listdir('/dev/shm') + os.listdir('/dev/pts')
     """
-    with boxed(server) as one:
+    with opened(server) as one:
         assert ask(one, write) == ["mark", "mark"]
         assert answer(server, look) == ["ptmx"]
     assert answer(server, look) == ["ptmx"]
@@ -283,18 +283,18 @@ def test_no_way_to_the_outer_proc(server):
                 below.clear()
         return found, sees, kinds, os.listdir('/proc')
     """
-    with boxed(server):
+    with opened(server):
         assert answer(server, body) == ([], ["/proc:", "cpuinfo"], [], ["cpuinfo"])
 
 
 def test_environment_and_memory_hold_nothing_of_the_host(server):
     """Of the submission and of the fork server, of which it is a copy: all that they can write to is searched."""
-    with boxed(server) as box:
-        ask(box, "globals()['kept'] = '-'.join(['a', 'mark', 'of', 'the', 'student'])")
-        first = psutil.Process(box.process.pid).parent()
+    with opened(server) as pipe:
+        ask(pipe, "globals()['kept'] = '-'.join(['a', 'mark', 'of', 'the', 'student'])")
+        first = psutil.Process(pipe.process.pid).parent()
         assert first in psutil.Process(server._process.pid).children()
-        assert any(b"a-mark-of-the-student" in text for text in memory(box.process.pid))
-        for pid in (box.process.pid, first.pid):
+        assert any(b"a-mark-of-the-student" in text for text in memory(pipe.process.pid))
+        for pid in (pipe.process.pid, first.pid):
             about = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
             assert not any(SECRET.encode() in text for text in (*memory(pid), *about))
             # In memory the path may be left: compiled modules, as they are read, hold that of their source.
@@ -342,8 +342,8 @@ def test_nobody_without_rights(server):
 
 def test_the_user_really_changes(server):
     """For the kernel a root grader's submissions are nobody's, an ordinary user's are theirs."""
-    with boxed(server) as box:
-        uids = psutil.Process(box.process.pid).uids()
+    with opened(server) as pipe:
+        uids = psutil.Process(pipe.process.pid).uids()
     assert set(uids) == {65534 if os.geteuid() == 0 else os.geteuid()}
 
 
@@ -417,7 +417,7 @@ def test_no_terminal(server):
 
 
 def test_no_signal_reaches_others(server):
-    with boxed(server) as other:
+    with opened(server) as other:
         body = """
             reached = []
             for pid in [*range(-5, 0), *range(2, 4096)]:
@@ -455,7 +455,7 @@ def test_limits_cannot_be_raised(server):
 
 
 def test_a_fork_bomb_is_bounded_and_ends(server):
-    with boxed(server) as box:
+    with opened(server) as pipe:
         body = """
             made = 0
             try:
@@ -466,8 +466,8 @@ def test_a_fork_bomb_is_bounded_and_ends(server):
             except BlockingIOError:
                 return made
         """
-        assert 10 < ask(box, body) < Limits().processes
-        pids = [p.pid for p in psutil.Process(box.process.pid).children(recursive=True)]
+        assert 10 < ask(pipe, body) < Limits().processes
+        pids = [p.pid for p in psutil.Process(pipe.process.pid).children(recursive=True)]
         assert pids
         assert answer(server, "return os.waitstatus_to_exitcode(os.system('exit 3'))") == 3  # the next one has room
     assert gone(*pids)
@@ -559,7 +559,7 @@ def test_number_of_files(server):
 
 
 def groups() -> list[Path]:
-    return list(Path("/sys/fs/cgroup").rglob("box-*"))
+    return list(Path("/sys/fs/cgroup").rglob("submission-*"))
 
 
 @pytest.mark.parametrize("unsafe", [False, True])
@@ -574,8 +574,8 @@ def test_nothing_is_left_behind(unsafe, tmp_path, monkeypatch):
     before = state()
     away = ", start_new_session=True" if not unsafe else ""  # without walls it would be out of reach
     with Server(unsafe=unsafe) as server:
-        with boxed(server) as box:
-            ask(box, f"open('mark', 'w').close()\nglobals()['kept'] = subprocess.Popen(['/bin/sleep', '600']{away})")
+        with opened(server) as pipe:
+            ask(pipe, f"open('mark', 'w').close()\nglobals()['kept'] = subprocess.Popen(['/bin/sleep', '600']{away})")
             pids = [p.pid for p in psutil.Process(server._process.pid).children(recursive=True)]
         assert len(pids) >= 2
     assert gone(*pids, server._process.pid)
@@ -584,9 +584,9 @@ def test_nothing_is_left_behind(unsafe, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("unsafe", [False, True])
 def test_what_a_student_started_ends_with_them(server, plain, unsafe):
-    with boxed(plain if unsafe else server) as box:
-        ask(box, "globals()['kept'] = subprocess.Popen(['/bin/sleep', '600'])")
-        pids = [p.pid for p in psutil.Process(box.process.pid).children(recursive=True)]
+    with opened(plain if unsafe else server) as pipe:
+        ask(pipe, "globals()['kept'] = subprocess.Popen(['/bin/sleep', '600'])")
+        pids = [p.pid for p in psutil.Process(pipe.process.pid).children(recursive=True)]
         assert len(pids) == 1
     assert gone(*pids)
 
@@ -594,12 +594,12 @@ def test_what_a_student_started_ends_with_them(server, plain, unsafe):
 @pytest.mark.parametrize("unsafe", [False, True])
 def test_the_end_of_the_server_ends_its_submissions(server, plain, unsafe):
     server = plain if unsafe else server
-    box = Pipe(server)
-    ask(box, "globals()['kept'] = subprocess.Popen(['/bin/sleep', '600'])")
-    process = psutil.Process(box.process.pid)
+    pipe = Pipe(server)
+    ask(pipe, "globals()['kept'] = subprocess.Popen(['/bin/sleep', '600'])")
+    process = psutil.Process(pipe.process.pid)
     pids = [process.pid, *(p.pid for p in process.children())]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(box.define, "hang", "while True: pass")
+        asked = pool.submit(pipe.define, "hang", "while True: pass")
         computes(process)
         server._process.kill()
         with pytest.raises(ServerEnded):
@@ -626,10 +626,10 @@ server = Server(unsafe=bool(int(sys.argv[1])))
 if os.fork() == 0:
     sys.exit()  # a copy that ends takes nothing with it
 os.wait()
-box = Pipe(server)
-box.define("start", "import subprocess\\nsubprocess.Popen(['/bin/sleep', '600'])")
-threading.Thread(target=box.define, args=("hang", "while True: pass"), daemon=True).start()
-computes(psutil.Process(box.process.pid))
+pipe = Pipe(server)
+pipe.define("start", "import subprocess\\nsubprocess.Popen(['/bin/sleep', '600'])")
+threading.Thread(target=pipe.define, args=("hang", "while True: pass"), daemon=True).start()
+computes(psutil.Process(pipe.process.pid))
 inside = [process.pid for process in psutil.Process().children(recursive=True)]
 copy = os.fork()
 if copy == 0:
@@ -660,12 +660,12 @@ def test_kill_9_of_the_grader_ends_everything(unsafe, tmp_path, monkeypatch):
 
 
 def test_two_servers_and_two_submissions_at_once(server, small):
-    with boxed(server) as one, boxed(server) as two, boxed(small) as three:
+    with opened(server) as one, opened(server) as two, opened(small) as three:
         boxes = [one, two, three]
-        assert [ask(box, f"globals()['mine'] = {k}\nreturn os.getpid()") for k, box in enumerate(boxes)] == [1, 1, 1]
-        assert [ask(box, "return mine") for box in boxes] == [0, 1, 2]
+        assert [ask(pipe, f"globals()['mine'] = {k}\nreturn os.getpid()") for k, pipe in enumerate(boxes)] == [1, 1, 1]
+        assert [ask(pipe, "return mine") for pipe in boxes] == [0, 1, 2]
         two.close()
-        assert [ask(box, "return mine") for box in (one, three)] == [0, 2]
+        assert [ask(pipe, "return mine") for pipe in (one, three)] == [0, 2]
 
 
 @pytest.mark.parametrize("unsafe", [False, True])
@@ -689,14 +689,14 @@ def test_a_crash_is_told_and_stops_nothing_else(server, plain, unsafe, body, sai
 
 def test_a_kill_from_outside_may_have_been_for_want_of_memory(server):
     """The kernel's own choice when the machine runs out of memory cannot be told from another kill."""
-    with boxed(server) as box:
-        os.kill(box.process.pid, 9)
+    with opened(server) as pipe:
+        os.kill(pipe.process.pid, 9)
         with pytest.raises(StudentError, match="ended the process that ran it: not enough memory, or a kill"):
-            ask(box, "return 1")
+            ask(pipe, "return 1")
 
 
 def test_processor_time_of_the_student(server):
-    with boxed(server) as idle:
+    with opened(server) as idle:
         ask(idle, "return 1")
     body = """
         if os.fork() == 0:
@@ -705,7 +705,7 @@ def test_processor_time_of_the_student(server):
             os._exit(0)
         os.wait()
     """
-    with boxed(server) as busy:
+    with opened(server) as busy:
         ask(busy, body)
     assert 0 <= idle.process.cpu_seconds < 0.5 < busy.process.cpu_seconds
 
@@ -728,9 +728,9 @@ def test_without_walls_the_stamp_says_so(plain, server):
 
 
 def test_without_walls_there_is_a_folder_that_goes_again(plain):
-    with boxed(plain) as box:
-        path = ask(box, "open('mark', 'w').close()\nreturn os.getcwd()")
-        assert os.listdir(path) == ["mark"] and path == ask(box, "return os.environ['HOME']")
+    with opened(plain) as pipe:
+        path = ask(pipe, "open('mark', 'w').close()\nreturn os.getcwd()")
+        assert os.listdir(path) == ["mark"] and path == ask(pipe, "return os.environ['HOME']")
     assert not os.path.exists(path)
 
 
@@ -856,7 +856,7 @@ def test_this_machine_is_fit():
 
 
 def test_systemd_bounds_the_memory_where_no_cgroup_can_be_made(tmp_path, monkeypatch):
-    """The command is a stand-in: what it is given, and that the box runs below it."""
+    """The command is a stand-in: what it is given, and that the pipe runs below it."""
     script = f'echo "$@" >> {tmp_path}/said\nwhile [ "$1" != "--" ]; do shift; done\nshift\nexec "$@"\n'
     pretend(tmp_path, monkeypatch, "systemd-run", script)
     monkeypatch.setattr(sandbox_server, "group_home", lambda limit: None)
