@@ -18,8 +18,8 @@ from autograder import classroom
 from autograder.build import SOLUTIONS, build_source
 from autograder.course import Course
 from autograder.lessons import run
+from banks.made_masks import bank
 from benchmarks.grading import BUDGET, LESSON, make, processor_seconds
-from tests.submissions.made_masks import bank
 
 EARLY = 50  # submissions after which the coordinator's memory is what it should stay
 

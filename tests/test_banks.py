@@ -19,10 +19,10 @@ from autograder.check import Check, Report
 from autograder.checks import common
 from autograder.codec import encode
 from autograder.student import InProcess, Student
-from tests.submissions import Bank, Entry, banks
+from banks import Bank, Entry, all_banks
 
 SEEDS = range(int(os.environ.get("COURSE_SEEDS", "1")))
-BANKS = banks()
+BANKS = all_banks()
 ENTRIES = [
     pytest.param(bank.checks[entry.exercise], entry, id=f"{bank.lesson}-{entry.exercise}-{entry.name}")
     for bank in BANKS

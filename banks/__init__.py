@@ -18,7 +18,7 @@ from typing import Any
 
 from autograder.check import Check
 
-__all__ = ["Bank", "Entry", "banks", "body"]
+__all__ = ["Bank", "Entry", "all_banks", "body"]
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,13 @@ class Bank:
         self.entries.append(entry)
 
 
-def banks() -> list[Bank]:
+def all_banks() -> list[Bank]:
     """The banks of all lessons that have checks."""
     import autograder.checks
 
     (folder,) = autograder.checks.__path__
     names = sorted(name for name in _modules(folder) if name != "common")
-    return [importlib.import_module(f"tests.submissions.{name}").bank for name in names]
+    return [importlib.import_module(f"banks.{name}").bank for name in names]
 
 
 def _modules(folder: str) -> list[str]:

@@ -4,7 +4,7 @@ The first line of a wrong answer names its mistake. Every answer brings its own 
 stand alone in a notebook's cell.
 """
 
-from tests.submissions import Bank
+from banks import Bank
 
 bank = Bank("nade")
 

@@ -1,6 +1,6 @@
 """Right and wrong answers to lesson 00, start here."""
 
-from tests.submissions import Bank
+from banks import Bank
 
 bank = Bank("start_here")
 
