@@ -135,7 +135,8 @@ def test_nothing_of_the_repository_but_the_students_side(server):
     found = answer(server, "return [sorted(f) for _, _, f in os.walk('/grader')]")
     assert found == [[], sorted(f"{name}.py" for name in ("__init__", *MODULES))]
     body = """
-        ours = [f'{path}/{name}' for path in sys.path for name in ('course_lib', 'solutions', 'banks', 'tests', 'autograder')]
+        names = ('course_lib', 'solutions', 'banks', 'tests', 'autograder')
+        ours = [f'{path}/{name}' for path in sys.path for name in names]
         return [path for path in ours if os.path.isdir(path) and os.listdir(path) and not path.startswith('/grader')]
     """
     assert answer(server, body) == []
