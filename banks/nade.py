@@ -1,7 +1,7 @@
 """Right and wrong answers to lesson 02, NADE.
 
-The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
-stand alone in a notebook's cell.
+The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
+brings its own imports, so that its source can stand alone in a notebook's cell.
 """
 
 from banks import Bank
@@ -117,38 +117,6 @@ def activations_total_minus_the_rest():
 
 
 @bank.wrong("activations", loses={"no peeking"})
-def activations_add_first():
-    """The column is added before the row is written: each conditional reads its own pixel."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            a = a + W[:, i] * x[i]
-            rows.append(a)
-        return torch.stack(rows)
-
-    return activations
-
-
-@bank.wrong("activations", loses={"no peeking"})
-def activations_one_tensor_many_times():
-    """The same tensor is noted down each time and changed in place: all rows are the last one."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(a)
-            a += W[:, i] * x[i]
-        return torch.stack(rows)
-
-    return activations
-
-
-@bank.wrong("activations", loses={"no peeking"})
 def activations_whole_image():
     """c + W x in every row: an ordinary hidden layer."""
 
@@ -199,22 +167,6 @@ def activations_first_row_zero():
             a = a + W[:, order[k - 1]] * x[order[k - 1]]
             rows[k] = a
         return rows
-
-    return activations
-
-
-@bank.wrong("activations", loses={"starts at c"})
-def activations_c_in_every_step():
-    """c is added again in every step."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(a)
-            a = a + c + W[:, i] * x[i]
-        return torch.stack(rows)
 
     return activations
 
@@ -287,83 +239,6 @@ def activations_pixels_of_the_row():
     return activations
 
 
-@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
-def activations_one_behind():
-    """Off by one the other way: the pixel right before is missing."""
-    import torch
-
-    def activations(x, W, c, order):
-        D = len(x)
-        before = torch.tril(torch.ones(D, D, dtype=W.dtype), diagonal=-2)
-        return c + (before * x[order]) @ W[:, order].T
-
-    return activations
-
-
-@bank.wrong("activations", loses={"sum of what came before"})
-def activations_without_x():
-    """All columns that came before, whatever the pixels are."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(a)
-            a = a + W[:, i]
-        return torch.stack(rows)
-
-    return activations
-
-
-@bank.wrong("activations", loses={"sum of what came before"})
-def activations_symmetric_inputs():
-    """Pixels read as -1 and +1."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(a)
-            a = a + W[:, i] * (2 * x[i] - 1)
-        return torch.stack(rows)
-
-    return activations
-
-
-@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
-def activations_hidden_layer():
-    """The hidden layer in place of its pre-activation."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(torch.sigmoid(a))
-            a = a + W[:, i] * x[i]
-        return torch.stack(rows)
-
-    return activations
-
-
-@bank.wrong("activations", loses={"starts at c", "sum of what came before"})
-def activations_hidden_layer_fed_back():
-    """The sigmoid inside the recursion."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(a)
-            a = torch.sigmoid(a) + W[:, i] * x[i]
-        return torch.stack(rows)
-
-    return activations
-
-
 @bank.wrong("activations", loses={"sum of what came before"})
 def activations_mean():
     """The mean of what came before in place of the sum."""
@@ -422,30 +297,6 @@ def activations_inverse_order():
             rows.append(a)
             a = a + W[:, i] * x[i]
         return torch.stack(rows)
-
-    return activations
-
-
-@bank.wrong("activations", loses={"any ordering"})
-def activations_x_in_order_w_not():
-    """x is brought into order, the columns of W are not."""
-    import torch
-
-    def activations(x, W, c, order):
-        steps = (W * x[order]).T
-        return torch.cumsum(torch.cat([c[None], steps]), 0)[:-1]
-
-    return activations
-
-
-@bank.wrong("activations", loses={"any ordering"})
-def activations_w_in_order_x_not():
-    """The columns of W are brought into order, x is not."""
-    import torch
-
-    def activations(x, W, c, order):
-        steps = (W[:, order] * x).T
-        return torch.cumsum(torch.cat([c[None], steps]), 0)[:-1]
 
     return activations
 
@@ -511,23 +362,15 @@ def activations_last_only():
     return activations
 
 
-@bank.wrong("activations", loses=(), raises="RuntimeError")
-def activations_rows_of_w():
-    """Rows of W in place of its columns."""
-    import torch
-
-    def activations(x, W, c, order):
-        a = c.clone()
-        rows = []
-        for i in order:
-            rows.append(a)
-            a = a + W[i] * x[i]
-        return torch.stack(rows)
-
-    return activations
-
+slip = bank.slips("activations", of=activations_cumsum)
+# x is brought into order, the columns of W are not.
+slip("activations_x_in_order_w_not", "(W * x)[:, order]", "(W * x[order])", loses={"any ordering"})
+# The columns of W are brought into order, x is not.
+slip("activations_w_in_order_x_not", "(W * x)[:, order]", "(W[:, order] * x)", loses={"any ordering"})
 
 slip = bank.slips("activations", of=activations_masked_product)
+# Off by one the other way: the pixel right before is missing.
+slip("activations_one_behind", "-1", "-2", loses={"starts at c", "sum of what came before"})
 slip(
     "activations_the_last_eight",
     "diagonal=-1)",
@@ -548,6 +391,51 @@ slip(
 )
 
 slip = bank.slips("activations", of=activations_recursion)
+# The column is added before the row is written: each conditional reads its own pixel.
+slip(
+    "activations_add_first",
+    "rows.append(a.clone())\n        a += W[:, i] * x[i]",
+    "a = a + W[:, i] * x[i]\n        rows.append(a)",
+    loses={"no peeking"},
+)
+# The same tensor is noted down each time and changed in place: all rows are the last one.
+slip("activations_one_tensor_many_times", "a.clone()", "a", loses={"no peeking"})
+# c is added again in every step.
+slip("activations_c_in_every_step", "a.clone()", "a", ("a += W", "a = a + c + W"), loses={"starts at c"})
+# All columns that came before, whatever the pixels are.
+slip(
+    "activations_without_x",
+    "a.clone()",
+    "a",
+    ("a += W[:, i] * x[i]", "a = a + W[:, i]"),
+    loses={"sum of what came before"},
+)
+# Pixels read as -1 and +1.
+slip(
+    "activations_symmetric_inputs",
+    "a.clone()",
+    "a",
+    ("a += W[:, i] * x[i]", "a = a + W[:, i] * (2 * x[i] - 1)"),
+    loses={"sum of what came before"},
+)
+# The hidden layer in place of its pre-activation.
+slip(
+    "activations_hidden_layer",
+    "a.clone()",
+    "torch.sigmoid(a)",
+    ("a += W", "a = a + W"),
+    loses={"starts at c", "sum of what came before"},
+)
+# The sigmoid inside the recursion.
+slip(
+    "activations_hidden_layer_fed_back",
+    "a.clone()",
+    "a",
+    ("a += W", "a = torch.sigmoid(a) + W"),
+    loses={"starts at c", "sum of what came before"},
+)
+# Rows of W in place of its columns.
+slip("activations_rows_of_w", "a.clone()", "a", ("a += W[:, i]", "a = a + W[i]"), loses=(), raises="RuntimeError")
 slip("activations_adds_to_c_itself", "c.clone()", "c", loses={"starts at c"})
 slip(
     "activations_running_sum_of_running_sums",
@@ -765,42 +653,6 @@ def nade_first_hidden_zero():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"conditionals"})
-def nade_without_c():
-    """a starts at 0."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = torch.zeros(len(x), len(c), dtype=torch.float64)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals"})
-def nade_without_b():
-    """The output biases forgotten."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
 @bank.wrong("nade_log_prob", loses={"conditionals", "any ordering", "large weights"})
 def nade_never_updated():
     """a stays c: independent pixels."""
@@ -810,42 +662,6 @@ def nade_never_updated():
     def nade_log_prob(x, W, V, b, c, order):
         logits = b + V @ torch.sigmoid(c)
         return F.logsigmoid((2 * x - 1) * logits).sum(1)
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
-def nade_no_nonlinearity():
-    """The hidden layer without its sigmoid."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + a @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
-def nade_tanh():
-    """tanh in place of the logistic function."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.tanh(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
 
     return nade_log_prob
 
@@ -863,42 +679,6 @@ def nade_double_sigmoid():
             p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
             total -= F.binary_cross_entropy_with_logits(p, x[:, i].double(), reduction="none")
             a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
-def nade_values_swapped():
-    """The logit of a 0 in place of the logit of a 1."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 0, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals"})
-def nade_newest_pixel_only():
-    """The pre-activation is not carried on: only the pixel right before counts."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = torch.outer(x[:, i].double(), W[:, i])
         return total
 
     return nade_log_prob
@@ -924,24 +704,6 @@ def nade_one_behind():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"conditionals"})
-def nade_first_image_for_all():
-    """One pre-activation for the whole batch, that of its first image."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + x[0, i] * W[:, i]
-        return total
-
-    return nade_log_prob
-
-
 @bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
 def nade_hidden_carried_on():
     """h is carried on in place of its pre-activation."""
@@ -955,60 +717,6 @@ def nade_hidden_carried_on():
             logit = b[i] + h @ V[i]
             total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
             h = torch.sigmoid(h + torch.outer(x[:, i].double(), W[:, i]))
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals", "large weights"})
-def nade_one_row_of_v():
-    """The first row of V for all dimensions."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[order[0]]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"no peeking"})
-def nade_tied_weights():
-    """W's column in place of V's row."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ W[:, i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"conditionals"})
-def nade_symmetric_inputs():
-    """Pixels read as -1 and +1."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(2 * x[:, i].double() - 1, W[:, i])
         return total
 
     return nade_log_prob
@@ -1028,42 +736,6 @@ def nade_uniform():
 
 
 @bank.wrong("nade_log_prob", loses={"any ordering"})
-def nade_natural_order():
-    """0, 1, ... whatever order says."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in range(len(order)):
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"any ordering"})
-def nade_inverse_order():
-    """order taken for the place of each dimension: the inverse permutation."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in torch.argsort(order):
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"any ordering"})
 def nade_v_by_place():
     """Row k of V, and bias k, for the dimension that comes k-th."""
     import torch
@@ -1076,24 +748,6 @@ def nade_v_by_place():
             logit = b[k] + torch.sigmoid(a) @ V[k]
             total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
             a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"any ordering"})
-def nade_w_by_place():
-    """Column k of W for the dimension that comes k-th."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for k, i in enumerate(order):
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, k])
         return total
 
     return nade_log_prob
@@ -1130,23 +784,6 @@ def nade_targets_not_in_order():
 
 
 @bank.wrong("nade_log_prob", loses={"large weights"})
-def nade_log_of_sigmoid():
-    """log(sigmoid(z)) in two steps: -inf for large logits."""
-    import torch
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            total += torch.where(x[:, i] == 1, p, 1 - p).log()
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"large weights"})
 def nade_bce_of_sigmoid():
     """binary_cross_entropy of a sigmoid: each logarithm is cut off at -100."""
     import torch
@@ -1158,42 +795,6 @@ def nade_bce_of_sigmoid():
         for i in order:
             p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
             total -= F.binary_cross_entropy(p, x[:, i].double(), reduction="none")
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"large weights"})
-def nade_clamped():
-    """Probabilities clamped away from 0 and 1."""
-    import torch
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i]).clamp(1e-7, 1 - 1e-7)
-            total += torch.where(x[:, i] == 1, p, 1 - p).log()
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"large weights"})
-def nade_exp_over_one_plus_exp():
-    """exp(a) / (1 + exp(a)) is nan where exp(a) overflows."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            h = a.exp() / (1 + a.exp())
-            logit = b[i] + h @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
             a = a + torch.outer(x[:, i].double(), W[:, i])
         return total
 
@@ -1213,115 +814,6 @@ def nade_product_of_probabilities():
             total *= torch.sigmoid((2 * x[:, i] - 1) * logit)
             a = a + torch.outer(x[:, i].double(), W[:, i])
         return total.log()
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"mass one"})
-def nade_mean_for_sum():
-    """Mean over the dimensions in place of the sum."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total / len(order)
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"mass one"})
-def nade_bits():
-    """Bits in place of nats."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total / math.log(2)
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"mass one"})
-def nade_ones_only():
-    """The pixels that are 0 forgotten."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += x[:, i] * F.logsigmoid(logit)
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"mass one"})
-def nade_negative():
-    """The loss, -log p(x), in place of log p(x)."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total -= F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"mass one"})
-def nade_probability():
-    """The probability in place of its logarithm."""
-    import torch
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.ones(len(x), dtype=torch.float64)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total *= torch.sigmoid((2 * x[:, i] - 1) * logit)
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
-
-    return nade_log_prob
-
-
-@bank.wrong("nade_log_prob", loses={"mass one"})
-def nade_last_dimension_missing():
-    """Off by one: the last conditional is left out."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_log_prob(x, W, V, b, c, order):
-        a = c.expand(len(x), -1)
-        total = torch.zeros(len(x), dtype=torch.float64)
-        for i in order[:-1]:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))
-            a = a + torch.outer(x[:, i].double(), W[:, i])
-        return total
 
     return nade_log_prob
 
@@ -1404,6 +896,107 @@ slip("nade_bias_by_place", "b[i] +", "b[k] +", loses={"any ordering"})
 slip("nade_c_for_the_first_only", "torch.sigmoid(c +", "torch.sigmoid(c * (k == 0) +", loses={"conditionals"})
 
 slip = bank.slips("nade_log_prob", of=nade_loop_over_dimensions)
+# a starts at 0.
+slip(
+    "nade_without_c",
+    "c.expand(len(x), -1)",
+    "torch.zeros(len(x), len(c), dtype=torch.float64)",
+    loses={"conditionals"},
+)
+# The output biases forgotten.
+slip("nade_without_b", "b[i] + torch", "torch", loses={"conditionals"})
+# The hidden layer without its sigmoid.
+slip("nade_no_nonlinearity", "torch.sigmoid(a)", "a", loses={"conditionals", "large weights"})
+# tanh in place of the logistic function.
+slip("nade_tanh", ".sigmoid", ".tanh", loses={"conditionals", "large weights"})
+# The logit of a 0 in place of the logit of a 1.
+slip("nade_values_swapped", "== 1", "== 0", loses={"conditionals", "large weights"})
+# The pre-activation is not carried on: only the pixel right before counts.
+slip("nade_newest_pixel_only", "a + torch", "torch", loses={"conditionals"})
+# One pre-activation for the whole batch, that of its first image.
+slip(
+    "nade_first_image_for_all",
+    ".expand(len(x), -1)",
+    "",
+    ("torch.outer(x[:, i].double(), W[:, i])", "x[0, i] * W[:, i]"),
+    loses={"conditionals"},
+)
+# The first row of V for all dimensions.
+slip("nade_one_row_of_v", "V[i]", "V[order[0]]", loses={"conditionals", "large weights"})
+# W's column in place of V's row.
+slip("nade_tied_weights", "V[i]", "W[:, i]", loses={"no peeking"})
+# Pixels read as -1 and +1.
+slip("nade_symmetric_inputs", "x[:, i].double()", "2 * x[:, i].double() - 1", loses={"conditionals"})
+# 0, 1, ... whatever order says.
+slip("nade_natural_order", "order:", "range(len(order)):", loses={"any ordering"})
+# order taken for the place of each dimension: the inverse permutation.
+slip("nade_inverse_order", "order:", "torch.argsort(order):", loses={"any ordering"})
+# Column k of W for the dimension that comes k-th.
+slip(
+    "nade_w_by_place",
+    "for i in order",
+    "for k, i in enumerate(order)",
+    ("W[:, i]", "W[:, k]"),
+    loses={"any ordering"},
+)
+# log(sigmoid(z)) in two steps: -inf for large logits.
+slip(
+    "nade_log_of_sigmoid",
+    "logit = b[i] + torch.sigmoid(a) @ V[i]",
+    "p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])",
+    ("F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))", "torch.where(x[:, i] == 1, p, 1 - p).log()"),
+    ("import torch\nimport torch.nn.functional as F", "import torch"),
+    loses={"large weights"},
+)
+# Probabilities clamped away from 0 and 1.
+slip(
+    "nade_clamped",
+    "logit = b[i] + torch.sigmoid(a) @ V[i]",
+    "p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i]).clamp(1e-7, 1 - 1e-7)",
+    ("F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))", "torch.where(x[:, i] == 1, p, 1 - p).log()"),
+    ("import torch\nimport torch.nn.functional as F", "import torch"),
+    loses={"large weights"},
+)
+# exp(a) / (1 + exp(a)) is nan where exp(a) overflows.
+slip(
+    "nade_exp_over_one_plus_exp",
+    "logit = b[i] + torch.sigmoid(a)",
+    "h = a.exp() / (1 + a.exp())\n        logit = b[i] + h",
+    loses={"large weights"},
+)
+# Mean over the dimensions in place of the sum.
+slip("nade_mean_for_sum", " total\n", " total / len(order)\n", loses={"mass one"})
+# Bits in place of nats.
+slip(
+    "nade_bits",
+    " total\n",
+    " total / math.log(2)\n",
+    ("import torch\n", "import math\n\nimport torch\n"),
+    loses={"mass one"},
+)
+# The pixels that are 0 forgotten.
+slip(
+    "nade_ones_only",
+    "F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))",
+    "x[:, i] * F.logsigmoid(logit)",
+    loses={"mass one"},
+)
+# The loss, -log p(x), in place of log p(x).
+slip("nade_negative", "total += F", "total -= F", loses={"mass one"})
+# The probability in place of its logarithm.
+slip(
+    "nade_probability",
+    "zeros",
+    "ones",
+    (
+        "total += F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))",
+        "total *= torch.sigmoid((2 * x[:, i] - 1) * logit)",
+    ),
+    ("import torch\nimport torch.nn.functional as F", "import torch"),
+    loses={"mass one"},
+)
+# Off by one: the last conditional is left out.
+slip("nade_last_dimension_missing", "order:", "order[:-1]:", loses={"mass one"})
 slip(
     "nade_sums_over_the_batch",
     "a = c.expand(len(x), -1)",
@@ -1522,142 +1115,6 @@ def sample_float32():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_argmax():
-    """The likelier value; u is not used."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (p > 0.5).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_inverted():
-    """u > p in place of u < p."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] > p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_other_inversion():
-    """1 - u < p: a right sampler, but not by the inversion that the contract states."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (1 - u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
-def sample_own_randomness():
-    """Draws its own random numbers."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = torch.bernoulli(p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_compares_the_logit():
-    """u is compared with the logit, not with the probability."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            logit = b[i] + torch.sigmoid(a) @ V[i]
-            x[:, i] = (u[:, i] < logit).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_double_sigmoid():
-    """A sigmoid of what is a probability already."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i]))
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension"})
-def sample_without_b():
-    """The output biases forgotten."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension"})
-def sample_without_c():
-    """a starts at 0."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = torch.zeros(len(u), len(c), dtype=torch.float64)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
 @bank.wrong("nade_sample", loses={"first dimension"})
 def sample_first_hidden_zero():
     """h_1 = 0 in place of the sigmoid of c."""
@@ -1676,40 +1133,6 @@ def sample_first_hidden_zero():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses={"first dimension"})
-def sample_first_dimension_missing():
-    """The first dimension is never drawn."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order[1:]:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_last_dimension_missing():
-    """The last dimension is never drawn; where there is one dimension, it is the first too."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order[:-1]:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
 @bank.wrong("nade_sample", loses={"feeds back what it drew", "any ordering"})
 def sample_independent():
     """a is never updated: independent pixels."""
@@ -1718,262 +1141,6 @@ def sample_independent():
     def nade_sample(W, V, b, c, order, u):
         p = torch.sigmoid(b + V @ torch.sigmoid(c))
         return (u < p).long()
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_feeds_back_probabilities():
-    """The probability is fed back, not the sample."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(p, W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_feeds_back_the_mode():
-    """The likelier value is fed back, not the one that was drawn."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer((p > 0.5).double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_feeds_back_u():
-    """The uniform number is fed back."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(u[:, i], W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_feeds_back_ones():
-    """W's column is added whatever was drawn."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.clone()
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += W[:, i]
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_feeds_back_the_opposite():
-    """1 - x is fed back."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(1.0 - x[:, i], W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_newest_only():
-    """The pre-activation is not carried on: only the last decision counts."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a = c + torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_first_sample_fed_back():
-    """One pre-activation for all samples, that of the first: the others are not their own continuation."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.clone()
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += x[0, i] * W[:, i]
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_mean_fed_back():
-    """The mean of what all samples drew is fed back."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.clone()
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += x[:, i].double().mean() * W[:, i]
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"feeds back what it drew"})
-def sample_one_behind():
-    """h is taken before a is updated: the newest decision is missing."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        h = torch.sigmoid(a)
-        for i in order:
-            x[:, i] = (u[:, i] < torch.sigmoid(b[i] + h @ V[i])).long()
-            h = torch.sigmoid(a)
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_first_row_of_uniforms():
-    """The first row of u for all samples."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[0, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_one_uniform():
-    """The first column of u for all dimensions."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, order[0]] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"first dimension", "feeds back what it drew"})
-def sample_tied_weights():
-    """V's row is fed back in place of W's column."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), V[i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"any ordering"})
-def sample_uniforms_by_place():
-    """Column k of u for the dimension that comes k-th."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for k, i in enumerate(order):
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, k] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"any ordering"})
-def sample_natural_order():
-    """0, 1, ... whatever order says."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in range(len(order)):
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"any ordering"})
-def sample_inverse_order():
-    """order taken for the place of each dimension: the inverse permutation."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for i in torch.argsort(order):
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
 
     return nade_sample
 
@@ -1995,40 +1162,6 @@ def sample_columns_in_order():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses={"any ordering"})
-def sample_v_by_place():
-    """Row k of V for the dimension that comes k-th."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        a = c.repeat(len(u), 1)
-        for k, i in enumerate(order):
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[k])
-            x[:, i] = (u[:, i] < p).long()
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
-@bank.wrong("nade_sample", loses={"shapes"})
-def sample_booleans():
-    """bool, not int64."""
-    import torch
-
-    def nade_sample(W, V, b, c, order, u):
-        x = torch.zeros(u.shape, dtype=torch.bool)
-        a = c.repeat(len(u), 1)
-        for i in order:
-            p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
-            x[:, i] = u[:, i] < p
-            a += torch.outer(x[:, i].double(), W[:, i])
-        return x
-
-    return nade_sample
-
-
 @bank.wrong("nade_sample", loses={"shapes"})
 def sample_probabilities():
     """The probabilities are returned, not the samples."""
@@ -2046,9 +1179,7 @@ def sample_probabilities():
     return nade_sample
 
 
-@bank.wrong("nade_sample", loses={"shapes"})
-def sample_transposed():
-    """(D, n) in place of (n, D)."""
+def sample_running_activation_in_place():
     import torch
 
     def nade_sample(W, V, b, c, order, u):
@@ -2058,10 +1189,123 @@ def sample_transposed():
             p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])
             x[:, i] = (u[:, i] < p).long()
             a += torch.outer(x[:, i].double(), W[:, i])
-        return x.T
+        return x
 
     return nade_sample
 
+
+slip = bank.slips("nade_sample", of=sample_running_activation_in_place)
+# The likelier value; u is not used.
+slip("sample_argmax", "u[:, i] < p", "p > 0.5", loses={"first dimension", "feeds back what it drew"})
+# u > p in place of u < p.
+slip("sample_inverted", "< p", "> p", loses={"first dimension", "feeds back what it drew"})
+# 1 - u < p: a right sampler, but not by the inversion that the contract states.
+slip("sample_other_inversion", "u[:, i]", "1 - u[:, i]", loses={"first dimension", "feeds back what it drew"})
+# Draws its own random numbers.
+slip(
+    "sample_own_randomness",
+    "(u[:, i] < p)",
+    "torch.bernoulli(p)",
+    loses={"first dimension", "feeds back what it drew", "any ordering"},
+)
+# u is compared with the logit, not with the probability.
+slip(
+    "sample_compares_the_logit",
+    "p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])",
+    "logit = b[i] + torch.sigmoid(a) @ V[i]",
+    ("< p", "< logit"),
+    loses={"first dimension", "feeds back what it drew"},
+)
+# A sigmoid of what is a probability already.
+slip(
+    "sample_double_sigmoid",
+    "b[i]",
+    "torch.sigmoid(b[i]",
+    ("V[i]", "V[i])"),
+    loses={"first dimension", "feeds back what it drew"},
+)
+# The output biases forgotten.
+slip("sample_without_b", "b[i] + torch", "torch", loses={"first dimension"})
+# a starts at 0.
+slip(
+    "sample_without_c",
+    "c.repeat(len(u), 1)",
+    "torch.zeros(len(u), len(c), dtype=torch.float64)",
+    loses={"first dimension"},
+)
+# The first dimension is never drawn.
+slip("sample_first_dimension_missing", "order:", "order[1:]:", loses={"first dimension"})
+# The last dimension is never drawn; where there is one dimension, it is the first too.
+slip("sample_last_dimension_missing", "order:", "order[:-1]:", loses={"first dimension", "feeds back what it drew"})
+# The probability is fed back, not the sample.
+slip("sample_feeds_back_probabilities", "x[:, i].double()", "p", loses={"feeds back what it drew"})
+# The likelier value is fed back, not the one that was drawn.
+slip("sample_feeds_back_the_mode", "x[:, i].double", "(p > 0.5).double", loses={"feeds back what it drew"})
+# The uniform number is fed back.
+slip("sample_feeds_back_u", "x[:, i].double()", "u[:, i]", loses={"feeds back what it drew"})
+# W's column is added whatever was drawn.
+slip(
+    "sample_feeds_back_ones",
+    "repeat(len(u), 1)",
+    "clone()",
+    ("a += torch.outer(x[:, i].double(), W[:, i])", "a += W[:, i]"),
+    loses={"feeds back what it drew"},
+)
+# 1 - x is fed back.
+slip("sample_feeds_back_the_opposite", "x[:, i].double()", "1.0 - x[:, i]", loses={"feeds back what it drew"})
+# The pre-activation is not carried on: only the last decision counts.
+slip("sample_newest_only", "a += torch", "a = c + torch", loses={"feeds back what it drew"})
+# One pre-activation for all samples, that of the first: the others are not their own continuation.
+slip(
+    "sample_first_sample_fed_back",
+    "repeat(len(u), 1)",
+    "clone()",
+    ("torch.outer(x[:, i].double(), W[:, i])", "x[0, i] * W[:, i]"),
+    loses={"feeds back what it drew"},
+)
+# The mean of what all samples drew is fed back.
+slip(
+    "sample_mean_fed_back",
+    "repeat(len(u), 1)",
+    "clone()",
+    ("torch.outer(x[:, i].double(), W[:, i])", "x[:, i].double().mean() * W[:, i]"),
+    loses={"feeds back what it drew"},
+)
+# h is taken before a is updated: the newest decision is missing.
+slip(
+    "sample_one_behind",
+    "for i",
+    "h = torch.sigmoid(a)\n    for i",
+    (
+        "p = torch.sigmoid(b[i] + torch.sigmoid(a) @ V[i])\n        x[:, i] = (u[:, i] < p).long()",
+        "x[:, i] = (u[:, i] < torch.sigmoid(b[i] + h @ V[i])).long()\n        h = torch.sigmoid(a)",
+    ),
+    loses={"feeds back what it drew"},
+)
+# The first row of u for all samples.
+slip("sample_first_row_of_uniforms", "u[:, i]", "u[0, i]", loses={"first dimension", "feeds back what it drew"})
+# The first column of u for all dimensions.
+slip("sample_one_uniform", "u[:, i]", "u[:, order[0]]", loses={"first dimension", "feeds back what it drew"})
+# V's row is fed back in place of W's column.
+slip("sample_tied_weights", "W[:, i]", "V[i]", loses={"first dimension", "feeds back what it drew"})
+# Column k of u for the dimension that comes k-th.
+slip(
+    "sample_uniforms_by_place",
+    "for i in order",
+    "for k, i in enumerate(order)",
+    ("u[:, i]", "u[:, k]"),
+    loses={"any ordering"},
+)
+# 0, 1, ... whatever order says.
+slip("sample_natural_order", "order:", "range(len(order)):", loses={"any ordering"})
+# order taken for the place of each dimension: the inverse permutation.
+slip("sample_inverse_order", "order:", "torch.argsort(order):", loses={"any ordering"})
+# Row k of V for the dimension that comes k-th.
+slip("sample_v_by_place", "for i in order", "for k, i in enumerate(order)", ("V[i]", "V[k]"), loses={"any ordering"})
+# bool, not int64.
+slip("sample_booleans", "int64", "bool", ("(u[:, i] < p).long()", "u[:, i] < p"), loses={"shapes"})
+# (D, n) in place of (n, D).
+slip("sample_transposed", " x\n", " x.T\n", loses={"shapes"})
 
 slip = bank.slips("nade_sample", of=sample_each_anew)
 slip("sample_the_last_four", "order[:k]", "order[max(0, k - 4) : k]", loses={"feeds back what it drew"})
@@ -2235,75 +1479,6 @@ def grad_float32():
 
 
 @bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
-def grad_of_log_p():
-    """The gradient of log p: the sign."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = y - torch.sigmoid(b + (V * h).sum(1))
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
-def grad_without_the_target():
-    """p in place of p - x."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1))
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
-def grad_squared_error():
-    """(p - x) p (1 - p): the derivative of a squared error."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        p = torch.sigmoid(b + (V * h).sum(1))
-        error = (p - y) * p * (1 - p)
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
-def grad_mean():
-    """The gradient of the mean over the dimensions."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = (torch.sigmoid(b + (V * h).sum(1)) - y) / len(y)
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"b", "V", "c", "W"})
 def grad_peeks():
     """a updated before h is taken."""
     import torch
@@ -2314,127 +1489,6 @@ def grad_peeks():
         error = torch.sigmoid(b + (V * h).sum(1)) - y
         da = error[:, None] * V * h * (1 - h)
         after = da.sum(0) - da.cumsum(0) + da
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"V"})
-def grad_v_with_activations():
-    """The pre-activation in place of the hidden layer in V's gradient."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        a = c + steps.cumsum(0) - steps
-        h = torch.sigmoid(a)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * a, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"V"})
-def grad_v_with_the_first_layer():
-    """One hidden layer, sigmoid(c), for all rows of V's gradient."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": torch.outer(error, h[0]), "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"V"})
-def grad_v_one_late():
-    """V's gradient with the hidden layer of the next place: the same variable, updated too early."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        later = torch.sigmoid(c + steps.cumsum(0))
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * later, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"V"})
-def grad_v_with_the_derivative():
-    """h (1 - h) in V's gradient too."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h * (1 - h), "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"c", "W"})
-def grad_without_the_derivative():
-    """h (1 - h) forgotten on the way down."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"c", "W"})
-def grad_derivative_of_tanh():
-    """1 - h^2, the derivative of tanh."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * (1 - h**2)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"c", "W"})
-def grad_without_v():
-    """V forgotten on the way down."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
         return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
 
     return nade_grad
@@ -2477,158 +1531,6 @@ def grad_of_the_last_conditional():
     return nade_grad
 
 
-@bank.wrong("nade_grad", loses={"c"})
-def grad_c_of_the_first_place():
-    """c's gradient from the first conditional only: c stands at the start, but every place inherits it."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da[0], "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"c"})
-def grad_c_without_the_first_place():
-    """Off by one: the first conditional's part of c's gradient is missing."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da[1:].sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"W"})
-def grad_w_adds_first():
-    """The sum takes up place d before column d is written: a pixel would see its own conditional."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0) + da
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"W"})
-def grad_w_from_before():
-    """The sum runs forwards: what arrives at the places before."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        before = da.cumsum(0) - da
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (before * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"W"})
-def grad_w_without_x():
-    """x forgotten: columns of pixels that are 0 get a gradient."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": after.T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"W"})
-def grad_w_next_place_only():
-    """Column j gets what arrives at place j + 1 only."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = torch.cat([da[1:], torch.zeros_like(da[:1])])
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"W"})
-def grad_w_all_places():
-    """Every column gets the whole sum, as in an autoencoder."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": torch.outer(da.sum(0), y)}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"shapes"})
-def grad_w_transposed():
-    """W's gradient as (D, H)."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": after * y[:, None]}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"shapes"})
-def grad_tuple():
-    """A tuple in place of a dict."""
-    import torch
-
-    def nade_grad(x, W, V, b, c):
-        y = x.double()
-        steps = (W * y).T
-        h = torch.sigmoid(c + steps.cumsum(0) - steps)
-        error = torch.sigmoid(b + (V * h).sum(1)) - y
-        da = error[:, None] * V * h * (1 - h)
-        after = da.sum(0) - da.cumsum(0)
-        return (after * y[:, None]).T, error[:, None] * h, error, da.sum(0)
-
-    return nade_grad
-
-
 @bank.wrong("nade_grad", loses={"shapes"})
 def grad_other_keys():
     """dW in place of W, and so on."""
@@ -2664,45 +1566,92 @@ def grad_autograd_unused_refused():
     return nade_grad
 
 
-@bank.wrong("nade_grad", loses={"W"})
-def grad_autograd_zeros_of_another_shape():
-    """One zero in place of the gradient of W where there is one dimension."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_grad(x, W, V, b, c):
-        W, V, b, c = (t.clone().requires_grad_() for t in (W, V, b, c))
-        a, loss = c, 0
-        for d in range(len(x)):
-            logit = b[d] + V[d] @ torch.sigmoid(a)
-            loss = loss + F.softplus(logit) - x[d] * logit
-            a = a + W[:, d] * x[d]
-        loss.backward()
-        return {"W": 0.0 if W.grad is None else W.grad, "V": V.grad, "b": b.grad, "c": c.grad}
-
-    return nade_grad
-
-
-@bank.wrong("nade_grad", loses={"W"})
-def grad_autograd_without_w():
-    """W.grad is None where there is one dimension: W does not enter the loss."""
-    import torch
-    import torch.nn.functional as F
-
-    def nade_grad(x, W, V, b, c):
-        W, V, b, c = (t.clone().requires_grad_() for t in (W, V, b, c))
-        a, loss = c, 0
-        for d in range(len(x)):
-            logit = b[d] + V[d] @ torch.sigmoid(a)
-            loss = loss + F.softplus(logit) - x[d] * logit
-            a = a + W[:, d] * x[d]
-        loss.backward()
-        return {"W": W.grad, "V": V.grad, "b": b.grad, "c": c.grad}
-
-    return nade_grad
-
+slip = bank.slips("nade_grad", of=grad_all_at_once)
+# The gradient of log p: the sign.
+slip("grad_of_log_p", "error =", "error = y -", (" - y", ""), loses={"b", "V", "c", "W"})
+# p in place of p - x.
+slip("grad_without_the_target", " - y", "", loses={"b", "V", "c", "W"})
+# (p - x) p (1 - p): the derivative of a squared error.
+slip(
+    "grad_squared_error",
+    "error = torch.sigmoid(b + (V * h).sum(1)) - y",
+    "p = torch.sigmoid(b + (V * h).sum(1))\n    error = (p - y) * p * (1 - p)",
+    loses={"b", "V", "c", "W"},
+)
+# The gradient of the mean over the dimensions.
+slip(
+    "grad_mean",
+    "torch.sigmoid(b + (V * h).sum(1)) - y",
+    "(torch.sigmoid(b + (V * h).sum(1)) - y) / len(y)",
+    loses={"b", "V", "c", "W"},
+)
+# The pre-activation in place of the hidden layer in V's gradient.
+slip(
+    "grad_v_with_activations",
+    "h = torch.sigmoid(c + steps.cumsum(0) - steps)",
+    "a = c + steps.cumsum(0) - steps\n    h = torch.sigmoid(a)",
+    ("[:, None] * h", "[:, None] * a"),
+    loses={"V"},
+)
+# One hidden layer, sigmoid(c), for all rows of V's gradient.
+slip("grad_v_with_the_first_layer", "error[:, None] * h", "torch.outer(error, h[0])", loses={"V"})
+# V's gradient with the hidden layer of the next place: the same variable, updated too early.
+slip(
+    "grad_v_one_late",
+    "error =",
+    "later = torch.sigmoid(c + steps.cumsum(0))\n    error =",
+    ("[:, None] * h", "[:, None] * later"),
+    loses={"V"},
+)
+# h (1 - h) in V's gradient too.
+slip("grad_v_with_the_derivative", "[:, None] * h", "[:, None] * h * (1 - h)", loses={"V"})
+# h (1 - h) forgotten on the way down.
+slip("grad_without_the_derivative", "V * h * (1 - h)", "V", loses={"c", "W"})
+# 1 - h^2, the derivative of tanh.
+slip("grad_derivative_of_tanh", "h * (1 - h)", "(1 - h**2)", loses={"c", "W"})
+# V forgotten on the way down.
+slip("grad_without_v", "* V * h", "* h", loses={"c", "W"})
+# c's gradient from the first conditional only: c stands at the start, but every place inherits it.
+slip("grad_c_of_the_first_place", '"c": da.sum(0)', '"c": da[0]', loses={"c"})
+# Off by one: the first conditional's part of c's gradient is missing.
+slip("grad_c_without_the_first_place", '"c": da', '"c": da[1:]', loses={"c"})
+# The sum takes up place d before column d is written: a pixel would see its own conditional.
+slip("grad_w_adds_first", "da.cumsum(0)", "da.cumsum(0) + da", loses={"W"})
+# The sum runs forwards: what arrives at the places before.
+slip(
+    "grad_w_from_before",
+    "after = da.sum(0) - da.cumsum(0)",
+    "before = da.cumsum(0) - da",
+    ("after * y", "before * y"),
+    loses={"W"},
+)
+# x forgotten: columns of pixels that are 0 get a gradient.
+slip("grad_w_without_x", "(after * y[:, None])", "after", loses={"W"})
+# Column j gets what arrives at place j + 1 only.
+slip("grad_w_next_place_only", "da.sum(0) - da.cumsum(0)", "torch.cat([da[1:], torch.zeros_like(da[:1])])", loses={"W"})
+# Every column gets the whole sum, as in an autoencoder.
+slip(
+    "grad_w_all_places",
+    "(1 - h)\n    after = da.sum(0) - da.cumsum(0)",
+    "(1 - h)",
+    ("(after * y[:, None]).T", "torch.outer(da.sum(0), y)"),
+    loses={"W"},
+)
+# W's gradient as (D, H).
+slip("grad_w_transposed", "(after * y[:, None]).T", "after * y[:, None]", loses={"shapes"})
+# A tuple in place of a dict.
+slip(
+    "grad_tuple",
+    ' {"b": error, "V": error[:, None] * h, "c": da.sum(0), "W": (after * y[:, None]).T}\n',
+    " (after * y[:, None]).T, error[:, None] * h, error, da.sum(0)\n",
+    loses={"shapes"},
+)
 
 slip = bank.slips("nade_grad", of=grad_autograd)
+# One zero in place of the gradient of W where there is one dimension.
+slip("grad_autograd_zeros_of_another_shape", "torch.zeros_like(W) if W", "0.0 if W", loses={"W"})
+# W.grad is None where there is one dimension: W does not enter the loss.
+slip("grad_autograd_without_w", "torch.zeros_like(W) if W.grad is None else W", "W", loses={"W"})
 slip(
     "grad_of_binary_cross_entropy",
     "F.softplus(logit) - x[d] * logit",
@@ -2882,168 +1831,6 @@ def mog_without_log_sigma():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "tiny sigma"})
-def mog_log_sigma_added():
-    """The sign of log sigma."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 + log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"density", "tiny sigma"})
-def mog_variance():
-    """exp(log_sigma) taken for the variance."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        squares = (y[:, None] - mean) ** 2 / log_sigma.exp()
-        each = -0.5 * (squares + log_sigma + math.log(2 * math.pi))
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
-def mog_sigma_not_exponentiated():
-    """log_sigma taken for sigma, without its sign."""
-    from torch.distributions import Categorical, MixtureSameFamily, Normal
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        normal = Normal(mean, log_sigma.abs(), validate_args=False)
-        return MixtureSameFamily(Categorical(logits=logits), normal, validate_args=False).log_prob(y)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
-def mog_without_the_half():
-    """The square is not halved."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -(z**2) - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
-def mog_logits_as_log_weights():
-    """The logits are not normalised."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(logits + each, 1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away"})
-def mog_weights_not_logs():
-    """The weights are added, not their logarithms."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
-def mog_mean_of_logs():
-    """Log densities averaged with the weights: a product of Gaussians, not a mixture."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return (torch.softmax(logits, 1) * each).sum(1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
-def mog_sum_of_logs():
-    """Log weights and log densities added up over the components."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return (torch.log_softmax(logits, 1) + each).sum(1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
-def mog_divided_by_k():
-    """The mean over the components, though they have weights already."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1) - math.log(logits.shape[1])
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density"})
-def mog_maximum():
-    """The best component alone: right only where it dominates."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return (torch.log_softmax(logits, 1) + each).max(1).values
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"density", "far away"})
-def mog_equal_weights():
-    """The logits are not used: a density, but another one."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(each, 1) - math.log(logits.shape[1])
-
-    return mog_log_density
-
-
 @bank.wrong("mog_log_density", loses={"density", "far away", "tiny sigma"})
 def mog_first_component():
     """The first component only."""
@@ -3064,21 +1851,6 @@ def mog_one_gaussian():
     def mog_log_density(y, logits, mean, log_sigma):
         weights = torch.softmax(logits, 1)
         return Normal((weights * mean).sum(1), (weights * log_sigma).sum(1).exp()).log_prob(y)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away"})
-def mog_softmax_over_the_batch():
-    """The logits normalised over the batch in place of the components."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 0) + each, 1)
 
     return mog_log_density
 
@@ -3126,49 +1898,6 @@ def mog_sigma_clamped():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses={"tiny sigma"})
-def mog_epsilon_in_sigma():
-    """sigma + epsilon."""
-    from torch.distributions import Categorical, MixtureSameFamily, Normal
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        normal = Normal(mean, log_sigma.exp() + 1e-8)
-        return MixtureSameFamily(Categorical(logits=logits), normal).log_prob(y)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"density", "tiny sigma"})
-def mog_log_sigma_clamped():
-    """log_sigma clamped at -7, as the networks of other models do."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        log_sigma = log_sigma.clamp(-7.0, 7.0)
-        z = (y[:, None] - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"far away", "tiny sigma"})
-def mog_distance_clamped():
-    """Distances cut off at 100 standard deviations."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = ((y[:, None] - mean) / log_sigma.exp()).clamp(-100, 100)
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
-
 @bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
 def mog_density():
     """The density in place of its logarithm."""
@@ -3177,17 +1906,6 @@ def mog_density():
 
     def mog_log_density(y, logits, mean, log_sigma):
         return torch.exp(MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y))
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"integrates to one", "density", "far away", "tiny sigma"})
-def mog_negative():
-    """Minus the log density."""
-    from torch.distributions import Categorical, MixtureSameFamily, Normal
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        return -MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y)
 
     return mog_log_density
 
@@ -3206,33 +1924,92 @@ def mog_each_component():
     return mog_log_density
 
 
-@bank.wrong("mog_log_density", loses={"shapes"})
-def mog_total():
-    """The sum over the N numbers."""
-    from torch.distributions import Categorical, MixtureSameFamily, Normal
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        return MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_sigma.exp())).log_prob(y).sum()
-
-    return mog_log_density
-
-
-@bank.wrong("mog_log_density", loses={"density"}, raises="RuntimeError")
-def mog_axes_not_lined_up():
-    """y - mean without a new axis: y meets the components."""
-    import math
-
-    import torch
-
-    def mog_log_density(y, logits, mean, log_sigma):
-        z = (y - mean) / log_sigma.exp()
-        each = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)
-
-    return mog_log_density
-
+slip = bank.slips("mog_log_density", of=mog_distributions)
+# log_sigma taken for sigma, without its sign.
+slip(
+    "mog_sigma_not_exponentiated",
+    ":",
+    ":\n    normal = Normal(mean, log_sigma.abs(), validate_args=False)",
+    ("Normal(mean, log_sigma.exp())", "normal, validate_args=False"),
+    loses={"density", "far away", "tiny sigma"},
+)
+slip(
+    "mog_epsilon_in_sigma",
+    ":",
+    ":\n    normal = Normal(mean, log_sigma.exp() + 1e-8)",
+    ("Normal(mean, log_sigma.exp())", "normal"),
+    loses={"tiny sigma"},
+)
+# Minus the log density.
+slip(
+    "mog_negative",
+    "return MixtureSameFamily",
+    "return -MixtureSameFamily",
+    loses={"integrates to one", "density", "far away", "tiny sigma"},
+)
+# The sum over the N numbers.
+slip("mog_total", "(y)", "(y).sum()", loses={"shapes"})
 
 slip = bank.slips("mog_log_density", of=mog_logsumexp)
+# The sign of log sigma.
+slip("mog_log_sigma_added", "2 -", "2 +", loses={"integrates to one", "density", "tiny sigma"})
+# exp(log_sigma) taken for the variance.
+slip(
+    "mog_variance",
+    "z = (y[:, None] - mean)",
+    "squares = (y[:, None] - mean) ** 2",
+    ("z**2 - log_sigma - 0.5 * math.log(2 * math.pi)", "(squares + log_sigma + math.log(2 * math.pi))"),
+    loses={"density", "tiny sigma"},
+)
+# The square is not halved.
+slip("mog_without_the_half", "0.5 * z**2", "(z**2)", loses={"integrates to one", "density", "far away", "tiny sigma"})
+# The logits are not normalised.
+slip("mog_logits_as_log_weights", "torch.log_softmax(logits, 1)", "logits", loses={"integrates to one", "density"})
+# The weights are added, not their logarithms.
+slip("mog_weights_not_logs", "log_softmax", "softmax", loses={"integrates to one", "density", "far away"})
+# Log densities averaged with the weights: a product of Gaussians, not a mixture.
+slip(
+    "mog_mean_of_logs",
+    "torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)",
+    "(torch.softmax(logits, 1) * each).sum(1)",
+    loses={"integrates to one", "density", "far away", "tiny sigma"},
+)
+# Log weights and log densities added up over the components.
+slip(
+    "mog_sum_of_logs",
+    "torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)",
+    "(torch.log_softmax(logits, 1) + each).sum(1)",
+    loses={"integrates to one", "density", "far away", "tiny sigma"},
+)
+# The mean over the components, though they have weights already.
+slip("mog_divided_by_k", " 1)\n", " 1) - math.log(logits.shape[1])\n", loses={"integrates to one", "density"})
+# The best component alone: right only where it dominates.
+slip(
+    "mog_maximum",
+    "torch.logsumexp(torch.log_softmax(logits, 1) + each, 1)",
+    "(torch.log_softmax(logits, 1) + each).max(1).values",
+    loses={"integrates to one", "density"},
+)
+# The logits are not used: a density, but another one.
+slip(
+    "mog_equal_weights",
+    "(torch.log_softmax(logits, 1) + each, 1)",
+    "(each, 1) - math.log(logits.shape[1])",
+    loses={"density", "far away"},
+)
+# The logits normalised over the batch in place of the components.
+slip("mog_softmax_over_the_batch", "(logits, 1)", "(logits, 0)", loses={"integrates to one", "density", "far away"})
+# log_sigma clamped at -7, as the networks of other models do.
+slip("mog_log_sigma_clamped", "z =", "log_sigma = log_sigma.clamp(-7.0, 7.0)\n    z =", loses={"density", "tiny sigma"})
+# Distances cut off at 100 standard deviations.
+slip(
+    "mog_distance_clamped",
+    "(y[:, None] - mean) / log_sigma.exp()",
+    "((y[:, None] - mean) / log_sigma.exp()).clamp(-100, 100)",
+    loses={"far away", "tiny sigma"},
+)
+# y - mean without a new axis: y meets the components.
+slip("mog_axes_not_lined_up", "y[:, None]", "y", loses={"density"}, raises="RuntimeError")
 slip(
     "mog_softmax_by_hand",
     "torch.log_softmax(logits, 1)",
@@ -3386,28 +2163,6 @@ def loss_numpy_float32():
 EVERY_LOSS = {"only what is unknown", "weight", "unbiased", "-inf where observed"}
 
 
-@bank.wrong("orderless_loss", loses={"-inf where observed"})
-def loss_product_with_the_mask():
-    """0 times -inf is nan."""
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return -(log_p * (1 - m)).sum(1) * D / (D - m.sum(1))
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"only what is unknown", "-inf where observed"})
-def loss_clamped():
-    """Log-probabilities cut off at -100."""
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return -(log_p.clamp(min=-100) * (1 - m)).sum(1) * D / (D - m.sum(1))
-
-    return orderless_loss
-
-
 @bank.right("orderless_loss")
 def loss_product_without_infinities():
     """The largest number in place of infinity, so that the product with the mask is not nan, and overflows again."""
@@ -3415,17 +2170,6 @@ def loss_product_without_infinities():
     def orderless_loss(log_p, m):
         D = m.shape[1]
         return D / (D - m.sum(1)) * (-log_p.nan_to_num() * (1 - m)).sum(1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"only what is unknown", "-inf where observed"})
-def loss_epsilon():
-    """log(p + epsilon)."""
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return -((log_p.exp() + 1e-12).log() * (1 - m)).sum(1) * D / (D - m.sum(1))
 
     return orderless_loss
 
@@ -3454,131 +2198,12 @@ def loss_without_weight():
 
 
 @bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_mean():
-    """The mean over what is unknown, without the factor D."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        return torch.where(m == 0, -log_p, 0.0).sum(1) / (m == 0).sum(1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
 def loss_mean_over_all():
     """Divided by D in place of the weight D / (D - |m|)."""
     import torch
 
     def orderless_loss(log_p, m):
         return torch.where(m == 0, -log_p, 0.0).mean(1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_off_by_one():
-    """D / (D - |m| + 1): the paper counts the place of the first unknown dimension from 1."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1) + 1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_weight_of_the_observed():
-    """D / |m|: the weight of the other kind."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / m.sum(1).clamp(min=1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_weight_upside_down():
-    """(D - |m|) / D."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0).sum(1) * (D - m.sum(1)) / D
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_negative():
-    """The sign: log-likelihood, not its negative."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, log_p, 0.0).sum(1) * D / (D - m.sum(1))
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_bits():
-    """In bits."""
-    import math
-
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1)) / math.log(2)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_weight_of_the_batch():
-    """One weight for the whole batch, from the mean number of unknown dimensions."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (m == 0).sum(1).double().mean()
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_batch_size_for_dimensions():
-    """len(m), the number of images, taken for D."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        return torch.where(m == 0, -log_p, 0.0).sum(1) * len(m) / (m == 0).sum(1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses=EVERY_LOSS)
-def loss_of_the_observed():
-    """The mask turned round: the loss of what the network was shown."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 1, -log_p, 0.0).sum(1) * D / (D - m.sum(1))
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"only what is unknown", "unbiased", "-inf where observed"})
-def loss_of_everything():
-    """All dimensions count."""
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return -log_p.sum(1) * D / (D - m.sum(1))
 
     return orderless_loss
 
@@ -3605,18 +2230,6 @@ def loss_next_dimension_only():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses=EVERY_LOSS)
-def loss_of_probabilities():
-    """1 - p in place of -log p."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, 1 - log_p.exp(), 0.0).sum(1) * D / (D - m.sum(1))
-
-    return orderless_loss
-
-
 @bank.wrong("orderless_loss", loses={"shapes"})
 def loss_mean_of_the_batch():
     """One number for the batch."""
@@ -3629,29 +2242,95 @@ def loss_mean_of_the_batch():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"shapes"})
-def loss_of_each_dimension():
-    """The terms, not their sum."""
+def loss_in_one_line():
     import torch
 
     def orderless_loss(log_p, m):
         D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0) * D / (D - m.sum(1, keepdim=True))
+        return torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1))
 
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"shapes"})
-def loss_sum_over_the_batch():
-    """Sums over axis 0."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return torch.where(m == 0, -log_p, 0.0).sum(0) * D / (m == 0).sum(0).clamp(min=1)
-
-    return orderless_loss
-
+slip = bank.slips("orderless_loss", of=loss_in_one_line)
+# 0 times -inf is nan.
+slip(
+    "loss_product_with_the_mask",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "-(log_p * (1 - m))",
+    ("import torch\n\n", ""),
+    loses={"-inf where observed"},
+)
+# Log-probabilities cut off at -100.
+slip(
+    "loss_clamped",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "-(log_p.clamp(min=-100) * (1 - m))",
+    ("import torch\n\n", ""),
+    loses={"only what is unknown", "-inf where observed"},
+)
+# log(p + epsilon).
+slip(
+    "loss_epsilon",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "-((log_p.exp() + 1e-12).log() * (1 - m))",
+    ("import torch\n\n", ""),
+    loses={"only what is unknown", "-inf where observed"},
+)
+# The mean over what is unknown, without the factor D.
+slip(
+    "loss_mean",
+    ":\n    D = m.shape[1]",
+    ":",
+    (" * D / (D - m.sum(1))\n", " / (m == 0).sum(1)\n"),
+    loses={"weight", "unbiased"},
+)
+# D / (D - |m| + 1): the paper counts the place of the first unknown dimension from 1.
+slip("loss_off_by_one", "m.sum(1)", "m.sum(1) + 1", loses={"weight", "unbiased"})
+# D / |m|: the weight of the other kind.
+slip("loss_weight_of_the_observed", "(D - m.sum(1))", "m.sum(1).clamp(min=1)", loses={"weight", "unbiased"})
+# (D - |m|) / D.
+slip("loss_weight_upside_down", "D / (D - m.sum(1))", "(D - m.sum(1)) / D", loses={"weight", "unbiased"})
+# The sign: log-likelihood, not its negative.
+slip("loss_negative", "-log_p", "log_p", loses={"weight", "unbiased"})
+slip(
+    "loss_bits",
+    "(D - m.sum(1))",
+    "(D - m.sum(1)) / math.log(2)",
+    ("import torch", "import math\n\nimport torch"),
+    loses={"weight", "unbiased"},
+)
+# One weight for the whole batch, from the mean number of unknown dimensions.
+slip("loss_weight_of_the_batch", "(D - m.sum(1))", "(m == 0).sum(1).double().mean()", loses={"weight", "unbiased"})
+# len(m), the number of images, taken for D.
+slip(
+    "loss_batch_size_for_dimensions",
+    ":\n    D = m.shape[1]",
+    ":",
+    ("D / (D - m.sum(1))", "len(m) / (m == 0).sum(1)"),
+    loses={"weight", "unbiased"},
+)
+# The mask turned round: the loss of what the network was shown.
+slip("loss_of_the_observed", "m == 0", "m == 1", loses=EVERY_LOSS)
+# All dimensions count.
+slip(
+    "loss_of_everything",
+    "torch.where(m == 0, -log_p, 0.0)",
+    "-log_p",
+    ("import torch\n\n", ""),
+    loses={"only what is unknown", "unbiased", "-inf where observed"},
+)
+# 1 - p in place of -log p.
+slip("loss_of_probabilities", "-log_p", "1 - log_p.exp()", loses=EVERY_LOSS)
+# The terms, not their sum.
+slip(
+    "loss_of_each_dimension",
+    ".sum(1) * D / (D - m.sum(1))\n",
+    " * D / (D - m.sum(1, keepdim=True))\n",
+    loses={"shapes"},
+)
+# Sums over axis 0.
+slip("loss_sum_over_the_batch", "(1) * D / (D - m.sum(1))", "(0) * D / (m == 0).sum(0).clamp(min=1)", loses={"shapes"})
 
 slip = bank.slips("orderless_loss", of=loss_where)
 slip(
@@ -3762,54 +2441,6 @@ def eonade_mean_of_logs():
 
     def eonade(log_ps):
         return log_ps.mean(0)
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_sum():
-    """The sum of the probabilities: log E forgotten."""
-    import torch
-
-    def eonade(log_ps):
-        return torch.logsumexp(log_ps, 0)
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_divided_by_e():
-    """The logarithm divided by E, in place of the sum of probabilities."""
-    import torch
-
-    def eonade(log_ps):
-        return torch.logsumexp(log_ps, 0) / len(log_ps)
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_log_of_the_batch_size():
-    """log B in place of log E."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return torch.logsumexp(log_ps, 0) - math.log(log_ps.shape[1])
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_plus_log_e():
-    """The sign of log E."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return torch.logsumexp(log_ps, 0) + math.log(len(log_ps))
 
     return eonade
 
@@ -3954,48 +2585,11 @@ def eonade_clamped():
 
 
 @bank.wrong("eonade", loses={"far below zero"})
-def eonade_one_maximum():
-    """One maximum for the whole batch."""
-
-    def eonade(log_ps):
-        top = log_ps.max()
-        return top + (log_ps - top).exp().mean(0).log()
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"far below zero"})
 def eonade_relative_to_the_first():
     """The first ordering taken out in place of the largest: exp overflows where it is far below another."""
 
     def eonade(log_ps):
         return log_ps[0] + (log_ps - log_ps[0]).exp().mean(0).log()
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"shapes"})
-def eonade_over_the_images():
-    """The mean over the images in place of the orderings."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return torch.logsumexp(log_ps, 1) - math.log(log_ps.shape[1])
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"shapes"})
-def eonade_keeps_the_axis():
-    """(1, B) in place of (B,)."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return torch.logsumexp(log_ps, 0, keepdim=True) - math.log(len(log_ps))
 
     return eonade
 
@@ -4013,7 +2607,29 @@ def eonade_squeezed():
     return eonade
 
 
+slip = bank.slips("eonade", of=eonade_logsumexp)
+# The sum of the probabilities: log E forgotten.
+slip("eonade_sum", "(log_ps, 0) - math.log(len(log_ps))", "(log_ps, 0)", ("import math\n\n", ""), loses={"mass one"})
+# The logarithm divided by E, in place of the sum of probabilities.
+slip(
+    "eonade_divided_by_e",
+    " - math.log(len(log_ps))\n",
+    " / len(log_ps)\n",
+    ("import math\n\n", ""),
+    loses={"mass one"},
+)
+# log B in place of log E.
+slip("eonade_log_of_the_batch_size", "len(log_ps)", "log_ps.shape[1]", loses={"mass one"})
+# The sign of log E.
+slip("eonade_plus_log_e", "- math", "+ math", loses={"mass one"})
+# The mean over the images in place of the orderings.
+slip("eonade_over_the_images", "(log_ps, 0)", "(log_ps, 1)", ("len(log_ps)", "log_ps.shape[1]"), loses={"shapes"})
+# (1, B) in place of (B,).
+slip("eonade_keeps_the_axis", "0", "0, keepdim=True", loses={"shapes"})
+
 slip = bank.slips("eonade", of=eonade_maximum)
+# One maximum for the whole batch.
+slip("eonade_one_maximum", "(0).values", "()", loses={"far below zero"})
 slip("eonade_relative_to_the_last", "log_ps.max(0).values", "log_ps[-1]", loses={"far below zero"})
 slip("eonade_relative_to_the_mean", "log_ps.max(0).values", "log_ps.mean(0)", loses={"far below zero"})
 slip("eonade_maximum_of_each_member", "log_ps.max(0).values", "log_ps.max(1).values.max()", loses={"far below zero"})
@@ -4137,55 +2753,6 @@ def complete_zeros():
 
 
 @bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
-def complete_argmax():
-    """The likelier value; u is not used."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = (conditional(x, m)[d] > 0.5).long()
-                m[d] = 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
-def complete_inverted():
-    """u > p in place of u < p."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = (u[d] > conditional(x, m)[d]).long()
-                m[d] = 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
-def complete_own_randomness():
-    """Draws its own random numbers."""
-    import torch
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = torch.bernoulli(conditional(x, m)[d]).long()
-                m[d] = 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
 def complete_uniforms_in_turn():
     """The first uniform number for the first unknown dimension, and so on."""
 
@@ -4196,22 +2763,6 @@ def complete_uniforms_in_turn():
             if not m[d]:
                 x[d] = (u[used] < conditional(x, m)[d]).long()
                 m[d], used = 1, used + 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses=EVERY_COMPLETION)
-def complete_first_probability():
-    """The first entry of what conditional returns, for every dimension."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = (u[d] < conditional(x, m)[0]).long()
-                m[d] = 1
         return x
 
     return orderless_complete
@@ -4323,22 +2874,6 @@ def complete_feeds_back_the_mode():
 
 
 @bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
-def complete_backwards():
-    """The last unknown dimension first."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in reversed(range(len(x))):
-            if not m[d]:
-                x[d] = (u[d] < conditional(x, m)[d]).long()
-                m[d] = 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses={"sees what it drew", "any known set"})
 def complete_forgets_the_known():
     """From the second unknown dimension on only what was drawn is observed."""
     import torch
@@ -4421,40 +2956,6 @@ def complete_asks_where_nothing_is_unknown():
     return orderless_complete
 
 
-@bank.wrong("orderless_complete", loses={"any known set"})
-def complete_asks_ahead():
-    """The next call is made as soon as a dimension is drawn, after the last one too."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        p = conditional(x, m)
-        for d in range(len(x)):
-            if not m[d]:
-                x[d], m[d] = int(u[d] < p[d]), 1
-                p = conditional(x, m)
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses={"any known set"})
-def complete_asks_before_it_begins():
-    """One call before the loop, whose answer is not used."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        conditional(x, m)
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = (u[d] < conditional(x, m)[d]).long()
-                m[d] = 1
-        return x
-
-    return orderless_complete
-
-
 @bank.wrong("orderless_complete", loses={"keeps what is known"})
 def complete_draws_everything():
     """What is known is drawn anew."""
@@ -4485,53 +2986,6 @@ def complete_starts_from_zeros():
     return orderless_complete
 
 
-@bank.wrong("orderless_complete", loses={"any known set"})
-def complete_asks_for_every_dimension():
-    """conditional is called for known dimensions too."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in range(len(x)):
-            p = conditional(x, m)[d]
-            if not known[d]:
-                x[d], m[d] = int(u[d] < p), 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses={"one unknown", "any known set"})
-def complete_shows_what_is_unknown():
-    """x is passed as it came, with something where it is unknown."""
-
-    def orderless_complete(conditional, x, known, u):
-        m, x = known.long(), x.clone()
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = (u[d] < conditional(x, m)[d]).long()
-                m[d] = 1
-        return x
-
-    return orderless_complete
-
-
-@bank.wrong("orderless_complete", loses={"shapes"})
-def complete_unknown_only():
-    """Only what was drawn is returned."""
-
-    def orderless_complete(conditional, x, known, u):
-        m = known.long()
-        x = x * m
-        for d in range(len(x)):
-            if not m[d]:
-                x[d] = (u[d] < conditional(x, m)[d]).long()
-                m[d] = 1
-        return x[~known]
-
-    return orderless_complete
-
-
 @bank.wrong("orderless_complete", loses={"shapes"})
 def complete_probabilities():
     """Probabilities where it is unknown."""
@@ -4546,6 +3000,52 @@ def complete_probabilities():
 
 
 slip = bank.slips("orderless_complete", of=complete_masks_grow)
+# The likelier value; u is not used.
+slip("complete_argmax", "u[d] < conditional(x, m)[d]", "conditional(x, m)[d] > 0.5", loses=EVERY_COMPLETION)
+# u > p in place of u < p.
+slip("complete_inverted", "u[d] <", "u[d] >", loses=EVERY_COMPLETION)
+# Draws its own random numbers.
+slip(
+    "complete_own_randomness",
+    "def",
+    "import torch\n\ndef",
+    ("(u[d] < conditional(x, m)[d])", "torch.bernoulli(conditional(x, m)[d])"),
+    loses=EVERY_COMPLETION,
+)
+# The first entry of what conditional returns, for every dimension.
+slip("complete_first_probability", "(x, m)[d]", "(x, m)[0]", loses=EVERY_COMPLETION)
+# The last unknown dimension first.
+slip("complete_backwards", "range(len(x))", "reversed(range(len(x)))", loses={"sees what it drew", "any known set"})
+# The next call is made as soon as a dimension is drawn, after the last one too.
+slip(
+    "complete_asks_ahead",
+    "x * m",
+    "x * m\n    p = conditional(x, m)",
+    (
+        "x[d] = (u[d] < conditional(x, m)[d]).long()\n            m[d] = 1",
+        "x[d], m[d] = int(u[d] < p[d]), 1\n            p = conditional(x, m)",
+    ),
+    loses={"any known set"},
+)
+# One call before the loop, whose answer is not used.
+slip("complete_asks_before_it_begins", "for d", "conditional(x, m)\n    for d", loses={"any known set"})
+# conditional is called for known dimensions too.
+slip(
+    "complete_asks_for_every_dimension",
+    "if not m[d]:\n            x[d] = (u[d] < conditional(x, m)[d]).long()",
+    "p = conditional(x, m)[d]\n        if not known[d]:",
+    ("m[d] = 1", "x[d], m[d] = int(u[d] < p), 1"),
+    loses={"any known set"},
+)
+# x is passed as it came, with something where it is unknown.
+slip(
+    "complete_shows_what_is_unknown",
+    "m = known.long()\n    x = x * m",
+    "m, x = known.long(), x.clone()",
+    loses={"one unknown", "any known set"},
+)
+# Only what was drawn is returned.
+slip("complete_unknown_only", " x\n", " x[~known]\n", loses={"shapes"})
 slip("complete_one_where_equal", "u[d] < conditional(x, m)[d]", "u[d] <= conditional(x, m)[d]", loses={"one unknown"})
 slip(
     "complete_probabilities_clamped",

@@ -1,7 +1,7 @@
 """Right and wrong answers to lesson 04, PixelCNN.
 
-The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
-stand alone in a notebook's cell.
+The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
+brings its own imports, so that its source can stand alone in a notebook's cell.
 """
 
 from banks import Bank
@@ -109,60 +109,6 @@ def mask_ones_with_holes():
 MASK_ALL = {"one colour", "any kernel", "colours", "any order"}
 
 
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_kinds_swapped():
-    """A and B taken for each other."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "B" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_always_b():
-    """The kind is not looked at: always B."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses=MASK_ALL)
-def mask_always_a():
-    """The kind is not looked at: always A."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later
-        return mask
-
-    return conv_mask
-
-
 @bank.wrong("conv_mask", loses=MASK_ALL)
 def mask_without_the_centre_row():
     """The whole centre row is masked: nothing of the pixel's own row is read."""
@@ -172,146 +118,6 @@ def mask_without_the_centre_row():
         kh, kw = kernel
         mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
         mask[:, :, : kh // 2] = True
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"one colour", "any kernel"})
-def mask_centre_row_but_for_the_centre():
-    """Left of the centre is masked; the centre itself is right."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"one colour", "any kernel"})
-def mask_upper_left_quarter():
-    """Only columns up to the centre's, in the rows above as well."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2 + 1, : kw // 2 + 1] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_rows_below_left_in():
-    """The row of the centre is cut, the rows below are not."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.ones(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, kh // 2, kw // 2 :] = False
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_right_of_the_centre_left_in():
-    """The rows below are cut, the centre row is not."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.ones(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, kh // 2 + 1 :] = False
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_column_by_column():
-    """Transposed: the columns to the left, and the rows above in the own column."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, :, : kw // 2] = True
-        mask[:, :, : kh // 2, kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_flipped():
-    """The kernel of a mathematical convolution: below and to the right."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask.flip(2, 3)
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"no leak"})
-def mask_complement():
-    """True where a weight must not be used."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return ~mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"any kernel"})
-def mask_width_before_height():
-    """kernel = (kh, kw) read as (kw, kh)."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kw, kh = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
         return mask
 
     return conv_mask
@@ -331,25 +137,6 @@ def mask_half_the_smaller_side():
         mask[:, :, :half] = True
         mask[:, :, half, :half] = True
         mask[:, :, half, half] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"any kernel"})
-def mask_one_row_has_no_left():
-    """A kernel of one row is taken for a 1 x 1 kernel: nothing but the centre."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        if kh > 1:
-            mask[:, :, : kh // 2] = True
-            mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
         return mask
 
     return conv_mask
@@ -384,61 +171,6 @@ def mask_none_for_one_by_one_of_kind_b():
         kh, kw = kernel
         if kernel[0] == kernel[1] == 1 and kind == "B":
             return torch.ones(len(out_colours), len(in_colours), 1, 1, dtype=torch.bool)
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"any order"})
-def mask_inverse_order():
-    """order[colour] taken for the colour's place: the inverse permutation."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order[colour] for colour in out_colours])[:, None]
-        earlier = torch.tensor([order[colour] for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"any order"})
-def mask_order_ignored():
-    """Always red, green, blue."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later, earlier = torch.tensor(out_colours)[:, None], torch.tensor(in_colours)
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"any order"})
-def mask_order_backwards():
-    """The order read from its end wherever it is not 0, 1, 2."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        if list(order) != sorted(order):
-            order = order[::-1]
         later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
         earlier = torch.tensor([order.index(colour) for colour in in_colours])
         mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
@@ -540,24 +272,6 @@ def mask_later_colours():
 
 
 @bank.wrong("conv_mask", loses={"colours", "any order"})
-def mask_own_colour_only():
-    """Kind B lets the own colour in and forgets the earlier ones."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier == later
-        return mask
-
-    return conv_mask
-
-
-@bank.wrong("conv_mask", loses={"colours", "any order"})
 def mask_other_colours():
     """Kind A lets every colour in but the own one."""
     import torch
@@ -643,9 +357,7 @@ def mask_without_channels():
     return conv_mask
 
 
-@bank.wrong("conv_mask", loses={"shape and range"})
-def mask_to_be_added():
-    """0 where a weight may be used and -inf where not, as in attention."""
+def mask_places_in_the_order():
     import torch
 
     def conv_mask(kind, kernel, out_colours, in_colours, order):
@@ -656,27 +368,97 @@ def mask_to_be_added():
         mask[:, :, : kh // 2] = True
         mask[:, :, kh // 2, : kw // 2] = True
         mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-        return torch.zeros(mask.shape).masked_fill(~mask, -float("inf"))
+        return mask
 
     return conv_mask
 
 
-@bank.wrong("conv_mask", loses={"shape and range"})
-def mask_not_returned():
-    """The return is missing."""
-    import torch
-
-    def conv_mask(kind, kernel, out_colours, in_colours, order):
-        kh, kw = kernel
-        later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]
-        earlier = torch.tensor([order.index(colour) for colour in in_colours])
-        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
-        mask[:, :, : kh // 2] = True
-        mask[:, :, kh // 2, : kw // 2] = True
-        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
-
-    return conv_mask
-
+slip = bank.slips("conv_mask", of=mask_places_in_the_order)
+# A and B taken for each other.
+slip("mask_kinds_swapped", '"A"', '"B"', loses={"no leak"})
+# The kind is not looked at: always B.
+slip("mask_always_b", 'earlier < later if kind == "A" else earlier', "earlier", loses={"no leak"})
+# The kind is not looked at: always A.
+slip("mask_always_a", 'later if kind == "A" else earlier <= later', "later", loses=MASK_ALL)
+# Left of the centre is masked; the centre itself is right.
+slip(
+    "mask_centre_row_but_for_the_centre",
+    "[:, :, kh // 2, : kw // 2] = True\n    mask",
+    "",
+    loses={"one colour", "any kernel"},
+)
+# Only columns up to the centre's, in the rows above as well.
+slip(
+    "mask_upper_left_quarter",
+    "[:, :, : kh // 2] = True\n    mask[:, :, kh // 2, : kw // 2]",
+    "[:, :, : kh // 2 + 1, : kw // 2 + 1]",
+    loses={"one colour", "any kernel"},
+)
+# The row of the centre is cut, the rows below are not.
+slip(
+    "mask_rows_below_left_in",
+    "zeros",
+    "ones",
+    ("[:, :, : kh // 2] = True\n    mask[:, :, kh // 2, : kw // 2] = True", "[:, :, kh // 2, kw // 2 :] = False"),
+    loses={"no leak"},
+)
+# The rows below are cut, the centre row is not.
+slip(
+    "mask_right_of_the_centre_left_in",
+    "zeros",
+    "ones",
+    ("[:, :, : kh // 2] = True\n    mask[:, :, kh // 2, : kw // 2] = True", "[:, :, kh // 2 + 1 :] = False"),
+    loses={"no leak"},
+)
+# Transposed: the columns to the left, and the rows above in the own column.
+slip("mask_column_by_column", ": kh", ":, : kw", ("kh // 2, : kw", ": kh // 2, kw"), loses={"no leak"})
+# The kernel of a mathematical convolution: below and to the right.
+slip("mask_flipped", " mask\n", " mask.flip(2, 3)\n", loses={"no leak"})
+# True where a weight must not be used.
+slip("mask_complement", " mask\n", " ~mask\n", loses={"no leak"})
+# kernel = (kh, kw) read as (kw, kh).
+slip("mask_width_before_height", "kh, kw =", "kw, kh =", loses={"any kernel"})
+# A kernel of one row is taken for a 1 x 1 kernel: nothing but the centre.
+slip(
+    "mask_one_row_has_no_left",
+    "mask[:, :, : kh // 2] = True\n    mask",
+    "if kh > 1:\n        mask[:, :, : kh // 2] = True\n        mask",
+    loses={"any kernel"},
+)
+# order[colour] taken for the colour's place: the inverse permutation.
+slip(
+    "mask_inverse_order",
+    ".index(colour) for colour in out_colours",
+    "[colour] for colour in out_colours",
+    (".index(colour) for colour in in_colours", "[colour] for colour in in_colours"),
+    loses={"any order"},
+)
+# Always red, green, blue.
+slip(
+    "mask_order_ignored",
+    "later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]\n    earlier",
+    "later, earlier",
+    ("([order.index(colour) for colour in in_colours])", "(out_colours)[:, None], torch.tensor(in_colours)"),
+    loses={"any order"},
+)
+# The order read from its end wherever it is not 0, 1, 2.
+slip(
+    "mask_order_backwards",
+    "later =",
+    "if list(order) != sorted(order):\n        order = order[::-1]\n    later =",
+    loses={"any order"},
+)
+# Kind B lets the own colour in and forgets the earlier ones.
+slip("mask_own_colour_only", "<= later", "== later", loses={"colours", "any order"})
+# 0 where a weight may be used and -inf where not, as in attention.
+slip(
+    "mask_to_be_added",
+    " mask\n",
+    ' torch.zeros(mask.shape).masked_fill(~mask, -float("inf"))\n',
+    loses={"shape and range"},
+)
+# The return is missing.
+slip("mask_not_returned", "later\n    return mask", "later", loses={"shape and range"})
 
 slip = bank.slips("conv_mask", of=mask_slices)
 slip("mask_half_of_the_kernel_rounded_up", ": kh // 2] = True", ": (kh + 1) // 2] = True", loses={"no leak"})
@@ -830,57 +612,6 @@ def conv_float32_on_a_copy():
 CONV_ALL = {"values", "training"}
 
 
-@bank.wrong("masked_conv", loses=CONV_ALL)
-def conv_without_mask():
-    """The mask is not used."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
-def conv_weight_masked_in_place():
-    """weight *= mask: the weight of whoever called is changed."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        weight *= mask
-        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
-def conv_data_masked_in_place():
-    """weight.data *= mask: changed in place, and masked weights get a gradient."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        weight.data *= mask
-        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
-def conv_entries_set_to_zero():
-    """weight[~mask] = 0 in the weight that was given."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        weight[~mask] = 0
-        return F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
 @bank.wrong("masked_conv", loses={"training"})
 def conv_masked_and_put_back():
     """Masked in place for the convolution and put back afterwards: masked weights get a gradient."""
@@ -911,56 +642,6 @@ def conv_straight_through():
 
 
 @bank.wrong("masked_conv", loses={"training"})
-def conv_weight_detached():
-    """The masked weight is cut off: no gradient for any weight."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight.detach(), bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
-def conv_bias_detached():
-    """The bias is cut off."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, bias.detach(), padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
-def conv_input_detached():
-    """x is cut off: nothing below this layer would learn."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x.detach(), mask * weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
-def conv_no_grad():
-    """All of it under no_grad."""
-    import torch
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        with torch.no_grad():
-            return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"training"})
 def conv_numpy():
     """Right numbers from numpy, which knows no gradients."""
     import numpy as np
@@ -975,18 +656,6 @@ def conv_numpy():
     return masked_conv
 
 
-@bank.wrong("masked_conv", loses={"training"})
-def conv_list():
-    """Right numbers as a nested list."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2)).tolist()
-
-    return masked_conv
-
-
 @bank.wrong("masked_conv", loses=CONV_ALL)
 def conv_output_masked():
     """The output is multiplied with the mask's centre, the weight with nothing."""
@@ -996,42 +665,6 @@ def conv_output_masked():
         kh, kw = weight.shape[2:]
         out = F.conv2d(x, weight, bias, padding=(kh // 2, kw // 2))
         return out * mask[:, :1, kh // 2, kw // 2, None]
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses=CONV_ALL)
-def conv_mask_inverted():
-    """The weights that may be used are taken away."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, ~mask * weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses=CONV_ALL)
-def conv_one_mask_for_all_channels():
-    """The mask of the first pair of channels for all."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask[0, 0] * weight, bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"values"})
-def conv_padded_on_one_side():
-    """All zeros above and to the left: the picture moves down and right."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(F.pad(x, (kw - 1, 0, kh - 1, 0)), mask * weight, bias)
 
     return masked_conv
 
@@ -1062,42 +695,6 @@ def conv_mean_of_the_open_weights():
     return masked_conv
 
 
-@bank.wrong("masked_conv", loses={"values"})
-def conv_flipped():
-    """The kernel is flipped, as in mathematics."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, (mask * weight).flip(2, 3), bias, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"values"})
-def conv_without_bias():
-    """The bias is left out."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"values"})
-def conv_bias_masked():
-    """The bias is masked as well, by the first tap of the mask."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, bias * mask[:, 0, kh // 2, kw // 2], padding=(kh // 2, kw // 2))
-
-    return masked_conv
-
-
 @bank.wrong("masked_conv", loses={"shape"})
 def conv_not_padded():
     """The image shrinks."""
@@ -1109,43 +706,60 @@ def conv_not_padded():
     return masked_conv
 
 
-@bank.wrong("masked_conv", loses={"values"})
-def conv_paddings_swapped():
-    """Rows are padded by the width's half, columns by the height's."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, bias, padding=(kw // 2, kh // 2))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"shape"})
-def conv_padded_by_the_whole_kernel():
-    """padding = kernel - 1: the image grows."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, bias, padding=(kh - 1, kw - 1))
-
-    return masked_conv
-
-
-@bank.wrong("masked_conv", loses={"shape"})
-def conv_as_an_image():
-    """The batch axis is dropped where there is one image only."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        kh, kw = weight.shape[2:]
-        return F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2)).squeeze(0)
-
-    return masked_conv
-
-
 slip = bank.slips("masked_conv", of=conv_product)
+# The mask is not used.
+slip("conv_without_mask", "mask * weight", "weight", loses=CONV_ALL)
+# weight *= mask: the weight of whoever called is changed.
+slip("conv_weight_masked_in_place", "[2:]", "[2:]\n    weight *= mask", ("mask * weight", "weight"), loses={"training"})
+# weight.data *= mask: changed in place, and masked weights get a gradient.
+slip(
+    "conv_data_masked_in_place",
+    "[2:]",
+    "[2:]\n    weight.data *= mask",
+    ("mask * weight", "weight"),
+    loses={"training"},
+)
+# weight[~mask] = 0 in the weight that was given.
+slip("conv_entries_set_to_zero", "[2:]", "[2:]\n    weight[~mask] = 0", ("mask * weight", "weight"), loses={"training"})
+# The masked weight is cut off: no gradient for any weight.
+slip("conv_weight_detached", "mask * weight", "mask * weight.detach()", loses={"training"})
+# The bias is cut off.
+slip("conv_bias_detached", ", padding", ".detach(), padding", loses={"training"})
+# x is cut off: nothing below this layer would learn.
+slip("conv_input_detached", "x, mask", "x.detach(), mask", loses={"training"})
+# All of it under no_grad.
+slip(
+    "conv_no_grad",
+    "return F",
+    "with torch.no_grad():\n        return F",
+    ("import torch", "import torch\nimport torch"),
+    loses={"training"},
+)
+# Right numbers as a nested list.
+slip("conv_list", "(kh // 2, kw // 2)", "(kh // 2, kw // 2)).tolist(", loses={"training"})
+# The weights that may be used are taken away.
+slip("conv_mask_inverted", "mask * weight", "~mask * weight", loses=CONV_ALL)
+# The mask of the first pair of channels for all.
+slip("conv_one_mask_for_all_channels", "mask * weight", "mask[0, 0] * weight", loses=CONV_ALL)
+# All zeros above and to the left: the picture moves down and right.
+slip(
+    "conv_padded_on_one_side",
+    "(x, mask * weight, bias, padding=(kh // 2, kw // 2))",
+    "(F.pad(x, (kw - 1, 0, kh - 1, 0)), mask * weight, bias)",
+    loses={"values"},
+)
+# The kernel is flipped, as in mathematics.
+slip("conv_flipped", "mask * weight", "(mask * weight).flip(2, 3)", loses={"values"})
+# The bias is left out.
+slip("conv_without_bias", "bias, padding", "padding", loses={"values"})
+# The bias is masked as well, by the first tap of the mask.
+slip("conv_bias_masked", "bias, padding", "bias * mask[:, 0, kh // 2, kw // 2], padding", loses={"values"})
+# Rows are padded by the width's half, columns by the height's.
+slip("conv_paddings_swapped", "(kh // 2, kw // 2)", "(kw // 2, kh // 2)", loses={"values"})
+# padding = kernel - 1: the image grows.
+slip("conv_padded_by_the_whole_kernel", "(kh // 2, kw // 2)", "(kh - 1, kw - 1)", loses={"shape"})
+# The batch axis is dropped where there is one image only.
+slip("conv_as_an_image", "(kh // 2, kw // 2)", "(kh // 2, kw // 2)).squeeze(0", loses={"shape"})
 slip(
     "conv_difference",
     "F.conv2d(x, mask * weight, bias, padding=(kh // 2, kw // 2))",
@@ -1466,38 +1080,6 @@ def blind_nothing_in_own_row():
     return blind_spot
 
 
-@bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_one_layer_too_few():
-    """layers - 1 layers."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        layers = layers - 1
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return before & (far | (c > column + half * up.clamp(max=layers)))
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_one_layer_too_many():
-    """`layers` layers of mask B after the first one."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        layers = layers + 1
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return before & (far | (c > column + half * up.clamp(max=layers)))
-
-    return blind_spot
-
-
 @bank.wrong("blind_spot", loses={"any depth", "edges"})
 def blind_mask_a_in_every_layer():
     """Mask A in all layers: near pixels are skipped."""
@@ -1529,36 +1111,6 @@ def blind_kernel_for_half():
 
 
 @bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_what_is_read():
-    """The pixels that are read, in place of those that are not."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return before & ~(far | (c > column + half * up.clamp(max=layers)))
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_with_later_pixels():
-    """All pixels that are not read: later ones as well."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return ~before | far | (c > column + half * up.clamp(max=layers))
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses=BLIND_ALL)
 def blind_with_the_pixel_itself():
     """The pixel itself is called blind: it is not read, but it does not come before itself."""
     import torch
@@ -1571,37 +1123,6 @@ def blind_with_the_pixel_itself():
         result = before & (far | (c > column + half * up.clamp(max=layers)))
         result[row, column] = True
         return result
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_up_or_left():
-    """Before means above or to the left: pixels below on the left are counted."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = (r < row) | (c < column)
-        far = (up > half * layers) | (c < column - half * layers) | (up < 0)
-        return before & (far | (c > column + half * up.clamp(max=layers)))
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_column_before_row():
-    """row and column swapped, H and W in place."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        row, column = min(column, H - 1), min(row, W - 1)
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return before & (far | (c > column + half * up.clamp(max=layers)))
 
     return blind_spot
 
@@ -1665,38 +1186,6 @@ def blind_border_ring():
     return blind_spot
 
 
-@bank.wrong("blind_spot", loses={"edges"})
-def blind_row_length_is_height():
-    """Places are counted by H in place of W: the same in square images."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * H + c < row * H + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return before & (far | (c > column + half * up.clamp(max=layers)))
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses={"any depth"})
-def blind_number_of_paths_in_float32():
-    """The number of paths is more than float32 holds in a large image, and infinity times 0 is no number."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        kernel = (torch.arange(k * k) <= k * k // 2).float().reshape(1, 1, k, k)
-        paths = torch.zeros(1, 1, H, W)
-        paths[..., row, column] = 1
-        for _ in range(layers):
-            paths = torch.conv_transpose2d(paths, kernel, padding=k // 2)
-        before = torch.arange(H * W).reshape(H, W) < row * W + column
-        return before & ~(paths[0, 0] > 0)
-
-    return blind_spot
-
-
 @bank.wrong("blind_spot", loses={"any depth"})
 def blind_small_gradients():
     """Gradients below a millionth are taken for none: many layers make real ones so small."""
@@ -1716,9 +1205,7 @@ def blind_small_gradients():
     return blind_spot
 
 
-@bank.wrong("blind_spot", loses=BLIND_ALL)
-def blind_width_before_height():
-    """(W, H)."""
+def blind_comparisons():
     import torch
 
     def blind_spot(k, layers, H, W, row, column):
@@ -1726,71 +1213,77 @@ def blind_width_before_height():
         half, up = k // 2, row - r
         before = r * W + c < row * W + column
         far = (up > half * layers) | (c < column - half * layers)
-        return (before & (far | (c > column + half * up.clamp(max=layers)))).T
+        return before & (far | (c > column + half * up.clamp(max=layers)))
 
     return blind_spot
 
 
-@bank.wrong("blind_spot", loses={"shape and range"})
-def blind_list_of_pixels():
-    """The blind pixels as a list of (row, column)."""
-    import torch
+slip = bank.slips("blind_spot", of=blind_comparisons)
+# layers - 1 layers.
+slip("blind_one_layer_too_few", "r, c", "layers = layers - 1\n    r, c", loses=BLIND_ALL)
+# `layers` layers of mask B after the first one.
+slip("blind_one_layer_too_many", "r, c", "layers = layers + 1\n    r, c", loses=BLIND_ALL)
+# The pixels that are read, in place of those that are not.
+slip("blind_what_is_read", "(far", "~(far", loses=BLIND_ALL)
+# All pixels that are not read: later ones as well.
+slip("blind_with_later_pixels", "before & (far", "~before | far", ("(max=layers)", "(max=layers"), loses=BLIND_ALL)
+# Before means above or to the left: pixels below on the left are counted.
+slip(
+    "blind_up_or_left",
+    "r * W + c < row * W + column",
+    "(r < row) | (c < column)",
+    ("(c < column - half * layers)", "(c < column - half * layers) | (up < 0)"),
+    loses=BLIND_ALL,
+)
+# row and column swapped, H and W in place.
+slip("blind_column_before_row", "r, c", "row, column = min(column, H - 1), min(row, W - 1)\n    r, c", loses=BLIND_ALL)
+# Places are counted by H in place of W: the same in square images.
+slip("blind_row_length_is_height", "W + c < row * W", "H + c < row * H", loses={"edges"})
+# (W, H).
+slip(
+    "blind_width_before_height",
+    "before & (far | (c > column + half * up.clamp(max=layers)))",
+    "(before & (far | (c > column + half * up.clamp(max=layers)))).T",
+    loses=BLIND_ALL,
+)
+# The blind pixels as a list of (row, column).
+slip(
+    "blind_list_of_pixels",
+    "before & (far | (c > column + half * up.clamp(max=layers)))",
+    "(before & (far | (c > column + half * up.clamp(max=layers)))).nonzero().tolist()",
+    loses={"shape and range"},
+)
+# How many pixels are blind.
+slip(
+    "blind_number_of_pixels",
+    "before & (far | (c > column + half * up.clamp(max=layers)))",
+    "int((before & (far | (c > column + half * up.clamp(max=layers)))).sum())",
+    loses={"shape and range"},
+)
+# One row of H * W entries.
+slip(
+    "blind_flat",
+    "before & (far | (c > column + half * up.clamp(max=layers)))",
+    "(before & (far | (c > column + half * up.clamp(max=layers)))).flatten()",
+    loses={"shape and range"},
+)
+# The return is missing.
+slip(
+    "blind_not_returned",
+    "return before & (far | (c > column + half * up.clamp(max=layers)))",
+    "result = before & (far | (c > column + half * up.clamp(max=layers)))\n    result.numpy()",
+    loses={"shape and range"},
+)
 
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return (before & (far | (c > column + half * up.clamp(max=layers)))).nonzero().tolist()
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses={"shape and range"})
-def blind_number_of_pixels():
-    """How many pixels are blind."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return int((before & (far | (c > column + half * up.clamp(max=layers)))).sum())
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses={"shape and range"})
-def blind_flat():
-    """One row of H * W entries."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        return (before & (far | (c > column + half * up.clamp(max=layers)))).flatten()
-
-    return blind_spot
-
-
-@bank.wrong("blind_spot", loses={"shape and range"})
-def blind_not_returned():
-    """The return is missing."""
-    import torch
-
-    def blind_spot(k, layers, H, W, row, column):
-        r, c = torch.arange(H)[:, None], torch.arange(W)
-        half, up = k // 2, row - r
-        before = r * W + c < row * W + column
-        far = (up > half * layers) | (c < column - half * layers)
-        result = before & (far | (c > column + half * up.clamp(max=layers)))
-        result.numpy()
-
-    return blind_spot
-
+slip = bank.slips("blind_spot", of=blind_number_of_paths)
+# The number of paths is more than float32 holds in a large image, and infinity times 0 is no number.
+slip(
+    "blind_number_of_paths_in_float32",
+    "double().reshape",
+    "float().reshape",
+    ("(1, 1, H, W).double()", "(1, 1, H, W)"),
+    loses={"any depth"},
+)
 
 slip = bank.slips("blind_spot", of=blind_formula)
 slip(
@@ -2023,90 +1516,6 @@ def stacks_unfold_float32():
 
 
 @bank.wrong("stacks", loses={"vertical"})
-def stacks_row_itself_left_out():
-    """v_out at row r reads the rows above r only: with the link from above, one row is read by nobody."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh, -1)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_row_below_included():
-    """v_out at row r reads row r + 1."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 2, 1)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_vertical_centred():
-    """The vertical kernel is centred on the row, as in an ordinary convolution."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, (kh - 1) // 2, kh // 2)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"vertical"})
-def stacks_vertical_columns_to_the_left():
-    """The vertical kernel ends at the pixel's own column."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw - 1, 0, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"vertical"})
-def stacks_vertical_upside_down():
-    """weight_v's first row is taken for row r."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v.flip(2))
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"vertical"})
-def stacks_vertical_mirrored():
-    """weight_v's columns from right to left."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v.flip(3))
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"vertical"})
 def stacks_vertical_gated():
     """v_out has gone through a tanh already."""
     import torch.nn.functional as F
@@ -2120,169 +1529,6 @@ def stacks_vertical_gated():
     return stacks
 
 
-@bank.wrong("stacks", loses={"vertical", "link"})
-def stacks_horizontal_flows_back():
-    """h flows back into v: the two stacks are added."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        h_out = h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-        return v_out + h_out, h_out
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_link_of_the_same_row():
-    """The link takes v_out of row r: pixels to the right are seen."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(v_out, link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_link_of_the_row_below():
-    """The shift in the wrong direction."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, -1, 1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_link_of_the_column_to_the_left():
-    """The shift along the wrong axis."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_link_rolled():
-    """torch.roll for the shift: the first row hears the last one."""
-    import torch
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(torch.roll(v_out, 1, 2), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_link_repeats_the_first_row():
-    """Above the first row the first row again."""
-    import torch
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        above = torch.cat([v_out[:, :, :1], v_out[:, :, :-1]], 2)
-        return v_out, h_out + F.conv2d(above, link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"link"})
-def stacks_link_two_rows_up():
-    """v_out is shifted twice."""
-    import torch
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        above = torch.zeros_like(v_out)
-        above[:, :, 2:] = v_out[:, :, :-2]
-        return v_out, h_out + F.conv2d(above, link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"link"})
-def stacks_link_of_the_input():
-    """The link reads v, which the vertical stack has not convolved yet; missing channels are zeros."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        same = F.pad(v, (0, 0, 1, -1, 0, len(link) - v.shape[1]))
-        return v_out, h_out + F.conv2d(same, link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"link"})
-def stacks_link_of_the_gated():
-    """The link comes after the gate."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out.tanh(), (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"link"})
-def stacks_link_masked():
-    """The 1 x 1 convolution is masked as if its channels came one after the other."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link.tril()[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"link"})
-def stacks_link_transposed():
-    """link (out, out) is applied the wrong way round."""
-    import torch
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + torch.einsum("po,nphw->nohw", link, F.pad(v_out, (0, 0, 1, -1)))
-
-    return stacks
-
-
 @bank.wrong("stacks", loses={"link"})
 def stacks_without_link():
     """The horizontal stack hears nothing of the rows above."""
@@ -2292,81 +1538,6 @@ def stacks_without_link():
         (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
         v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
         return v_out, F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"link"})
-def stacks_link_left_out_in_the_first_layer():
-    """The link is taken for something of later layers."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        if not first:
-            h_out = h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-        return v_out, h_out
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"first layer"})
-def stacks_first_layer_reads_itself():
-    """first is ignored: the first layer sees the pixel that it predicts."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1, 0)), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"horizontal", "first layer"})
-def stacks_first_the_wrong_way_round():
-    """Later layers leave the pixel out, the first one reads it."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - first, int(first) - 1)), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"horizontal"})
-def stacks_later_layers_do_not_read_themselves():
-    """Every layer leaves the pixel's own column out: the reach shrinks layer by layer."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m, -1)), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"first layer"})
-def stacks_first_layer_one_weight_less():
-    """The first layer keeps its columns and throws the weight of its own column away, as mask A does."""
-    import torch
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        keep = torch.ones(m, dtype=weight_h.dtype)
-        keep[-1] = 1 - int(first)
-        h_out = F.conv2d(F.pad(h, (m - 1, 0)), (weight_h * keep)[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
 
     return stacks
 
@@ -2390,76 +1561,6 @@ def stacks_first_layer_two_columns_off():
     return stacks
 
 
-@bank.wrong("stacks", loses={"horizontal", "first layer"})
-def stacks_horizontal_flipped():
-    """weight_h's first entry is taken for the nearest column."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h.flip(2)[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_horizontal_to_the_right():
-    """Padded on the right: the columns that come after."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (-int(first), m - 1 + first)), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_horizontal_centred():
-    """The horizontal kernel is centred on the pixel."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, ((m - 1) // 2, m // 2)), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"horizontal", "first layer"})
-def stacks_horizontal_down_the_column():
-    """weight_h along the rows above in place of the columns to the left."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (0, 0, m - 1 + first, -int(first))), weight_h[..., None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"horizontal", "first layer"})
-def stacks_horizontal_of_v():
-    """The horizontal stack convolves v in place of h."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(v, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
-
-    return stacks
-
-
 @bank.wrong("stacks", loses={"shapes"})
 def stacks_vertical_without_columns_beside():
     """No padding to the left and right."""
@@ -2474,62 +1575,165 @@ def stacks_vertical_without_columns_beside():
     return stacks
 
 
-@bank.wrong("stacks", loses={"shapes"})
-def stacks_padded_but_not_cut():
-    """Padding for a symmetric kernel of twice the height, never cut off."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(v, weight_v, padding=(kh, kw // 2))
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return v_out, h_out
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"shapes"})
-def stacks_horizontal_only():
-    """h_out alone."""
+def stacks_in_few_lines():
     import torch.nn.functional as F
 
     def stacks(v, h, weight_v, weight_h, link, first):
         (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
         v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
         h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
+        return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])
 
     return stacks
 
 
-@bank.wrong("stacks", loses={"shapes"})
-def stacks_one_tensor():
-    """Both in one tensor."""
-    import torch
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return torch.stack([v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])])
-
-    return stacks
-
-
-@bank.wrong("stacks", loses={"no leak"})
-def stacks_horizontal_before_vertical():
-    """(h_out, v_out)."""
-    import torch.nn.functional as F
-
-    def stacks(v, h, weight_v, weight_h, link, first):
-        (kh, kw), m = weight_v.shape[2:], weight_h.shape[2]
-        v_out = F.conv2d(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)
-        h_out = F.conv2d(F.pad(h, (m - 1 + first, -int(first))), weight_h[:, :, None])
-        return h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None]), v_out
-
-    return stacks
-
+slip = bank.slips("stacks", of=stacks_in_few_lines)
+# v_out at row r reads the rows above r only: with the link from above, one row is read by nobody.
+slip("stacks_row_itself_left_out", "kh - 1, 0", "kh, -1", loses={"vertical"})
+# v_out at row r reads row r + 1.
+slip("stacks_row_below_included", "1, 0", "2, 1", loses={"no leak"})
+# The vertical kernel is centred on the row, as in an ordinary convolution.
+slip("stacks_vertical_centred", "kh - 1, 0", "(kh - 1) // 2, kh // 2", loses={"no leak"})
+# The vertical kernel ends at the pixel's own column.
+slip("stacks_vertical_columns_to_the_left", "kw // 2, kw // 2", "kw - 1, 0", loses={"vertical"})
+# weight_v's first row is taken for row r.
+slip("stacks_vertical_upside_down", "weight_v)", "weight_v.flip(2))", loses={"vertical"})
+# weight_v's columns from right to left.
+slip("stacks_vertical_mirrored", "weight_v)", "weight_v.flip(3))", loses={"vertical"})
+# h flows back into v: the two stacks are added.
+slip(
+    "stacks_horizontal_flows_back",
+    "return v_out,",
+    "h_out =",
+    ("[:, :, None, None])", "[:, :, None, None])\n    return v_out + h_out, h_out"),
+    loses={"vertical", "link"},
+)
+# The link takes v_out of row r: pixels to the right are seen.
+slip("stacks_link_of_the_same_row", "F.pad(v_out, (0, 0, 1, -1))", "v_out", loses={"no leak"})
+# The shift in the wrong direction.
+slip("stacks_link_of_the_row_below", "(0, 0, 1, -1)", "(0, 0, -1, 1)", loses={"no leak"})
+# The shift along the wrong axis.
+slip("stacks_link_of_the_column_to_the_left", "(0, 0, 1, -1)", "(1, -1)", loses={"no leak"})
+# torch.roll for the shift: the first row hears the last one.
+slip(
+    "stacks_link_rolled",
+    "F.pad(v_out, (0, 0, 1, -1))",
+    "torch.roll(v_out, 1, 2)",
+    ("import torch", "import torch\nimport torch"),
+    loses={"no leak"},
+)
+# Above the first row the first row again.
+slip(
+    "stacks_link_repeats_the_first_row",
+    "return v_out",
+    "above = torch.cat([v_out[:, :, :1], v_out[:, :, :-1]], 2)\n    return v_out",
+    ("F.pad(v_out, (0, 0, 1, -1))", "above"),
+    ("import torch", "import torch\nimport torch"),
+    loses={"no leak"},
+)
+# v_out is shifted twice.
+slip(
+    "stacks_link_two_rows_up",
+    "return v_out",
+    "above = torch.zeros_like(v_out)\n    above[:, :, 2:] = v_out[:, :, :-2]\n    return v_out",
+    ("F.pad(v_out, (0, 0, 1, -1))", "above"),
+    ("import torch", "import torch\nimport torch"),
+    loses={"link"},
+)
+# The link reads v, which the vertical stack has not convolved yet; missing channels are zeros.
+slip(
+    "stacks_link_of_the_input",
+    "return v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1))",
+    "same = F.pad(v, (0, 0, 1, -1, 0, len(link) - v.shape[1]))\n    return v_out, h_out + F.conv2d(same",
+    loses={"link"},
+)
+# The link comes after the gate.
+slip("stacks_link_of_the_gated", "(v_out, (0, 0, 1, -1))", "(v_out.tanh(), (0, 0, 1, -1))", loses={"link"})
+# The 1 x 1 convolution is masked as if its channels came one after the other.
+slip("stacks_link_masked", "[:, :, None, None]", ".tril()[:, :, None, None]", loses={"link"})
+# link (out, out) is applied the wrong way round.
+slip(
+    "stacks_link_transposed",
+    "F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])",
+    'torch.einsum("po,nphw->nohw", link, F.pad(v_out, (0, 0, 1, -1)))',
+    ("import torch", "import torch\nimport torch"),
+    loses={"link"},
+)
+# The link is taken for something of later layers.
+slip(
+    "stacks_link_left_out_in_the_first_layer",
+    "return v_out,",
+    "if not first:\n        h_out =",
+    ("[:, :, None, None])", "[:, :, None, None])\n    return v_out, h_out"),
+    loses={"link"},
+)
+# first is ignored: the first layer sees the pixel that it predicts.
+slip("stacks_first_layer_reads_itself", "(m - 1 + first, -int(first))", "(m - 1, 0)", loses={"first layer"})
+# Later layers leave the pixel out, the first one reads it.
+slip(
+    "stacks_first_the_wrong_way_round",
+    "(m - 1 + first, -int(first))",
+    "(m - first, int(first) - 1)",
+    loses={"horizontal", "first layer"},
+)
+# Every layer leaves the pixel's own column out: the reach shrinks layer by layer.
+slip("stacks_later_layers_do_not_read_themselves", "(m - 1 + first, -int(first))", "(m, -1)", loses={"horizontal"})
+# The first layer keeps its columns and throws the weight of its own column away, as mask A does.
+slip(
+    "stacks_first_layer_one_weight_less",
+    "h_out =",
+    "keep = torch.ones(m, dtype=weight_h.dtype)\n    keep[-1] = 1 - int(first)\n    h_out =",
+    ("(h, (m - 1 + first, -int(first))), weight_h", "(h, (m - 1, 0)), (weight_h * keep)"),
+    ("import torch", "import torch\nimport torch"),
+    loses={"first layer"},
+)
+# weight_h's first entry is taken for the nearest column.
+slip("stacks_horizontal_flipped", "[:, :, None]", ".flip(2)[:, :, None]", loses={"horizontal", "first layer"})
+# Padded on the right: the columns that come after.
+slip(
+    "stacks_horizontal_to_the_right",
+    "(m - 1 + first, -int(first))",
+    "(-int(first), m - 1 + first)",
+    loses={"no leak"},
+)
+# The horizontal kernel is centred on the pixel.
+slip("stacks_horizontal_centred", "(m - 1 + first, -int(first))", "((m - 1) // 2, m // 2)", loses={"no leak"})
+# weight_h along the rows above in place of the columns to the left.
+slip(
+    "stacks_horizontal_down_the_column",
+    "m - 1",
+    "0, 0, m - 1",
+    ("[:, :, None]", "[..., None]"),
+    loses={"horizontal", "first layer"},
+)
+# The horizontal stack convolves v in place of h.
+slip("stacks_horizontal_of_v", "(h", "(v", loses={"horizontal", "first layer"})
+# Padding for a symmetric kernel of twice the height, never cut off.
+slip(
+    "stacks_padded_but_not_cut",
+    "(F.pad(v, (kw // 2, kw // 2, kh - 1, 0)), weight_v)",
+    "(v, weight_v, padding=(kh, kw // 2))",
+    ("h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])", "h_out"),
+    loses={"shapes"},
+)
+# h_out alone.
+slip("stacks_horizontal_only", "v_out, h_out", "h_out", loses={"shapes"})
+# Both in one tensor.
+slip(
+    "stacks_one_tensor",
+    "v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])",
+    "torch.stack([v_out, h_out + F.conv2d(F.pad(v_out, (0, 0, 1, -1)), link[:, :, None, None])])",
+    ("import torch", "import torch\nimport torch"),
+    loses={"shapes"},
+)
+# (h_out, v_out).
+slip(
+    "stacks_horizontal_before_vertical",
+    "v_out, h_out",
+    "h_out",
+    ("[:, :, None, None])", "[:, :, None, None]), v_out"),
+    loses={"no leak"},
+)
 
 slip = bank.slips("stacks", of=stacks_pad_and_convolve)
 slip("stacks_v_doubled_in_the_first_layer", "weight_v)\n", "weight_v) * (1 + first)\n", loses={"vertical"})
@@ -2713,20 +1917,6 @@ GATE_ALL = {"gate", "label"}
 
 
 @bank.wrong("gate", loses={"gate"})
-def gate_halves_swapped():
-    """The first half through the sigmoid, the last through tanh."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        opening, content = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
 def gate_interleaved():
     """Even channels and odd channels in place of halves."""
     import torch
@@ -2748,62 +1938,6 @@ def gate_glu():
         if of_label is not None:
             a = a + of_label[:, :, None, None]
         return F.glu(a, dim=1)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
-def gate_two_sigmoids():
-    """Both halves through the sigmoid."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = torch.sigmoid(a).chunk(2, dim=1)
-        return content * opening
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
-def gate_two_tanhs():
-    """Both halves through tanh."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = torch.tanh(a).chunk(2, dim=1)
-        return content * opening
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
-def gate_sum():
-    """The halves are added."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) + torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
-def gate_one_minus():
-    """The gate of a recurrent network: closed where it should be open."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * (1 - torch.sigmoid(opening))
 
     return gate
 
@@ -2892,118 +2026,6 @@ def gate_label_ignored():
     return gate
 
 
-@bank.wrong("gate", loses={"label"})
-def gate_label_of_the_first_image():
-    """All images get the first one's label."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[0][:, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"label"})
-def gate_label_at_one_pixel():
-    """The label is added to the first pixel."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a.clone()
-            a[:, :, 0, 0] += of_label
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"label"})
-def gate_label_multiplied():
-    """The label multiplies."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a * of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"label"})
-def gate_label_reshaped_across_images():
-    """(2C, n) read as (n, 2C): the numbers of other images and channels."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label.T.reshape(*a.shape[:2], 1, 1)
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"label"})
-def gate_label_asked_for_its_truth():
-    """`if of_label`: a tensor of several numbers is neither true nor false."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label:
-            a = a + of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"label"})
-def gate_label_without_axes():
-    """a + of_label: the shapes do not fit."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
-def gate_label_always_there():
-    """None is added as if it were a tensor."""
-    import torch
-
-    def gate(a, of_label):
-        a = a + (of_label if of_label is None else of_label[:, :, None, None])
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content) * torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"shape"})
-def gate_not_multiplied():
-    """2C channels: both halves one after the other."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.cat([torch.tanh(content), torch.sigmoid(opening)], dim=1)
-
-    return gate
-
-
 @bank.wrong("gate", loses={"shape"})
 def gate_rows_halved():
     """The image is cut into an upper and a lower half."""
@@ -3018,35 +2040,77 @@ def gate_rows_halved():
     return gate
 
 
-@bank.wrong("gate", loses={"shape"})
-def gate_pair():
-    """(tanh, sigmoid) as a tuple."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        return torch.tanh(content), torch.sigmoid(opening)
-
-    return gate
-
-
-@bank.wrong("gate", loses={"shape"})
-def gate_not_returned():
-    """The return is missing."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        content, opening = a.chunk(2, dim=1)
-        content.tanh_().mul_(torch.sigmoid(opening))
-
-    return gate
-
+slip = bank.slips("gate", of=gate_two_logistic_functions)
+# 1 / (1 + exp(-g)): right values, but the gradient is infinity times 0 where the exponential overflows.
+slip(
+    "gate_exponentials",
+    "(2 * torch.special.expit(2 * f) - 1) * torch.nn.functional.logsigmoid(g).exp()",
+    "(2 / (1 + torch.exp(-2 * f)) - 1) / (1 + torch.exp(-g))",
+    loses={"gate"},
+)
 
 slip = bank.slips("gate", of=gate_chunk)
+# The first half through the sigmoid, the last through tanh.
+slip("gate_halves_swapped", "content, opening", "opening, content", loses={"gate"})
+# Both halves through the sigmoid.
+slip(
+    "gate_two_sigmoids",
+    "a.chunk",
+    "torch.sigmoid(a).chunk",
+    ("torch.tanh(content) * torch.sigmoid(opening)", "content * opening"),
+    loses={"gate"},
+)
+# Both halves through tanh.
+slip(
+    "gate_two_tanhs",
+    "a.chunk",
+    "torch.tanh(a).chunk",
+    ("torch.tanh(content) * torch.sigmoid(opening)", "content * opening"),
+    loses={"gate"},
+)
+# The halves are added.
+slip("gate_sum", "* torch", "+ torch", loses={"gate"})
+# The gate of a recurrent network: closed where it should be open.
+slip("gate_one_minus", "torch.sigmoid(opening)", "(1 - torch.sigmoid(opening))", loses={"gate"})
+# All images get the first one's label.
+slip("gate_label_of_the_first_image", "[:, :, None, None]", "[0][:, None, None]", loses={"label"})
+# The label is added to the first pixel.
+slip(
+    "gate_label_at_one_pixel",
+    "a + of_label[:, :, None, None]",
+    "a.clone()\n        a[:, :, 0, 0] += of_label",
+    loses={"label"},
+)
+slip("gate_label_multiplied", "a +", "a *", loses={"label"})
+# (2C, n) read as (n, 2C): the numbers of other images and channels.
+slip("gate_label_reshaped_across_images", "[:, :, None, None]", ".T.reshape(*a.shape[:2], 1, 1)", loses={"label"})
+# `if of_label`: a tensor of several numbers is neither true nor false.
+slip("gate_label_asked_for_its_truth", "of_label is not None", "of_label", loses={"label"})
+# a + of_label: the shapes do not fit.
+slip("gate_label_without_axes", "[:, :, None, None]", "", loses={"label"})
+# None is added as if it were a tensor.
+slip(
+    "gate_label_always_there",
+    "if of_label is not None:\n        a = a + of_label[:, :, None, None]",
+    "a = a + (of_label if of_label is None else of_label[:, :, None, None])",
+    loses={"gate"},
+)
+# 2C channels: both halves one after the other.
+slip(
+    "gate_not_multiplied",
+    "torch.tanh(content) * torch.sigmoid(opening)",
+    "torch.cat([torch.tanh(content), torch.sigmoid(opening)], dim=1)",
+    loses={"shape"},
+)
+# (tanh, sigmoid) as a tuple.
+slip("gate_pair", "(content) * torch", "(content), torch", loses={"shape"})
+# The return is missing.
+slip(
+    "gate_not_returned",
+    "return torch.tanh(content) * torch.sigmoid(opening)",
+    "content.tanh_().mul_(torch.sigmoid(opening))",
+    loses={"shape"},
+)
 slip("gate_label_added_in_place", "a = a + of_label[", "a += of_label[", loses={"label"})
 slip(
     "gate_exponential_over_itself",
@@ -3075,21 +2139,6 @@ slip(
     "return (torch.tanh(content) * torch.sigmoid(opening)).detach()",
     loses={"gate"},
 )
-
-
-@bank.wrong("gate", loses={"gate"})
-def gate_exponentials():
-    """1 / (1 + exp(-g)): right values, but the gradient is infinity times 0 where the exponential overflows."""
-    import torch
-
-    def gate(a, of_label):
-        C = a.shape[1] // 2
-        label = torch.zeros(a.shape[:2], dtype=a.dtype) if of_label is None else of_label
-        f = a[:, :C] + label[:, :C].view(-1, C, 1, 1)
-        g = a[:, C:] + label[:, C:].view(-1, C, 1, 1)
-        return (2 / (1 + torch.exp(-2 * f)) - 1) / (1 + torch.exp(-g))
-
-    return gate
 
 
 @bank.wrong("gate", loses={"gate"})
@@ -3427,81 +2476,6 @@ def logistic_numpy():
     return discretized_logistic
 
 
-@bank.wrong("discretized_logistic", loses={"gradients"})
-def logistic_list_of_numbers():
-    """Right numbers as a list."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)).tolist()
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"gradients"})
-def logistic_scale_detached():
-    """The scale is cut off: it would never be learnt."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale.detach())
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"gradients"})
-def logistic_gradient_cut_at_the_edges():
-    """The edges' results are written under no_grad: there nothing is learnt."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below.detach(), torch.where(x == levels - 1, above.detach(), inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
-def logistic_scale_kept_large():
-    """PixelCNN++ keeps log_scale above -7 where an image is 2 wide; here the unit is a level, and -2 cuts real ones."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale.clamp(min=-2))
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses=LOGISTIC_FAR)
-def logistic_log_probability_kept_above_minus_50():
-    """Nothing is allowed to be less likely than e^-50."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)).clamp(min=-50)
-
-    return discretized_logistic
-
-
 @bank.wrong("discretized_logistic", loses={"edges"})
 def logistic_without_edges():
     """The ends get no more than their own width: mass is lost."""
@@ -3512,66 +2486,6 @@ def logistic_without_edges():
         inverse = torch.exp(-log_scale)
         below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
         return below + above + torch.log(-torch.expm1(-inverse))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"edges"})
-def logistic_lower_edge_only():
-    """Level 0 gets all below; the last level not what is above."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, inside)
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"edges"})
-def logistic_upper_edge_at_levels():
-    """The upper end is looked for at x = levels, which does not occur."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"edges"})
-def logistic_upper_edge_at_255():
-    """Images have 256 levels, always."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == 255, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"edges", "far away"})
-def logistic_edges_swapped():
-    """The first level gets all above, the last one all below."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, above, torch.where(x == levels - 1, below, inside))
 
     return discretized_logistic
 
@@ -3603,38 +2517,6 @@ def logistic_edges_at_0_999():
         inside = below + above + torch.log(-torch.expm1(-inverse))
         scaled = 2 * x / (levels - 1) - 1
         return torch.where(scaled < -0.999, below, torch.where(scaled > 0.999, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
-def logistic_bits():
-    """Bits in place of nats."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)) / math.log(2)
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
-def logistic_negative():
-    """The loss: -log P."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return -torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
 
     return discretized_logistic
 
@@ -3696,21 +2578,6 @@ def logistic_whole_level_to_each_side():
 
 
 @bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
-def logistic_from_x_to_x_plus_1():
-    """The level's mass is taken from x to x + 1: half a level off, though all adds up to 1."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 1 - mean) * inverse), F.logsigmoid((mean - x) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
 def logistic_scale_inverted():
     """Multiplied with the scale in place of divided by it."""
     import torch
@@ -3720,21 +2587,6 @@ def logistic_scale_inverted():
         scale = torch.exp(log_scale)
         below, above = F.logsigmoid((x + 0.5 - mean) * scale), F.logsigmoid((mean - x + 0.5) * scale)
         inside = below + above + torch.log(-torch.expm1(-scale))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses=LOGISTIC_ALL)
-def logistic_scale_of_a_softplus():
-    """The scale is softplus(log_scale)."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = 1 / F.softplus(log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
         return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
 
     return discretized_logistic
@@ -3768,21 +2620,6 @@ def logistic_upper_minus_lower_swapped():
 
 
 @bank.wrong("discretized_logistic", loses={"shape"})
-def logistic_summed():
-    """One number for all."""
-    import torch
-    import torch.nn.functional as F
-
-    def discretized_logistic(x, mean, log_scale, levels):
-        inverse = torch.exp(-log_scale)
-        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
-        inside = below + above + torch.log(-torch.expm1(-inverse))
-        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside)).sum()
-
-    return discretized_logistic
-
-
-@bank.wrong("discretized_logistic", loses={"shape"})
 def logistic_of_all_levels():
     """A distribution over all levels for each entry."""
     import torch
@@ -3797,6 +2634,66 @@ def logistic_of_all_levels():
 
     return discretized_logistic
 
+
+def logistic_in_few_lines():
+    import torch
+    import torch.nn.functional as F
+
+    def discretized_logistic(x, mean, log_scale, levels):
+        inverse = torch.exp(-log_scale)
+        below, above = F.logsigmoid((x + 0.5 - mean) * inverse), F.logsigmoid((mean - x + 0.5) * inverse)
+        inside = below + above + torch.log(-torch.expm1(-inverse))
+        return torch.where(x == 0, below, torch.where(x == levels - 1, above, inside))
+
+    return discretized_logistic
+
+
+slip = bank.slips("discretized_logistic", of=logistic_in_few_lines)
+# Right numbers as a list.
+slip("logistic_list_of_numbers", "inside)", "inside)).tolist(", loses={"gradients"})
+# The scale is cut off: it would never be learnt.
+slip("logistic_scale_detached", "(-log_scale)", "(-log_scale.detach())", loses={"gradients"})
+# The edges' results are written under no_grad: there nothing is learnt.
+slip(
+    "logistic_gradient_cut_at_the_edges",
+    "0, below",
+    "0, below.detach()",
+    ("1, above", "1, above.detach()"),
+    loses={"gradients"},
+)
+# PixelCNN++ keeps log_scale above -7 where an image is 2 wide; here the unit is a level, and -2 cuts real ones.
+slip("logistic_scale_kept_large", "(-log_scale)", "(-log_scale.clamp(min=-2))", loses=LOGISTIC_FAR)
+# Nothing is allowed to be less likely than e^-50.
+slip("logistic_log_probability_kept_above_minus_50", "inside)", "inside)).clamp(min=-50", loses=LOGISTIC_FAR)
+# Level 0 gets all below; the last level not what is above.
+slip(
+    "logistic_lower_edge_only",
+    "(x == 0, below, torch.where(x == levels - 1, above, inside))",
+    "(x == 0, below, inside)",
+    loses={"edges"},
+)
+# The upper end is looked for at x = levels, which does not occur.
+slip("logistic_upper_edge_at_levels", "levels - 1", "levels", loses={"edges"})
+# Images have 256 levels, always.
+slip("logistic_upper_edge_at_255", "x == levels - 1", "x == 255", loses={"edges"})
+# The first level gets all above, the last one all below.
+slip("logistic_edges_swapped", "0, below", "0, above", ("1, above", "1, below"), loses={"edges", "far away"})
+# Bits in place of nats.
+slip(
+    "logistic_bits",
+    "inside)",
+    "inside)) / math.log(2",
+    ("import torch\n", "import math\n\nimport torch\n"),
+    loses=LOGISTIC_ALL,
+)
+# The loss: -log P.
+slip("logistic_negative", "return torch", "return -torch", loses=LOGISTIC_ALL)
+# The level's mass is taken from x to x + 1: half a level off, though all adds up to 1.
+slip("logistic_from_x_to_x_plus_1", "0.5 - mean", "1 - mean", ("mean - x + 0.5", "mean - x"), loses=LOGISTIC_ALL)
+# The scale is softplus(log_scale).
+slip("logistic_scale_of_a_softplus", "torch.exp(-log_scale)", "1 / F.softplus(log_scale)", loses=LOGISTIC_ALL)
+# One number for all.
+slip("logistic_summed", "inside)", "inside)).sum(", loses={"shape"})
 
 slip = bank.slips("discretized_logistic", of=logistic_three_factors)
 SCALE = "torch.exp(-log_scale)"
@@ -3921,33 +2818,6 @@ bank.equivalent("sample_mixture", "value[:, None] > edges", "value[:, None] >= e
 MIXTURE_ALL = {"component", "value", "frequencies"}
 
 
-@bank.wrong("sample_mixture", loses={"component", "frequencies"})
-def mixture_argmax():
-    """The component of the largest weight, always."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        m = logits.argmax(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component"})
-def mixture_gumbel():
-    """A random component of torch's own: distributed rightly, and not by u."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        noise = -torch.log(-torch.log(torch.rand_like(logits)))
-        m = (logits + noise).argmax(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
 @bank.wrong("sample_mixture", loses={"component"})
 def mixture_largest_weight_first():
     """The components in the order of their weights."""
@@ -3978,34 +2848,6 @@ def mixture_last_component_first():
 
 
 @bank.wrong("sample_mixture", loses={"component", "frequencies"})
-def mixture_softmax_over_the_samples():
-    """Softmax over axis 0."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, 0).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component", "frequencies"})
-def mixture_without_softmax():
-    """The logits themselves are added up."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = logits.cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component", "frequencies"})
 def mixture_without_sums():
     """u is compared with each weight by itself."""
     import torch
@@ -4013,19 +2855,6 @@ def mixture_without_sums():
     def sample_mixture(logits, means, log_scales, levels, u):
         weights = torch.softmax(logits, -1)[:, :-1]
         m = (weights <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component", "frequencies"})
-def mixture_equal_weights():
-    """Every component is as likely as any other."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        m = (u[:, :1] * logits.shape[1]).long()
         value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
         return value.round().clamp(0, levels - 1).long()
 
@@ -4058,147 +2887,6 @@ def mixture_means_mixed():
     return sample_mixture
 
 
-@bank.wrong("sample_mixture", loses={"frequencies"})
-def mixture_scale_of_another_component():
-    """The mean of the component that was drawn, with the first one's scale."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component"})
-def mixture_first_sum_above():
-    """Without a cut at the last component: argmax over u < sum is 0 where rounding leaves the last sum below u."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)
-        m = (u[:, :1] < sums).int().argmax(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component"})
-def mixture_all_sums_counted():
-    """All M sums are counted: an index out of range where rounding leaves the last one below u."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_one_uniform_for_both():
-    """u[:, 0] chooses the component and gives the value."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 0])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component", "value"})
-def mixture_uniforms_swapped():
-    """u[:, 1] chooses the component."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, 1:]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 0])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value"})
-def mixture_logit_of_one_minus_u():
-    """log((1 - u) / u): the same distribution from the wrong end."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(1 - u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_log_of_u():
-    """log(u) in place of log(u / (1 - u))."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.log(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_normal_quantile():
-    """The quantile of a normal distribution."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.special.ndtri(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_sigmoid_of_u():
-    """The distribution function in place of its inverse."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        z = torch.sigmoid(u[:, 1] - 0.5) - 0.5
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * z
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_scale_not_exponentiated():
-    """log_scales taken for scales."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0] * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
 @bank.wrong("sample_mixture", loses={"value", "frequencies"})
 def mixture_scale_inverted():
     """Divided by the scale."""
@@ -4227,63 +2915,6 @@ def mixture_mean_of_the_component():
 
 
 @bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_cut_down():
-    """.long() cuts the digits off: half a level too low."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_mean_rounded_first():
-    """The mean and what is added to it are rounded each by itself."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        noise = log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return (means.gather(1, m)[:, 0].round() + noise.round()).clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_mean_clipped_first():
-    """Means beyond the ends are pulled to the ends before anything is added."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        mean = means.gather(1, m)[:, 0].clamp(0, levels - 1)
-        value = mean + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_around_the_ends():
-    """Modulo in place of clipping: below 0 comes the last level."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().long() % levels
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
 def mixture_cut_at_the_ends():
     """Truncated: u is spread over the mass between the ends, whose outer mass gets lost."""
     import torch
@@ -4294,62 +2925,6 @@ def mixture_cut_at_the_ends():
         mean, s = means.gather(1, m)[:, 0], log_scales.gather(1, m)[:, 0].exp()
         low, high = torch.sigmoid((-0.5 - mean) / s), torch.sigmoid((levels - 0.5 - mean) / s)
         value = mean + s * torch.logit(low + u[:, 1] * (high - low))
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_not_clipped():
-    """No clipping."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"value", "frequencies"})
-def mixture_clipped_to_levels():
-    """Clipped into 0..K: one level too many."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"shape and range"})
-def mixture_real_numbers():
-    """Rounded and clipped, and still float."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1)
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"shape and range"})
-def mixture_as_a_column():
-    """(n, 1): the axis of the gather is still there."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
-        m = (sums <= u[:, :1]).sum(-1, keepdim=True)
-        value = means.gather(1, m) + log_scales.gather(1, m).exp() * torch.logit(u[:, 1:])
         return value.round().clamp(0, levels - 1).long()
 
     return sample_mixture
@@ -4367,19 +2942,109 @@ def mixture_a_value_for_each_component():
     return sample_mixture
 
 
-@bank.wrong("sample_mixture", loses={"shape and range"})
-def mixture_scaled_to_one():
-    """Levels from 0 to 1, as pictures are shown."""
+def mixture_in_few_lines():
     import torch
 
     def sample_mixture(logits, means, log_scales, levels, u):
         sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]
         m = (sums <= u[:, :1]).sum(-1, keepdim=True)
         value = means.gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1) / (levels - 1)
+        return value.round().clamp(0, levels - 1).long()
 
     return sample_mixture
 
+
+slip = bank.slips("sample_mixture", of=mixture_in_few_lines)
+# The component of the largest weight, always.
+slip(
+    "mixture_argmax",
+    "sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum",
+    "m = logits.argmax",
+    loses={"component", "frequencies"},
+)
+# A random component of torch's own: distributed rightly, and not by u.
+slip(
+    "mixture_gumbel",
+    "sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum",
+    "noise = -torch.log(-torch.log(torch.rand_like(logits)))\n    m = (logits + noise).argmax",
+    loses={"component"},
+)
+# Softmax over axis 0.
+slip("mixture_softmax_over_the_samples", "(logits, -1)", "(logits, 0)", loses={"component", "frequencies"})
+# The logits themselves are added up.
+slip("mixture_without_softmax", "torch.softmax(logits, -1)", "logits", loses={"component", "frequencies"})
+# Every component is as likely as any other.
+slip(
+    "mixture_equal_weights",
+    "sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum(-1, keepdim=True)",
+    "m = (u[:, :1] * logits.shape[1]).long()",
+    loses={"component", "frequencies"},
+)
+# The mean of the component that was drawn, with the first one's scale.
+slip("mixture_scale_of_another_component", "log_scales.gather(1, m)", "log_scales", loses={"frequencies"})
+# Without a cut at the last component: argmax over u < sum is 0 where rounding leaves the last sum below u.
+slip(
+    "mixture_first_sum_above",
+    "(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum",
+    "(-1)\n    m = (u[:, :1] < sums).int().argmax",
+    loses={"component"},
+)
+# All M sums are counted: an index out of range where rounding leaves the last one below u.
+slip("mixture_all_sums_counted", "[:, :-1]", "", loses={"component"})
+# u[:, 0] chooses the component and gives the value.
+slip("mixture_one_uniform_for_both", "u[:, 1]", "u[:, 0]", loses={"value", "frequencies"})
+# u[:, 1] chooses the component.
+slip("mixture_uniforms_swapped", ":1", "1:", ("u[:, 1]", "u[:, 0]"), loses={"component", "value"})
+# log((1 - u) / u): the same distribution from the wrong end.
+slip("mixture_logit_of_one_minus_u", "u[:, 1]", "1 - u[:, 1]", loses={"value"})
+# log(u) in place of log(u / (1 - u)).
+slip("mixture_log_of_u", ".logit", ".log", loses={"value", "frequencies"})
+# The quantile of a normal distribution.
+slip("mixture_normal_quantile", ".logit", ".special.ndtri", loses={"value", "frequencies"})
+# The distribution function in place of its inverse.
+slip(
+    "mixture_sigmoid_of_u",
+    "value =",
+    "z = torch.sigmoid(u[:, 1] - 0.5) - 0.5\n    value =",
+    ("torch.logit(u[:, 1])", "z"),
+    loses={"value", "frequencies"},
+)
+# log_scales taken for scales.
+slip("mixture_scale_not_exponentiated", ".exp()", "", loses={"value", "frequencies"})
+# .long() cuts the digits off: half a level too low.
+slip("mixture_cut_down", ".round()", "", loses={"value", "frequencies"})
+# The mean and what is added to it are rounded each by itself.
+slip(
+    "mixture_mean_rounded_first",
+    "value = means.gather(1, m)[:, 0] +",
+    "noise =",
+    ("value.round()", "(means.gather(1, m)[:, 0].round() + noise.round())"),
+    loses={"value", "frequencies"},
+)
+# Means beyond the ends are pulled to the ends before anything is added.
+slip(
+    "mixture_mean_clipped_first",
+    "value = means.gather(1, m)[:, 0]",
+    "mean = means.gather(1, m)[:, 0].clamp(0, levels - 1)\n    value = mean",
+    loses={"value", "frequencies"},
+)
+# Modulo in place of clipping: below 0 comes the last level.
+slip("mixture_around_the_ends", "clamp(0, levels - 1).long()", "long() % levels", loses={"value", "frequencies"})
+slip("mixture_not_clipped", ".clamp(0, levels - 1)", "", loses={"value", "frequencies"})
+# Clipped into 0..K: one level too many.
+slip("mixture_clipped_to_levels", "levels - 1", "levels", loses={"value", "frequencies"})
+# Rounded and clipped, and still float.
+slip("mixture_real_numbers", ".long()", "", loses={"shape and range"})
+# (n, 1): the axis of the gather is still there.
+slip(
+    "mixture_as_a_column",
+    "(1, m)[:, 0] + log_scales.gather(1, m)[:, 0]",
+    "(1, m) + log_scales.gather(1, m)",
+    ("u[:, 1]", "u[:, 1:]"),
+    loses={"shape and range"},
+)
+# Levels from 0 to 1, as pictures are shown.
+slip("mixture_scaled_to_one", ".long()\n", " / (levels - 1)\n", loses={"shape and range"})
 
 slip = bank.slips("sample_mixture", of=mixture_gather)
 slip("mixture_strictly_below", "sums <= u", "sums < u", loses={"component"})
@@ -4500,21 +3165,6 @@ STEP_ROWS = {"row by row"}
 
 
 @bank.wrong("vertical_step", loses={"nothing overwritten"})
-def step_shifts_the_cache_in_place():
-    """The rows of the given cache are moved up and the new one written below them."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
-        cache[:] = rows[:, :, 1:]
-        return out, cache
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"nothing overwritten"})
 def step_writes_the_row_in_place():
     """A new cache is returned, but the row has been added to the given one as well."""
     import torch
@@ -4526,20 +3176,6 @@ def step_writes_the_row_in_place():
         if cache.shape[2]:
             cache[:, :, 0] = row
         return out, rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"nothing overwritten"})
-def step_empties_the_row():
-    """The row is set to zero when it is done with."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        row.zero_()
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
 
     return vertical_step
 
@@ -4578,19 +3214,6 @@ def step_newest_row_first():
 
 
 @bank.wrong("vertical_step", loses=STEP_ROWS)
-def step_cache_not_updated():
-    """The given cache is returned."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], cache
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses=STEP_ROWS)
 def step_oldest_row_overwritten_where_it_stands():
     """A ring buffer without its index: the new row takes the place of the oldest, at the front."""
     import torch
@@ -4618,46 +3241,6 @@ def step_nearest_row_overwritten():
         if cache.shape[2]:
             kept[:, :, -1] = row
         return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], kept
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses=STEP_ROWS)
-def step_moved_the_wrong_way():
-    """The new cache is turned around by a roll in the wrong direction."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        out = F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
-        return out, rows.roll(1, 2)[:, :, : cache.shape[2]]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses=STEP_ROWS)
-def step_cache_always_zero():
-    """The new cache is zeros, as at the start."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], torch.zeros_like(cache)
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses=STEP_ROWS)
-def step_cache_not_read():
-    """Rows are stored as they should be, and never used."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv1d(row, weight[:, :, -1], padding=weight.shape[3] // 2), rows[:, :, 1:]
 
     return vertical_step
 
@@ -4693,45 +3276,6 @@ def step_crash_of_no_rows():
 
 
 @bank.wrong("vertical_step", loses={"first row", "row by row"})
-def step_upside_down():
-    """The kernel's first row is taken for the newest one."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight.flip(2), padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"first row", "row by row"})
-def step_mirrored():
-    """The kernel's columns from right to left."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight.flip(3), padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"first row", "row by row"})
-def step_columns_to_the_left():
-    """All zeros to the left: the kernel ends at the pixel's own column."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(F.pad(rows, (weight.shape[3] - 1, 0)), weight)[:, :, 0], rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"first row", "row by row"})
 def step_around_the_edge():
     """The row is taken for a ring."""
     import torch
@@ -4743,62 +3287,6 @@ def step_around_the_edge():
         for b in range(weight.shape[3]):
             out = out + F.conv2d(rows.roll(half - b, 3), weight[:, :, :, b : b + 1])
         return out[:, :, 0], rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"first row", "row by row"})
-def step_row_itself_left_out():
-    """Only the cache is convolved: the output is a row late."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        late = torch.cat([torch.zeros_like(rows[:, :, :1]), rows[:, :, :-1]], 2)
-        return F.conv2d(late, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"first row", "row by row"})
-def step_first_row_twice():
-    """An empty cache is filled with the row that comes first."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        if not cache.any():
-            cache = row[:, :, None].expand_as(cache)
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"shapes"})
-def step_rows_not_dropped():
-    """The cache grows by a row in every call."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        window = rows[:, :, -weight.shape[2] :]
-        return F.conv2d(window, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"shapes"})
-def step_one_row_too_few():
-    """kh - 2 rows are kept."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 2:]
 
     return vertical_step
 
@@ -4819,59 +3307,92 @@ def step_output_stored():
     return vertical_step
 
 
-@bank.wrong("vertical_step", loses={"shapes"})
-def step_not_padded():
-    """No zeros to the left and right."""
+def step_first_of_the_rows():
     import torch
     import torch.nn.functional as F
 
     def vertical_step(cache, row, weight):
         rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight[..., : rows.shape[3]])[:, :, 0], rows[:, :, 1:]
+        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0], rows[:, :, 1:]
 
     return vertical_step
 
 
-@bank.wrong("vertical_step", loses={"shapes"})
-def step_axis_of_the_row_kept():
-    """out is (n, out, 1, W)."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2)), rows[:, :, 1:]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"shapes"})
-def step_cache_first():
-    """(new_cache, out)."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return rows[:, :, 1:], F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
-
-    return vertical_step
-
-
-@bank.wrong("vertical_step", loses={"shapes"})
-def step_output_only():
-    """The new cache is not returned."""
-    import torch
-    import torch.nn.functional as F
-
-    def vertical_step(cache, row, weight):
-        rows = torch.cat([cache, row[:, :, None]], 2)
-        return F.conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]
-
-    return vertical_step
-
+slip = bank.slips("vertical_step", of=step_first_of_the_rows)
+# The rows of the given cache are moved up and the new one written below them.
+slip(
+    "step_shifts_the_cache_in_place",
+    "return F",
+    "out = F",
+    ("[:, :, 0], rows[:, :, 1:]", "[:, :, 0]\n    cache[:] = rows[:, :, 1:]\n    return out, cache"),
+    loses={"nothing overwritten"},
+)
+# The row is set to zero when it is done with.
+slip("step_empties_the_row", "return F", "row.zero_()\n    return F", loses={"nothing overwritten"})
+# The given cache is returned.
+slip("step_cache_not_updated", "rows[:, :, 1:]", "cache", loses=STEP_ROWS)
+# The new cache is zeros, as at the start.
+slip("step_cache_always_zero", "rows[:, :, 1:]", "torch.zeros_like(cache)", loses=STEP_ROWS)
+# Rows are stored as they should be, and never used.
+slip(
+    "step_cache_not_read",
+    "conv2d(rows, weight, padding=(0, weight.shape[3] // 2))[:, :, 0]",
+    "conv1d(row, weight[:, :, -1], padding=weight.shape[3] // 2)",
+    loses=STEP_ROWS,
+)
+# The kernel's first row is taken for the newest one.
+slip("step_upside_down", "rows, weight", "rows, weight.flip(2)", loses={"first row", "row by row"})
+# The kernel's columns from right to left.
+slip("step_mirrored", "rows, weight", "rows, weight.flip(3)", loses={"first row", "row by row"})
+# All zeros to the left: the kernel ends at the pixel's own column.
+slip(
+    "step_columns_to_the_left",
+    "(rows, weight, padding=(0, weight.shape[3] // 2))",
+    "(F.pad(rows, (weight.shape[3] - 1, 0)), weight)",
+    loses={"first row", "row by row"},
+)
+# Only the cache is convolved: the output is a row late.
+slip(
+    "step_row_itself_left_out",
+    "return F.conv2d(rows",
+    "late = torch.cat([torch.zeros_like(rows[:, :, :1]), rows[:, :, :-1]], 2)\n    return F.conv2d(late",
+    loses={"first row", "row by row"},
+)
+# An empty cache is filled with the row that comes first.
+slip(
+    "step_first_row_twice",
+    "rows =",
+    "if not cache.any():\n        cache = row[:, :, None].expand_as(cache)\n    rows =",
+    loses={"first row", "row by row"},
+)
+# The cache grows by a row in every call.
+slip(
+    "step_rows_not_dropped",
+    "return F.conv2d(rows",
+    "window = rows[:, :, -weight.shape[2] :]\n    return F.conv2d(window",
+    ("[:, :, 1:]", ""),
+    loses={"shapes"},
+)
+# kh - 2 rows are kept.
+slip("step_one_row_too_few", "1:", "2:", loses={"shapes"})
+# No zeros to the left and right.
+slip("step_not_padded", ", padding=(0, weight.shape[3] // 2)", "[..., : rows.shape[3]]", loses={"shapes"})
+# out is (n, out, 1, W).
+slip("step_axis_of_the_row_kept", "[:, :, 0]", "", loses={"shapes"})
+# (new_cache, out).
+slip("step_cache_first", "F.conv2d", "rows[:, :, 1:], F.conv2d", (", rows[:, :, 1:]", ""), loses={"shapes"})
+# The new cache is not returned.
+slip("step_output_only", ", rows[:, :, 1:]", "", loses={"shapes"})
 
 slip = bank.slips("vertical_step", of=step_concatenate)
+# The new cache is turned around by a roll in the wrong direction.
+slip(
+    "step_moved_the_wrong_way",
+    "return F",
+    "out = F",
+    (".squeeze(2), rows[:, :, 1:]", "[:, :, 0]\n    return out, rows.roll(1, 2)[:, :, : cache.shape[2]]"),
+    loses=STEP_ROWS,
+)
 slip("step_one_buffer_for_every_shape", "rows = torch.cat([cache, row[:, :, None]], 2)",
      "rows = vars(vertical_step).setdefault(str(cache.shape), torch.cat([cache, row[:, :, None]], 2))\n"
      "    rows[:] = torch.cat([cache, row[:, :, None]], 2)", loses={"nothing overwritten"})  # fmt: skip
@@ -5011,22 +3532,6 @@ COMPLETE_BOTH = {"one colour", "colours"}
 
 
 @bank.wrong("complete", loses={"colours", "given values"})
-def complete_colour_by_colour():
-    """Places counted through the first colour's whole image, then the next."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            colour, pixel = divmod(k, H * W)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"colours", "given values"})
 def complete_flat():
     """x.view(n, -1): the order of memory, colour by colour."""
 
@@ -5035,138 +3540,6 @@ def complete_flat():
         flat = x.view(len(x), -1)
         for k in range(first, flat.shape[1]):
             flat[:, k] = (conditional(x, k).cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"colours"})
-def complete_colours_of_a_pixel_at_once():
-    """Each pixel's colours are all drawn from what was there before the first of them."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        before = x.clone()
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            if colour == 0:
-                before = x.clone()
-            p = conditional(before, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"colours", "given values"})
-def complete_colours_backwards():
-    """Within a pixel the last colour first."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, C - 1 - colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"colours", "given values"})
-def complete_number_of_the_pixel():
-    """conditional is asked for the pixel's number, not for the place's."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, pixel)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"one colour", "colours", "given values"})
-def complete_column_by_column():
-    """Down the columns, from left to right."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel % H, pixel // H] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_u_from_the_first_unknown():
-    """u is counted from the first unknown place."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k - first, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_one_u_for_all():
-    """The first uniform number of each image for all its places."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, :1]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_u_of_the_next_place():
-    """u is one place ahead."""
-    import torch
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        u = torch.cat([u[:, 1:], u[:, :1]], 1)
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_most_probable():
-    """The most probable value in place of a drawn one."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            x[:, colour, pixel // W, pixel % W] = conditional(x, k).argmax(1)
         return x
 
     return complete
@@ -5206,86 +3579,6 @@ def complete_expected_value():
     return complete
 
 
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_softmax_of_probabilities():
-    """The probabilities are taken for logits."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k).softmax(1)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"one colour"})
-def complete_strictly_below():
-    """< in place of <=: another value where u is exactly at a boundary."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] < u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"one colour"})
-def complete_all_sums_counted():
-    """All K sums are counted: one too many where rounding leaves the last of them below u."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1) <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_sums_above_counted():
-    """The sums above u are counted, not those below."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] > u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_without_sums():
-    """u is compared with each probability by itself."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
 @bank.wrong("complete", loses={"given values"})
 def complete_contiguous_is_no_copy():
     """contiguous() makes no copy of what is contiguous already, as with one colour: x is changed in place."""
@@ -5297,22 +3590,6 @@ def complete_contiguous_is_no_copy():
             p = conditional(last.permute(0, 3, 1, 2), k)
             places[:, k] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
         return last.permute(0, 3, 1, 2)
-
-    return complete
-
-
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_largest_value_first():
-    """The sums are counted from the last value down."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k).flip(1)
-            x[:, colour, pixel // W, pixel % W] = p.shape[1] - 1 - (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
 
     return complete
 
@@ -5351,86 +3628,6 @@ def complete_row_by_row():
     return complete
 
 
-@bank.wrong("complete", loses=COMPLETE_BOTH)
-def complete_one_distribution_for_all_images():
-    """The first image's probabilities for all."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)[0]
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(0)[:-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"one colour", "colours", "given values"})
-def complete_last_place_first():
-    """From the last place backwards."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in reversed(range(first, C * H * W)):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"one colour", "colours", "given values"})
-def complete_without_the_last_place():
-    """The loop ends one too early."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W - 1):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"one colour", "colours", "given values"})
-def complete_after_the_first():
-    """first itself is taken for known."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first + 1, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"given values"})
-def complete_draws_known_places_too():
-    """Everything is drawn anew, from the first place on."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
 @bank.wrong("complete", loses={"given values"})
 def complete_known_put_back_at_the_end():
     """Everything is drawn anew, and what was known put back over it."""
@@ -5446,55 +3643,6 @@ def complete_known_put_back_at_the_end():
             place = (slice(None), colour, pixel // W, pixel % W)
             done[place] = torch.where(torch.tensor(k < first), x[place], drawn)
         return done
-
-    return complete
-
-
-@bank.wrong("complete", loses={"given values"})
-def complete_known_cleared():
-    """Begins with an image of zeros: what was known is forgotten."""
-    import torch
-
-    def complete(x, first, conditional, u):
-        x = torch.zeros_like(x)
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"given values"})
-def complete_in_place():
-    """x itself is written into."""
-
-    def complete(x, first, conditional, u):
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"given values"})
-def complete_one_call_too_many():
-    """conditional is asked once before, to see how many values there are."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        K = conditional(x, min(first, C * H * W - 1)).shape[1]
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, : K - 1] <= u[:, k, None]).sum(1)
-        return x
 
     return complete
 
@@ -5520,23 +3668,6 @@ def complete_a_call_for_each_value():
     return complete
 
 
-@bank.wrong("complete", loses={"given values"})
-def complete_a_call_for_each_image():
-    """conditional is called again for each image."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            for image in range(n):
-                p = conditional(x, k)[image]
-                x[image, colour, pixel // W, pixel % W] = (p.cumsum(0)[:-1] <= u[image, k]).sum()
-        return x
-
-    return complete
-
-
 @bank.wrong("complete", loses=COMPLETE_BOTH)
 def complete_all_conditionals_first():
     """All conditionals are asked for before anything is drawn."""
@@ -5553,54 +3684,119 @@ def complete_all_conditionals_first():
     return complete
 
 
-@bank.wrong("complete", loses={"shape and range"})
-def complete_places_in_a_row():
-    """(n, places)."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-        return x.permute(0, 2, 3, 1).flatten(1)
-
-    return complete
-
-
-@bank.wrong("complete", loses={"shape and range"})
-def complete_real_numbers():
-    """The copy is real, to hold probabilities as well."""
-
-    def complete(x, first, conditional, u):
-        x = x.double()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1).double()
-        return x
-
-    return complete
-
-
-@bank.wrong("complete", loses={"shape and range"})
-def complete_not_returned():
-    """The return is missing."""
-
-    def complete(x, first, conditional, u):
-        x = x.clone()
-        n, C, H, W = x.shape
-        for k in range(first, C * H * W):
-            pixel, colour = divmod(k, C)
-            p = conditional(x, k)
-            x[:, colour, pixel // W, pixel % W] = (p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)
-
-    return complete
-
-
 slip = bank.slips("complete", of=complete_place_by_place)
+# Places counted through the first colour's whole image, then the next.
+slip(
+    "complete_colour_by_colour",
+    "pixel, colour = divmod(k, C)",
+    "colour, pixel = divmod(k, H * W)",
+    loses={"colours", "given values"},
+)
+# Each pixel's colours are all drawn from what was there before the first of them.
+slip(
+    "complete_colours_of_a_pixel_at_once",
+    "for k",
+    "before = x.clone()\n    for k",
+    ("p = conditional(x, k)", "if colour == 0:\n            before = x.clone()\n        p = conditional(before, k)"),
+    loses={"colours"},
+)
+# Within a pixel the last colour first.
+slip("complete_colours_backwards", "colour, pixel", "C - 1 - colour, pixel", loses={"colours", "given values"})
+# conditional is asked for the pixel's number, not for the place's.
+slip("complete_number_of_the_pixel", "(x, k)", "(x, pixel)", loses={"colours", "given values"})
+# Down the columns, from left to right.
+slip(
+    "complete_column_by_column",
+    "pixel // W",
+    "pixel % H",
+    ("pixel % W", "pixel // H"),
+    loses={"one colour", "colours", "given values"},
+)
+# u is counted from the first unknown place.
+slip("complete_u_from_the_first_unknown", "u[:, k, None]", "u[:, k - first, None]", loses=COMPLETE_BOTH)
+# The first uniform number of each image for all its places.
+slip("complete_one_u_for_all", "u[:, k, None]", "u[:, :1]", loses=COMPLETE_BOTH)
+# u is one place ahead.
+slip(
+    "complete_u_of_the_next_place",
+    "def complete",
+    "import torch\n\ndef complete",
+    ("shape", "shape\n    u = torch.cat([u[:, 1:], u[:, :1]], 1)"),
+    loses=COMPLETE_BOTH,
+)
+# The most probable value in place of a drawn one.
+slip(
+    "complete_most_probable",
+    "(k, C)\n        p = conditional(x, k)",
+    "(k, C)",
+    ("(p.cumsum(1)[:, :-1] <= u[:, k, None]).sum", "conditional(x, k).argmax"),
+    loses=COMPLETE_BOTH,
+)
+# The probabilities are taken for logits.
+slip("complete_softmax_of_probabilities", "(x, k)", "(x, k).softmax(1)", loses=COMPLETE_BOTH)
+# < in place of <=: another value where u is exactly at a boundary.
+slip("complete_strictly_below", "<= u", "< u", loses={"one colour"})
+# All K sums are counted: one too many where rounding leaves the last of them below u.
+slip("complete_all_sums_counted", "[:, :-1]", "", loses={"one colour"})
+# The sums above u are counted, not those below.
+slip("complete_sums_above_counted", "<= u", "> u", loses=COMPLETE_BOTH)
+# u is compared with each probability by itself.
+slip("complete_without_sums", ".cumsum(1)", "", loses=COMPLETE_BOTH)
+# The sums are counted from the last value down.
+slip("complete_largest_value_first", "(x, k)", "(x, k).flip(1)", ("(p", "p.shape[1] - 1 - (p"), loses=COMPLETE_BOTH)
+# The first image's probabilities for all.
+slip(
+    "complete_one_distribution_for_all_images",
+    "(x, k)",
+    "(x, k)[0]",
+    ("(1)[:, :-1]", "(0)[:-1]"),
+    loses=COMPLETE_BOTH,
+)
+# From the last place backwards.
+slip(
+    "complete_last_place_first",
+    "range(first, C * H * W)",
+    "reversed(range(first, C * H * W))",
+    loses={"one colour", "colours", "given values"},
+)
+# The loop ends one too early.
+slip("complete_without_the_last_place", "H * W", "H * W - 1", loses={"one colour", "colours", "given values"})
+# first itself is taken for known.
+slip("complete_after_the_first", "first, C", "first + 1, C", loses={"one colour", "colours", "given values"})
+# Everything is drawn anew, from the first place on.
+slip("complete_draws_known_places_too", "first, C", "C", loses={"given values"})
+# Begins with an image of zeros: what was known is forgotten.
+slip(
+    "complete_known_cleared",
+    "def complete",
+    "import torch\n\ndef complete",
+    ("x.clone()", "torch.zeros_like(x)"),
+    loses={"given values"},
+)
+# x itself is written into.
+slip("complete_in_place", "x = x.clone()\n    n", "n", loses={"given values"})
+# conditional is asked once before, to see how many values there are.
+slip(
+    "complete_one_call_too_many",
+    "for k",
+    "K = conditional(x, min(first, C * H * W - 1)).shape[1]\n    for k",
+    ("[:, :-1]", "[:, : K - 1]"),
+    loses={"given values"},
+)
+# conditional is called again for each image.
+slip(
+    "complete_a_call_for_each_image",
+    "p = conditional(x, k)\n        x[:",
+    "for image in range(n):\n            p = conditional(x, k)[image]\n            x[image",
+    ("(p.cumsum(1)[:, :-1] <= u[:, k, None]).sum(1)", "(p.cumsum(0)[:-1] <= u[image, k]).sum()"),
+    loses={"given values"},
+)
+# (n, places).
+slip("complete_places_in_a_row", " x\n", " x.permute(0, 2, 3, 1).flatten(1)\n", loses={"shape and range"})
+# The copy is real, to hold probabilities as well.
+slip("complete_real_numbers", "clone", "double", (".sum(1)", ".sum(1).double()"), loses={"shape and range"})
+# The return is missing.
+slip("complete_not_returned", "(1)\n    return x", "(1)", loses={"shape and range"})
 slip("complete_larger_of_new_and_old", ".sum(1)", ".sum(1).maximum(x[:, colour, pixel // W, pixel % W])",
      loses=COMPLETE_BOTH)  # fmt: skip
 slip("complete_negative_is_unknown", "for k in range(first, C * H * W):",

@@ -75,72 +75,11 @@ def scaled_first():
 
 
 @bank.wrong("normalise", loses={"rows sum to one"})
-def whole_sum():
-    """Divided by the sum of all rows."""
-
-    def normalise(weights):
-        return weights / weights.sum()
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"rows sum to one"})
-def over_the_columns():
-    """Columns that sum to one."""
-
-    def normalise(weights):
-        return weights / weights.sum(0)
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"rows sum to one"})
-def axis_dropped():
-    """The summed axis is dropped, and the sums line up with the columns."""
-
-    def normalise(weights):
-        return weights / weights.sum(1)
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"rows sum to one"})
-def by_the_maximum():
-    """Divided by the largest weight."""
-
-    def normalise(weights):
-        return weights / weights.max(1, keepdim=True).values
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"rows sum to one"})
-def by_the_mean():
-    """Mean for sum."""
-
-    def normalise(weights):
-        return weights / weights.mean(1, keepdim=True)
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"rows sum to one"})
 def logarithms():
     """Logarithms of the probabilities."""
 
     def normalise(weights):
         return (weights / weights.sum(1, keepdim=True)).log()
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"proportions", "exact"})
-def softmax():
-    """A softmax of the weights themselves."""
-    import torch
-
-    def normalise(weights):
-        return torch.softmax(weights, dim=1)
 
     return normalise
 
@@ -166,27 +105,6 @@ def squares():
     return normalise
 
 
-@bank.wrong("normalise", loses={"exact"})
-def float32():
-    """Computed in float32."""
-
-    def normalise(weights):
-        weights = weights.float()
-        return weights / weights.sum(1, keepdim=True)
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"exact"})
-def epsilon():
-    """An epsilon below, for fear of zero."""
-
-    def normalise(weights):
-        return weights / (weights.sum(1, keepdim=True) + 1e-8)
-
-    return normalise
-
-
 @bank.wrong("normalise", loses={"shapes"})
 def row_sums():
     """The sums themselves."""
@@ -197,17 +115,44 @@ def row_sums():
     return normalise
 
 
-@bank.wrong("normalise", loses={"shapes"})
-def nothing_returned():
-    """return forgotten."""
+slip = bank.slips("normalise", of=softmax_of_logarithms)
+# A softmax of the weights themselves.
+slip("softmax", ".log()", "", ("dim=-1", "dim=1"), loses={"proportions", "exact"})
+# An epsilon inside the logarithm, for fear of log 0.
+slip(
+    "softmax_of_logarithms_with_an_epsilon",
+    "(weights.log(), dim=-1)",
+    "((weights + 1e-10).log(), dim=1)",
+    loses={"exact"},
+)
 
-    def normalise(weights):
-        weights / weights.sum(1, keepdim=True)
-
-    return normalise
-
+slip = bank.slips("normalise", of=scaled_first)
+# The smallest weight taken away first.
+slip(
+    "shifted",
+    "/ weights.amax(dim=1, keepdim=True)",
+    "- weights.min(1, keepdim=True).values / 2",
+    ("sum(dim=1, keepdim=True)", "sum(1, keepdim=True)"),
+    loses={"proportions", "exact"},
+)
 
 slip = bank.slips("normalise", of=keeps_the_axis)
+# Divided by the sum of all rows.
+slip("whole_sum", "(1, keepdim=True)", "()", loses={"rows sum to one"})
+# Columns that sum to one.
+slip("over_the_columns", "(1, keepdim=True)", "(0)", loses={"rows sum to one"})
+# The summed axis is dropped, and the sums line up with the columns.
+slip("axis_dropped", "(1, keepdim=True)", "(1)", loses={"rows sum to one"})
+# Divided by the largest weight.
+slip("by_the_maximum", "sum(1, keepdim=True)", "max(1, keepdim=True).values", loses={"rows sum to one"})
+# Mean for sum.
+slip("by_the_mean", "sum", "mean", loses={"rows sum to one"})
+# Computed in float32.
+slip("float32", ":", ":\n    weights = weights.float()", loses={"exact"})
+# An epsilon below, for fear of zero.
+slip("epsilon", "weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-8)", loses={"exact"})
+# return forgotten.
+slip("nothing_returned", "return weights", "weights", loses={"shapes"})
 slip("smaller_epsilon", "weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-15)", loses={"exact"})
 slip("clamped_below", "keepdim=True)", "keepdim=True).clamp_min(1e-12)", loses={"exact"})
 slip("clamped_above", "keepdim=True)", "keepdim=True).clamp_max(1e12)", loses={"exact"})
@@ -229,28 +174,6 @@ def order_of_the_columns():
 
     def normalise(weights):
         return (weights / weights.sum(1, keepdim=True)).flip(1)
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"exact"})
-def softmax_of_logarithms_with_an_epsilon():
-    """An epsilon inside the logarithm, for fear of log 0."""
-    import torch
-
-    def normalise(weights):
-        return torch.softmax((weights + 1e-10).log(), dim=1)
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"proportions", "exact"})
-def shifted():
-    """The smallest weight taken away first."""
-
-    def normalise(weights):
-        weights = weights - weights.min(1, keepdim=True).values / 2
-        return weights / weights.sum(1, keepdim=True)
 
     return normalise
 
