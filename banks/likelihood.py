@@ -83,6 +83,20 @@ def pixels_float32():
 
 
 @bank.wrong("log_likelihood", loses={"certain pixels"})
+def pixels_bce():
+    """binary_cross_entropy cuts each logarithm off at -100."""
+    import math
+
+    import torch.nn.functional as F
+
+    def log_likelihood(p, x):
+        nats = -F.binary_cross_entropy(p.expand(x.shape), x.double(), reduction="none").sum(1)
+        return nats, -nats.mean() / (x.shape[1] * math.log(2))
+
+    return log_likelihood
+
+
+@bank.wrong("log_likelihood", loses={"certain pixels"})
 def pixels_nan_to_zero():
     """nan repaired, and the impossible made certain with it."""
     import math
@@ -171,14 +185,6 @@ slip(
     "torch.where(x == 1, p, 1 - p).log()",
     "(x * (p + 1e-8).log() + (1 - x) * (1 - p + 1e-8).log())",
     ("import torch\n\n", ""),
-    loses={"certain pixels"},
-)
-# binary_cross_entropy cuts each logarithm off at -100.
-slip(
-    "pixels_bce",
-    "torch.where(x == 1, p, 1 - p).log()",
-    '-F.binary_cross_entropy(p.expand(x.shape), x.double(), reduction="none")',
-    ("import torch", "import torch.nn.functional as F"),
     loses={"certain pixels"},
 )
 # torch.distributions keeps probabilities a little away from 0 and 1.
@@ -337,37 +343,6 @@ def kl_float32():
 
 
 @bank.wrong("kl", loses={"zeros"})
-def kl_plain():
-    """The formula as it stands: 0 log 0 is nan."""
-
-    def kl(p, q):
-        return (p * (p / q).log()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
-def kl_epsilon():
-    """An epsilon in both logarithms: finite where it should be infinite."""
-
-    def kl(p, q):
-        return (p * ((p + 1e-9) / (q + 1e-9)).log()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
-def kl_where_both():
-    """Only outcomes that both allow: infinity is lost."""
-
-    def kl(p, q):
-        both = (p > 0) & (q > 0)
-        return (p[both] * (p[both] / q[both]).log()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
 def kl_any_zero_is_infinite():
     """Infinity wherever q has a zero, also where p has none."""
     import math
@@ -378,17 +353,6 @@ def kl_any_zero_is_infinite():
         if (q == 0).any():
             return math.inf
         return (torch.special.xlogy(p, p) - torch.special.xlogy(p, q)).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
-def kl_torch_kl_div():
-    """F.kl_div multiplies 0 by -inf where neither has mass."""
-    import torch.nn.functional as F
-
-    def kl(p, q):
-        return F.kl_div(q.log(), p, reduction="sum")
 
     return kl
 
@@ -430,17 +394,6 @@ def kl_mean():
 
 
 @bank.wrong("kl", loses={"value", "direction", "zeros"})
-def kl_cross_entropy():
-    """The cross-entropy, without the entropy of p."""
-    import torch
-
-    def kl(p, q):
-        return -torch.special.xlogy(p, q).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"value", "direction", "zeros"})
 def kl_entropy_sign():
     """Minus the divergence."""
     import torch
@@ -469,38 +422,6 @@ def kl_div_default():
 
     def kl(p, q):
         return F.kl_div(q.log(), p)
-
-    return kl
-
-
-@bank.wrong("kl", loses={"direction", "zeros"})
-def kl_div_swapped():
-    """F.kl_div takes the second distribution first: KL(q || p)."""
-    import torch.nn.functional as F
-
-    def kl(p, q):
-        return F.kl_div(p.log(), q, reduction="sum")
-
-    return kl
-
-
-@bank.wrong("kl", loses={"a number"})
-def kl_terms():
-    """The terms, not their sum."""
-    import torch
-
-    def kl(p, q):
-        return torch.where(p > 0, p * (p / q).log(), 0.0)
-
-    return kl
-
-
-@bank.wrong("kl", loses={"a number"})
-def kl_prints():
-    """Printed, not returned."""
-
-    def kl(p, q):
-        print((p * (p / q).log()).sum())
 
     return kl
 
@@ -567,7 +488,56 @@ def kl_nearly_zero_is_zero():
     return kl
 
 
+slip = bank.slips("kl", of=kl_torch_kl_div_of_what_happens)
+# F.kl_div multiplies 0 by -inf where neither has mass.
+slip(
+    "kl_torch_kl_div",
+    'happens = p > 0\n    return F.kl_div(q[happens].log(), p[happens], reduction="sum").item()',
+    'return F.kl_div(q.log(), p, reduction="sum")',
+    loses={"zeros"},
+)
+# F.kl_div takes the second distribution first: KL(q || p).
+slip(
+    "kl_div_swapped",
+    'happens = p > 0\n    return F.kl_div(q[happens].log(), p[happens], reduction="sum").item()',
+    'return F.kl_div(p.log(), q, reduction="sum")',
+    loses={"direction", "zeros"},
+)
+
+slip = bank.slips("kl", of=kl_cross_entropy_minus_entropy)
+# The cross-entropy, without the entropy of p.
+slip("kl_cross_entropy", "torch.special.entr(p).sum().neg() - torch", "-torch", loses={"value", "direction", "zeros"})
+# The terms, not their sum.
+slip(
+    "kl_terms",
+    "special.entr(p).sum().neg() - torch.special.xlogy(p, q).sum()",
+    "where(p > 0, p * (p / q).log(), 0.0)",
+    loses={"a number"},
+)
+
 slip = bank.slips("kl", of=kl_masked)
+# The formula as it stands: 0 log 0 is nan.
+slip(
+    "kl_plain",
+    "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log())",
+    "return (p * (p / q).log())",
+    loses={"zeros"},
+)
+# An epsilon in both logarithms: finite where it should be infinite.
+slip(
+    "kl_epsilon",
+    "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log())",
+    "return (p * ((p + 1e-9) / (q + 1e-9)).log())",
+    loses={"zeros"},
+)
+# Only outcomes that both allow: infinity is lost.
+slip(
+    "kl_where_both",
+    "happens = p > 0",
+    "both = (p > 0) & (q > 0)",
+    ("p[happens] * (p[happens] / q[happens])", "p[both] * (p[both] / q[both])"),
+    loses={"zeros"},
+)
 # KL(q || p).
 slip(
     "kl_reversed",
@@ -579,6 +549,13 @@ slip(
 slip("kl_bits", "log", "log2", loses={"value", "direction", "zeros"})
 # The log-ratios added up without their weights.
 slip("kl_without_weights", "p[happens] * (", "", ("log()", "log("), loses={"value", "direction", "zeros"})
+# Printed, not returned.
+slip(
+    "kl_prints",
+    "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log()).sum()",
+    "print((p * (p / q).log()).sum())",
+    loses={"a number"},
+)
 slip("kl_rare_under_p_is_never", "p > 0", "p > 1e-8", loses={"zeros"})
 slip("kl_rarer_under_p_is_never", "p > 0", "p > 1e-12", loses={"zeros"})
 slip("kl_small_ratios_only", ".log())", ".log().clamp_max(60))", loses={"zeros"})
@@ -1499,36 +1476,6 @@ def sample_coins():
     return ancestral_sample
 
 
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_last_dimension_missing():
-    """range(D - 1): the last dimension is never drawn."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D - 1):
-            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_first_dimension_missing():
-    """range(1, D): the first dimension is never drawn."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(1, D):
-            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
-        return x
-
-    return ancestral_sample
-
-
 @bank.wrong("ancestral_sample", loses={"many dimensions"})
 def sample_independent():
     """A prefix of zeros in place of the samples: nothing depends on anything."""
@@ -1826,6 +1773,22 @@ slip(
 )
 # Normal numbers in place of uniform ones.
 slip("sample_normal", "rand", "randn", loses={"one dimension", "many dimensions"})
+# range(D - 1): the last dimension is never drawn.
+slip(
+    "sample_last_dimension_missing",
+    "(D):\n        u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "(D - 1):",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(conditional(x[:, :d]), generator=generator)"),
+    loses={"one dimension", "many dimensions"},
+)
+# range(1, D): the first dimension is never drawn.
+slip(
+    "sample_first_dimension_missing",
+    "(D):\n        u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "(1, D):",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(conditional(x[:, :d]), generator=generator)"),
+    loses={"one dimension", "many dimensions"},
+)
 # Prefixes rolled along the batch: each sample continues another one.
 slip(
     "sample_prefixes_of_other_samples",
@@ -2094,13 +2057,13 @@ def fvbn_raster_always():
 
 
 @bank.wrong("fvbn_log_prob", loses={"any ordering"})
-def fvbn_only_x_permuted():
-    """x is brought into order, W and b are not."""
+def fvbn_rows_permuted():
+    """The rows of W are brought into order, its columns are not."""
     import torch
     import torch.nn.functional as F
 
     def fvbn_log_prob(x, W, b, order):
-        x = x[:, order]
+        x, W, b = x[:, order], W[order], b[order]
         logits = b + x.double() @ torch.tril(W, -1).T
         return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
 
@@ -2268,11 +2231,11 @@ slip(
     "before = order[None, :] < order",
     loses={"any ordering"},
 )
-# The rows of W are brought into order, its columns are not.
+# x is brought into order, W and b are not.
 slip(
-    "fvbn_rows_permuted",
+    "fvbn_only_x_permuted",
     "place = torch.argsort(order)\n    before = place[None, :] < place[:, None]",
-    "x, W, b = x[:, order], W[order], b[order]",
+    "x = x[:, order]",
     ("where(before, W, 0.0)", "tril(W, -1)"),
     loses={"any ordering"},
 )
@@ -2862,57 +2825,12 @@ def posterior_odds():
 
 
 @bank.wrong("posterior", loses={"far below zero"})
-def posterior_exp():
-    """exp(-10000) is 0, and 0 / 0 is nan."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y.exp() * prior
-        return joint / joint.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
 def posterior_max_before_prior():
     """The maximum is subtracted before the prior excludes its class."""
 
     def posterior(log_px_given_y, prior):
         weights = (log_px_given_y - log_px_given_y.max(1, keepdim=True).values).exp() * prior
         return weights / weights.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_epsilon():
-    """An epsilon below: all classes get 0 far below zero."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y.exp() * prior
-        return joint / (joint.sum(1, keepdim=True) + 1e-12)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_one_maximum():
-    """One maximum for the whole batch."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y + prior.log()
-        weights = (joint - joint.max()).exp()
-        return weights / weights.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_clamped():
-    """Log-likelihoods clamped at -700 so that exp stays positive."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y.clamp(min=-700).exp() * prior
-        return joint / joint.sum(1, keepdim=True)
 
     return posterior
 
@@ -2928,16 +2846,6 @@ def posterior_not_normalised():
 
 
 @bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_returns_the_prior():
-    """The prior, whatever x is."""
-
-    def posterior(log_px_given_y, prior):
-        return prior.expand(log_px_given_y.shape)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
 def posterior_one_hot():
     """All mass on the likeliest class."""
     import torch
@@ -2945,27 +2853,6 @@ def posterior_one_hot():
     def posterior(log_px_given_y, prior):
         best = (log_px_given_y + prior.log()).argmax(1)
         return torch.nn.functional.one_hot(best, len(prior))
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_weights_are_logs():
-    """Log-likelihoods used as if they were probabilities."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y * prior
-        return joint / joint.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"shapes"})
-def posterior_label():
-    """The likeliest class itself."""
-
-    def posterior(log_px_given_y, prior):
-        return (log_px_given_y + prior.log()).argmax(1)
 
     return posterior
 
@@ -2996,11 +2883,46 @@ def posterior_possible_classes():
 
 
 slip = bank.slips("posterior", of=posterior_logsumexp)
+# exp(-10000) is 0, and 0 / 0 is nan.
+slip(
+    "posterior_exp",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    ".exp() * prior\n    return joint / joint.sum(1, keepdim=True)\n",
+    loses={"far below zero"},
+)
+# An epsilon below: all classes get 0 far below zero.
+slip(
+    "posterior_epsilon",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    ".exp() * prior\n    return joint / (joint.sum(1, keepdim=True) + 1e-12)\n",
+    loses={"far below zero"},
+)
+# One maximum for the whole batch.
+slip(
+    "posterior_one_maximum",
+    "return (joint - joint.logsumexp(1, keepdim=True)).exp()",
+    "weights = (joint - joint.max()).exp()\n    return weights / weights.sum(1, keepdim=True)",
+    loses={"far below zero"},
+)
+# Log-likelihoods clamped at -700 so that exp stays positive.
+slip(
+    "posterior_clamped",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    ".clamp(min=-700).exp() * prior\n    return joint / joint.sum(1, keepdim=True)\n",
+    loses={"far below zero"},
+)
 # Divided by the likeliest class's share, not by the sum.
 slip(
     "posterior_max_in_place_of_sum",
     "logsumexp(1, keepdim=True)",
     "max(1, keepdim=True).values",
+    loses={"equal priors", "unequal priors", "far below zero"},
+)
+# Log-likelihoods used as if they were probabilities.
+slip(
+    "posterior_weights_are_logs",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    " * prior\n    return joint / joint.sum(1, keepdim=True)\n",
     loses={"equal priors", "unequal priors", "far below zero"},
 )
 
@@ -3031,6 +2953,22 @@ slip(
 )
 # log p(y | x).
 slip("posterior_logarithms", "softmax", "log_softmax", loses={"equal priors", "unequal priors", "far below zero"})
+# The prior, whatever x is.
+slip(
+    "posterior_returns_the_prior",
+    "torch.softmax(log_px_given_y + prior.log(), dim=1)",
+    "prior.expand(log_px_given_y.shape)",
+    ("import torch\n\n", ""),
+    loses={"equal priors", "unequal priors", "far below zero"},
+)
+# The likeliest class itself.
+slip(
+    "posterior_label",
+    "torch.softmax(log_px_given_y + prior.log(), dim=1)",
+    "(log_px_given_y + prior.log()).argmax(1)",
+    ("import torch\n\n", ""),
+    loses={"shapes"},
+)
 slip("posterior_zero_is_e_to_the_minus_10000", "prior.log()", "prior.log().clamp(min=-1e4)", loses={"far below zero"})
 slip("posterior_epsilon_in_the_prior", "prior.log()", "(prior + 1e-8).log()", loses={"unequal priors"})
 slip(
@@ -3175,21 +3113,6 @@ def interval_last_symbol_inmost():
     return interval
 
 
-@bank.wrong("interval", loses={"one symbol", "width is the probability"})
-def interval_without_the_model():
-    """K equal pieces: the conditional decides nothing."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            K = len(conditional(x[:d]))
-            width /= K
-            low += width * symbol
-        return low, width
-
-    return interval
-
-
 @bank.wrong("interval", loses={"width is the probability"})
 def interval_asks_too_often():
     """conditional is asked anew for every number."""
@@ -3255,6 +3178,14 @@ slip(
     " width\n",
     " low + width\n",
     loses={"intervals partition [0, 1)", "width is the probability"},
+)
+# K equal pieces: the conditional decides nothing.
+slip(
+    "interval_without_the_model",
+    "p = conditional(x[:d])",
+    "K = len(conditional(x[:d]))\n        width /= K",
+    ("float(p[:symbol].sum())\n        width *= float(p[symbol])", "symbol"),
+    loses={"one symbol", "width is the probability"},
 )
 # The conditional of the first symbol for all of them: intervals that still fill [0, 1).
 slip(

@@ -693,6 +693,8 @@ def masks_without_the_outputs():
 
 
 def masks_in_few_lines():
+    """Right as well; the slips below edit it."""
+
     def masks(degrees):
         hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
         return [*hidden, (degrees[0][:, None] > degrees[-1]).long()]
@@ -920,6 +922,13 @@ slip("paths_wrong_way", "1:", "1:-1", ("return total", "return total @ masks[-1]
 slip("paths_total", "return total", "return total.sum()", loses={"shapes"})
 # float64 is returned.
 slip("paths_real_numbers", "[0]", "[0].double()", ("mask @ total", "mask.double() @ total"), loses={"shapes"})
+# The caller's list is empty afterwards.
+slip(
+    "paths_consumes_the_masks",
+    "[0]\n    for mask in masks[1:]:\n        total = mask",
+    ".pop(0)\n    while masks:\n        total = masks.pop(0)",
+    loses={"any depth"},
+)
 slip("paths_in_16_bits", "return total", "return total.short().long()", loses={"big counts"})
 slip("paths_at_most_2_to_the_31", "return total", "return total.clamp(max=2**31 - 1)", loses={"big counts"})
 slip("paths_up_to_4_hidden_layers", "masks[1:]", "masks[1:5]", loses={"any depth", "big counts"})
@@ -930,19 +939,6 @@ slip = bank.slips("paths", of=paths_in_float64)
 slip("paths_in_float32_between", "mask.double() @ total", "(mask.double() @ total).float().double()",
      loses={"big counts"})  # fmt: skip
 slip("paths_damped", "mask.double() @ total", "mask.double() @ total * (1 - 1e-12)", loses={"big counts"})
-
-
-@bank.wrong("paths", loses={"any depth"})
-def paths_consumes_the_masks():
-    """The caller's list is empty afterwards."""
-
-    def paths(masks):
-        total = masks.pop(0)
-        while masks:
-            total = masks.pop(0) @ total
-        return total
-
-    return paths
 
 
 bank.equivalent("paths", "int64", "int8", "einsum of int8 and int64 is int64; only zeros and ones stand in it")
@@ -1166,6 +1162,7 @@ def masked_linear_float_mask():
 
 
 def masked_linear_in_few_lines():
+    """Right as well; the slips below edit it."""
     import torch
 
     class MaskedLinear(torch.nn.Module):
@@ -1332,6 +1329,17 @@ slip(
     ),
     loses={"mask stays"},
 )
+# Masks in forward, and in a hook on the weight as well, which keeps the mask of the beginning.
+slip(
+    "masked_linear_gradient_hook_of_the_first_mask",
+    '("mask", mask)',
+    '("mask", mask)\n        self.weight.register_hook(lambda gradient: gradient * mask)',
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, self.mask * self.weight, self.bias)",
+    ),
+    loses={"masked gradients zero"},
+)
 
 slip = bank.slips("MaskedLinear", of=masked_linear_module)
 slip("masked_linear_not_saved", '"mask", mask)', '"mask", mask, persistent=False)', loses={"mask stays"})
@@ -1472,24 +1480,6 @@ def masked_linear_product_kept_in_evaluation():
             if not self.training:
                 product = self.kept = product.detach() if self.kept is None else self.kept
             return torch.nn.functional.linear(x, product, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_gradient_hook_of_the_first_mask():
-    """Masks in forward, and in a hook on the weight as well, which keeps the mask of the beginning."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-            self.weight.register_hook(lambda gradient: gradient * mask)
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
 
     return MaskedLinear
 
@@ -1819,6 +1809,7 @@ def log_prob_log_one_plus_exp():
 
 
 def log_prob_in_few_lines():
+    """Right as well; the slips below edit it."""
     import torch.nn.functional as F
 
     def made_log_prob(x, weights, biases, masks):
@@ -2695,6 +2686,18 @@ def ensemble_first_network():
     return ensemble
 
 
+@bank.wrong("ensemble", loses={"mean of probabilities", "far below zero"})
+def ensemble_best_on_average():
+    """The one network with the highest mean log-likelihood, for all images."""
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        log_p = F.logsigmoid(logits * (2 * x - 1)).sum(-1)
+        return log_p[log_p.mean(1).argmax()]
+
+    return ensemble
+
+
 @bank.wrong("ensemble", loses={"far below zero"})
 def ensemble_exp_then_log():
     """The probabilities themselves are averaged: exp(-10000) is 0."""
@@ -2702,6 +2705,21 @@ def ensemble_exp_then_log():
 
     def ensemble(logits, x):
         return F.logsigmoid(logits * (2 * x - 1)).sum(-1).exp().mean(0).log()
+
+    return ensemble
+
+
+@bank.wrong("ensemble", loses={"far below zero"})
+def ensemble_log_of_sigmoid():
+    """The logarithm of a sigmoid in two steps."""
+    import math
+
+    import torch
+
+    def ensemble(logits, x):
+        p = torch.sigmoid(logits)
+        log_p = torch.where(x == 1, p, 1 - p).log().sum(-1)
+        return torch.logsumexp(log_p, 0) - math.log(len(logits))
 
     return ensemble
 
@@ -2723,6 +2741,7 @@ def ensemble_weights_first():
 
 
 def ensemble_in_one_line():
+    """Right as well; the slips below edit it."""
     import math
 
     import torch
@@ -2757,27 +2776,11 @@ slip("ensemble_not_summed", ".sum(-1)", "", loses={"shapes"})
 slip("ensemble_over_the_images", "0", "1", loses={"shapes"})
 
 slip = bank.slips("ensemble", of=ensemble_logsumexp)
-# The one network with the highest mean log-likelihood, for all images.
-slip(
-    "ensemble_best_on_average",
-    "torch.logsumexp(log_p, 0) - math.log(len(logits))",
-    "log_p[log_p.mean(1).argmax()]",
-    ("import math\n\nimport torch\n", ""),
-    loses={"mean of probabilities", "far below zero"},
-)
 # A small number in the logarithm of each probability.
 slip(
     "ensemble_epsilon",
     "F.logsigmoid(logits * (2 * x - 1))",
     "torch.log(torch.sigmoid(logits * (2 * x - 1)) + 1e-12)",
-    ("import torch\nimport torch.nn.functional as F", "import torch"),
-    loses={"far below zero"},
-)
-# The logarithm of a sigmoid in two steps.
-slip(
-    "ensemble_log_of_sigmoid",
-    "log_p = F.logsigmoid(logits * (2 * x - 1))",
-    "p = torch.sigmoid(logits)\n    log_p = torch.where(x == 1, p, 1 - p).log()",
     ("import torch\nimport torch.nn.functional as F", "import torch"),
     loses={"far below zero"},
 )

@@ -1180,6 +1180,7 @@ def sample_probabilities():
 
 
 def sample_running_activation_in_place():
+    """Right as well; the slips below edit it."""
     import torch
 
     def nade_sample(W, V, b, c, order, u):
@@ -1928,15 +1929,15 @@ slip = bank.slips("mog_log_density", of=mog_distributions)
 # log_sigma taken for sigma, without its sign.
 slip(
     "mog_sigma_not_exponentiated",
-    ":",
-    ":\n    normal = Normal(mean, log_sigma.abs(), validate_args=False)",
+    "(y, logits, mean, log_sigma):",
+    "(y, logits, mean, log_sigma):\n    normal = Normal(mean, log_sigma.abs(), validate_args=False)",
     ("Normal(mean, log_sigma.exp())", "normal, validate_args=False"),
     loses={"density", "far away", "tiny sigma"},
 )
 slip(
     "mog_epsilon_in_sigma",
-    ":",
-    ":\n    normal = Normal(mean, log_sigma.exp() + 1e-8)",
+    "(y, logits, mean, log_sigma):",
+    "(y, logits, mean, log_sigma):\n    normal = Normal(mean, log_sigma.exp() + 1e-8)",
     ("Normal(mean, log_sigma.exp())", "normal"),
     loses={"tiny sigma"},
 )
@@ -2174,40 +2175,6 @@ def loss_product_without_infinities():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"-inf where observed"})
-def loss_difference():
-    """All dimensions minus the observed ones: inf - inf is nan."""
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        total, seen = log_p.sum(1), log_p.masked_fill(m == 0, 0).sum(1)
-        return -(total - seen) * D / (D - m.sum(1))
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_without_weight():
-    """The sum without its weight: where many dimensions are observed, too little counts."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        return torch.where(m == 0, -log_p, 0.0).sum(1)
-
-    return orderless_loss
-
-
-@bank.wrong("orderless_loss", loses={"weight", "unbiased"})
-def loss_mean_over_all():
-    """Divided by D in place of the weight D / (D - |m|)."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        return torch.where(m == 0, -log_p, 0.0).mean(1)
-
-    return orderless_loss
-
-
 @bank.wrong("orderless_loss", loses=EVERY_LOSS)
 def loss_pseudo_likelihood():
     """All dimensions, without a weight."""
@@ -2230,19 +2197,8 @@ def loss_next_dimension_only():
     return orderless_loss
 
 
-@bank.wrong("orderless_loss", loses={"shapes"})
-def loss_mean_of_the_batch():
-    """One number for the batch."""
-    import torch
-
-    def orderless_loss(log_p, m):
-        D = m.shape[1]
-        return (torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1))).mean()
-
-    return orderless_loss
-
-
 def loss_in_one_line():
+    """Right as well; the slips below edit it."""
     import torch
 
     def orderless_loss(log_p, m):
@@ -2277,12 +2233,28 @@ slip(
     ("import torch\n\n", ""),
     loses={"only what is unknown", "-inf where observed"},
 )
+# The sum without its weight: where many dimensions are observed, too little counts.
+slip(
+    "loss_without_weight",
+    ":\n    D = m.shape[1]",
+    ":",
+    ("(1) * D / (D - m.sum(1))", "(1)"),
+    loses={"weight", "unbiased"},
+)
 # The mean over what is unknown, without the factor D.
 slip(
     "loss_mean",
     ":\n    D = m.shape[1]",
     ":",
     (" * D / (D - m.sum(1))\n", " / (m == 0).sum(1)\n"),
+    loses={"weight", "unbiased"},
+)
+# Divided by D in place of the weight D / (D - |m|).
+slip(
+    "loss_mean_over_all",
+    ":\n    D = m.shape[1]",
+    ":",
+    ("sum(1) * D / (D - m.sum(1))", "mean(1)"),
     loses={"weight", "unbiased"},
 )
 # D / (D - |m| + 1): the paper counts the place of the first unknown dimension from 1.
@@ -2322,6 +2294,13 @@ slip(
 )
 # 1 - p in place of -log p.
 slip("loss_of_probabilities", "-log_p", "1 - log_p.exp()", loses=EVERY_LOSS)
+# One number for the batch.
+slip(
+    "loss_mean_of_the_batch",
+    "torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1))",
+    "(torch.where(m == 0, -log_p, 0.0).sum(1) * D / (D - m.sum(1))).mean()",
+    loses={"shapes"},
+)
 # The terms, not their sum.
 slip(
     "loss_of_each_dimension",
@@ -2331,6 +2310,19 @@ slip(
 )
 # Sums over axis 0.
 slip("loss_sum_over_the_batch", "(1) * D / (D - m.sum(1))", "(0) * D / (m == 0).sum(0).clamp(min=1)", loses={"shapes"})
+
+slip = bank.slips("orderless_loss", of=loss_weight_in_float32)
+# All dimensions minus the observed ones: inf - inf is nan.
+slip(
+    "loss_difference",
+    "size(1)\n    total =",
+    "shape[1]\n    total, seen = log_p.sum(1),",
+    (
+        "(m.bool(), 0).sum(dim=1)\n    return -total * (D / (D - m.sum(dim=1)))",
+        "(m == 0, 0).sum(1)\n    return -(total - seen) * D / (D - m.sum(1))",
+    ),
+    loses={"-inf where observed"},
+)
 
 slip = bank.slips("orderless_loss", of=loss_where)
 slip(
@@ -2446,16 +2438,6 @@ def eonade_mean_of_logs():
 
 
 @bank.wrong("eonade", loses={"mass one"})
-def eonade_best():
-    """The best ordering of each image."""
-
-    def eonade(log_ps):
-        return log_ps.max(0).values
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
 def eonade_worst():
     """The worst ordering of each image."""
 
@@ -2485,53 +2467,6 @@ def eonade_median():
     return eonade
 
 
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_probability():
-    """The mean probability, not its logarithm."""
-
-    def eonade(log_ps):
-        return log_ps.exp().mean(0)
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_bits():
-    """In bits."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return (torch.logsumexp(log_ps, 0) - math.log(len(log_ps))) / math.log(2)
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_negative():
-    """Minus the log-likelihood."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return math.log(len(log_ps)) - torch.logsumexp(log_ps, 0)
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mass one"})
-def eonade_normalised_over_the_batch():
-    """Mean of the logarithms, made to add up to 1 over the images at hand."""
-    import torch
-
-    def eonade(log_ps):
-        return torch.log_softmax(log_ps.mean(0), 0)
-
-    return eonade
-
-
 @bank.wrong("eonade", loses={"mean of probabilities", "far below zero"})
 def eonade_first_ordering():
     """The first ordering only: a distribution, but no ensemble."""
@@ -2554,59 +2489,6 @@ def eonade_last_ordering():
     return eonade
 
 
-@bank.wrong("eonade", loses={"far below zero"})
-def eonade_log_of_mean_exp():
-    """exp(-10000) is 0, and its logarithm -inf."""
-
-    def eonade(log_ps):
-        return log_ps.exp().mean(0).log()
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"far below zero"})
-def eonade_epsilon():
-    """An epsilon in the logarithm."""
-
-    def eonade(log_ps):
-        return (log_ps.exp().mean(0) + 1e-12).log()
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"far below zero"})
-def eonade_clamped():
-    """Log-likelihoods cut off at -700."""
-
-    def eonade(log_ps):
-        return log_ps.clamp(min=-700).exp().mean(0).log()
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"far below zero"})
-def eonade_relative_to_the_first():
-    """The first ordering taken out in place of the largest: exp overflows where it is far below another."""
-
-    def eonade(log_ps):
-        return log_ps[0] + (log_ps - log_ps[0]).exp().mean(0).log()
-
-    return eonade
-
-
-@bank.wrong("eonade", loses={"mean of probabilities"})
-def eonade_squeezed():
-    """squeeze() takes the batch away where it holds one image."""
-    import math
-
-    import torch
-
-    def eonade(log_ps):
-        return (torch.logsumexp(log_ps, 0) - math.log(len(log_ps))).squeeze()
-
-    return eonade
-
-
 slip = bank.slips("eonade", of=eonade_logsumexp)
 # The sum of the probabilities: log E forgotten.
 slip("eonade_sum", "(log_ps, 0) - math.log(len(log_ps))", "(log_ps, 0)", ("import math\n\n", ""), loses={"mass one"})
@@ -2622,14 +2504,85 @@ slip(
 slip("eonade_log_of_the_batch_size", "len(log_ps)", "log_ps.shape[1]", loses={"mass one"})
 # The sign of log E.
 slip("eonade_plus_log_e", "- math", "+ math", loses={"mass one"})
+slip(
+    "eonade_bits",
+    "torch.logsumexp(log_ps, 0) - math.log(len(log_ps))",
+    "(torch.logsumexp(log_ps, 0) - math.log(len(log_ps))) / math.log(2)",
+    loses={"mass one"},
+)
+# Minus the log-likelihood.
+slip(
+    "eonade_negative",
+    " torch.logsumexp(log_ps, 0) - math.log(len(log_ps))\n",
+    " math.log(len(log_ps)) - torch.logsumexp(log_ps, 0)\n",
+    loses={"mass one"},
+)
+# Mean of the logarithms, made to add up to 1 over the images at hand.
+slip(
+    "eonade_normalised_over_the_batch",
+    "logsumexp(log_ps, 0) - math.log(len(log_ps))",
+    "log_softmax(log_ps.mean(0), 0)",
+    ("import math\n\n", ""),
+    loses={"mass one"},
+)
 # The mean over the images in place of the orderings.
 slip("eonade_over_the_images", "(log_ps, 0)", "(log_ps, 1)", ("len(log_ps)", "log_ps.shape[1]"), loses={"shapes"})
 # (1, B) in place of (B,).
 slip("eonade_keeps_the_axis", "0", "0, keepdim=True", loses={"shapes"})
+# squeeze() takes the batch away where it holds one image.
+slip(
+    "eonade_squeezed",
+    "torch.logsumexp(log_ps, 0) - math.log(len(log_ps))",
+    "(torch.logsumexp(log_ps, 0) - math.log(len(log_ps))).squeeze()",
+    loses={"mean of probabilities"},
+)
 
 slip = bank.slips("eonade", of=eonade_maximum)
+# The best ordering of each image.
+slip(
+    "eonade_best",
+    "top = log_ps.max(0).values\n    return top + (log_ps - top).exp().mean(0).log()",
+    "return log_ps.max(0).values",
+    loses={"mass one"},
+)
+# The mean probability, not its logarithm.
+slip(
+    "eonade_probability",
+    "top = log_ps.max(0).values\n    return top + (log_ps - top)",
+    "return log_ps",
+    (".log()", ""),
+    loses={"mass one"},
+)
+# exp(-10000) is 0, and its logarithm -inf.
+slip(
+    "eonade_log_of_mean_exp",
+    "top = log_ps.max(0).values\n    return top + (log_ps - top)",
+    "return log_ps",
+    loses={"far below zero"},
+)
+# An epsilon in the logarithm.
+slip(
+    "eonade_epsilon",
+    "top = log_ps.max(0).values\n    return top + (log_ps - top).exp().mean(0)",
+    "return (log_ps.exp().mean(0) + 1e-12)",
+    loses={"far below zero"},
+)
+# Log-likelihoods cut off at -700.
+slip(
+    "eonade_clamped",
+    "top = log_ps.max(0).values\n    return top + (log_ps - top)",
+    "return log_ps.clamp(min=-700)",
+    loses={"far below zero"},
+)
 # One maximum for the whole batch.
 slip("eonade_one_maximum", "(0).values", "()", loses={"far below zero"})
+# The first ordering taken out in place of the largest: exp overflows where it is far below another.
+slip(
+    "eonade_relative_to_the_first",
+    "top = log_ps.max(0).values\n    return top + (log_ps - top)",
+    "return log_ps[0] + (log_ps - log_ps[0])",
+    loses={"far below zero"},
+)
 slip("eonade_relative_to_the_last", "log_ps.max(0).values", "log_ps[-1]", loses={"far below zero"})
 slip("eonade_relative_to_the_mean", "log_ps.max(0).values", "log_ps.mean(0)", loses={"far below zero"})
 slip("eonade_maximum_of_each_member", "log_ps.max(0).values", "log_ps.max(1).values.max()", loses={"far below zero"})
@@ -3019,8 +2972,8 @@ slip("complete_backwards", "range(len(x))", "reversed(range(len(x)))", loses={"s
 # The next call is made as soon as a dimension is drawn, after the last one too.
 slip(
     "complete_asks_ahead",
-    "x * m",
-    "x * m\n    p = conditional(x, m)",
+    "for d",
+    "p = conditional(x, m)\n    for d",
     (
         "x[d] = (u[d] < conditional(x, m)[d]).long()\n            m[d] = 1",
         "x[d], m[d] = int(u[d] < p[d]), 1\n            p = conditional(x, m)",
@@ -3028,7 +2981,7 @@ slip(
     loses={"any known set"},
 )
 # One call before the loop, whose answer is not used.
-slip("complete_asks_before_it_begins", "for d", "conditional(x, m)\n    for d", loses={"any known set"})
+slip("complete_asks_before_it_begins", "x * m", "x * m\n    conditional(x, m)", loses={"any known set"})
 # conditional is called for known dimensions too.
 slip(
     "complete_asks_for_every_dimension",

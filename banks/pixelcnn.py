@@ -182,6 +182,23 @@ def mask_none_for_one_by_one_of_kind_b():
     return conv_mask
 
 
+@bank.wrong("conv_mask", loses={"any order"})
+def mask_order_ignored():
+    """Always red, green, blue."""
+    import torch
+
+    def conv_mask(kind, kernel, out_colours, in_colours, order):
+        kh, kw = kernel
+        later, earlier = torch.tensor(out_colours)[:, None], torch.tensor(in_colours)
+        mask = torch.zeros(len(out_colours), len(in_colours), kh, kw, dtype=torch.bool)
+        mask[:, :, : kh // 2] = True
+        mask[:, :, kh // 2, : kw // 2] = True
+        mask[:, :, kh // 2, kw // 2] = earlier < later if kind == "A" else earlier <= later
+        return mask
+
+    return conv_mask
+
+
 @bank.wrong("conv_mask", loses={"colours", "any order"})
 def mask_channels_in_blocks():
     """The lists of colours are not read: channels are split into equal blocks, one a colour."""
@@ -358,6 +375,7 @@ def mask_without_channels():
 
 
 def mask_places_in_the_order():
+    """Right as well; the slips below edit it."""
     import torch
 
     def conv_mask(kind, kernel, out_colours, in_colours, order):
@@ -431,14 +449,6 @@ slip(
     ".index(colour) for colour in out_colours",
     "[colour] for colour in out_colours",
     (".index(colour) for colour in in_colours", "[colour] for colour in in_colours"),
-    loses={"any order"},
-)
-# Always red, green, blue.
-slip(
-    "mask_order_ignored",
-    "later = torch.tensor([order.index(colour) for colour in out_colours])[:, None]\n    earlier",
-    "later, earlier",
-    ("([order.index(colour) for colour in in_colours])", "(out_colours)[:, None], torch.tensor(in_colours)"),
     loses={"any order"},
 )
 # The order read from its end wherever it is not 0, 1, 2.
@@ -695,17 +705,6 @@ def conv_mean_of_the_open_weights():
     return masked_conv
 
 
-@bank.wrong("masked_conv", loses={"shape"})
-def conv_not_padded():
-    """The image shrinks."""
-    import torch.nn.functional as F
-
-    def masked_conv(x, weight, bias, mask):
-        return F.conv2d(x, mask * weight, bias)
-
-    return masked_conv
-
-
 slip = bank.slips("masked_conv", of=conv_product)
 # The mask is not used.
 slip("conv_without_mask", "mask * weight", "weight", loses=CONV_ALL)
@@ -754,6 +753,14 @@ slip("conv_flipped", "mask * weight", "(mask * weight).flip(2, 3)", loses={"valu
 slip("conv_without_bias", "bias, padding", "padding", loses={"values"})
 # The bias is masked as well, by the first tap of the mask.
 slip("conv_bias_masked", "bias, padding", "bias * mask[:, 0, kh // 2, kw // 2], padding", loses={"values"})
+# The image shrinks.
+slip(
+    "conv_not_padded",
+    "kh, kw = weight.shape[2:]\n    return F",
+    "return F",
+    ("bias, padding=(kh // 2, kw // 2)", "bias"),
+    loses={"shape"},
+)
 # Rows are padded by the width's half, columns by the height's.
 slip("conv_paddings_swapped", "(kh // 2, kw // 2)", "(kw // 2, kh // 2)", loses={"values"})
 # padding = kernel - 1: the image grows.
@@ -1206,6 +1213,7 @@ def blind_small_gradients():
 
 
 def blind_comparisons():
+    """Right as well; the slips below edit it."""
     import torch
 
     def blind_spot(k, layers, H, W, row, column):
@@ -1576,6 +1584,7 @@ def stacks_vertical_without_columns_beside():
 
 
 def stacks_in_few_lines():
+    """Right as well; the slips below edit it."""
     import torch.nn.functional as F
 
     def stacks(v, h, weight_v, weight_h, link, first):
@@ -1917,19 +1926,6 @@ GATE_ALL = {"gate", "label"}
 
 
 @bank.wrong("gate", loses={"gate"})
-def gate_interleaved():
-    """Even channels and odd channels in place of halves."""
-    import torch
-
-    def gate(a, of_label):
-        if of_label is not None:
-            a = a + of_label[:, :, None, None]
-        return torch.tanh(a[:, ::2]) * torch.sigmoid(a[:, 1::2])
-
-    return gate
-
-
-@bank.wrong("gate", loses={"gate"})
 def gate_glu():
     """F.glu: no tanh."""
     import torch.nn.functional as F
@@ -2052,6 +2048,14 @@ slip(
 slip = bank.slips("gate", of=gate_chunk)
 # The first half through the sigmoid, the last through tanh.
 slip("gate_halves_swapped", "content, opening", "opening, content", loses={"gate"})
+# Even channels and odd channels in place of halves.
+slip(
+    "gate_interleaved",
+    "content, opening = a.chunk(2, dim=1)\n    return torch.tanh(content)",
+    "return torch.tanh(a[:, ::2])",
+    ("(opening)", "(a[:, 1::2])"),
+    loses={"gate"},
+)
 # Both halves through the sigmoid.
 slip(
     "gate_two_sigmoids",
@@ -2636,6 +2640,7 @@ def logistic_of_all_levels():
 
 
 def logistic_in_few_lines():
+    """Right as well; the slips below edit it."""
     import torch
     import torch.nn.functional as F
 
@@ -2862,19 +2867,6 @@ def mixture_without_sums():
 
 
 @bank.wrong("sample_mixture", loses={"component", "frequencies"})
-def mixture_one_component_for_all():
-    """The first row's component for all of them."""
-    import torch
-
-    def sample_mixture(logits, means, log_scales, levels, u):
-        m = int((torch.softmax(logits[0], -1).cumsum(-1)[:-1] <= u[0, 0]).sum())
-        value = means[:, m] + log_scales[:, m].exp() * torch.logit(u[:, 1])
-        return value.round().clamp(0, levels - 1).long()
-
-    return sample_mixture
-
-
-@bank.wrong("sample_mixture", loses={"component", "frequencies"})
 def mixture_means_mixed():
     """One logistic at the mean of the means, with the mean of the scales."""
     import torch
@@ -2943,6 +2935,7 @@ def mixture_a_value_for_each_component():
 
 
 def mixture_in_few_lines():
+    """Right as well; the slips below edit it."""
     import torch
 
     def sample_mixture(logits, means, log_scales, levels, u):
@@ -2978,6 +2971,14 @@ slip(
     "mixture_equal_weights",
     "sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum(-1, keepdim=True)",
     "m = (u[:, :1] * logits.shape[1]).long()",
+    loses={"component", "frequencies"},
+)
+# The first row's component for all of them.
+slip(
+    "mixture_one_component_for_all",
+    "sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum(-1, keepdim=True)",
+    "m = int((torch.softmax(logits[0], -1).cumsum(-1)[:-1] <= u[0, 0]).sum())",
+    (".gather(1, m)[:, 0] + log_scales.gather(1, m)[:, 0]", "[:, m] + log_scales[:, m]"),
     loses={"component", "frequencies"},
 )
 # The mean of the component that was drawn, with the first one's scale.
@@ -3308,6 +3309,7 @@ def step_output_stored():
 
 
 def step_first_of_the_rows():
+    """Right as well; the slips below edit it."""
     import torch
     import torch.nn.functional as F
 
@@ -3380,7 +3382,7 @@ slip("step_not_padded", ", padding=(0, weight.shape[3] // 2)", "[..., : rows.sha
 # out is (n, out, 1, W).
 slip("step_axis_of_the_row_kept", "[:, :, 0]", "", loses={"shapes"})
 # (new_cache, out).
-slip("step_cache_first", "F.conv2d", "rows[:, :, 1:], F.conv2d", (", rows[:, :, 1:]", ""), loses={"shapes"})
+slip("step_cache_first", "return F", "return rows[:, :, 1:], F", (", rows[:, :, 1:]", ""), loses={"shapes"})
 # The new cache is not returned.
 slip("step_output_only", ", rows[:, :, 1:]", "", loses={"shapes"})
 
@@ -3695,8 +3697,8 @@ slip(
 # Each pixel's colours are all drawn from what was there before the first of them.
 slip(
     "complete_colours_of_a_pixel_at_once",
-    "for k",
-    "before = x.clone()\n    for k",
+    "shape",
+    "shape\n    before = x.clone()",
     ("p = conditional(x, k)", "if colour == 0:\n            before = x.clone()\n        p = conditional(before, k)"),
     loses={"colours"},
 )
@@ -3721,14 +3723,14 @@ slip(
     "complete_u_of_the_next_place",
     "def complete",
     "import torch\n\ndef complete",
-    ("shape", "shape\n    u = torch.cat([u[:, 1:], u[:, :1]], 1)"),
+    ("for k", "u = torch.cat([u[:, 1:], u[:, :1]], 1)\n    for k"),
     loses=COMPLETE_BOTH,
 )
 # The most probable value in place of a drawn one.
 slip(
     "complete_most_probable",
-    "(k, C)\n        p = conditional(x, k)",
-    "(k, C)",
+    "p = conditional(x, k)\n        x",
+    "x",
     ("(p.cumsum(1)[:, :-1] <= u[:, k, None]).sum", "conditional(x, k).argmax"),
     loses=COMPLETE_BOTH,
 )

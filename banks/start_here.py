@@ -74,66 +74,29 @@ def scaled_first():
     return normalise
 
 
-@bank.wrong("normalise", loses={"rows sum to one"})
-def logarithms():
-    """Logarithms of the probabilities."""
-
-    def normalise(weights):
-        return (weights / weights.sum(1, keepdim=True)).log()
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"proportions", "exact"})
-def uniform():
-    """All entries alike."""
-    import torch
-
-    def normalise(weights):
-        return torch.full_like(weights, 1 / weights.shape[1])
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"proportions", "exact"})
-def squares():
-    """Normalised in the Euclidean sense, then squared."""
-
-    def normalise(weights):
-        return (weights / weights.norm(dim=1, keepdim=True)) ** 2
-
-    return normalise
-
-
-@bank.wrong("normalise", loses={"shapes"})
-def row_sums():
-    """The sums themselves."""
-
-    def normalise(weights):
-        return weights.sum(1)
-
-    return normalise
-
+slip = bank.slips("normalise", of=loop)
+# A softmax of the weights themselves.
+slip(
+    "softmax",
+    "stack([row / row.sum() for row in weights])",
+    "softmax(weights, dim=1)",
+    loses={"proportions", "exact"},
+)
+# All entries alike.
+slip(
+    "uniform",
+    "stack([row / row.sum() for row in weights])",
+    "full_like(weights, 1 / weights.shape[1])",
+    loses={"proportions", "exact"},
+)
 
 slip = bank.slips("normalise", of=softmax_of_logarithms)
-# A softmax of the weights themselves.
-slip("softmax", ".log()", "", ("dim=-1", "dim=1"), loses={"proportions", "exact"})
 # An epsilon inside the logarithm, for fear of log 0.
 slip(
     "softmax_of_logarithms_with_an_epsilon",
     "(weights.log(), dim=-1)",
     "((weights + 1e-10).log(), dim=1)",
     loses={"exact"},
-)
-
-slip = bank.slips("normalise", of=scaled_first)
-# The smallest weight taken away first.
-slip(
-    "shifted",
-    "/ weights.amax(dim=1, keepdim=True)",
-    "- weights.min(1, keepdim=True).values / 2",
-    ("sum(dim=1, keepdim=True)", "sum(1, keepdim=True)"),
-    loses={"proportions", "exact"},
 )
 
 slip = bank.slips("normalise", of=keeps_the_axis)
@@ -147,12 +110,42 @@ slip("axis_dropped", "(1, keepdim=True)", "(1)", loses={"rows sum to one"})
 slip("by_the_maximum", "sum(1, keepdim=True)", "max(1, keepdim=True).values", loses={"rows sum to one"})
 # Mean for sum.
 slip("by_the_mean", "sum", "mean", loses={"rows sum to one"})
+# Logarithms of the probabilities.
+slip(
+    "logarithms",
+    "weights / weights.sum(1, keepdim=True)",
+    "(weights / weights.sum(1, keepdim=True)).log()",
+    loses={"rows sum to one"},
+)
+# Normalised in the Euclidean sense, then squared.
+slip(
+    "squares",
+    "weights / weights.sum(1, keepdim=True)",
+    "(weights / weights.norm(dim=1, keepdim=True)) ** 2",
+    loses={"proportions", "exact"},
+)
 # Computed in float32.
-slip("float32", ":", ":\n    weights = weights.float()", loses={"exact"})
+slip("float32", "(weights):", "(weights):\n    weights = weights.float()", loses={"exact"})
 # An epsilon below, for fear of zero.
 slip("epsilon", "weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-8)", loses={"exact"})
+# The sums themselves.
+slip("row_sums", " weights / weights.sum(1, keepdim=True)\n", " weights.sum(1)\n", loses={"shapes"})
 # return forgotten.
 slip("nothing_returned", "return weights", "weights", loses={"shapes"})
+# The entries of each row in reverse order.
+slip(
+    "order_of_the_columns",
+    "weights / weights.sum(1, keepdim=True)",
+    "(weights / weights.sum(1, keepdim=True)).flip(1)",
+    loses={"proportions", "exact"},
+)
+# The smallest weight taken away first.
+slip(
+    "shifted",
+    "(weights):",
+    "(weights):\n    weights = weights - weights.min(1, keepdim=True).values / 2",
+    loses={"proportions", "exact"},
+)
 slip("smaller_epsilon", "weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-15)", loses={"exact"})
 slip("clamped_below", "keepdim=True)", "keepdim=True).clamp_min(1e-12)", loses={"exact"})
 slip("clamped_above", "keepdim=True)", "keepdim=True).clamp_max(1e12)", loses={"exact"})
@@ -166,16 +159,6 @@ slip(
 )
 slip("cumulative", "sum(1, keepdim=True)", "cumsum(1)", loses={"rows sum to one"})
 slip("only_the_first_row", "sum(1, keepdim=True)", "sum(1)[0]", loses={"rows sum to one"})
-
-
-@bank.wrong("normalise", loses={"proportions", "exact"})
-def order_of_the_columns():
-    """The entries of each row in reverse order."""
-
-    def normalise(weights):
-        return (weights / weights.sum(1, keepdim=True)).flip(1)
-
-    return normalise
 
 
 bank.equivalent(
