@@ -1,7 +1,7 @@
 """A sample class: what students hand in, whole and broken, and the points that each deserves.
 
-Answers come from a lesson's bank (`tests/submissions`): of each exercise a few mistakes, dealt out so that each
-student has one in every exercise. In the first lesson stands what else a class hands in: broken files, odd names, late
+Answers come from a lesson's bank (`banks`): of each exercise a few mistakes, dealt out so that each student
+has one in every exercise. In the first lesson stands what else a class hands in: broken files, odd names, late
 work, code that hangs, attempts to get points in other ways, and a second round in which some hand in again.
 """
 
@@ -66,11 +66,11 @@ def create(folder: Path) -> dict[str, Any]:
     Returns:
         The bank of each lesson.
     """
-    from tests.submissions import banks
+    from banks import all_banks
 
     shutil.rmtree(folder, ignore_errors=True)
     create_class(folder)
-    by_name = {bank.lesson: bank for bank in banks()}
+    by_name = {bank.lesson: bank for bank in all_banks()}
     found = {name: by_name[lesson.short] for name, lesson in load(folder).lessons.items()}
     (folder / SETTINGS).write_text(LATE_CLASS % next(iter(found)))
     create_class(folder)
@@ -82,7 +82,7 @@ def rounds(folder: Path, banks: Mapping[str, Any]) -> tuple[list[Submission], li
 
     Args:
         folder: the class directory.
-        banks: by lesson, right and wrong answers, `tests.submissions.Bank`.
+        banks: by lesson, right and wrong answers, `banks.Bank`.
     """
     first, again = [], []
     for number, (lesson, bank) in enumerate(banks.items()):

@@ -19,8 +19,8 @@ from autograder.classroom.job import Status
 from autograder.classroom.settings import SOLUTIONS, Settings
 from autograder.release.build import build_source
 from autograder.release.lessons import run
+from banks.made_masks import bank
 from benchmarks.grading import BUDGET, LESSON, make, processor_seconds
-from tests.submissions.made_masks import bank
 
 EARLY = 50  # submissions after which the coordinator's memory is what it should stay
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from tests.submissions import Bank, Entry, banks
+from banks import Bank, Entry, all_banks
 
 __all__ = ["mutants", "survivors"]
 
@@ -263,7 +263,7 @@ def _explained(bank: Bank, exercise: str, change: str) -> tuple[str, str] | None
 
 
 def _judge(task: tuple[str, int]) -> tuple[int, list[str]]:
-    bank = next(bank for bank in banks() if bank.lesson == task[0])
+    bank = next(bank for bank in all_banks() if bank.lesson == task[0])
     return survivors(bank, bank.entries[task[1]])
 
 
@@ -271,7 +271,7 @@ def main(lessons: list[str], exercises: list[str]) -> int:
     torch.set_num_threads(1)
     status = 0
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for bank in banks():
+        for bank in all_banks():
             if lessons and bank.lesson not in lessons:
                 continue
             chosen = [

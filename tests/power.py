@@ -2,13 +2,13 @@
 
 import sys
 
-from tests.submissions import banks
+from banks import all_banks
 
 SAMPLERS = ("ancestral_sample", "nade_sample", "orderless_complete", "made_sample", "sample_mixture", "complete")
 
 
 def main(runs: int) -> None:
-    for bank, name in ((found, name) for found in banks() for name in found.checks if name in SAMPLERS):
+    for bank, name in ((found, name) for found in all_banks() for name in found.checks if name in SAMPLERS):
         for entry in bank.of(name):
             reports = [bank.checks[name].run(entry.function, seed=f"power {run}") for run in range(runs)]
             refused = sum(bool(report.lost) for report in reports)

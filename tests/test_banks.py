@@ -21,10 +21,10 @@ from autograder.checking.samplers import p_value
 from autograder.checking.student import InProcess, Student
 from autograder.inside.codec import encode
 from autograder.release import build
-from tests.submissions import Bank, Entry, banks
+from banks import Bank, Entry, all_banks
 
 SEEDS = range(int(os.environ.get("COURSE_SEEDS", "1")))
-BANKS = banks()
+BANKS = all_banks()
 ENTRIES = [
     pytest.param(bank.checks[entry.exercise], entry, id=f"{bank.lesson}-{entry.exercise}-{entry.name}")
     for bank in BANKS

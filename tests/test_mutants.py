@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from autograder.checking.check import check, holds
+from banks import Bank, all_banks
 from tests import mutants as tool
 from tests.mutants import mutants, survivors
-from tests.submissions import Bank, banks
 
 
 @check(points={"any": 1}, hints=["", "", ""])
@@ -65,7 +65,7 @@ def test_an_explanation_is_an_edit_of_the_line():
 
 
 def test_what_a_check_does_not_see_survives():
-    (bank,) = [bank for bank in banks() if bank.lesson == "start_here"]
+    (bank,) = [bank for bank in all_banks() if bank.lesson == "start_here"]
     entry = bank.of("normalise", right=True)[0]
     count, left = survivors(bank, entry)
     assert count >= 3 and not [change for change in left if not tool._explained(bank, entry.exercise, change)]
@@ -76,5 +76,5 @@ def test_what_a_check_does_not_see_survives():
 
 def test_a_mutant_that_never_ends_is_caught(monkeypatch):
     monkeypatch.setattr(tool, "MAX_SECONDS", 0.2)
-    (bank,) = [bank for bank in banks() if bank.lesson == "start_here"]
+    (bank,) = [bank for bank in all_banks() if bank.lesson == "start_here"]
     assert tool._loses(bank, "normalise", "def normalise(weights):\n    while True:\n        pass\n", 1)

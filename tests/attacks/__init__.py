@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from banks import body
 from tests.autograder.toy_class import LESSON, POINTS
-from tests.submissions import body
 
 __all__ = ["HONEST", "LEFT", "NOTHING", "PLACES", "Attack", "Catalogue", "answered", "submission"]
 

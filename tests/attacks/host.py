@@ -3,8 +3,8 @@
 Most of these say what they got in what their function returns, so that the ledger would show it.
 """
 
+from banks import body
 from tests.attacks import Catalogue
-from tests.submissions import body
 
 attacks = Catalogue()
 NOTHING_FOUND = "found []"

@@ -97,7 +97,7 @@ def test_the_zip_holds_what_grading_takes_and_nothing_more(container):
         names = set(archive.namelist())
         everything = b"".join(archive.read(name) for name in names)
     assert {"master.ipynb", "job.json", "packages.txt", "versions.txt", "autograder/grading/judge.py"} <= names
-    assert not any(name.startswith(("solutions", "tests", "/", "..")) for name in names)
+    assert not any(name.startswith(("solutions", "banks", "tests", "/", "..")) for name in names)
     assert (toy.folder / "secret").read_text().strip().encode() not in everything
     assert path.stat().st_mode & 0o077 == 0
     source = (root / "source" / "master.ipynb").read_text()

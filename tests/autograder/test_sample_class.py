@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from autograder import __main__ as commands
 from autograder import sample_class
 from autograder.classroom.job import Status
+from banks import Bank, all_banks
 from tests.autograder.conftest import shown
 from tests.autograder.toy_class import LESSON, POINTS
-from tests.submissions import Bank, banks
 
 
 def answers() -> Bank:
@@ -163,7 +163,7 @@ def test_differences_are_told(graded, toy):
     assert line.startswith(f"noisy, {LESSON}: expected the second round")
 
 
-@pytest.mark.parametrize("bank", banks(), ids=lambda bank: bank.lesson)
+@pytest.mark.parametrize("bank", all_banks(), ids=lambda bank: bank.lesson)
 def test_mistakes_of_every_exercise_are_in_the_class(bank):
     """A few, each another one, so that the class stays small however many a bank has."""
     notebook = _blank(bank)

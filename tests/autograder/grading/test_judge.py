@@ -14,8 +14,8 @@ from autograder.inside.codec import encode
 from autograder.lesson import checks_of
 from autograder.sandbox.limits import Limits
 from autograder.sandbox.server import Server, ServerEnded
+from banks import all_banks
 from tests.autograder.toy_class import LESSON, POINTS
-from tests.submissions import banks
 
 SETUP = ["import math"]
 DOUBLE = "def double(x):\n    return 2 * x"
@@ -254,7 +254,7 @@ def test_checks_come_in_the_order_of_their_file():
         checks_of("99_nothing")
 
 
-@pytest.mark.parametrize("bank", banks(), ids=lambda bank: bank.lesson)
+@pytest.mark.parametrize("bank", all_banks(), ids=lambda bank: bank.lesson)
 def test_the_pipe_changes_no_verdict(server, bank):
     """Right answers, and one of each kind of wrong, lose in a process of their own what they lose in a notebook."""
     right = [entry for entry in bank.entries if entry.is_right]

@@ -140,7 +140,8 @@ def test_nothing_of_the_repository_but_the_students_side(server):
     inside = sorted(path.name for path in (REPOSITORY / "autograder" / "inside").glob("*.py"))
     assert found == [[], ["__init__.py", "given.py"], inside]
     body = """
-        ours = [f'{path}/{name}' for path in sys.path for name in ('course_lib', 'solutions', 'tests', 'autograder')]
+        names = ('course_lib', 'solutions', 'banks', 'tests', 'autograder')
+        ours = [f'{path}/{name}' for path in sys.path for name in names]
         return [path for path in ours if os.path.isdir(path) and os.listdir(path) and not path.startswith('/grader')]
     """
     assert answer(server, body) == []

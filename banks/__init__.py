@@ -18,7 +18,7 @@ from typing import Any
 
 from autograder.checking.check import Check
 
-__all__ = ["Bank", "Entry", "banks", "body"]
+__all__ = ["Bank", "Entry", "all_banks", "body"]
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,25 @@ class Bank:
         self._add(replace(entry, shows=shows, raises=raises, loses=lost))
 
     def slips(self, exercise: str, of: Callable) -> Callable[..., None]:
-        """Add wrong answers that are small edits of another answer: `slip(name, old, new, loses=..., raises="")`.
+        """Add wrong answers that are small edits of another answer: `slip(name, old, new, *also, loses, raises="")`.
 
         Args:
-            of: the factory of the answer that is edited.
+            of: the factory of the answer that is edited; it may stand outside the bank.
 
-        `old` has to occur exactly once in its source, so that an edit never hits nothing, or the wrong line.
+        Each of `also` is one more edit, `(old, new)`, such as an import that the mistake needs.
+        Every `old` has to occur exactly once in the source, so that an edit never hits nothing, or the wrong line.
         """
-        source = body(of)
+        original = body(of)
 
-        def slip(name: str, old: str, new: str, loses: Iterable[str], raises: str = "") -> None:
-            if source.count(old) != 1:
-                raise ValueError(
-                    f"{exercise}, {name}: expected {old!r} once in {of.__name__}, got {source.count(old)} times"
-                )
-            self._add_wrong(Entry(exercise, name, source.replace(old, new)), loses, raises)
+        def slip(name: str, old: str, new: str, *also: tuple[str, str], loses: Iterable[str], raises: str = "") -> None:
+            source = original
+            for before, after in ((old, new), *also):
+                if (count := source.count(before)) != 1:
+                    raise ValueError(
+                        f"{exercise}, {name}: expected {before!r} once in {of.__name__}, got {count} times"
+                    )
+                source = source.replace(before, after)
+            self._add_wrong(Entry(exercise, name, source), loses, raises)
 
         return slip
 
@@ -132,13 +136,13 @@ class Bank:
         self.entries.append(entry)
 
 
-def banks() -> list[Bank]:
+def all_banks() -> list[Bank]:
     """The banks of all lessons that have checks."""
     import autograder.checks
 
     (folder,) = autograder.checks.__path__
     names = sorted(_modules(folder))
-    return [importlib.import_module(f"tests.submissions.{name}").bank for name in names]
+    return [importlib.import_module(f"banks.{name}").bank for name in names]
 
 
 def _modules(folder: str) -> list[str]:

@@ -1,10 +1,10 @@
 """Right and wrong answers to lesson 03, MADE and its masks.
 
-The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
-stand alone in a notebook's cell.
+The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
+brings its own imports, so that its source can stand alone in a notebook's cell.
 """
 
-from tests.submissions import Bank
+from banks import Bank
 
 bank = Bank("made_masks")
 
@@ -145,25 +145,6 @@ def degrees_ordering_ignored():
 
     def degrees(D, widths, order, seed):
         result, below = [torch.arange(1, D + 1)], torch.arange(1, D)
-        for width in widths:
-            n = len(below)
-            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"input degrees"})
-def degrees_backwards():
-    """The first in the ordering gets the highest degree."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        inputs = torch.empty(D, dtype=torch.int64)
-        inputs[order] = torch.arange(D, 0, -1)
-        result, below = [inputs], torch.arange(1, D)
         for width in widths:
             n = len(below)
             layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
@@ -466,6 +447,16 @@ def degrees_lists():
     return degrees
 
 
+slip = bank.slips("degrees", of=degrees_spread)
+# The first in the ordering gets the highest degree.
+slip(
+    "degrees_backwards",
+    "(1, D + 1)",
+    "(D, 0, -1)",
+    ("(width - 1, -1, -1)", "(width).flip(0)"),
+    loses={"input degrees"},
+)
+
 slip = bank.slips("degrees", of=degrees_at_random)
 slip("degrees_seed_ignored_where_narrow", "torch.randperm(n - 1, generator=generator)", "torch.randperm(n - 1)",
      loses={"seeded"})  # fmt: skip
@@ -570,28 +561,6 @@ def masks_outputs_not_strict():
     return masks
 
 
-@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
-def masks_swapped():
-    """> for the hidden layers and >= for the outputs: no leak, but the last two dimensions are not connected."""
-
-    def masks(degrees):
-        hidden = [(above[:, None] > below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0][:, None] >= degrees[-1]).long()]
-
-    return masks
-
-
-@bank.wrong("masks", loses={"no leak", "nothing lost"})
-def masks_less():
-    """The comparison the wrong way round: units read what comes later."""
-
-    def masks(degrees):
-        hidden = [(above[:, None] <= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0][:, None] < degrees[-1]).long()]
-
-    return masks
-
-
 @bank.wrong("masks", loses={"no leak"})
 def masks_of_ones():
     """Everything is connected."""
@@ -605,17 +574,6 @@ def masks_of_ones():
     return masks
 
 
-@bank.wrong("masks", loses={"no leak"})
-def masks_zeros_for_ones():
-    """1 where the connection is cut."""
-
-    def masks(degrees):
-        hidden = [(above[:, None] < below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0][:, None] <= degrees[-1]).long()]
-
-    return masks
-
-
 @bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
 def masks_strict_everywhere():
     """> for the hidden layers too: a unit of degree k misses input k."""
@@ -623,39 +581,6 @@ def masks_strict_everywhere():
     def masks(degrees):
         layers = [*degrees, degrees[0]]
         return [(above[:, None] > below).long() for below, above in zip(layers[:-1], layers[1:], strict=True)]
-
-    return masks
-
-
-@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
-def masks_equal_degrees():
-    """Hidden units read their own degree only."""
-
-    def masks(degrees):
-        hidden = [(above[:, None] == below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0][:, None] > degrees[-1]).long()]
-
-    return masks
-
-
-@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
-def masks_next_degree_only():
-    """The outputs read only the units of the degree just below their own."""
-
-    def masks(degrees):
-        hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0][:, None] == degrees[-1] + 1).long()]
-
-    return masks
-
-
-@bank.wrong("masks", loses={"nothing lost", "any ordering", "any depth"})
-def masks_outputs_one_less():
-    """Off by one: outputs read degrees below their own less one, so that the second one reads nothing."""
-
-    def masks(degrees):
-        hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0][:, None] - 1 > degrees[-1]).long()]
 
     return masks
 
@@ -758,28 +683,6 @@ def masks_hidden_layers_full():
 
 
 @bank.wrong("masks", loses={"shapes"})
-def masks_transposed():
-    """(inputs, outputs): as x @ mask would want it."""
-
-    def masks(degrees):
-        hidden = [(above >= below[:, None]).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, (degrees[0] > degrees[-1][:, None]).long()]
-
-    return masks
-
-
-@bank.wrong("masks", loses={"shapes"})
-def masks_bool():
-    """Not int64: what the comparison gives."""
-
-    def masks(degrees):
-        hidden = [above[:, None] >= below for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
-        return [*hidden, degrees[0][:, None] > degrees[-1]]
-
-    return masks
-
-
-@bank.wrong("masks", loses={"shapes"})
 def masks_without_the_outputs():
     """The hidden layers' masks only."""
 
@@ -788,6 +691,57 @@ def masks_without_the_outputs():
 
     return masks
 
+
+def masks_in_few_lines():
+    """Right as well; the slips below edit it."""
+
+    def masks(degrees):
+        hidden = [(above[:, None] >= below).long() for below, above in zip(degrees[:-1], degrees[1:], strict=True)]
+        return [*hidden, (degrees[0][:, None] > degrees[-1]).long()]
+
+    return masks
+
+
+slip = bank.slips("masks", of=masks_in_few_lines)
+# > for the hidden layers and >= for the outputs: no leak, but the last two dimensions are not connected.
+slip(
+    "masks_swapped",
+    ">= below",
+    "> below",
+    ("> degrees", ">= degrees"),
+    loses={"nothing lost", "any ordering", "any depth"},
+)
+# The comparison the wrong way round: units read what comes later.
+slip("masks_less", ">= below", "<= below", ("> degrees", "< degrees"), loses={"no leak", "nothing lost"})
+# 1 where the connection is cut.
+slip("masks_zeros_for_ones", ">= below", "< below", ("> degrees", "<= degrees"), loses={"no leak"})
+# Hidden units read their own degree only.
+slip("masks_equal_degrees", ">= below", "== below", loses={"nothing lost", "any ordering", "any depth"})
+# The outputs read only the units of the degree just below their own.
+slip(
+    "masks_next_degree_only",
+    "> degrees[-1]",
+    "== degrees[-1] + 1",
+    loses={"nothing lost", "any ordering", "any depth"},
+)
+# Off by one: outputs read degrees below their own less one, so that the second one reads nothing.
+slip("masks_outputs_one_less", "[0][:, None]", "[0][:, None] - 1", loses={"nothing lost", "any ordering", "any depth"})
+# (inputs, outputs): as x @ mask would want it.
+slip(
+    "masks_transposed",
+    "above[:, None] >= below",
+    "above >= below[:, None]",
+    ("[0][:, None] > degrees[-1]", "[0] > degrees[-1][:, None]"),
+    loses={"shapes"},
+)
+# Not int64: what the comparison gives.
+slip(
+    "masks_bool",
+    "(above[:, None] >= below).long()",
+    "above[:, None] >= below",
+    ("(degrees[0][:, None] > degrees[-1]).long()", "degrees[0][:, None] > degrees[-1]"),
+    loses={"shapes"},
+)
 
 slip = bank.slips("masks", of=masks_broadcast)
 slip("masks_degrees_in_8_bits", "inputs, *hidden = degrees", "inputs, *hidden = [layer.char() for layer in degrees]",
@@ -895,45 +849,6 @@ def paths_in_float64():
     return paths
 
 
-@bank.wrong("paths", loses={"one hidden layer", "any depth", "big counts"})
-def paths_reach():
-    """Whether there is a path, not how many."""
-
-    def paths(masks):
-        total = masks[0]
-        for mask in masks[1:]:
-            total = mask @ total
-        return (total > 0).long()
-
-    return paths
-
-
-@bank.wrong("paths", loses={"any depth", "big counts"})
-def paths_clamped_between():
-    """Counts are cut to 1 before the next layer."""
-
-    def paths(masks):
-        total = masks[0]
-        for mask in masks[1:]:
-            total = mask @ total.clamp(max=1)
-        return total
-
-    return paths
-
-
-@bank.wrong("paths", loses={"one hidden layer", "any depth", "big counts"})
-def paths_transposed():
-    """From output i to input j in entry (j, i)."""
-
-    def paths(masks):
-        total = masks[0]
-        for mask in masks[1:]:
-            total = mask @ total
-        return total.T
-
-    return paths
-
-
 @bank.wrong("paths", loses={"big counts"})
 def paths_int32():
     """32 bits overflow."""
@@ -944,19 +859,6 @@ def paths_int32():
         for mask in masks[1:]:
             total = mask.to(torch.int32) @ total
         return total.long()
-
-    return paths
-
-
-@bank.wrong("paths", loses={"big counts"})
-def paths_float32():
-    """float32 is exact up to 2^24 only."""
-
-    def paths(masks):
-        total = masks[0].float()
-        for mask in masks[1:]:
-            total = mask.float() @ total
-        return total.round().long()
 
     return paths
 
@@ -999,46 +901,34 @@ def paths_to_itself():
     return paths
 
 
-@bank.wrong("paths", loses={"shapes"})
-def paths_wrong_way():
-    """The masks from the left to the right: paths among the hidden units."""
-
-    def paths(masks):
-        total = masks[0]
-        for mask in masks[1:-1]:
-            total = mask @ total
-        return total @ masks[-1]
-
-    return paths
-
-
-@bank.wrong("paths", loses={"shapes"})
-def paths_total():
-    """One number, of all pairs together."""
-
-    def paths(masks):
-        total = masks[0]
-        for mask in masks[1:]:
-            total = mask @ total
-        return total.sum()
-
-    return paths
-
-
-@bank.wrong("paths", loses={"shapes"})
-def paths_real_numbers():
-    """float64 is returned."""
-
-    def paths(masks):
-        total = masks[0].double()
-        for mask in masks[1:]:
-            total = mask.double() @ total
-        return total
-
-    return paths
-
-
 slip = bank.slips("paths", of=paths_product)
+# Whether there is a path, not how many.
+slip("paths_reach", "return total", "return (total > 0).long()", loses={"one hidden layer", "any depth", "big counts"})
+# Counts are cut to 1 before the next layer.
+slip("paths_clamped_between", "mask @ total", "mask @ total.clamp(max=1)", loses={"any depth", "big counts"})
+# From output i to input j in entry (j, i).
+slip("paths_transposed", "return total", "return total.T", loses={"one hidden layer", "any depth", "big counts"})
+# float32 is exact up to 2^24 only.
+slip(
+    "paths_float32",
+    "[0]",
+    "[0].float()",
+    ("mask @ total\n    return total", "mask.float() @ total\n    return total.round().long()"),
+    loses={"big counts"},
+)
+# The masks from the left to the right: paths among the hidden units.
+slip("paths_wrong_way", "1:", "1:-1", ("return total", "return total @ masks[-1]"), loses={"shapes"})
+# One number, of all pairs together.
+slip("paths_total", "return total", "return total.sum()", loses={"shapes"})
+# float64 is returned.
+slip("paths_real_numbers", "[0]", "[0].double()", ("mask @ total", "mask.double() @ total"), loses={"shapes"})
+# The caller's list is empty afterwards.
+slip(
+    "paths_consumes_the_masks",
+    "[0]\n    for mask in masks[1:]:\n        total = mask",
+    ".pop(0)\n    while masks:\n        total = masks.pop(0)",
+    loses={"any depth"},
+)
 slip("paths_in_16_bits", "return total", "return total.short().long()", loses={"big counts"})
 slip("paths_at_most_2_to_the_31", "return total", "return total.clamp(max=2**31 - 1)", loses={"big counts"})
 slip("paths_up_to_4_hidden_layers", "masks[1:]", "masks[1:5]", loses={"any depth", "big counts"})
@@ -1049,19 +939,6 @@ slip = bank.slips("paths", of=paths_in_float64)
 slip("paths_in_float32_between", "mask.double() @ total", "(mask.double() @ total).float().double()",
      loses={"big counts"})  # fmt: skip
 slip("paths_damped", "mask.double() @ total", "mask.double() @ total * (1 - 1e-12)", loses={"big counts"})
-
-
-@bank.wrong("paths", loses={"any depth"})
-def paths_consumes_the_masks():
-    """The caller's list is empty afterwards."""
-
-    def paths(masks):
-        total = masks.pop(0)
-        while masks:
-            total = masks.pop(0) @ total
-        return total
-
-    return paths
 
 
 bank.equivalent("paths", "int64", "int8", "einsum of int8 and int64 is int64; only zeros and ones stand in it")
@@ -1164,22 +1041,6 @@ def masked_linear_masked_fill():
     return MaskedLinear
 
 
-@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
-def masked_linear_without_mask():
-    """The mask is never used."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-
-        def forward(self, x):
-            return x @ self.weight.T + self.bias
-
-    return MaskedLinear
-
-
 @bank.wrong("MaskedLinear", loses={"weights untouched", "masked gradients zero", "mask stays"})
 def masked_linear_masked_once():
     """The mask is multiplied into the weight once, when the layer is made."""
@@ -1191,24 +1052,6 @@ def masked_linear_masked_once():
             self.weight, self.bias = torch.nn.Parameter(weight * mask), torch.nn.Parameter(bias)
 
         def forward(self, x):
-            return torch.nn.functional.linear(x, self.weight, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"weights untouched", "masked gradients zero"})
-def masked_linear_in_place():
-    """Every call multiplies the mask into the weight: the values under it are gone, their gradients are not."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            self.weight.data *= self.mask
             return torch.nn.functional.linear(x, self.weight, self.bias)
 
     return MaskedLinear
@@ -1234,23 +1077,6 @@ def masked_linear_in_place_with_gradient():
     return MaskedLinear
 
 
-@bank.wrong("MaskedLinear", loses={"weights untouched"})
-def masked_linear_given_weight_masked_first():
-    """Masks in every call, but the weight that it was given is masked when the layer is made."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(mask * weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.weight).T + self.bias
-
-    return MaskedLinear
-
-
 @bank.wrong("MaskedLinear", loses={"weights untouched", "mask stays"})
 def masked_linear_hook():
     """Masked once, with a hook that masks the gradient: right until the weight is set in another way."""
@@ -1264,112 +1090,6 @@ def masked_linear_hook():
 
         def forward(self, x):
             return torch.nn.functional.linear(x, self.weight, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_detached():
-    """The masked weight is taken out of the graph: no gradient for any weight."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.weight.detach()).T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_straight_through():
-    """The masked values with the gradient of the whole weight."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            masked = self.weight + (self.mask * self.weight - self.weight).detach()
-            return x @ masked.T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_no_grad():
-    """The product is formed under no_grad."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            with torch.no_grad():
-                return x @ (self.mask * self.weight).T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_no_grad_in_evaluation():
-    """In evaluation, all is computed without gradients."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            with torch.set_grad_enabled(self.training):
-                return x @ (self.mask * self.weight).T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_buffers():
-    """weight and bias are buffers: nothing is trained."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.register_buffer("weight", weight)
-            self.register_buffer("bias", bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.weight).T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays", "masked gradients zero"})
-def masked_linear_product_kept():
-    """The product is formed once: later values of the weight never count."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.masked = mask * weight
-
-        def forward(self, x):
-            return x @ self.masked.T + self.bias
 
     return MaskedLinear
 
@@ -1388,176 +1108,6 @@ def masked_linear_mask_from_weight():
         def forward(self, x):
             kept = (self.weight != self.cut).to(x.dtype)
             return x @ (kept * self.weight).T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays"})
-def masked_linear_mask_as_parameter():
-    """The mask is a parameter: an optimizer would train it."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = torch.nn.Parameter(mask.double())
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays"})
-def masked_linear_mask_as_frozen_parameter():
-    """The mask is a parameter without gradient: weight decay shrinks it all the same, and it is counted as one."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = torch.nn.Parameter(mask, requires_grad=False)
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays"})
-def masked_linear_plain_attribute():
-    """The mask is a plain attribute, which stays behind when the layer moves to a GPU."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.mask = mask
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays"})
-def masked_linear_spare_weight():
-    """nn.Linear inside, with a weight and a bias of its own that are trained and never used."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.weight).T + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked product"})
-def masked_linear_without_bias():
-    """The bias is kept and never added."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.weight).T
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"})
-def masked_linear_zeros():
-    """Always zero: the weights stay untouched, but nothing is computed."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-
-        def forward(self, x):
-            return torch.zeros(len(x), len(self.bias), dtype=x.dtype)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"shapes"})
-def masked_linear_other_names():
-    """The parameters are called W and b."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.W, self.b = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.W).T + self.b
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"shapes"})
-def masked_linear_one_vector():
-    """The whole batch is added up."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return (self.mask * self.weight) @ x.sum(0) + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked product"})
-def masked_linear_squeezes_a_batch_of_one():
-    """One row of x gives a vector."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return ((self.mask * self.weight) @ x.T).T.squeeze(0) + self.bias
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses=(), raises="RuntimeError")
-def masked_linear_not_transposed():
-    """x times the weight as it stands."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            return x @ (self.mask * self.weight) + self.bias
 
     return MaskedLinear
 
@@ -1611,6 +1161,186 @@ def masked_linear_float_mask():
     return MaskedLinear
 
 
+def masked_linear_in_few_lines():
+    """Right as well; the slips below edit it."""
+    import torch
+
+    class MaskedLinear(torch.nn.Module):
+        def __init__(self, weight, bias, mask):
+            super().__init__()
+            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+            self.register_buffer("mask", mask)
+
+        def forward(self, x):
+            return x @ (self.mask * self.weight).T + self.bias
+
+    return MaskedLinear
+
+
+slip = bank.slips("MaskedLinear", of=masked_linear_in_few_lines)
+# The mask is never used.
+slip(
+    "masked_linear_without_mask",
+    '(bias)\n        self.register_buffer("mask", mask)',
+    "(bias)",
+    ("(self.mask * self.weight)", "self.weight"),
+    loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"},
+)
+# Every call multiplies the mask into the weight: the values under it are gone, their gradients are not.
+slip(
+    "masked_linear_in_place",
+    "return x @ (self.mask * self.weight).T + self.bias",
+    "self.weight.data *= self.mask\n        return torch.nn.functional.linear(x, self.weight, self.bias)",
+    loses={"weights untouched", "masked gradients zero"},
+)
+# Masks in every call, but the weight that it was given is masked when the layer is made.
+slip("masked_linear_given_weight_masked_first", "(weight)", "(mask * weight)", loses={"weights untouched"})
+# The masked weight is taken out of the graph: no gradient for any weight.
+slip("masked_linear_detached", "mask * self.weight", "mask * self.weight.detach()", loses={"masked gradients zero"})
+# The masked values with the gradient of the whole weight.
+slip(
+    "masked_linear_straight_through",
+    "return x @ (self.mask * self.weight)",
+    "masked = self.weight + (self.mask * self.weight - self.weight).detach()\n        return x @ masked",
+    loses={"masked gradients zero"},
+)
+# The product is formed under no_grad.
+slip(
+    "masked_linear_no_grad",
+    "return x",
+    "with torch.no_grad():\n            return x",
+    loses={"masked gradients zero"},
+)
+# In evaluation, all is computed without gradients.
+slip(
+    "masked_linear_no_grad_in_evaluation",
+    "return x",
+    "with torch.set_grad_enabled(self.training):\n            return x",
+    loses={"masked gradients zero"},
+)
+# weight and bias are buffers: nothing is trained.
+slip(
+    "masked_linear_buffers",
+    "weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)",
+    'register_buffer("weight", weight)\n        self.register_buffer("bias", bias)',
+    loses={"masked gradients zero"},
+)
+# The product is formed once: later values of the weight never count.
+slip(
+    "masked_linear_product_kept",
+    'register_buffer("mask", mask)',
+    "masked = mask * weight",
+    ("(self.mask * self.weight)", "self.masked"),
+    loses={"mask stays", "masked gradients zero"},
+)
+# The mask is a parameter: an optimizer would train it.
+slip(
+    "masked_linear_mask_as_parameter",
+    'register_buffer("mask", mask)',
+    "mask = torch.nn.Parameter(mask.double())",
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, self.mask * self.weight, self.bias)",
+    ),
+    loses={"mask stays"},
+)
+# The mask is a parameter without gradient: weight decay shrinks it all the same, and it is counted as one.
+slip(
+    "masked_linear_mask_as_frozen_parameter",
+    'register_buffer("mask", mask)',
+    "mask = torch.nn.Parameter(mask, requires_grad=False)",
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, self.mask * self.weight, self.bias)",
+    ),
+    loses={"mask stays"},
+)
+# The mask is a plain attribute, which stays behind when the layer moves to a GPU.
+slip(
+    "masked_linear_plain_attribute",
+    'register_buffer("mask", mask)',
+    "mask = mask",
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, self.mask * self.weight, self.bias)",
+    ),
+    loses={"mask stays"},
+)
+# nn.Linear inside, with a weight and a bias of its own that are trained and never used.
+slip(
+    "masked_linear_spare_weight",
+    "__init__()",
+    "__init__()\n        self.linear = torch.nn.Linear(weight.shape[1], weight.shape[0])",
+    loses={"mask stays"},
+)
+# The bias is kept and never added.
+slip("masked_linear_without_bias", "T + self.bias", "T", loses={"masked product"})
+# Always zero: the weights stay untouched, but nothing is computed.
+slip(
+    "masked_linear_zeros",
+    '(bias)\n        self.register_buffer("mask", mask)',
+    "(bias)",
+    ("x @ (self.mask * self.weight).T + self.bias", "torch.zeros(len(x), len(self.bias), dtype=x.dtype)"),
+    loses={"masked product", "weights untouched", "masked gradients zero", "mask stays"},
+)
+# The parameters are called W and b.
+slip(
+    "masked_linear_other_names",
+    "weight, self.bias",
+    "W, self.b",
+    ("(self.mask * self.weight).T + self.bias", "(self.mask * self.W).T + self.b"),
+    loses={"shapes"},
+)
+# The whole batch is added up.
+slip(
+    "masked_linear_one_vector",
+    "return x @ (self.mask * self.weight).T",
+    "return (self.mask * self.weight) @ x.sum(0)",
+    loses={"shapes"},
+)
+# One row of x gives a vector.
+slip(
+    "masked_linear_squeezes_a_batch_of_one",
+    "x @ (self.mask * self.weight).T",
+    "((self.mask * self.weight) @ x.T).T.squeeze(0)",
+    loses={"masked product"},
+)
+# x times the weight as it stands.
+slip("masked_linear_not_transposed", ".T", "", loses=(), raises="RuntimeError")
+# The buffer is there, but the mask of the beginning is used: another mask counts for nothing.
+slip(
+    "masked_linear_first_mask_used",
+    '("mask", mask)',
+    '("mask", mask)\n        self.used = self.mask',
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, self.used * self.weight, self.bias)",
+    ),
+    loses={"mask stays"},
+)
+# The mask belongs to the class: the layer made last decides for all.
+slip(
+    "masked_linear_mask_of_the_class",
+    'self.register_buffer("mask", mask)',
+    "MaskedLinear.mask = mask",
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, MaskedLinear.mask * self.weight, self.bias)",
+    ),
+    loses={"mask stays"},
+)
+# Masks in forward, and in a hook on the weight as well, which keeps the mask of the beginning.
+slip(
+    "masked_linear_gradient_hook_of_the_first_mask",
+    '("mask", mask)',
+    '("mask", mask)\n        self.weight.register_hook(lambda gradient: gradient * mask)',
+    (
+        "x @ (self.mask * self.weight).T + self.bias",
+        "torch.nn.functional.linear(x, self.mask * self.weight, self.bias)",
+    ),
+    loses={"masked gradients zero"},
+)
+
 slip = bank.slips("MaskedLinear", of=masked_linear_module)
 slip("masked_linear_not_saved", '"mask", mask)', '"mask", mask, persistent=False)', loses={"mask stays"})
 slip("masked_linear_in_place_in_evaluation", "return ",
@@ -1637,24 +1367,6 @@ slip("masked_linear_not_masked_in_evaluation", "self.mask * self.weight",
 slip("masked_linear_small_gradient_left", "self.mask * self.weight",
      "self.mask * self.weight + 1e-9 * (self.weight - self.weight.detach())",
      loses={"masked gradients zero"})  # fmt: skip
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays"})
-def masked_linear_first_mask_used():
-    """The buffer is there, but the mask of the beginning is used: another mask counts for nothing."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-            self.used = self.mask
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, self.used * self.weight, self.bias)
-
-    return MaskedLinear
 
 
 @bank.wrong("MaskedLinear", loses={"mask stays"})
@@ -1768,41 +1480,6 @@ def masked_linear_product_kept_in_evaluation():
             if not self.training:
                 product = self.kept = product.detach() if self.kept is None else self.kept
             return torch.nn.functional.linear(x, product, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"mask stays"})
-def masked_linear_mask_of_the_class():
-    """The mask belongs to the class: the layer made last decides for all."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            MaskedLinear.mask = mask
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, MaskedLinear.mask * self.weight, self.bias)
-
-    return MaskedLinear
-
-
-@bank.wrong("MaskedLinear", loses={"masked gradients zero"})
-def masked_linear_gradient_hook_of_the_first_mask():
-    """Masks in forward, and in a hook on the weight as well, which keeps the mask of the beginning."""
-    import torch
-
-    class MaskedLinear(torch.nn.Module):
-        def __init__(self, weight, bias, mask):
-            super().__init__()
-            self.weight, self.bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
-            self.register_buffer("mask", mask)
-            self.weight.register_hook(lambda gradient: gradient * mask)
-
-        def forward(self, x):
-            return torch.nn.functional.linear(x, self.mask * self.weight, self.bias)
 
     return MaskedLinear
 
@@ -1950,20 +1627,6 @@ def log_prob_without_masks():
 
 
 @bank.wrong("made_log_prob", loses={"no peeking"})
-def log_prob_output_not_masked():
-    """The last mask is forgotten."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return F.logsigmoid((h @ weights[-1].T + biases[-1]) * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"no peeking"})
 def log_prob_inputs_not_masked():
     """The first mask is forgotten."""
     import torch.nn.functional as F
@@ -1994,48 +1657,6 @@ def log_prob_softmax_over_dimensions():
 
 
 @bank.wrong("made_log_prob", loses={"mass one"})
-def log_prob_ones_only():
-    """x log p alone: the dimensions that are 0 are left out."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return (x * F.logsigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"mass one"})
-def log_prob_mean():
-    """The mean over the dimensions, not the sum."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).mean(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"mass one"})
-def log_prob_negative():
-    """The loss: the sign is the other one."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return -F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"mass one"})
 def log_prob_bits():
     """Bits, not nats."""
     import math
@@ -2052,79 +1673,6 @@ def log_prob_bits():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
-def log_prob_relu_on_the_logits():
-    """ReLU after the last layer too: no probability below 1/2."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights, biases, masks, strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return F.logsigmoid(h * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
-def log_prob_double_sigmoid():
-    """Probabilities are given to a function that expects logits."""
-    import torch
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        p = torch.sigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])
-        return F.logsigmoid(p * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"conditionals"})
-def log_prob_linear():
-    """No ReLU between the layers (the cases with large weights do not need it)."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = h @ (mask * weight).T + bias
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
-def log_prob_sigmoid_units():
-    """Sigmoid units, as in NADE."""
-    import torch
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = torch.sigmoid(h @ (mask * weight).T + bias)
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
-def log_prob_zeros_and_ones_swapped():
-    """The logit is taken for that of x = 0."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (1 - 2 * x)).sum(1)
-
-    return made_log_prob
-
-
 @bank.wrong("made_log_prob", loses={"conditionals"})
 def log_prob_without_hidden_biases():
     """The hidden biases are left out."""
@@ -2134,20 +1682,6 @@ def log_prob_without_hidden_biases():
         h = x.double()
         for weight, mask in zip(weights[:-1], masks[:-1], strict=True):
             h = F.relu(h @ (mask * weight).T)
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"conditionals", "large weights"})
-def log_prob_inputs_plus_minus_one():
-    """The network reads 2x - 1."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = 2.0 * x.double() - 1
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
         return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
 
     return made_log_prob
@@ -2274,41 +1808,12 @@ def log_prob_log_one_plus_exp():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"shapes"})
-def log_prob_of_each_dimension():
-    """One number for each dimension: the sum is missing."""
+def log_prob_in_few_lines():
+    """Right as well; the slips below edit it."""
     import torch.nn.functional as F
 
     def made_log_prob(x, weights, biases, masks):
         h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1))
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses={"shapes"})
-def log_prob_of_the_batch():
-    """One number for the whole batch."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x.double()
-        for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
-            h = F.relu(h @ (mask * weight).T + bias)
-        return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1).mean()
-
-    return made_log_prob
-
-
-@bank.wrong("made_log_prob", loses=(), raises="RuntimeError")
-def log_prob_integer_input():
-    """x is int64 and goes into the product as it is."""
-    import torch.nn.functional as F
-
-    def made_log_prob(x, weights, biases, masks):
-        h = x
         for weight, bias, mask in zip(weights[:-1], biases[:-1], masks[:-1], strict=True):
             h = F.relu(h @ (mask * weight).T + bias)
         return F.logsigmoid((h @ (masks[-1] * weights[-1]).T + biases[-1]) * (2 * x - 1)).sum(1)
@@ -2316,7 +1821,65 @@ def log_prob_integer_input():
     return made_log_prob
 
 
+slip = bank.slips("made_log_prob", of=log_prob_in_few_lines)
+# The last mask is forgotten.
+slip("log_prob_output_not_masked", "(masks[-1] * weights[-1])", "weights[-1]", loses={"no peeking"})
+# x log p alone: the dimensions that are 0 are left out.
+slip(
+    "log_prob_ones_only",
+    "return F.logsigmoid(",
+    "return (x * F.logsigmoid",
+    (" * (2 * x - 1)", ""),
+    loses={"mass one"},
+)
+# The mean over the dimensions, not the sum.
+slip("log_prob_mean", "sum", "mean", loses={"mass one"})
+# The loss: the sign is the other one.
+slip("log_prob_negative", "return F", "return -F", loses={"mass one"})
+# ReLU after the last layer too: no probability below 1/2.
+slip(
+    "log_prob_relu_on_the_logits",
+    "(weights[:-1], biases[:-1], masks[:-1], strict=True)",
+    "(weights, biases, masks, strict=True)",
+    ("(h @ (masks[-1] * weights[-1]).T + biases[-1])", "h"),
+    loses={"conditionals", "large weights"},
+)
+# No ReLU between the layers (the cases with large weights do not need it).
+slip("log_prob_linear", "F.relu(h @ (mask * weight).T + bias)", "h @ (mask * weight).T + bias", loses={"conditionals"})
+# Sigmoid units, as in NADE.
+slip(
+    "log_prob_sigmoid_units",
+    "F.relu",
+    "torch.sigmoid",
+    ("import torch", "import torch\nimport torch"),
+    loses={"conditionals", "large weights"},
+)
+# The logit is taken for that of x = 0.
+slip("log_prob_zeros_and_ones_swapped", "2 * x - 1", "1 - 2 * x", loses={"conditionals", "large weights"})
+# The network reads 2x - 1.
+slip(
+    "log_prob_inputs_plus_minus_one",
+    "h = x.double()",
+    "h = 2.0 * x.double() - 1",
+    loses={"conditionals", "large weights"},
+)
+# One number for each dimension: the sum is missing.
+slip("log_prob_of_each_dimension", ".sum(1)", "", loses={"shapes"})
+# One number for the whole batch.
+slip("log_prob_of_the_batch", "(1)", "(1).mean()", loses={"shapes"})
+# x is int64 and goes into the product as it is.
+slip("log_prob_integer_input", ".double()", "", loses=(), raises="RuntimeError")
+
 slip = bank.slips("made_log_prob", of=log_prob_logsigmoid)
+# Probabilities are given to a function that expects logits.
+slip(
+    "log_prob_double_sigmoid",
+    "(F.linear(h, mask * weight, bias))\n    logits = F.linear(h, masks[-1] * weights[-1], biases[-1])",
+    "(h @ (mask * weight).T + bias)\n    p = torch.sigmoid(h @ (masks[-1] * weights[-1]).T + biases[-1])",
+    ("logits *", "p *"),
+    ("import torch", "import torch\nimport torch"),
+    loses={"conditionals", "large weights"},
+)
 slip("log_prob_normalised_over_the_batch", "F.logsigmoid(logits * (2 * x - 1)).sum(1)",
      "F.logsigmoid(logits * (2 * x - 1)).sum(1).log_softmax(0)", loses={"conditionals"})  # fmt: skip
 slip("log_prob_clamped_logits", "return F.logsigmoid(logits", "return F.logsigmoid(logits.clamp(-100, 100)",
@@ -2496,162 +2059,6 @@ def sample_one_round_too_few():
     return made_sample
 
 
-@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
-def sample_one_uniform():
-    """The first uniform number decides all dimensions."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = (u[:, 0] < torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
-def sample_shifted_uniforms():
-    """u of the next dimension, except for the first one."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        D = u.shape[1]
-        for k, d in enumerate(order):
-            column = (d + 1) % D if k else d
-            x[:, d] = (u[:, column] < torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"any ordering"})
-def sample_natural_order():
-    """0, 1, 2, ... whatever the ordering."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in range(u.shape[1]):
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"any ordering"})
-def sample_inverse_order():
-    """The ordering taken for its inverse."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in torch.argsort(order):
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"any ordering"})
-def sample_uniforms_by_place():
-    """u[:, k] for the dimension that comes k-th."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for k, d in enumerate(order):
-            x[:, d] = (u[:, k] < torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"any ordering"})
-def sample_logits_by_place():
-    """Column k of the logits for the dimension that comes k-th."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for k, d in enumerate(order):
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, k])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"any ordering"})
-def sample_written_by_place():
-    """The result stands in the order of drawing."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
-        return x[:, order]
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
-def sample_greater():
-    """1 where u is above the probability."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = (u[:, d] > torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
-def sample_argmax():
-    """The more probable value, u is not used."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = (logits(x)[:, d] > 0).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
-def sample_without_sigmoid():
-    """u is compared with the logit."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = (u[:, d] < logits(x)[:, d]).long()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
-def sample_own_random_numbers():
-    """Fresh random numbers, u is not used."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = torch.bernoulli(torch.sigmoid(logits(x)[:, d])).long()
-        return x
-
-    return made_sample
-
-
 @bank.wrong("made_sample", loses={"first dimension", "feeds back what it drew", "any ordering"})
 def sample_double_sigmoid():
     """The sigmoid of the probability."""
@@ -2684,20 +2091,6 @@ def sample_probabilities_fed_back():
     return made_sample
 
 
-@bank.wrong("made_sample", loses=(), raises="ValueError")
-def sample_drawn_columns_only():
-    """Only the columns drawn so far are shown."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for k, d in enumerate(order):
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x[:, :k])[:, d])).long()
-        return x
-
-    return made_sample
-
-
 @bank.wrong("made_sample", loses=(), raises="TooManyCalls")
 def sample_one_sample_at_a_time():
     """n times D calls: each sample by itself."""
@@ -2709,50 +2102,6 @@ def sample_one_sample_at_a_time():
             for d in order:
                 x[row, d] = int(u[row, d] < torch.sigmoid(logits(x)[row, d]))
         return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses=(), raises="TooManyCalls")
-def sample_one_call_more():
-    """A call before the first draw that nothing comes of."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        p = torch.sigmoid(logits(x))
-        for d in order:
-            x[:, d] = (u[:, d] < p[:, d]).long()
-            p = torch.sigmoid(logits(x))
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"shapes"})
-def sample_real_numbers():
-    """Samples in float64."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros_like(u)
-        for d in order:
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).double()
-        return x
-
-    return made_sample
-
-
-@bank.wrong("made_sample", loses={"shapes"})
-def sample_turned():
-    """(D, n): the columns are stacked as rows."""
-    import torch
-
-    def made_sample(logits, order, u):
-        x = torch.zeros(u.shape, dtype=torch.int64)
-        for d in order:
-            x[:, d] = (u[:, d] < torch.sigmoid(logits(x)[:, d])).long()
-        return x.T
 
     return made_sample
 
@@ -2774,6 +2123,86 @@ def sample_lists():
 
 
 slip = bank.slips("made_sample", of=sample_in_order)
+# The first uniform number decides all dimensions.
+slip("sample_one_uniform", "u[:, d]", "u[:, 0]", loses={"feeds back what it drew", "any ordering"})
+# u of the next dimension, except for the first one.
+slip(
+    "sample_shifted_uniforms",
+    "for d in order:",
+    "D = u.shape[1]\n    for k, d in enumerate(order):\n        column = (d + 1) % D if k else d",
+    ("u[:, d]", "u[:, column]"),
+    loses={"feeds back what it drew", "any ordering"},
+)
+# 0, 1, 2, ... whatever the ordering.
+slip("sample_natural_order", "order:", "range(u.shape[1]):", loses={"any ordering"})
+# The ordering taken for its inverse.
+slip("sample_inverse_order", "order:", "torch.argsort(order):", loses={"any ordering"})
+# u[:, k] for the dimension that comes k-th.
+slip(
+    "sample_uniforms_by_place",
+    "for d in order",
+    "for k, d in enumerate(order)",
+    ("u[:, d]", "u[:, k]"),
+    loses={"any ordering"},
+)
+# Column k of the logits for the dimension that comes k-th.
+slip(
+    "sample_logits_by_place",
+    "for d in order",
+    "for k, d in enumerate(order)",
+    ("(x)[:, d]", "(x)[:, k]"),
+    loses={"any ordering"},
+)
+# The result stands in the order of drawing.
+slip("sample_written_by_place", " x\n", " x[:, order]\n", loses={"any ordering"})
+# 1 where u is above the probability.
+slip("sample_greater", "< torch", "> torch", loses={"first dimension", "feeds back what it drew", "any ordering"})
+# The more probable value, u is not used.
+slip(
+    "sample_argmax",
+    "u[:, d] < torch.sigmoid(logits(x)[:, d])",
+    "logits(x)[:, d] > 0",
+    loses={"first dimension", "feeds back what it drew", "any ordering"},
+)
+# u is compared with the logit.
+slip(
+    "sample_without_sigmoid",
+    "(u[:, d] < torch.sigmoid(logits(x)[:, d]))",
+    "(u[:, d] < logits(x)[:, d])",
+    loses={"first dimension", "feeds back what it drew", "any ordering"},
+)
+# Fresh random numbers, u is not used.
+slip(
+    "sample_own_random_numbers",
+    "(u[:, d] < torch",
+    "torch.bernoulli(torch",
+    loses={"first dimension", "feeds back what it drew", "any ordering"},
+)
+# Only the columns drawn so far are shown.
+slip(
+    "sample_drawn_columns_only",
+    "for d in order",
+    "for k, d in enumerate(order)",
+    ("(x)", "(x[:, :k])"),
+    loses=(),
+    raises="ValueError",
+)
+# A call before the first draw that nothing comes of.
+slip(
+    "sample_one_call_more",
+    "for d",
+    "p = torch.sigmoid(logits(x))\n    for d",
+    (
+        "(u[:, d] < torch.sigmoid(logits(x)[:, d])).long()",
+        "(u[:, d] < p[:, d]).long()\n        p = torch.sigmoid(logits(x))",
+    ),
+    loses=(),
+    raises="TooManyCalls",
+)
+# Samples in float64.
+slip("sample_real_numbers", "zeros(u.shape, dtype=torch.int64)", "zeros_like(u)", ("long", "double"), loses={"shapes"})
+# (D, n): the columns are stacked as rows.
+slip("sample_turned", " x\n", " x.T\n", loses={"shapes"})
 slip("sample_not_strictly_less", "(u[:, d] < ", "(u[:, d] <= ", loses={"first dimension"})
 slip("sample_uniforms_clamped", "u[:, d] <", "u[:, d].clamp(1e-5, 1 - 1e-5) <", loses={"first dimension"})
 slip("sample_uniforms_kept_from_zero", "u[:, d] <", "u[:, d].clamp(min=1e-6) <", loses={"first dimension"})
@@ -2912,22 +2341,6 @@ def visible_paths():
             total = total @ mask
             rows.append(total.sum(1))
         return torch.stack(rows[::-1])
-
-    return visible_units
-
-
-@bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
-def visible_rows_reversed():
-    """The last hidden layer in row 0."""
-    import torch
-
-    def visible_units(masks):
-        reached = masks[-1]
-        rows = [reached.sum(1)]
-        for mask in reversed(masks[1:-1]):
-            reached = (reached @ mask > 0).long()
-            rows.append(reached.sum(1))
-        return torch.stack(rows)
 
     return visible_units
 
@@ -3098,71 +2511,29 @@ def visible_inputs():
     return visible_units
 
 
-@bank.wrong("visible_units", loses={"last layer", "through later layers", "narrow layers"})
-def visible_any():
-    """Whether any unit is visible, not how many."""
-    import torch
-
-    def visible_units(masks):
-        reached = masks[-1]
-        rows = [reached.amax(1)]
-        for mask in reversed(masks[1:-1]):
-            reached = (reached @ mask > 0).long()
-            rows.append(reached.amax(1))
-        return torch.stack(rows[::-1])
-
-    return visible_units
-
-
-@bank.wrong("visible_units", loses={"shapes"})
-def visible_with_the_inputs():
-    """One row more, for the inputs."""
-    import torch
-
-    def visible_units(masks):
-        reached = masks[-1]
-        rows = [reached.sum(1)]
-        for mask in reversed(masks[:-1]):
-            reached = (reached @ mask > 0).long()
-            rows.append(reached.sum(1))
-        return torch.stack(rows[::-1])
-
-    return visible_units
-
-
-@bank.wrong("visible_units", loses={"shapes"})
-def visible_turned():
-    """(D, L)."""
-    import torch
-
-    def visible_units(masks):
-        reached = masks[-1]
-        rows = [reached.sum(1)]
-        for mask in reversed(masks[1:-1]):
-            reached = (reached @ mask > 0).long()
-            rows.append(reached.sum(1))
-        return torch.stack(rows[::-1]).T
-
-    return visible_units
-
-
-@bank.wrong("visible_units", loses={"shapes"})
-def visible_real_numbers():
-    """Shares of the layer, not numbers of units."""
-    import torch
-
-    def visible_units(masks):
-        reached = masks[-1]
-        rows = [reached.double().mean(1)]
-        for mask in reversed(masks[1:-1]):
-            reached = (reached @ mask > 0).long()
-            rows.append(reached.double().mean(1))
-        return torch.stack(rows[::-1])
-
-    return visible_units
-
-
 slip = bank.slips("visible_units", of=visible_downwards)
+# The last hidden layer in row 0.
+slip("visible_rows_reversed", "[::-1]", "", loses={"last layer", "through later layers", "narrow layers"})
+# Whether any unit is visible, not how many.
+slip(
+    "visible_any",
+    "[reached.sum(1)]",
+    "[reached.amax(1)]",
+    ("(reached.sum(1))", "(reached.amax(1))"),
+    loses={"last layer", "through later layers", "narrow layers"},
+)
+# One row more, for the inputs.
+slip("visible_with_the_inputs", "1:", ":", loses={"shapes"})
+# (D, L).
+slip("visible_turned", "(rows[::-1])", "(rows[::-1]).T", loses={"shapes"})
+# Shares of the layer, not numbers of units.
+slip(
+    "visible_real_numbers",
+    "[reached.sum(1)]",
+    "[reached.double().mean(1)]",
+    ("(reached.sum(1))", "(reached.double().mean(1))"),
+    loses={"shapes"},
+)
 slip("visible_in_8_bits", "reached @ mask > 0", "reached.byte() @ mask.byte() > 0", loses={"through later layers"})
 slip("visible_more_than_one_path", "reached @ mask > 0", "reached @ mask > 1",
      loses={"through later layers", "narrow layers"})  # fmt: skip
@@ -3294,78 +2665,12 @@ def ensemble_mean_of_logarithms():
 
 
 @bank.wrong("ensemble", loses={"mass one"})
-def ensemble_sum():
-    """Not divided by the number of networks."""
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0)
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"mass one"})
-def ensemble_divided_by_E():
-    """The logarithm of the sum, divided by E."""
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0) / len(logits)
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"mass one"})
 def ensemble_best():
     """The best network for each image."""
     import torch.nn.functional as F
 
     def ensemble(logits, x):
         return F.logsigmoid(logits * (2 * x - 1)).sum(-1).amax(0)
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"mass one"})
-def ensemble_log_of_images():
-    """The logarithm of the number of images in place of that of networks."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0) - math.log(logits.shape[1])
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"mass one"})
-def ensemble_mean_over_dimensions():
-    """The mean over the dimensions in each network."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).mean(-1), 0) - math.log(len(logits))
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"mean of probabilities", "far below zero"})
-def ensemble_zeros_and_ones_swapped():
-    """The logits are taken for those of x = 0."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (1 - 2 * x)).sum(-1), 0) - math.log(len(logits))
 
     return ensemble
 
@@ -3405,20 +2710,6 @@ def ensemble_exp_then_log():
 
 
 @bank.wrong("ensemble", loses={"far below zero"})
-def ensemble_epsilon():
-    """A small number in the logarithm of each probability."""
-    import math
-
-    import torch
-
-    def ensemble(logits, x):
-        log_p = torch.log(torch.sigmoid(logits * (2 * x - 1)) + 1e-12).sum(-1)
-        return torch.logsumexp(log_p, 0) - math.log(len(logits))
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"far below zero"})
 def ensemble_log_of_sigmoid():
     """The logarithm of a sigmoid in two steps."""
     import math
@@ -3429,34 +2720,6 @@ def ensemble_log_of_sigmoid():
         p = torch.sigmoid(logits)
         log_p = torch.where(x == 1, p, 1 - p).log().sum(-1)
         return torch.logsumexp(log_p, 0) - math.log(len(logits))
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"shapes"})
-def ensemble_not_summed():
-    """One number for each dimension."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)), 0) - math.log(len(logits))
-
-    return ensemble
-
-
-@bank.wrong("ensemble", loses={"shapes"})
-def ensemble_over_the_images():
-    """The log-sum-exp over the images, one number for each network."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def ensemble(logits, x):
-        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 1) - math.log(len(logits))
 
     return ensemble
 
@@ -3476,6 +2739,51 @@ def ensemble_weights_first():
 
     return ensemble
 
+
+def ensemble_in_one_line():
+    """Right as well; the slips below edit it."""
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def ensemble(logits, x):
+        return torch.logsumexp(F.logsigmoid(logits * (2 * x - 1)).sum(-1), 0) - math.log(len(logits))
+
+    return ensemble
+
+
+slip = bank.slips("ensemble", of=ensemble_in_one_line)
+# Not divided by the number of networks.
+slip("ensemble_sum", " - math.log(len(logits))", "", ("import math\n\n", ""), loses={"mass one"})
+# The logarithm of the sum, divided by E.
+slip(
+    "ensemble_divided_by_E",
+    " - math.log(len(logits))\n",
+    " / len(logits)\n",
+    ("import math\n\n", ""),
+    loses={"mass one"},
+)
+# The logarithm of the number of images in place of that of networks.
+slip("ensemble_log_of_images", "len(logits)", "logits.shape[1]", loses={"mass one"})
+# The mean over the dimensions in each network.
+slip("ensemble_mean_over_dimensions", ".sum", ".mean", loses={"mass one"})
+# The logits are taken for those of x = 0.
+slip("ensemble_zeros_and_ones_swapped", "2 * x - 1", "1 - 2 * x", loses={"mean of probabilities", "far below zero"})
+# One number for each dimension.
+slip("ensemble_not_summed", ".sum(-1)", "", loses={"shapes"})
+# The log-sum-exp over the images, one number for each network.
+slip("ensemble_over_the_images", "0", "1", loses={"shapes"})
+
+slip = bank.slips("ensemble", of=ensemble_logsumexp)
+# A small number in the logarithm of each probability.
+slip(
+    "ensemble_epsilon",
+    "F.logsigmoid(logits * (2 * x - 1))",
+    "torch.log(torch.sigmoid(logits * (2 * x - 1)) + 1e-12)",
+    ("import torch\nimport torch.nn.functional as F", "import torch"),
+    loses={"far below zero"},
+)
 
 slip = bank.slips("ensemble", of=ensemble_largest_first)
 for name, shift in (

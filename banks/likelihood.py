@@ -1,10 +1,10 @@
 """Right and wrong answers to lesson 01, likelihood and the chain rule.
 
-The first line of a wrong answer names its mistake. Every answer brings its own imports, so that its source can
-stand alone in a notebook's cell.
+The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
+brings its own imports, so that its source can stand alone in a notebook's cell.
 """
 
-from tests.submissions import Bank
+from banks import Bank
 
 bank = Bank("likelihood")
 
@@ -83,45 +83,6 @@ def pixels_float32():
 
 
 @bank.wrong("log_likelihood", loses={"certain pixels"})
-def pixels_zero_times_infinity():
-    """x log p + (1 - x) log(1 - p) as it stands: 0 * -inf is nan."""
-    import math
-
-    def log_likelihood(p, x):
-        nats = (x * p.log() + (1 - x) * (1 - p).log()).sum(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"certain pixels"})
-def pixels_clamped():
-    """Probabilities clamped away from 0 and 1."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        p = p.clamp(1e-5, 1 - 1e-5)
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"certain pixels"})
-def pixels_epsilon():
-    """log(p + epsilon)."""
-    import math
-
-    def log_likelihood(p, x):
-        nats = (x * (p + 1e-8).log() + (1 - x) * (1 - p + 1e-8).log()).sum(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"certain pixels"})
 def pixels_bce():
     """binary_cross_entropy cuts each logarithm off at -100."""
     import math
@@ -130,20 +91,6 @@ def pixels_bce():
 
     def log_likelihood(p, x):
         nats = -F.binary_cross_entropy(p.expand(x.shape), x.double(), reduction="none").sum(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"certain pixels"})
-def pixels_torch_distributions():
-    """torch.distributions keeps probabilities a little away from 0 and 1."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.distributions.Bernoulli(p).log_prob(x.double()).sum(1)
         return nats, -nats.mean() / (x.shape[1] * math.log(2))
 
     return log_likelihood
@@ -164,48 +111,6 @@ def pixels_nan_to_zero():
     return log_likelihood
 
 
-@bank.wrong("log_likelihood", loses={"probabilities", "bits per dimension", "certain pixels"})
-def pixels_mean_for_sum():
-    """Mean over the pixels in place of the sum; then divided by D once more."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().mean(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"probabilities", "bits per dimension", "certain pixels"})
-def pixels_swapped():
-    """p taken for the probability of a 0."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 0, p, 1 - p).log().sum(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"probabilities", "bits per dimension", "certain pixels"})
-def pixels_ones_only():
-    """The pixels that are 0 forgotten."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.special.xlogy(x, p).sum(1)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
 @bank.wrong("log_likelihood", loses={"probabilities", "certain pixels"})
 def pixels_bits_for_nats():
     """The first result in bits."""
@@ -218,102 +123,6 @@ def pixels_bits_for_nats():
     return log_likelihood
 
 
-@bank.wrong("log_likelihood", loses={"probabilities", "certain pixels"})
-def pixels_negative():
-    """The loss, -log p(x), in place of log p(x)."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nll = -torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nll, nll.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"bits per dimension"})
-def pixels_nats_per_dimension():
-    """Bits per dimension without log 2."""
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, -nats.mean() / x.shape[1]
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"bits per dimension"})
-def pixels_times_log_2():
-    """Bits per dimension multiplied by log 2."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, -nats.mean() / x.shape[1] * math.log(2)
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"bits per dimension"})
-def pixels_bits_of_the_batch():
-    """Sum over the batch in place of the mean."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, -nats.sum() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"bits per dimension"})
-def pixels_divided_by_the_batch():
-    """Divided by B in place of D."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, -nats.mean() / (len(x) * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"bits per dimension"})
-def pixels_bits_with_the_wrong_sign():
-    """The minus forgotten."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"shapes"})
-def pixels_sum_over_the_batch():
-    """Sum over axis 0."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(0)
-        return nats, -nats.mean() / (x.shape[1] * math.log(2))
-
-    return log_likelihood
-
-
 @bank.wrong("log_likelihood", loses={"shapes"})
 def pixels_one_result():
     """bpd not returned."""
@@ -321,20 +130,6 @@ def pixels_one_result():
 
     def log_likelihood(p, x):
         return torch.where(x == 1, p, 1 - p).log().sum(1)
-
-    return log_likelihood
-
-
-@bank.wrong("log_likelihood", loses={"bits per dimension"})
-def pixels_bits_of_each_image():
-    """One bpd for each image."""
-    import math
-
-    import torch
-
-    def log_likelihood(p, x):
-        nats = torch.where(x == 1, p, 1 - p).log().sum(1)
-        return nats, -nats / (x.shape[1] * math.log(2))
 
     return log_likelihood
 
@@ -374,6 +169,70 @@ def pixels_matrix_product():
 
 
 slip = bank.slips("log_likelihood", of=pixels_where)
+# x log p + (1 - x) log(1 - p) as it stands: 0 * -inf is nan.
+slip(
+    "pixels_zero_times_infinity",
+    "torch.where(x == 1, p, 1 - p).log()",
+    "(x * p.log() + (1 - x) * (1 - p).log())",
+    ("import torch\n\n", ""),
+    loses={"certain pixels"},
+)
+# Probabilities clamped away from 0 and 1.
+slip("pixels_clamped", "nats =", "p = p.clamp(1e-5, 1 - 1e-5)\n    nats =", loses={"certain pixels"})
+# log(p + epsilon).
+slip(
+    "pixels_epsilon",
+    "torch.where(x == 1, p, 1 - p).log()",
+    "(x * (p + 1e-8).log() + (1 - x) * (1 - p + 1e-8).log())",
+    ("import torch\n\n", ""),
+    loses={"certain pixels"},
+)
+# torch.distributions keeps probabilities a little away from 0 and 1.
+slip(
+    "pixels_torch_distributions",
+    "where(x == 1, p, 1 - p).log()",
+    "distributions.Bernoulli(p).log_prob(x.double())",
+    loses={"certain pixels"},
+)
+# Mean over the pixels in place of the sum; then divided by D once more.
+slip("pixels_mean_for_sum", "sum", "mean", loses={"probabilities", "bits per dimension", "certain pixels"})
+# p taken for the probability of a 0.
+slip("pixels_swapped", "x == 1", "x == 0", loses={"probabilities", "bits per dimension", "certain pixels"})
+# The pixels that are 0 forgotten.
+slip(
+    "pixels_ones_only",
+    "where(x == 1, p, 1 - p).log()",
+    "special.xlogy(x, p)",
+    loses={"probabilities", "bits per dimension", "certain pixels"},
+)
+# The loss, -log p(x), in place of log p(x).
+slip(
+    "pixels_negative",
+    "nats = torch",
+    "nll = -torch",
+    ("nats, -nats", "nll, nll"),
+    loses={"probabilities", "certain pixels"},
+)
+# Bits per dimension without log 2.
+slip(
+    "pixels_nats_per_dimension",
+    "(x.shape[1] * math.log(2))",
+    "x.shape[1]",
+    ("import math\n\n", ""),
+    loses={"bits per dimension"},
+)
+# Bits per dimension multiplied by log 2.
+slip("pixels_times_log_2", "(x.shape[1] * math.log(2))", "x.shape[1] * math.log(2)", loses={"bits per dimension"})
+# Sum over the batch in place of the mean.
+slip("pixels_bits_of_the_batch", "mean", "sum", loses={"bits per dimension"})
+# Divided by B in place of D.
+slip("pixels_divided_by_the_batch", "x.shape[1]", "len(x)", loses={"bits per dimension"})
+# The minus forgotten.
+slip("pixels_bits_with_the_wrong_sign", "-nats", "nats", loses={"bits per dimension"})
+# Sum over axis 0.
+slip("pixels_sum_over_the_batch", "(1)", "(0)", loses={"shapes"})
+# One bpd for each image.
+slip("pixels_bits_of_each_image", ".mean()", "", loses={"bits per dimension"})
 slip("pixels_log_of_product", ".log().sum(1)", ".prod(1).log()", loses={"probabilities"})
 slip("pixels_squeezed", ".log().sum(1)", ".log().sum(1).squeeze()", loses={"probabilities"})
 slip(
@@ -484,37 +343,6 @@ def kl_float32():
 
 
 @bank.wrong("kl", loses={"zeros"})
-def kl_plain():
-    """The formula as it stands: 0 log 0 is nan."""
-
-    def kl(p, q):
-        return (p * (p / q).log()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
-def kl_epsilon():
-    """An epsilon in both logarithms: finite where it should be infinite."""
-
-    def kl(p, q):
-        return (p * ((p + 1e-9) / (q + 1e-9)).log()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
-def kl_where_both():
-    """Only outcomes that both allow: infinity is lost."""
-
-    def kl(p, q):
-        both = (p > 0) & (q > 0)
-        return (p[both] * (p[both] / q[both]).log()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
 def kl_any_zero_is_infinite():
     """Infinity wherever q has a zero, also where p has none."""
     import math
@@ -530,34 +358,12 @@ def kl_any_zero_is_infinite():
 
 
 @bank.wrong("kl", loses={"zeros"})
-def kl_torch_kl_div():
-    """F.kl_div multiplies 0 by -inf where neither has mass."""
-    import torch.nn.functional as F
-
-    def kl(p, q):
-        return F.kl_div(q.log(), p, reduction="sum")
-
-    return kl
-
-
-@bank.wrong("kl", loses={"zeros"})
 def kl_division_by_zero():
     """math.log(0) raises ValueError."""
     import math
 
     def kl(p, q):
         return sum(a * math.log(a / b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
-
-    return kl
-
-
-@bank.wrong("kl", loses={"direction", "zeros"})
-def kl_reversed():
-    """KL(q || p)."""
-
-    def kl(p, q):
-        happens = q > 0
-        return (q[happens] * (q[happens] / p[happens]).log()).sum()
 
     return kl
 
@@ -577,17 +383,6 @@ def kl_symmetrized():
 
 
 @bank.wrong("kl", loses={"value", "direction", "zeros"})
-def kl_bits():
-    """In bits."""
-
-    def kl(p, q):
-        happens = p > 0
-        return (p[happens] * (p[happens] / q[happens]).log2()).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"value", "direction", "zeros"})
 def kl_mean():
     """Mean over the outcomes in place of the sum."""
     import torch
@@ -599,34 +394,12 @@ def kl_mean():
 
 
 @bank.wrong("kl", loses={"value", "direction", "zeros"})
-def kl_cross_entropy():
-    """The cross-entropy, without the entropy of p."""
-    import torch
-
-    def kl(p, q):
-        return -torch.special.xlogy(p, q).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"value", "direction", "zeros"})
 def kl_entropy_sign():
     """Minus the divergence."""
     import torch
 
     def kl(p, q):
         return torch.where(p > 0, p * (q / p).log(), 0.0).sum()
-
-    return kl
-
-
-@bank.wrong("kl", loses={"value", "direction", "zeros"})
-def kl_without_weights():
-    """The log-ratios added up without their weights."""
-
-    def kl(p, q):
-        happens = p > 0
-        return (p[happens] / q[happens]).log().sum()
 
     return kl
 
@@ -649,38 +422,6 @@ def kl_div_default():
 
     def kl(p, q):
         return F.kl_div(q.log(), p)
-
-    return kl
-
-
-@bank.wrong("kl", loses={"direction", "zeros"})
-def kl_div_swapped():
-    """F.kl_div takes the second distribution first: KL(q || p)."""
-    import torch.nn.functional as F
-
-    def kl(p, q):
-        return F.kl_div(p.log(), q, reduction="sum")
-
-    return kl
-
-
-@bank.wrong("kl", loses={"a number"})
-def kl_terms():
-    """The terms, not their sum."""
-    import torch
-
-    def kl(p, q):
-        return torch.where(p > 0, p * (p / q).log(), 0.0)
-
-    return kl
-
-
-@bank.wrong("kl", loses={"a number"})
-def kl_prints():
-    """Printed, not returned."""
-
-    def kl(p, q):
-        print((p * (p / q).log()).sum())
 
     return kl
 
@@ -747,7 +488,74 @@ def kl_nearly_zero_is_zero():
     return kl
 
 
+slip = bank.slips("kl", of=kl_torch_kl_div_of_what_happens)
+# F.kl_div multiplies 0 by -inf where neither has mass.
+slip(
+    "kl_torch_kl_div",
+    'happens = p > 0\n    return F.kl_div(q[happens].log(), p[happens], reduction="sum").item()',
+    'return F.kl_div(q.log(), p, reduction="sum")',
+    loses={"zeros"},
+)
+# F.kl_div takes the second distribution first: KL(q || p).
+slip(
+    "kl_div_swapped",
+    'happens = p > 0\n    return F.kl_div(q[happens].log(), p[happens], reduction="sum").item()',
+    'return F.kl_div(p.log(), q, reduction="sum")',
+    loses={"direction", "zeros"},
+)
+
+slip = bank.slips("kl", of=kl_cross_entropy_minus_entropy)
+# The cross-entropy, without the entropy of p.
+slip("kl_cross_entropy", "torch.special.entr(p).sum().neg() - torch", "-torch", loses={"value", "direction", "zeros"})
+# The terms, not their sum.
+slip(
+    "kl_terms",
+    "special.entr(p).sum().neg() - torch.special.xlogy(p, q).sum()",
+    "where(p > 0, p * (p / q).log(), 0.0)",
+    loses={"a number"},
+)
+
 slip = bank.slips("kl", of=kl_masked)
+# The formula as it stands: 0 log 0 is nan.
+slip(
+    "kl_plain",
+    "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log())",
+    "return (p * (p / q).log())",
+    loses={"zeros"},
+)
+# An epsilon in both logarithms: finite where it should be infinite.
+slip(
+    "kl_epsilon",
+    "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log())",
+    "return (p * ((p + 1e-9) / (q + 1e-9)).log())",
+    loses={"zeros"},
+)
+# Only outcomes that both allow: infinity is lost.
+slip(
+    "kl_where_both",
+    "happens = p > 0",
+    "both = (p > 0) & (q > 0)",
+    ("p[happens] * (p[happens] / q[happens])", "p[both] * (p[both] / q[both])"),
+    loses={"zeros"},
+)
+# KL(q || p).
+slip(
+    "kl_reversed",
+    "p > 0",
+    "q > 0",
+    ("p[happens] * (p[happens] / q[happens])", "q[happens] * (q[happens] / p[happens])"),
+    loses={"direction", "zeros"},
+)
+slip("kl_bits", "log", "log2", loses={"value", "direction", "zeros"})
+# The log-ratios added up without their weights.
+slip("kl_without_weights", "p[happens] * (", "", ("log()", "log("), loses={"value", "direction", "zeros"})
+# Printed, not returned.
+slip(
+    "kl_prints",
+    "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log()).sum()",
+    "print((p * (p / q).log()).sum())",
+    loses={"a number"},
+)
 slip("kl_rare_under_p_is_never", "p > 0", "p > 1e-8", loses={"zeros"})
 slip("kl_rarer_under_p_is_never", "p > 0", "p > 1e-12", loses={"zeros"})
 slip("kl_small_ratios_only", ".log())", ".log().clamp_max(60))", loses={"zeros"})
@@ -1064,42 +872,11 @@ def conditionals_later_fixed_at_zero():
 
 
 @bank.wrong("conditionals", loses={"shapes"})
-def conditionals_both_values():
-    """p(x_d | prefix) for both values of x_d."""
-
-    def conditionals(joint):
-        found = []
-        while joint.ndim:
-            prefix = joint.sum(-1)
-            found.insert(0, joint / prefix[..., None])
-            joint = prefix
-        return found
-
-    return conditionals
-
-
-@bank.wrong("conditionals", loses={"shapes"})
 def conditionals_given_all_others():
     """Conditioned on all other dimensions, the later ones too."""
 
     def conditionals(joint):
         return [joint.select(d, 1) / joint.sum(d) for d in range(joint.ndim)]
-
-    return conditionals
-
-
-@bank.wrong("conditionals", loses={"shapes"})
-def conditionals_wrong_way_round():
-    """The list begins with the last dimension."""
-    import torch
-
-    def conditionals(joint):
-        found = []
-        while joint.ndim:
-            prefix = joint.sum(-1)
-            found.append(torch.where(prefix > 0, joint[..., 1] / prefix, 0.5))
-            joint = prefix
-        return found
 
     return conditionals
 
@@ -1151,6 +928,17 @@ def conditionals_denominator_never_zero():
 
 
 slip = bank.slips("conditionals", of=conditionals_from_the_last)
+# p(x_d | prefix) for both values of x_d.
+slip(
+    "conditionals_both_values",
+    "append(torch.where(prefix > 0, joint[..., 1] / prefix, 0.5))",
+    "insert(0, joint / prefix[..., None])",
+    ("[::-1]", ""),
+    ("import torch\n\n", ""),
+    loses={"shapes"},
+)
+# The list begins with the last dimension.
+slip("conditionals_wrong_way_round", "[::-1]", "", loses={"shapes"})
 slip("conditionals_epsilon", "/ prefix,", "/ (prefix + 1e-8),", loses={"impossible prefixes"})
 slip("conditionals_smaller_epsilon", "/ prefix,", "/ (prefix + 1e-12),", loses={"impossible prefixes"})
 slip("conditionals_clamped_below", "/ prefix,", "/ prefix.clamp_min(1e-10),", loses={"impossible prefixes"})
@@ -1291,63 +1079,6 @@ def joint_log_space():
 
 
 @bank.wrong("joint", loses={"chain rule", "certain steps"})
-def joint_values_swapped():
-    """x_d = 1 first."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table * c, table * (1 - c)], -1)
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"chain rule", "certain steps"})
-def joint_axes_reversed():
-    """New axes in front in place of behind."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table * (1 - c), table * c], -1)
-        return table.permute(tuple(reversed(range(table.ndim))))
-
-    return joint
-
-
-@bank.wrong("joint", loses={"chain rule"})
-def joint_prefix_reversed():
-    """Each conditional read with its prefix in reverse order."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            c = c.permute(tuple(reversed(range(c.ndim))))
-            table = torch.stack([table * (1 - c), table * c], -1)
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"chain rule", "certain steps"})
-def joint_independent():
-    """The conditionals averaged over their prefixes: independent dimensions."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table * (1 - c.mean()), table * c.mean()], -1)
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"chain rule", "certain steps"})
 def joint_uniform():
     """Every image equally likely."""
     import torch
@@ -1355,21 +1086,6 @@ def joint_uniform():
     def joint(conditionals):
         D = len(conditionals)
         return torch.full((2,) * D, 0.5**D, dtype=torch.float64)
-
-    return joint
-
-
-@bank.wrong("joint", loses={"chain rule", "certain steps"})
-def joint_sigmoid():
-    """A sigmoid of what is a probability already."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            c = torch.sigmoid(c)
-            table = torch.stack([table * (1 - c), table * c], -1)
-        return table
 
     return joint
 
@@ -1387,92 +1103,6 @@ def joint_zero_times_infinity():
             on = c[tuple(x[:, i] for i in range(d))] if d else c
             total = total + x[:, d] * on.log() + (1 - x[:, d]) * (1 - on).log()
         return total.exp().reshape((2,) * D)
-
-    return joint
-
-
-@bank.wrong("joint", loses={"certain steps"})
-def joint_clamped():
-    """Conditionals clamped away from 0 and 1."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            c = c.clamp(1e-2, 1 - 1e-2)
-            table = torch.stack([table * (1 - c), table * c], -1)
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"mass one"})
-def joint_ones_only():
-    """The factors of the zeros forgotten."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table, table * c], -1)
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"mass one"})
-def joint_sum_for_product():
-    """Sums in place of products."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.zeros((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table + (1 - c), table + c], -1) / 2
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"mass one"})
-def joint_logarithms():
-    """Logarithms of the probabilities."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.zeros((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table + (1 - c).log(), table + c.log()], -1)
-        return table
-
-    return joint
-
-
-@bank.wrong("joint", loses={"shapes"})
-def joint_flat():
-    """A vector of 2^D numbers."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table * (1 - c), table * c], -1)
-        return table.reshape(1, -1)
-
-    return joint
-
-
-@bank.wrong("joint", loses={"shapes"})
-def joint_without_the_last():
-    """Off by one: the last dimension missing."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.ones((), dtype=torch.float64)
-        for d in range(len(conditionals) - 1):
-            c = conditionals[d]
-            table = torch.stack([table * (1 - c), table * c], -1)
-        return table
 
     return joint
 
@@ -1510,6 +1140,77 @@ def joint_difference():
 
 
 slip = bank.slips("joint", of=joint_stacked)
+# x_d = 1 first.
+slip("joint_values_swapped", "(1 - c), table * c", "c, table * (1 - c)", loses={"chain rule", "certain steps"})
+# New axes in front in place of behind.
+slip(
+    "joint_axes_reversed",
+    " table\n",
+    " table.permute(tuple(reversed(range(table.ndim))))\n",
+    loses={"chain rule", "certain steps"},
+)
+# Each conditional read with its prefix in reverse order.
+slip(
+    "joint_prefix_reversed",
+    "conditionals:",
+    "conditionals:\n        c = c.permute(tuple(reversed(range(c.ndim))))",
+    loses={"chain rule"},
+)
+# The conditionals averaged over their prefixes: independent dimensions.
+slip(
+    "joint_independent",
+    "1 - c",
+    "1 - c.mean()",
+    ("table * c", "table * c.mean()"),
+    loses={"chain rule", "certain steps"},
+)
+# A sigmoid of what is a probability already.
+slip(
+    "joint_sigmoid",
+    "conditionals:",
+    "conditionals:\n        c = torch.sigmoid(c)",
+    loses={"chain rule", "certain steps"},
+)
+# Conditionals clamped away from 0 and 1.
+slip("joint_clamped", "conditionals:", "conditionals:\n        c = c.clamp(1e-2, 1 - 1e-2)", loses={"certain steps"})
+# The factors of the zeros forgotten.
+slip("joint_ones_only", "table * (1 - c)", "table", loses={"mass one"})
+# Sums in place of products.
+slip(
+    "joint_sum_for_product",
+    "ones",
+    "zeros",
+    ("([table * (1 - c), table * c], -1)", "([table + (1 - c), table + c], -1) / 2"),
+    loses={"mass one"},
+)
+# Logarithms of the probabilities.
+slip(
+    "joint_logarithms",
+    "ones",
+    "zeros",
+    ("[table * (1 - c), table * c]", "[table + (1 - c).log(), table + c.log()]"),
+    loses={"mass one"},
+)
+# A vector of 2^D numbers.
+slip("joint_flat", " table\n", " table.reshape(1, -1)\n", loses={"shapes"})
+# Off by one: the last dimension missing.
+slip(
+    "joint_without_the_last",
+    "c in conditionals:",
+    "d in range(len(conditionals) - 1):\n        c = conditionals[d]",
+    loses={"shapes"},
+)
+# An epsilon inside each logarithm, for fear of log 0.
+slip(
+    "joint_epsilon_in_the_logarithms",
+    "ones",
+    "zeros",
+    (
+        "([table * (1 - c), table * c], -1)\n    return table",
+        "([table + (1 - c + 1e-12).log(), table + (c + 1e-12).log()], dim=-1)\n    return table.exp()",
+    ),
+    loses={"certain steps"},
+)
 slip(
     "joint_clamped_a_little",
     "        table = torch.stack",
@@ -1568,20 +1269,6 @@ slip(
     "    for c in [0 * c + 0.5 if c.ndim > 2 else c for c in conditionals]:",
     loses={"chain rule"},
 )
-
-
-@bank.wrong("joint", loses={"certain steps"})
-def joint_epsilon_in_the_logarithms():
-    """An epsilon inside each logarithm, for fear of log 0."""
-    import torch
-
-    def joint(conditionals):
-        table = torch.zeros((), dtype=torch.float64)
-        for c in conditionals:
-            table = torch.stack([table + (1 - c + 1e-12).log(), table + (c + 1e-12).log()], dim=-1)
-        return table.exp()
-
-    return joint
 
 
 exact_one = "1 is exact in any precision, and the conditionals bring float64 with them"
@@ -1734,22 +1421,6 @@ def sample_generator_in_the_loop():
 
 
 @bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_one_uniform_for_all_samples():
-    """One uniform number a step for all samples."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            u = torch.rand(1, generator=generator, dtype=torch.float64)
-            x[:, d] = (u < conditional(x[:, :d])).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
 def sample_repeated():
     """One sample, n times."""
     import torch
@@ -1779,71 +1450,6 @@ def sample_pairs():
     return ancestral_sample
 
 
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_antithetic():
-    """u for one half of the samples, 1 - u for the other: not independent."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            u = torch.rand(n // 2, generator=generator, dtype=torch.float64)
-            x[:, d] = (torch.cat([u, 1 - u]) < conditional(x[:, :d])).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_inverted():
-    """u > p in place of u < p."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            u = torch.rand(n, generator=generator, dtype=torch.float64)
-            x[:, d] = (u > conditional(x[:, :d])).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_double_sigmoid():
-    """A sigmoid of what is a probability already."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            p = torch.sigmoid(conditional(x[:, :d]))
-            x[:, d] = torch.bernoulli(p, generator=generator).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_sharpened():
-    """Low temperature: probabilities pushed towards 0 and 1."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            p = conditional(x[:, :d])
-            p = p**2 / (p**2 + (1 - p) ** 2)
-            x[:, d] = torch.bernoulli(p, generator=generator).long()
-        return x
-
-    return ancestral_sample
-
-
 @bank.wrong("ancestral_sample", loses={"many dimensions"})
 def sample_sorted_back():
     """Drawn in order, returned with the dimensions reversed."""
@@ -1860,58 +1466,12 @@ def sample_sorted_back():
 
 
 @bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_normal():
-    """Normal numbers in place of uniform ones."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            u = torch.randn(n, generator=generator, dtype=torch.float64)
-            x[:, d] = (u < conditional(x[:, :d])).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
 def sample_coins():
     """Fair coins: the conditional is not asked."""
     import torch
 
     def ancestral_sample(conditional, n, D, seed):
         return torch.randint(2, (n, D), generator=torch.Generator().manual_seed(seed))
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_last_dimension_missing():
-    """range(D - 1): the last dimension is never drawn."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D - 1):
-            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"one dimension", "many dimensions"})
-def sample_first_dimension_missing():
-    """range(1, D): the first dimension is never drawn."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(1, D):
-            x[:, d] = torch.bernoulli(conditional(x[:, :d]), generator=generator).long()
-        return x
 
     return ancestral_sample
 
@@ -2006,22 +1566,6 @@ def sample_reversed_prefix():
         x = torch.zeros(n, D, dtype=torch.int64)
         for d in range(D):
             x[:, d] = torch.bernoulli(conditional(x[:, :d].flip(1)), generator=generator).long()
-        return x
-
-    return ancestral_sample
-
-
-@bank.wrong("ancestral_sample", loses={"many dimensions"})
-def sample_prefixes_of_other_samples():
-    """Prefixes rolled along the batch: each sample continues another one."""
-    import torch
-
-    def ancestral_sample(conditional, n, D, seed):
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.zeros(n, D, dtype=torch.int64)
-        for d in range(D):
-            p = conditional(x[:, :d].roll(1, 0))
-            x[:, d] = torch.bernoulli(p, generator=generator).long()
         return x
 
     return ancestral_sample
@@ -2199,6 +1743,60 @@ def sample_a_generator_for_each_dimension():
 
 
 slip = bank.slips("ancestral_sample", of=sample_columns)
+# One uniform number a step for all samples.
+slip("sample_one_uniform_for_all_samples", "n, generator", "1, generator", loses={"one dimension", "many dimensions"})
+# u for one half of the samples, 1 - u for the other: not independent.
+slip(
+    "sample_antithetic",
+    "n, generator",
+    "n // 2, generator",
+    ("u <", "torch.cat([u, 1 - u]) <"),
+    loses={"one dimension", "many dimensions"},
+)
+# u > p in place of u < p.
+slip("sample_inverted", "u <", "u >", loses={"one dimension", "many dimensions"})
+# A sigmoid of what is a probability already.
+slip(
+    "sample_double_sigmoid",
+    "u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "p = torch.sigmoid(conditional(x[:, :d]))",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(p, generator=generator)"),
+    loses={"one dimension", "many dimensions"},
+)
+# Low temperature: probabilities pushed towards 0 and 1.
+slip(
+    "sample_sharpened",
+    "u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "p = conditional(x[:, :d])\n        p = p**2 / (p**2 + (1 - p) ** 2)",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(p, generator=generator)"),
+    loses={"one dimension", "many dimensions"},
+)
+# Normal numbers in place of uniform ones.
+slip("sample_normal", "rand", "randn", loses={"one dimension", "many dimensions"})
+# range(D - 1): the last dimension is never drawn.
+slip(
+    "sample_last_dimension_missing",
+    "(D):\n        u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "(D - 1):",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(conditional(x[:, :d]), generator=generator)"),
+    loses={"one dimension", "many dimensions"},
+)
+# range(1, D): the first dimension is never drawn.
+slip(
+    "sample_first_dimension_missing",
+    "(D):\n        u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "(1, D):",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(conditional(x[:, :d]), generator=generator)"),
+    loses={"one dimension", "many dimensions"},
+)
+# Prefixes rolled along the batch: each sample continues another one.
+slip(
+    "sample_prefixes_of_other_samples",
+    "u = torch.rand(n, generator=generator, dtype=torch.float64)",
+    "p = conditional(x[:, :d].roll(1, 0))",
+    ("(u < conditional(x[:, :d]))", "torch.bernoulli(p, generator=generator)"),
+    loses={"many dimensions"},
+)
 slip(
     "sample_asks_for_both_values",
     "(u < conditional(x[:, :d]))",
@@ -2406,51 +2004,6 @@ def fvbn_no_mask():
 
 
 @bank.wrong("fvbn_log_prob", loses={"no peeking"})
-def fvbn_reads_itself():
-    """<= in place of <: each dimension reads itself."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] <= place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"no peeking"})
-def fvbn_mask_turned_round():
-    """The mask transposed: each dimension reads those that come later."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[:, None] < place[None, :]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"no peeking"})
-def fvbn_other_half_of_W():
-    """W transposed before it is masked: the other half of its entries."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W.T, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"no peeking"})
 def fvbn_all_but_itself():
     """All other dimensions, a pseudo-likelihood: only the diagonal is masked."""
     import torch
@@ -2464,57 +2017,12 @@ def fvbn_all_but_itself():
 
 
 @bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
-def fvbn_product_with_W():
-    """x @ W in place of x @ W.T, after the mask: a belief network in the opposite order."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0)
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
 def fvbn_independent():
     """W is not used."""
     import torch.nn.functional as F
 
     def fvbn_log_prob(x, W, b, order):
         return F.logsigmoid((2 * x - 1) * b).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"uses all that came before", "any ordering"})
-def fvbn_only_the_last():
-    """Only the dimension right before: a Markov chain."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] == place[:, None] - 1
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses=ALL_WITH_W)
-def fvbn_misses_the_last():
-    """Off by one: the dimension right before is not read."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None] - 1
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
 
     return fvbn_log_prob
 
@@ -2536,40 +2044,12 @@ def fvbn_mean_of_inputs():
 
 
 @bank.wrong("fvbn_log_prob", loses={"any ordering"})
-def fvbn_inverse_permutation():
-    """order taken for the place of each dimension: the inverse permutation."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        before = order[None, :] < order[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"any ordering"})
 def fvbn_raster_always():
     """Raster order, whatever order says."""
     import torch
     import torch.nn.functional as F
 
     def fvbn_log_prob(x, W, b, order):
-        logits = b + x.double() @ torch.tril(W, -1).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"any ordering"})
-def fvbn_only_x_permuted():
-    """x is brought into order, W and b are not."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        x = x[:, order]
         logits = b + x.double() @ torch.tril(W, -1).T
         return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
 
@@ -2619,34 +2099,6 @@ def fvbn_log_of_sigmoid():
 
 
 @bank.wrong("fvbn_log_prob", loses={"large weights"})
-def fvbn_log_one_plus_exp():
-    """log(1 + exp(z)) as it stands: exp(1000) is infinite."""
-    import torch
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return (x * logits - torch.log(1 + torch.exp(logits))).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"any ordering"})
-def fvbn_order_reversed_for_the_mask():
-    """A mask for order 0, 1, 2, ... whose rows and columns are taken by order, not by place."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        raster = torch.ones_like(W).tril(-1).bool()
-        logits = b + x.double() @ torch.where(raster[order][:, order], W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"large weights"})
 def fvbn_bce_of_sigmoid():
     """binary_cross_entropy of a sigmoid: each logarithm is cut off at -100."""
     import torch
@@ -2691,36 +2143,6 @@ def fvbn_double_sigmoid():
 
 
 @bank.wrong("fvbn_log_prob", loses={"logistic conditionals"} | ALL_WITH_W)
-def fvbn_values_swapped():
-    """The logit of a 0 in place of the logit of a 1."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 0, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"logistic conditionals"})
-def fvbn_without_bias():
-    """b forgotten."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"logistic conditionals"} | ALL_WITH_W)
 def fvbn_uniform():
     """Every image equally likely."""
     import math
@@ -2730,82 +2152,6 @@ def fvbn_uniform():
     def fvbn_log_prob(x, W, b, order):
         B, D = x.shape
         return torch.full((B,), -D * math.log(2))
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"uses all that came before"})
-def fvbn_symmetric_inputs():
-    """Pixels read as -1 and +1."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + (2 * x - 1).double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"mass one"})
-def fvbn_mean_for_sum():
-    """Mean over the dimensions in place of the sum."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).mean(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"mass one"})
-def fvbn_bits():
-    """Bits in place of nats."""
-    import math
-
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1) / math.log(2)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"mass one"})
-def fvbn_ones_only():
-    """The pixels that are 0 forgotten."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return (x * F.logsigmoid(logits)).sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"mass one"})
-def fvbn_probability():
-    """The probability in place of its logarithm."""
-    import torch
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.sigmoid((2 * x - 1) * logits).prod(1)
 
     return fvbn_log_prob
 
@@ -2821,51 +2167,6 @@ def fvbn_negative():
         before = place[None, :] < place[:, None]
         logits = b + x.double() @ torch.where(before, W, 0.0).T
         return F.binary_cross_entropy_with_logits(logits, x.double(), reduction="none").sum(1)
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"shapes"})
-def fvbn_mean_of_the_batch():
-    """One number for the batch."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return -F.binary_cross_entropy_with_logits(logits, x.double(), reduction="sum")
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses={"shapes"})
-def fvbn_each_dimension():
-    """log p of each dimension, not their sum."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x.double() @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits))
-
-    return fvbn_log_prob
-
-
-@bank.wrong("fvbn_log_prob", loses=(), raises="RuntimeError")
-def fvbn_integers_times_floats():
-    """x is left as int64: torch does not multiply it with float64."""
-    import torch
-    import torch.nn.functional as F
-
-    def fvbn_log_prob(x, W, b, order):
-        place = torch.argsort(order)
-        before = place[None, :] < place[:, None]
-        logits = b + x @ torch.where(before, W, 0.0).T
-        return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
 
     return fvbn_log_prob
 
@@ -2901,6 +2202,95 @@ def fvbn_log_softmax():
 
 
 slip = bank.slips("fvbn_log_prob", of=fvbn_masked)
+# <= in place of <: each dimension reads itself.
+slip("fvbn_reads_itself", "< place", "<= place", loses={"no peeking"})
+# The mask transposed: each dimension reads those that come later.
+slip(
+    "fvbn_mask_turned_round",
+    "before = place[None, :] < place[:, None]",
+    "before = place[:, None] < place[None, :]",
+    loses={"no peeking"},
+)
+# W transposed before it is masked: the other half of its entries.
+slip("fvbn_other_half_of_W", "W, 0.0", "W.T, 0.0", loses={"no peeking"})
+# x @ W in place of x @ W.T, after the mask: a belief network in the opposite order.
+slip("fvbn_product_with_W", ".T", "", loses=ALL_WITH_W)
+# Only the dimension right before: a Markov chain.
+slip(
+    "fvbn_only_the_last",
+    "< place[:, None]",
+    "== place[:, None] - 1",
+    loses={"uses all that came before", "any ordering"},
+)
+# Off by one: the dimension right before is not read.
+slip("fvbn_misses_the_last", "[:, None]", "[:, None] - 1", loses=ALL_WITH_W)
+# order taken for the place of each dimension: the inverse permutation.
+slip(
+    "fvbn_inverse_permutation",
+    "place = torch.argsort(order)\n    before = place[None, :] < place",
+    "before = order[None, :] < order",
+    loses={"any ordering"},
+)
+# x is brought into order, W and b are not.
+slip(
+    "fvbn_only_x_permuted",
+    "place = torch.argsort(order)\n    before = place[None, :] < place[:, None]",
+    "x = x[:, order]",
+    ("where(before, W, 0.0)", "tril(W, -1)"),
+    loses={"any ordering"},
+)
+# log(1 + exp(z)) as it stands: exp(1000) is infinite.
+slip(
+    "fvbn_log_one_plus_exp",
+    "torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits))",
+    "(x * logits - torch.log(1 + torch.exp(logits)))",
+    ("import torch\nimport torch.nn.functional as F", "import torch"),
+    loses={"large weights"},
+)
+# A mask for order 0, 1, 2, ... whose rows and columns are taken by order, not by place.
+slip(
+    "fvbn_order_reversed_for_the_mask",
+    "place = torch.argsort(order)\n    before = place[None, :] < place[:, None]",
+    "raster = torch.ones_like(W).tril(-1).bool()",
+    ("(before, W, 0.0)", "(raster[order][:, order], W, 0.0)"),
+    loses={"any ordering"},
+)
+# The logit of a 0 in place of the logit of a 1.
+slip("fvbn_values_swapped", "x == 1", "x == 0", loses={"logistic conditionals"} | ALL_WITH_W)
+# b forgotten.
+slip("fvbn_without_bias", "b + x", "x", loses={"logistic conditionals"})
+# Pixels read as -1 and +1.
+slip("fvbn_symmetric_inputs", "b + x", "b + (2 * x - 1)", loses={"uses all that came before"})
+# Mean over the dimensions in place of the sum.
+slip("fvbn_mean_for_sum", "sum", "mean", loses={"mass one"})
+# Bits in place of nats.
+slip("fvbn_bits", "(1)", "(1) / math.log(2)", ("import torch\n", "import math\n\nimport torch\n"), loses={"mass one"})
+# The pixels that are 0 forgotten.
+slip(
+    "fvbn_ones_only",
+    "torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits))",
+    "(x * F.logsigmoid(logits))",
+    loses={"mass one"},
+)
+# The probability in place of its logarithm.
+slip(
+    "fvbn_probability",
+    "where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum",
+    "sigmoid((2 * x - 1) * logits).prod",
+    ("import torch\nimport torch.nn.functional as F", "import torch"),
+    loses={"mass one"},
+)
+# One number for the batch.
+slip(
+    "fvbn_mean_of_the_batch",
+    "torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)",
+    '-F.binary_cross_entropy_with_logits(logits, x.double(), reduction="sum")',
+    loses={"shapes"},
+)
+# log p of each dimension, not their sum.
+slip("fvbn_each_dimension", ".sum(1)", "", loses={"shapes"})
+# x is left as int64: torch does not multiply it with float64.
+slip("fvbn_integers_times_floats", ".double()", "", loses=(), raises="RuntimeError")
 slip("fvbn_mask_times_W", "torch.where(before, W, 0.0).T", "(W * before).T", loses={"large weights"})
 slip(
     "fvbn_later_ones_subtracted",
@@ -3065,19 +2455,6 @@ def condition_float32():
     return condition
 
 
-@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
-def condition_not_normalised():
-    """p(unknown, known): not divided by p(known)."""
-
-    def condition(joint, known):
-        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
-        if table.sum() == 0:
-            raise ValueError("impossible")
-        return table
-
-    return condition
-
-
 @bank.wrong("condition", loses={"any evidence"})
 def condition_clamped():
     """Clamped while sampling: each unknown given only what comes before it."""
@@ -3116,32 +2493,6 @@ def condition_marginal():
     return condition
 
 
-@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
-def condition_ignores_evidence():
-    """The marginal of the unknown dimensions: what is known is summed out."""
-
-    def condition(joint, known):
-        table = joint.sum(tuple(known)) if known else joint
-        if table.sum() == 0:
-            raise ValueError("impossible")
-        return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"any evidence"})
-def condition_first_axes():
-    """The values are used for the first axes, whatever dimensions they belong to."""
-
-    def condition(joint, known):
-        table = joint[tuple(known.values())]
-        if table.sum() == 0:
-            raise ValueError("impossible")
-        return table / table.sum()
-
-    return condition
-
-
 @bank.wrong("condition", loses={"known prefix", "any evidence"})
 def condition_axes_move():
     """One axis after the other, as if the others kept their numbers."""
@@ -3153,32 +2504,6 @@ def condition_axes_move():
         if joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))].sum() == 0:
             raise ValueError("impossible")
         return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"known prefix", "any evidence", "impossible evidence"})
-def condition_opposite():
-    """The opposite values."""
-
-    def condition(joint, known):
-        table = joint[tuple(1 - known[d] if d in known else slice(None) for d in range(joint.ndim))]
-        if table.sum() == 0:
-            raise ValueError("impossible")
-        return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"known prefix", "any evidence"})
-def condition_last_axis():
-    """Normalised along the last axis only."""
-
-    def condition(joint, known):
-        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
-        if table.sum() == 0:
-            raise ValueError("impossible")
-        return table / table.sum(-1, keepdim=True)
 
     return condition
 
@@ -3223,18 +2548,6 @@ def condition_zeros():
 
 
 @bank.wrong("condition", loses={"impossible evidence"})
-def condition_assert():
-    """AssertionError in place of ValueError."""
-
-    def condition(joint, known):
-        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
-        assert table.sum() > 0
-        return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"impossible evidence"})
 def condition_returns_the_error():
     """ValueError is returned as a text, not raised."""
 
@@ -3254,32 +2567,6 @@ def condition_rare_is_impossible():
         if table.sum() < 1e-8:
             raise ValueError("impossible")
         return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"impossible evidence"})
-def condition_any_zero():
-    """One impossible outcome is enough for ValueError."""
-
-    def condition(joint, known):
-        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
-        if (table == 0).any():
-            raise ValueError("impossible")
-        return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"impossible evidence"})
-def condition_epsilon():
-    """An epsilon below."""
-
-    def condition(joint, known):
-        table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
-        if table.sum() == 0:
-            raise ValueError("impossible")
-        return table / (table.sum() + 1e-12)
 
     return condition
 
@@ -3351,6 +2638,50 @@ def condition_rows_of_images():
 
 
 slip = bank.slips("condition", of=condition_index)
+# p(unknown, known): not divided by p(known).
+slip(
+    "condition_not_normalised",
+    "table / table.sum()",
+    "table",
+    loses={"known prefix", "any evidence", "impossible evidence"},
+)
+# The marginal of the unknown dimensions: what is known is summed out.
+slip(
+    "condition_ignores_evidence",
+    "[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]",
+    ".sum(tuple(known)) if known else joint",
+    loses={"known prefix", "any evidence", "impossible evidence"},
+)
+# The values are used for the first axes, whatever dimensions they belong to.
+slip("condition_first_axes", "get(d, slice(None)) for d in range(joint.ndim)", "values()", loses={"any evidence"})
+# The opposite values.
+slip(
+    "condition_opposite",
+    "known.get(d, slice(None))",
+    "1 - known[d] if d in known else slice(None)",
+    loses={"known prefix", "any evidence", "impossible evidence"},
+)
+# Normalised along the last axis only.
+slip("condition_last_axis", " table.sum()\n", " table.sum(-1, keepdim=True)\n", loses={"known prefix", "any evidence"})
+# AssertionError in place of ValueError.
+slip(
+    "condition_assert",
+    'if table.sum() == 0:\n        raise ValueError("impossible")',
+    "assert table.sum() > 0",
+    loses={"impossible evidence"},
+)
+# One impossible outcome is enough for ValueError.
+slip("condition_any_zero", "table.sum() == 0", "(table == 0).any()", loses={"impossible evidence"})
+# An epsilon below.
+slip("condition_epsilon", " table.sum()\n", " (table.sum() + 1e-12)\n", loses={"impossible evidence"})
+# The values are used in increasing order of the dimensions, whatever the dict says.
+slip(
+    "condition_axes_in_the_order_of_the_dict",
+    "table =",
+    "pairs = dict(zip(sorted(known), known.values(), strict=True))\n    table =",
+    ("known.get", "pairs.get"),
+    loses={"any evidence"},
+)
 slip("condition_isclose", "table.sum() == 0", "table.sum().isclose(joint.new_zeros(()))", loses={"impossible evidence"})
 slip("condition_very_rare_is_impossible", "table.sum() == 0", "table.sum() < 1e-15", loses={"impossible evidence"})
 slip(
@@ -3419,20 +2750,6 @@ def condition_evidence_in_the_order_of_the_dict():
         if evidence[tuple(known.values())].sum() == 0:
             raise ValueError("impossible")
         table = joint[tuple(known.get(d, slice(None)) for d in range(joint.ndim))]
-        return table / table.sum()
-
-    return condition
-
-
-@bank.wrong("condition", loses={"any evidence"})
-def condition_axes_in_the_order_of_the_dict():
-    """The values are used in increasing order of the dimensions, whatever the dict says."""
-
-    def condition(joint, known):
-        pairs = dict(zip(sorted(known), known.values(), strict=True))
-        table = joint[tuple(pairs.get(d, slice(None)) for d in range(joint.ndim))]
-        if table.sum() == 0:
-            raise ValueError("impossible")
         return table / table.sum()
 
     return condition
@@ -3507,72 +2824,6 @@ def posterior_odds():
     return posterior
 
 
-@bank.wrong("posterior", loses={"unequal priors"})
-def posterior_without_prior():
-    """The prior is not used."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y, dim=1)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"unequal priors"})
-def posterior_prior_added():
-    """The prior is added, not its logarithm."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y + prior, dim=1)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"unequal priors"})
-def posterior_prior_twice():
-    """The prior multiplied in twice."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y + 2 * prior.log(), dim=1)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"unequal priors"})
-def posterior_prior_divides():
-    """Divided by the prior in place of multiplied."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y - prior.log(), dim=1)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"unequal priors"})
-def posterior_prior_after():
-    """The prior multiplied in after normalising."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y, dim=1) * prior * len(prior)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_exp():
-    """exp(-10000) is 0, and 0 / 0 is nan."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y.exp() * prior
-        return joint / joint.sum(1, keepdim=True)
-
-    return posterior
-
-
 @bank.wrong("posterior", loses={"far below zero"})
 def posterior_max_before_prior():
     """The maximum is subtracted before the prior excludes its class."""
@@ -3580,73 +2831,6 @@ def posterior_max_before_prior():
     def posterior(log_px_given_y, prior):
         weights = (log_px_given_y - log_px_given_y.max(1, keepdim=True).values).exp() * prior
         return weights / weights.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_epsilon():
-    """An epsilon below: all classes get 0 far below zero."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y.exp() * prior
-        return joint / (joint.sum(1, keepdim=True) + 1e-12)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_one_maximum():
-    """One maximum for the whole batch."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y + prior.log()
-        weights = (joint - joint.max()).exp()
-        return weights / weights.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"far below zero"})
-def posterior_clamped():
-    """Log-likelihoods clamped at -700 so that exp stays positive."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y.clamp(min=-700).exp() * prior
-        return joint / joint.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_over_the_batch():
-    """Normalised over the batch in place of the classes."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y + prior.log(), dim=0)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_softmax_of_the_product():
-    """log p(x | y) multiplied with the prior, and then a softmax."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.softmax(log_px_given_y * prior, dim=1)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_max_in_place_of_sum():
-    """Divided by the likeliest class's share, not by the sum."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y + prior.log()
-        return (joint - joint.max(1, keepdim=True).values).exp()
 
     return posterior
 
@@ -3662,27 +2846,6 @@ def posterior_not_normalised():
 
 
 @bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_logarithms():
-    """log p(y | x)."""
-    import torch
-
-    def posterior(log_px_given_y, prior):
-        return torch.log_softmax(log_px_given_y + prior.log(), dim=1)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_returns_the_prior():
-    """The prior, whatever x is."""
-
-    def posterior(log_px_given_y, prior):
-        return prior.expand(log_px_given_y.shape)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
 def posterior_one_hot():
     """All mass on the likeliest class."""
     import torch
@@ -3690,27 +2853,6 @@ def posterior_one_hot():
     def posterior(log_px_given_y, prior):
         best = (log_px_given_y + prior.log()).argmax(1)
         return torch.nn.functional.one_hot(best, len(prior))
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"equal priors", "unequal priors", "far below zero"})
-def posterior_weights_are_logs():
-    """Log-likelihoods used as if they were probabilities."""
-
-    def posterior(log_px_given_y, prior):
-        joint = log_px_given_y * prior
-        return joint / joint.sum(1, keepdim=True)
-
-    return posterior
-
-
-@bank.wrong("posterior", loses={"shapes"})
-def posterior_label():
-    """The likeliest class itself."""
-
-    def posterior(log_px_given_y, prior):
-        return (log_px_given_y + prior.log()).argmax(1)
 
     return posterior
 
@@ -3740,7 +2882,93 @@ def posterior_possible_classes():
     return posterior
 
 
+slip = bank.slips("posterior", of=posterior_logsumexp)
+# exp(-10000) is 0, and 0 / 0 is nan.
+slip(
+    "posterior_exp",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    ".exp() * prior\n    return joint / joint.sum(1, keepdim=True)\n",
+    loses={"far below zero"},
+)
+# An epsilon below: all classes get 0 far below zero.
+slip(
+    "posterior_epsilon",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    ".exp() * prior\n    return joint / (joint.sum(1, keepdim=True) + 1e-12)\n",
+    loses={"far below zero"},
+)
+# One maximum for the whole batch.
+slip(
+    "posterior_one_maximum",
+    "return (joint - joint.logsumexp(1, keepdim=True)).exp()",
+    "weights = (joint - joint.max()).exp()\n    return weights / weights.sum(1, keepdim=True)",
+    loses={"far below zero"},
+)
+# Log-likelihoods clamped at -700 so that exp stays positive.
+slip(
+    "posterior_clamped",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    ".clamp(min=-700).exp() * prior\n    return joint / joint.sum(1, keepdim=True)\n",
+    loses={"far below zero"},
+)
+# Divided by the likeliest class's share, not by the sum.
+slip(
+    "posterior_max_in_place_of_sum",
+    "logsumexp(1, keepdim=True)",
+    "max(1, keepdim=True).values",
+    loses={"equal priors", "unequal priors", "far below zero"},
+)
+# Log-likelihoods used as if they were probabilities.
+slip(
+    "posterior_weights_are_logs",
+    " + prior.log()\n    return (joint - joint.logsumexp(1, keepdim=True)).exp()\n",
+    " * prior\n    return joint / joint.sum(1, keepdim=True)\n",
+    loses={"equal priors", "unequal priors", "far below zero"},
+)
+
 slip = bank.slips("posterior", of=posterior_softmax)
+# The prior is not used.
+slip("posterior_without_prior", "log_px_given_y + prior.log()", "log_px_given_y", loses={"unequal priors"})
+# The prior is added, not its logarithm.
+slip("posterior_prior_added", ".log()", "", loses={"unequal priors"})
+# The prior multiplied in twice.
+slip("posterior_prior_twice", "prior.log", "2 * prior.log", loses={"unequal priors"})
+# Divided by the prior in place of multiplied.
+slip("posterior_prior_divides", "+ prior", "- prior", loses={"unequal priors"})
+# The prior multiplied in after normalising.
+slip(
+    "posterior_prior_after",
+    "(log_px_given_y + prior.log(), dim=1)",
+    "(log_px_given_y, dim=1) * prior * len(prior)",
+    loses={"unequal priors"},
+)
+# Normalised over the batch in place of the classes.
+slip("posterior_over_the_batch", "dim=1", "dim=0", loses={"equal priors", "unequal priors", "far below zero"})
+# log p(x | y) multiplied with the prior, and then a softmax.
+slip(
+    "posterior_softmax_of_the_product",
+    "+ prior.log()",
+    "* prior",
+    loses={"equal priors", "unequal priors", "far below zero"},
+)
+# log p(y | x).
+slip("posterior_logarithms", "softmax", "log_softmax", loses={"equal priors", "unequal priors", "far below zero"})
+# The prior, whatever x is.
+slip(
+    "posterior_returns_the_prior",
+    "torch.softmax(log_px_given_y + prior.log(), dim=1)",
+    "prior.expand(log_px_given_y.shape)",
+    ("import torch\n\n", ""),
+    loses={"equal priors", "unequal priors", "far below zero"},
+)
+# The likeliest class itself.
+slip(
+    "posterior_label",
+    "torch.softmax(log_px_given_y + prior.log(), dim=1)",
+    "(log_px_given_y + prior.log()).argmax(1)",
+    ("import torch\n\n", ""),
+    loses={"shapes"},
+)
 slip("posterior_zero_is_e_to_the_minus_10000", "prior.log()", "prior.log().clamp(min=-1e4)", loses={"far below zero"})
 slip("posterior_epsilon_in_the_prior", "prior.log()", "(prior + 1e-8).log()", loses={"unequal priors"})
 slip(
@@ -3855,21 +3083,6 @@ def interval_log_space():
     return interval
 
 
-@bank.wrong("interval", loses={"intervals partition [0, 1)"})
-def interval_low_not_scaled():
-    """low moves by the cumulative probability, not by that part of the width."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
 @bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
 def interval_width_first():
     """The width shrinks before low moves."""
@@ -3885,52 +3098,6 @@ def interval_width_first():
     return interval
 
 
-@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
-def interval_off_by_one():
-    """The cumulative probability includes the symbol itself."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[: symbol + 1].sum())
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
-def interval_symbols_downwards():
-    """The symbols in decreasing order."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[symbol + 1 :].sum())
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"intervals partition [0, 1)", "one symbol"})
-def interval_likely_symbols_first():
-    """Likely symbols before unlikely ones."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            before = [k for k in range(len(p)) if (-p[k], k) < (-p[symbol], symbol)]
-            low += width * float(sum(p[k] for k in before))
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
 @bank.wrong("interval", loses={"intervals partition [0, 1)"})
 def interval_last_symbol_inmost():
     """The word read from behind: the last symbol makes the first cut."""
@@ -3941,156 +3108,6 @@ def interval_last_symbol_inmost():
             p = conditional(x[:d])
             low += width * float(p[: x[d]].sum())
             width *= float(p[x[d]])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"intervals partition [0, 1)", "width is the probability"})
-def interval_low_and_end():
-    """The end of the interval in place of its width."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low, low + width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"one symbol", "width is the probability"})
-def interval_without_the_model():
-    """K equal pieces: the conditional decides nothing."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            K = len(conditional(x[:d]))
-            width /= K
-            low += width * symbol
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"width is the probability"})
-def interval_empty_prefix():
-    """The conditional of the first symbol for all of them: intervals that still fill [0, 1)."""
-
-    def interval(x, conditional):
-        low, width, p = 0.0, 1.0, conditional([])
-        for symbol in x:
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"width is the probability"})
-def interval_last_symbol_only():
-    """A Markov chain: only the last symbol is passed."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[max(d - 1, 0) : d])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"width is the probability"})
-def interval_reversed_prefix():
-    """The prefix in reverse order."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d][::-1])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"intervals partition [0, 1)", "width is the probability"})
-def interval_width_of_the_last():
-    """The width of the last symbol alone."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[:symbol].sum())
-            width = float(p[symbol])
-        return low, width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"intervals partition [0, 1)", "width is the probability"})
-def interval_bits():
-    """The code length in bits in place of the width."""
-    import math
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low, -math.log2(max(width, 1e-300))
-
-    return interval
-
-
-@bank.wrong("interval", loses={"intervals partition [0, 1)"})
-def interval_middle():
-    """The middle of the interval in place of its beginning, but for one symbol."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low + (width / 2 if len(x) > 1 else 0.0), width
-
-    return interval
-
-
-@bank.wrong("interval", loses={"numbers"})
-def interval_only_low():
-    """One number."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[:d])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
-        return low
-
-    return interval
-
-
-@bank.wrong("interval", loses=(), raises="ValueError")
-def interval_prefix_too_long():
-    """Off by one: the symbol itself is passed with its prefix."""
-
-    def interval(x, conditional):
-        low, width = 0.0, 1.0
-        for d, symbol in enumerate(x):
-            p = conditional(x[: d + 1])
-            low += width * float(p[:symbol].sum())
-            width *= float(p[symbol])
         return low, width
 
     return interval
@@ -4141,6 +3158,72 @@ def interval_from_the_end():
 
 
 slip = bank.slips("interval", of=interval_low_and_width)
+# low moves by the cumulative probability, not by that part of the width.
+slip("interval_low_not_scaled", "width * float", "float", loses={"intervals partition [0, 1)"})
+# The cumulative probability includes the symbol itself.
+slip("interval_off_by_one", "p[:symbol]", "p[: symbol + 1]", loses={"intervals partition [0, 1)", "one symbol"})
+# The symbols in decreasing order.
+slip("interval_symbols_downwards", "p[:symbol]", "p[symbol + 1 :]", loses={"intervals partition [0, 1)", "one symbol"})
+# Likely symbols before unlikely ones.
+slip(
+    "interval_likely_symbols_first",
+    "(x[:d])",
+    "(x[:d])\n        before = [k for k in range(len(p)) if (-p[k], k) < (-p[symbol], symbol)]",
+    ("p[:symbol].sum()", "sum(p[k] for k in before)"),
+    loses={"intervals partition [0, 1)", "one symbol"},
+)
+# The end of the interval in place of its width.
+slip(
+    "interval_low_and_end",
+    " width\n",
+    " low + width\n",
+    loses={"intervals partition [0, 1)", "width is the probability"},
+)
+# K equal pieces: the conditional decides nothing.
+slip(
+    "interval_without_the_model",
+    "p = conditional(x[:d])",
+    "K = len(conditional(x[:d]))\n        width /= K",
+    ("float(p[:symbol].sum())\n        width *= float(p[symbol])", "symbol"),
+    loses={"one symbol", "width is the probability"},
+)
+# The conditional of the first symbol for all of them: intervals that still fill [0, 1).
+slip(
+    "interval_empty_prefix",
+    "width = 0.0, 1.0\n    for d, symbol in enumerate(x):\n        p = conditional(x[:d])",
+    "width, p = 0.0, 1.0, conditional([])\n    for symbol in x:",
+    loses={"width is the probability"},
+)
+# A Markov chain: only the last symbol is passed.
+slip("interval_last_symbol_only", "x[:d]", "x[max(d - 1, 0) : d]", loses={"width is the probability"})
+# The prefix in reverse order.
+slip("interval_reversed_prefix", "x[:d]", "x[:d][::-1]", loses={"width is the probability"})
+# The width of the last symbol alone.
+slip(
+    "interval_width_of_the_last",
+    "width *=",
+    "width =",
+    loses={"intervals partition [0, 1)", "width is the probability"},
+)
+# The code length in bits in place of the width.
+slip(
+    "interval_bits",
+    "def interval",
+    "import math\n\ndef interval",
+    (" width\n", " -math.log2(max(width, 1e-300))\n"),
+    loses={"intervals partition [0, 1)", "width is the probability"},
+)
+# The middle of the interval in place of its beginning, but for one symbol.
+slip(
+    "interval_middle",
+    "return low",
+    "return low + (width / 2 if len(x) > 1 else 0.0)",
+    loses={"intervals partition [0, 1)"},
+)
+# One number.
+slip("interval_only_low", " low, width\n", " low\n", loses={"numbers"})
+# Off by one: the symbol itself is passed with its prefix.
+slip("interval_prefix_too_long", "x[:d]", "x[: d + 1]", loses=(), raises="ValueError")
 slip(
     "interval_first_middle_last",
     "float(p[:symbol].sum())",
