@@ -1,24 +1,25 @@
 """Checks of lesson 02, NADE.
 
 Each check begins with the smallest case there is, so that the first counter-example is the one to think about.
-Numbers are compared within 1e-5 of what was added up to them: an answer computed in float32 passes, but where sigma
-is tiny. W (H, D), V (D, H), b (D,) and c (H,) are those of Larochelle and Murray (2011).
+Numbers are compared within 1e-5 of what was added up to them: an answer computed in float32 passes, except where sigma
+is tiny. The parameters W (H, D), V (D, H), b (D,) and c (H,) are named as in Larochelle and Murray (2011).
 
-That an answer takes any ordering is judged against itself: a network in some order is the same network in the order
-0, 1, ... once its dimensions are renamed. So a mistake in the sum does not cost the ordering as well.
+Each answer's results for an ordering are judged by its own for the order 0, 1, ...: a network in some order is the same
+network in that order once its dimensions are renamed. So a mistake in the sum does not cost the ordering as well.
 """
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from scipy.special import expit, log_softmax, logsumexp
 
 from autograder.checking.answers import Answer, asking, binary, entries, real
-from autograder.checking.cases import all_images, tensors, tenths
+from autograder.checking.cases import all_images, orders, say_order, tensors, tenths
 from autograder.checking.check import check, holds
-from autograder.checking.comparing import close, first_wrong, say, should_be
+from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.samplers import wrong_decision
 from autograder.given import Callback
 
@@ -34,17 +35,15 @@ __all__ = [
 ]
 
 
-def _orders(rng: np.random.Generator) -> list[np.ndarray]:
-    """The other order of two dimensions, all of three, some of five; the last one is backwards."""
-    larger = [rng.permutation(5) for _ in range(2)]
-    return [np.array(order) for order in ([1, 0], *itertools.permutations(range(3)), *larger, [4, 3, 2, 1, 0])]
+BACKWARDS = np.array([4, 3, 2, 1, 0])
 
 
-def _say_order(order: np.ndarray) -> str:
-    if len(order) > 8:
-        return f"order = {say(order[:6])[:-1]}, ...]"
-    natural = (order == np.arange(len(order))).all()
-    return f"order = {say(order)}" + ("" if natural else f" (dimension {', then '.join(map(str, order.tolist()))})")
+def _say_network(**parameters: np.ndarray) -> str:
+    """What a NADE is made of, in words: its parameters themselves where they are few."""
+    H, D = parameters["W"].shape
+    if H * D > 6:
+        return f"{count(D, 'dimension')} and {count(H, 'hidden unit')}"
+    return ", ".join(f"{name} = {say(value)}" for name, value in parameters.items())
 
 
 def _say_image(x: np.ndarray, row: int) -> str:
@@ -55,69 +54,51 @@ def _bits(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(0, 2, shape)
 
 
+def _network(rng: np.random.Generator, D: int, H: int) -> tuple[np.ndarray, ...]:
+    return tenths(rng, H, D), tenths(rng, D, H), tenths(rng, D), tenths(rng, H)
+
+
 def _activations(x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(B, D, H): for each image the hidden layer's pre-activations, in the order of the conditionals."""
-    seen = x[:, order[:-1], None] * W[:, order[:-1]].T
-    return c + np.concatenate([np.zeros((len(x), 1, len(c))), np.cumsum(seen, 1)], 1)
+    """(..., D, H): for each image the hidden layer's pre-activations, in the order of the conditionals."""
+    seen = x[..., order[:-1], None] * W[:, order[:-1]].T
+    return c + np.concatenate([np.zeros((*x.shape[:-1], 1, len(c))), np.cumsum(seen, -2)], -2)
 
 
 def _logits(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(B, D): the logit of each dimension given those of x that come before it."""
+    """(B, D): the logit of each dimension given the dimensions of x that come before it."""
     logits = np.empty(x.shape)
     logits[:, order] = b[order] + (expit(_activations(x, W, c, order)) * V[order]).sum(-1)
     return logits
 
 
-def _log_prob(
-    x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    return -np.logaddexp(0, (1 - 2 * x) * _logits(x, W, V, b, c, order)).sum(1)
+def _log_prob(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+    return -np.logaddexp(0, (1 - 2 * x) * _logits(x, *parameters)).sum(1)
 
 
-def _say_network(W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> str:
-    """A NADE's parameters in words, where there are few."""
-    H, D = W.shape
-    if D > 2 or H > 3:
-        return f"{D} dimensions and {H} hidden units"
-    return f"W = {say(W)}, V = {say(V)}, b = {say(b)}, c = {say(c)}"
-
-
-def _network(rng: np.random.Generator, D: int, H: int) -> tuple[np.ndarray, ...]:
-    return tenths(rng, H, D), tenths(rng, D, H), tenths(rng, D), tenths(rng, H)
-
-
-def _mass(log_probabilities: np.ndarray) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.exp(log_probabilities).sum())
-
-
-def _renamed(order: np.ndarray, answer: Answer, name: Callable[[int], str], columns: bool = False) -> Callable:
-    """A test: the answer in some order is `answer`, that for the network renamed so that the order is 0, 1, ...
+def _renamed(renamed: Answer, name: Callable[..., str], columns: slice | np.ndarray = slice(None)) -> Callable:
+    """A test: the answer in some order is `renamed`, that for the network renamed so that the order is 0, 1, ...
 
     Args:
-        name: puts the index of an entry into words.
-        columns: whether the columns of the answer belong to dimensions, and are renamed as well.
+        name: says which entry it is, from the coordinates of its index.
+        columns: where the columns belong to dimensions, the column of `renamed` for each of them.
     """
 
     def test(got, *_):
-        if answer.why:
-            return f"renamed so that the order is 0, 1, ...: {answer.why}"
-        want = answer.got[:, order.argsort()] if columns else answer.got
-        index = first_wrong(got, want)
-        if index is None:
-            return ""
-        return (
-            f"{name(index[0])} {should_be(want[index[0]], got[index[0]])} "
-            "(what should be is your own answer for the same network, renamed so that its order is 0, 1, ...)"
+        if renamed.why:
+            return f"renamed so that the order is 0, 1, ...: {renamed.why}"
+        why = differs(got, renamed.got[..., columns], name)
+        return why and (
+            f"{why} (what should be is your own answer for the same network, renamed so that its order is 0, 1, ...)"
         )
 
     return test
 
 
-def _another_order(natural: Answer, want: np.ndarray, want_natural: np.ndarray) -> Callable:
-    """A test: the answer is not the one for the same network in the order 0, 1, ..., where the two should differ."""
+def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray]) -> Callable:
+    """A test: the answer is not `natural`, that for the same network in the order 0, 1, ..., unless both should agree."""
 
-    def test(got, *_):
+    def test(got, *case):
+        want, want_natural = reference(*case), reference(*natural.case)
         index = first_wrong(want, want_natural)
         if index is None or natural.why or not close(got, natural.got):
             return ""
@@ -157,66 +138,59 @@ def activations(student, rng):
     =====================================  ==========================================
     """
 
-    def read(value, x, W, c, order):
-        return real(value, W.T.shape, "a")
-
-    def words(x, W, c, order):
-        H, D = W.shape
-        given = f"W = {say(W)}, c = {say(c)}, x = {say(x)}" if W.size <= 6 else f"{D} dimensions and {H} hidden units"
-        return f"{given}, {_say_order(order)}"
-
-    def reads(before, j):
-        def test(got, x, W, c, order):
-            row = first_wrong(got[: j + 1], before.got[: j + 1])
-            return row and (
-                f"row {row[0]} of a is {say(got[row[0]])}, and for x = {say(before.case[0])} it is "
-                f"{say(before.got[row[0]])}; but x_{j} does not come before "
-                + ("itself" if j == row[0] else f"dimension {row[0]}")
-            )
-
-        return test
-
-    def wrong(got, x, W, c, order):
-        want = _activations(x[None], W, c, order)[0]
-        # An answer may take the rest off the sum over all dimensions: then every row has the rounding of that sum.
-        index = first_wrong(got, want, size=np.abs(c) + np.abs(W) @ x)
-        if index is None:
-            return ""
-        row, entry = index[0], (index[0],) if len(c) <= 4 else index
-        return f"row {row} of a, for dimension {order[row]}, {should_be(want[entry], got[entry])}"
-
     def images(D):
         return all_images(D) if D <= 2 else [np.ones(D, dtype=np.int64), *_bits(rng, 1, D)]
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, x, W, c, order: real(value, W.T.shape, "a"),
+        say=lambda x, W, c, order: f"{_say_network(W=W, c=c, x=x)}, {say_order(order)}",
+    )
     for D in (1, 2, 3):
         W, c, order = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
-        before = ask(np.zeros(D, dtype=np.int64), W, c, order)
-        yield before.gate("shapes")
-        for j in range(D):
-            answer = ask(np.eye(D, dtype=np.int64)[j], W, c, order)
+        blank = ask(np.zeros(D, dtype=np.int64), W, c, order)
+        yield blank.gate("shapes")
+        for x in np.eye(D, dtype=np.int64):
+            answer = ask(x, W, c, order)
             yield answer.gate("shapes")
-            yield answer.gate("no peeking", reads(before, j))
-    sizes = (2, 1), (2, 2), (3, 2), (5, 4), (24, 5), (3, 300)
+            yield answer.gate("no peeking", partial(_reads_pixel, blank))
     for D, H, weight in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (5, 3, 0)):
         for x in images(D):
             if x[0] or not weight:
                 W, c = weight * tenths(rng, H, D), tenths(rng, H)
-                yield ask(x, W, c, np.arange(D)).holds("starts at c", wrong)
+                yield ask(x, W, c, np.arange(D)).holds("starts at c", _wrong_activations)
+    sizes = (2, 1), (2, 2), (3, 2), (5, 4), (24, 5), (3, 300)
     for D, H, weight in (*((D, H, 1) for D, H in sizes), (4, 3, 1e3), (4, 3, 1e-3)):
         W = weight * tenths(rng, H, D)
         for x in images(D):
-            yield ask(x, W, np.zeros(H), np.arange(D)).holds("sum of what came before", wrong)
-    for order in [*_orders(rng), rng.permutation(24)]:
+            yield ask(x, W, np.zeros(H), np.arange(D)).holds("sum of what came before", _wrong_activations)
+    for order in [*orders(rng, larger=2), BACKWARDS, rng.permutation(24)]:
         D = len(order)
         W, c, natural = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
         for x in images(D):
             renamed = ask(x[order], W[:, order], c, natural)
-            tests = [_renamed(order, renamed, lambda row: f"row {row} of a")]
-            if D == 5 and (np.diff(order) < 0).all() and x.all():
-                wants = [_activations(x[None], W, c, o)[0] for o in (order, natural)]
-                tests.append(_another_order(ask(x, W, c, natural), *wants))
+            tests = [_renamed(renamed, lambda row, unit: f"a[{row}, {unit}]")]
+            if order is BACKWARDS and x.all():
+                tests.append(_ignores_order(ask(x, W, c, natural), _activations))
             yield ask(x, W, c, order).holds("any ordering", *tests)
+
+
+def _reads_pixel(blank: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
+    """A test: the only pixel of x changes no row of the blank image's answer up to its own, in the order 0, 1, ..."""
+    j = x.argmax()
+    return differs(
+        got[: j + 1],
+        blank.got[: j + 1],
+        lambda row, unit: f"x_{j} does not come before dimension {row}, so, as for x = {say(0 * x)}, a[{row}, {unit}]",
+    )
+
+
+def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> str:
+    # An answer may take the rest off the sum over all dimensions: then every row has the rounding of that sum.
+    size = np.abs(c) + np.abs(W) @ x
+    return differs(
+        got, _activations(x, W, c, order), lambda row, h: f"a[{row}, {h}], for dimension {order[row]},", size
+    )
 
 
 @check(
@@ -254,79 +228,68 @@ def nade_log_prob(student, rng):
     these do not cost it.
     """
 
-    def read(value, x, *_):
-        return real(value, (len(x),), "log q(x)")
-
-    def words(x, W, V, b, c, order):
-        return f"{_say_network(W, V, b, c)}, {_say_order(order)}"
-
-    def peeks(before):
-        def test(got, x, W, V, b, c, order):
-            row = first_wrong(got, before.got, size=len(b))
-            return row and (
-                f"log q({_say_image(x, row[0])}) is {say(got[row[0]], 6)}, and with W = {say(before.case[1])} it is "
-                f"{say(before.got[row[0]], 6)}; but no conditional may read the last dimension, {order[-1]}, and so "
-                "not its column of W"
-            )
-
-        return test
-
-    def mass(got, x, *_):
-        total = _mass(got)
-        return "" if close(total, 1) else f"exp(log q) of all {len(x)} images adds up to {total:.6g}, not to 1"
-
-    def wrong(got, x, *parameters):
-        want = _log_prob(x, *parameters)
-        index = first_wrong(got, want, size=x.shape[1])
-        if index is None:
-            return ""
-        (row,) = index
-        off = _first_conditional_off(got, want, x, row, parameters[4]) if len(x) == 2 ** x.shape[1] else ""
-        return f"log q({_say_image(x, row)}) {should_be(want[row], got[row])}{off}"
-
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, x, *_: real(value, (len(x),), "log q(x)"),
+        say=lambda x, W, V, b, c, order: f"{_say_network(W=W, V=V, b=b, c=c)}, {say_order(order)}",
+    )
     for D in (1, 2, 3):
         x, order, (W, V, b, c) = all_images(D), np.arange(D), _network(rng, D, 2)
         answer = ask(x, W, V, b, c, order)
         yield answer.gate("shapes")
         other = ask(x, W + 3.0 * (order == D - 1), V, b, c, order)
         yield other.gate("shapes")
-        yield other.gate("no peeking", peeks(answer))
-        yield answer.gate("mass one", mass)
+        yield other.gate("no peeking", partial(_reads_last_column, answer))
+        yield answer.gate("mass one", lambda got, x, *_: not_one(mass(got), f"exp(log q) of all {len(x)} images"))
     for D, H in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (2, 2), (6, 4)):
         x = all_images(D)
         for images in (x, x[-1:]):
-            yield ask(images, *_network(rng, D, H), np.arange(D)).holds("conditionals", wrong)
+            yield ask(images, *_network(rng, D, H), np.arange(D)).holds("conditionals", _wrong_log_prob)
     for B, D, H in ((3, 3, 3), (3, 24, 5), (2, 3, 300)):
         x, (W, V, b, c) = _bits(rng, B, D), _network(rng, D, H)
         x[-1] = x[0]
-        yield ask(x, W, V / max(1, H / 10), b, c, np.arange(D)).holds("conditionals", wrong)
-    for order in _orders(rng):
+        yield ask(x, W, V / max(1, H / 10), b, c, np.arange(D)).holds("conditionals", _wrong_log_prob)
+    for order in [*orders(rng, larger=2), BACKWARDS]:
         D = len(order)
         x, (W, V, b, c), natural = all_images(D)[::-1].copy(), _network(rng, D, 2), np.arange(D)
         renamed = ask(x[:, order], W[:, order], V[order], b[order], c, natural)
-        tests = [_renamed(order, renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
-        if D == 5 and (np.diff(order) < 0).all():
-            wants = [_log_prob(x, W, V, b, c, o) for o in (order, natural)]
-            tests.append(_another_order(ask(x, W, V, b, c, natural), *wants))
+        tests = [_renamed(renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
+        if order is BACKWARDS:
+            tests.append(_ignores_order(ask(x, W, V, b, c, natural), _log_prob))
         yield ask(x, W, V, b, c, order).holds("any ordering", *tests)
-    large = float(rng.integers(500, 1000))
-    for x, W, V in (
-        (all_images(2), [[0]], [[40]]),
-        (all_images(2), [[0]], [[-40]]),
-        (all_images(2), [[0]], [[2000]]),
-        (all_images(2), [[0]], [[-2000]]),
-        (all_images(2), [[0]], [[-2 * large]]),
-        (all_images(2)[2:], [[2000]], [[large]]),
-        (all_images(2)[2:], [[-2000]], [[1000]]),
-        (all_images(2)[2:], [[-7]], [[large]]),
-        (all_images(2)[2:], [[2000], [-2000]], [[-1000, large]]),
-        (_bits(rng, 2, 784), [[0], [0]], tenths(rng, 783, 2)),
-    ):
-        D, H = x.shape[1], len(W)
-        W = np.append(W, np.zeros((H, D - 1)), 1)
-        V = np.append(np.zeros((1, H)), V, 0)
-        yield ask(x, W, V, np.zeros(D), np.zeros(H), np.arange(D)).holds("large weights", wrong)
+    large, images = float(rng.integers(500, 1000)), all_images(2)
+    for v in (40, -40, 2000, -2000, -2 * large):
+        yield ask(images, *_steep([0], [[v]])).holds("large weights", _wrong_log_prob)
+    for w, v in (([2000], [large]), ([-2000], [1000]), ([-7], [large]), ([2000, -2000], [-1000, large])):
+        yield ask(images[2:], *_steep(w, [v])).holds("large weights", _wrong_log_prob)
+    yield ask(_bits(rng, 2, 784), *_steep([0, 0], tenths(rng, 783, 2))).holds("large weights", _wrong_log_prob)
+
+
+def _steep(w: list[float], V: list[list[float]] | np.ndarray) -> tuple[np.ndarray, ...]:
+    """A network without biases: the hidden layer reads dimension 0 with w, the later ones read it with V."""
+    D, H = 1 + len(V), len(w)
+    W = np.stack([np.array(w, dtype=float), *np.zeros((D - 1, H))], 1)
+    return W, np.array([np.zeros(H), *V]), np.zeros(D), np.zeros(H), np.arange(D)
+
+
+def _reads_last_column(before: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
+    """A test: the answer is `before`, that for another column of W in its last dimension, D - 1."""
+    D = x.shape[1]
+    reason = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
+    return differs(
+        got,
+        before.got,
+        lambda row: f"{reason}; with W = {say(before.case[1])}, log q({_say_image(x, row)})",
+        size=D,
+    )
+
+
+def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> str:
+    want, D = _log_prob(x, *parameters), x.shape[1]
+    why = differs(got, want, lambda row: f"log q({_say_image(x, row)})", size=D)
+    if not why or len(x) < 2**D:
+        return why
+    return why + _first_conditional_off(got, want, x, first_wrong(got, want, size=D)[0], parameters[-1])
 
 
 def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row: int, order: np.ndarray) -> str:
@@ -382,78 +345,69 @@ def nade_sample(student, rng):
     are refused in all of them.
     """
 
-    def read(value, W, V, b, c, order, u):
-        return binary(value, u.shape, "the samples")
-
-    def words(W, V, b, c, order, u):
-        return f"{_say_network(W, V, b, c)}, {_say_order(order)}, {len(u)} samples"
-
-    def network(D, H):
+    def network(D):
+        H = min(D, 3)
         return tenths(rng, H, D, most=4), tenths(rng, D, H, most=3), tenths(rng, D, most=1), tenths(rng, H)
 
     def uniforms(n, D):
         return rng.integers(0, 1000, (n, D)) / 1000
 
-    def follows(first, places):
-        def test(x, *case):
-            *parameters, order, u = case
-            found = wrong_decision(x, u, expit(_logits(x, *parameters, order)), order[:places], first)
-            return found and f"in row {found[0]} of u, {found[1]}"
-
-        return test
-
-    def exactly(x, W, V, b, c, order, u):
-        want, p = _draw(W, V, b, c, order, u)
-        for row, d in np.argwhere(x != want):
-            return (
-                f"P(x_{d} = 1) is {p[row, d]:.10g} and u[{row}, {d}] = {u[row, d]:.10g}, so x_{d} is {want[row, d]}; "
-                f"got {x[row, d]}"
-            )
-        return ""
-
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, *case: binary(value, case[-1].shape, "the samples"),
+        say=lambda W, V, b, c, order, u: (
+            f"{_say_network(W=W, V=V, b=b, c=c)}, {say_order(order)}, {count(len(u), 'sample')}"
+        ),
+    )
     for D, n in ((1, 200), (3, 200), (2, 1), (1, 200), (5, 200), (3, 3)):
-        W, V, b, c = network(D, min(D, 3))
+        W, V, b, c = network(D)
         answer = ask(0.0 * W, V, b, c, np.arange(D), uniforms(n, D))
         if n == 200:
             yield answer.gate("shapes")
-        yield answer.holds("first dimension", follows(0, D))
-    below, above = 0.5 - 2.0**-25, 0.5 + 2.0**-24
-    nearly = 1 - 2.0**-24
+        yield answer.holds("first dimension", _wrong_sample)
+    below, above, nearly = 0.5 - 2.0**-25, 0.5 + 2.0**-24, 1 - 2.0**-24
     edges = np.array([[0.5, 0, 0], [below, 1e-9, 0.5], [above, 1e-8, nearly], [0, 1e-7, 1e-9], [0.5, 1e-15, 0.5]])
     for V, b in (([0, 0, 0], [0, -20, 20]), ([0, -80, 40], [0, 0, 0]), ([5, 3, 1], [-2.5, -21.5, 19.5])):
         V, b = np.array(V, dtype=float)[:, None], np.array(b, dtype=float)
-        yield ask(np.zeros((1, 3)), V, b, np.zeros(1), np.arange(3), edges).holds("first dimension", exactly)
+        yield ask(np.zeros((1, 3)), V, b, np.zeros(1), np.arange(3), edges).holds("first dimension", _wrong_edge)
     for D, n in ((2, 200), (3, 200), (5, 200), (24, 100), (2, 1), (2, 200), (3, 3)):
-        W, V, b, c = network(D, min(D, 3))
-        u = uniforms(n, D)
-        u[:, 0] *= n > 1  # a single sample draws 1 first: one that adds to c itself shows it
+        (W, V, b, c), u = network(D), uniforms(n, D)
+        u[:, 0] *= n > 1  # a single sample draws 1 first: an answer that adds to c itself shows it
         answer = ask(W / max(1, D / 8), V, 0 * b, 0 * c, np.arange(D), u)
-        yield answer.holds("feeds back what it drew", follows(1, D))
-    for order in _orders(rng):
-        D = len(order)
-        (W, V, b, c), natural = network(D, min(D, 3)), np.arange(D)
+        yield answer.holds("feeds back what it drew", partial(_wrong_sample, first=1))
+    for order in [*orders(rng, larger=2), BACKWARDS]:
+        W, V, b, c = network(len(order))
         u = _clear_uniforms(rng, 100, W, V, b, c, order)
-        renamed = ask(W[:, order], V[order], b[order], c, natural, u[:, order])
-        test = _renamed(order, renamed, lambda row, u=u: f"for u = {say(u[row])} the sample", columns=True)
+        renamed = ask(W[:, order], V[order], b[order], c, np.arange(len(order)), u[:, order])
+        test = _renamed(renamed, lambda row, d, u=u: f"for u = {say(u[row])}, x_{d}", order.argsort())
         yield ask(W, V, b, c, order, u).holds("any ordering", test)
-    # Whichever dimension comes first is probably 1, and after a 1 those that follow are probably 0.
+    # The dimension that comes first is probably 1, and after a 1 the next ones are probably 0.
     exclusive = np.full((1, 3), 8.0), np.full((3, 1), -4.0), 3 + tenths(rng, 3, most=0.2), np.zeros(1)
-    u, natural = uniforms(400, 3), np.arange(3)
+    u = uniforms(400, 3)
     u[0] = 0.5
-    test = _another_order(
-        ask(*exclusive, natural, u), *(_draw(*exclusive, order, u)[0] for order in (natural[::-1], natural))
-    )
-    yield ask(*exclusive, natural[::-1].copy(), u).holds("any ordering", test)
+    test = _ignores_order(ask(*exclusive, np.arange(3), u), lambda *case: _draw(*case)[0])
+    yield ask(*exclusive, np.array([2, 1, 0]), u).holds("any ordering", test)
 
 
-def _draw(
-    W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray, order: np.ndarray, u: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of a NADE and, of each of their dimensions, the probability of a 1 given what was drawn before."""
+def _wrong_sample(x: np.ndarray, *case: np.ndarray, first: int = 0) -> str | None:
+    """A test: each decision follows from its uniform number, from place `first` of the order."""
+    *network, u = case
+    found = wrong_decision(x, u, expit(_logits(x, *network)), network[-1], first)
+    return found and f"in row {found[0]} of u, {found[1]}"
+
+
+def _wrong_edge(x: np.ndarray, *case: np.ndarray) -> str:
+    """A test for W = 0: the samples are exact."""
+    (want, p), u = _draw(*case), case[-1]
+    return differs(x, want, lambda row, d: f"P(x_{d} = 1) is {p[row, d]:.10g} and u_{d} = {u[row, d]:.10g}, so x_{d}")
+
+
+def _draw(*case: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of a NADE and, for each of their dimensions, the probability of a 1 given what was drawn before."""
+    *network, u = case
     x = np.zeros(u.shape, dtype=np.int64)
-    for d in order:
-        p = expit(_logits(x, W, V, b, c, order))
+    for d in network[-1]:
+        p = expit(_logits(x, *network))
         x[:, d] = u[:, d] < p[:, d]
     return x, p
 
@@ -496,63 +450,51 @@ def nade_grad(student, rng):
     =====================================  ==========================================
     """
 
-    def read(value, x, parameters):
-        return entries(value, list(parameters))
-
-    def words(x, parameters):
-        return f"{_say_network(**parameters)}, {_say_image(x[None], 0)}"
-
-    def part(got, parameters, name):
-        if got[name] is None:
-            return None, f"the entry {name!r} of the dict should be the gradient of {name}; it is None"
-        return real(got[name], parameters[name].shape, f"the gradient of {name}")
-
-    def shaped(got, x, parameters):
-        return next(filter(None, (part(got, parameters, name)[1] for name in parameters)), "")
-
-    def right(name):
-        def test(found, x, parameters):
-            got, why = part(found, parameters, name)
-            if why:
-                return why
-            want, size = _gradients(x, **parameters)[name]
-            index = first_wrong(got, want, size)
-            return index and (
-                f"the derivative of -log q(x) with respect to {name}[{', '.join(map(str, index))}] "
-                f"{should_be(want[index], got[index])}"
-            )
-
-        return test
-
     def network(D, H):
         return dict(zip("WVbc", _network(rng, D, H), strict=True))
 
-    ask = asking(student.call, give=lambda x, parameters: tensors([x, *parameters.values()]), read=read, say=words)
+    ask = asking(
+        student.call,
+        give=lambda x, parameters: tensors([x, *parameters.values()]),
+        read=lambda value, x, parameters: entries(value, list(parameters)),
+        say=lambda x, parameters: f"{_say_network(**parameters)}, {_say_image(x[None], 0)}",
+    )
     plain = [(1, [1, 1]), (2, [1, 0]), (2, [0, 1]), (2, [1, 0, 1])]
-    larger = [
-        (2, _bits(rng, 3)),
-        (3, _bits(rng, 3)),
-        (3, np.append([1] * 4, _bits(rng, 8))),
-        (260, [1, 0]),
-        (2, [0, 0, 0]),
-    ]
-    for number, (H, bits) in enumerate(plain + larger):
+    others = [(2, _bits(rng, 3)), (3, _bits(rng, 3)), (3, [1] * 4 + [*_bits(rng, 8)]), (260, [1, 0]), (2, [0, 0, 0])]
+    for number, (H, bits) in enumerate(plain + others):
         parameters = network(len(bits), H)
         answer = ask(np.array(bits), parameters | {"V": parameters["V"] / max(1, H / 10)})
         if number < len(plain):
-            yield answer.gate("shapes", shaped)
-        for name in answer.case[1]:
-            yield answer.holds(name, right(name))
+            yield answer.gate("shapes", *(partial(_unreadable, name) for name in "WVbc"))
+        for name in "WVbc":
+            yield answer.holds(name, partial(_wrong_gradient, name))
     for H, bits in ((1, [1]), (2, [0])):
-        yield ask(np.array(bits), network(1, H)).holds("W", right("W"))
+        yield ask(np.array(bits), network(1, H)).holds("W", partial(_wrong_gradient, "W"))
     large = float(rng.integers(500, 1000))
     cases = ([1, 0], [-60, -60]), ([0, 1], [60, -60]), ([1, 1], [-2000, 2 * large]), ([0, 0], [2000, -2 * large])
     for bits, V in cases:
         logits = {"W": np.zeros((1, 2)), "V": np.array(V, dtype=float)[:, None], "b": np.zeros(2), "c": np.zeros(1)}
-        yield ask(np.array(bits), logits).holds("b", right("b"))
+        yield ask(np.array(bits), logits).holds("b", partial(_wrong_gradient, "b"))
     for bits in ([1, 0], [0, 1]):
         saturated = network(2, 3) | {"c": np.array([large, -1000, rng.integers(1, 9) / 10])}
-        yield ask(np.array(bits), saturated).holds("c", right("c"))
+        yield ask(np.array(bits), saturated).holds("c", partial(_wrong_gradient, "c"))
+
+
+def _read_gradient(name: str, got: dict, parameters: dict) -> tuple[np.ndarray | None, str]:
+    if got[name] is None:
+        return None, f"the entry {name!r} of the dict should be the gradient of {name}; it is None"
+    return real(got[name], parameters[name].shape, f"the gradient of {name}")
+
+
+def _unreadable(name: str, got: dict, x: np.ndarray, parameters: dict) -> str:
+    return _read_gradient(name, got, parameters)[1]
+
+
+def _wrong_gradient(name: str, got: dict, x: np.ndarray, parameters: dict) -> str:
+    gradient, why = _read_gradient(name, got, parameters)
+    want, size = _gradients(x, **parameters)[name]
+    title = f"the derivative of -log q(x) with respect to {name}"
+    return why or differs(gradient, want, lambda *index: f"{title}{say(index)}", size)
 
 
 def _gradients(
@@ -613,70 +555,33 @@ def mog_log_density(student, rng):
     sigma is exp(-20): such an answer loses "tiny sigma".
     """
 
-    def read(value, y, *_):
-        return real(value, (len(y),), "the log density")
-
-    def words(y, logits, mean, log_sigma):
-        return f"N = {len(y)}, K = {logits.shape[1]}"
-
-    def row_of(row, y, logits, mean, log_sigma):
-        # Every digit of y and the means: where sigma is tiny, their difference is in the last ones.
-        return (
-            f"y = {y[row]}, logits = {say(logits[row])}, mean = {mean[row].tolist()}, log_sigma = {say(log_sigma[row])}"
-        )
-
-    def wrong(got, *case):
-        want = _mixture(*case)
-        index = first_wrong(got, want, size=1)
-        return index and f"for {row_of(index[0], *case)}, the log density {should_be(want[index], got[index])}"
-
-    def wrong_step(got, *case):
-        want = _mixture(*case)
-        with np.errstate(invalid="ignore", over="ignore"):
-            rise = got - got[0]
-        index = first_wrong(rise[1:], want[1:] - want[0], size=1 + np.abs(want[0]))
-        if index is None:
-            return ""
-        row = index[0] + 1
-        return (
-            f"from {row_of(0, *case)} to {row_of(row, *case)}, the change of the log density "
-            f"{should_be(want[row] - want[0], rise[row])} ({say(got[0])} and {say(got[row])})"
-        )
-
-    def mass(got, y, *case):
-        total = _mass(got) * (y[1] - y[0])
-        if close(total, 1):
-            return ""
-        logits, mean, log_sigma = (say(a[0]) for a in case)
-        return (
-            f"logits = {logits}, mean = {mean}, log_sigma = {log_sigma}: the integral of the density over y is "
-            f"{total:.6g}, not 1"
-        )
-
     def mixture(N, K):
         return tenths(rng, N, K), tenths(rng, N, K, most=1.5), tenths(rng, N, K, most=0.5)
 
-    def rows(y, logits, mean, log_sigma):
-        """A case from one row each, or one for all."""
-        N, K = len(y), len(logits)
-        return np.array(y), *(np.zeros((N, K)) + a for a in (logits, mean, log_sigma))
+    def rows(y, *parameters):
+        """A case whose parameters have one row for each entry of y, or one for all."""
+        return np.array(y), *(np.zeros((len(y), len(parameters[0]))) + a for a in parameters)
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, y, *_: real(value, (len(y),), "the log density"),
+        say=lambda y, logits, *_: f"N = {len(y)}, K = {logits.shape[1]}",
+    )
     for number, (N, K) in enumerate([(1, 2), (2, 2), (4, 3), (1, 1), (3, 3), (1, 2), (2, 5), (2, 12)]):
         answer = ask((rng.choice(40, N, replace=False) - 20) / 10, *mixture(N, K))
         if number < 3:
             yield answer.gate("shapes")
-        yield answer.holds("density", wrong)
+        yield answer.holds("density", _wrong_density)
     s = float(rng.integers(1, 10)) / 10
     for case in (
         rows([s], [1000.0, -1000.0], [0.0, 1.0], [0.0, s]),
         rows([s], [-1000.0, -1001.0], [0.0, 1.0], [0.0, s]),
         rows([9000.0, s], [1.0, 2.0], [0.0, s], [9.0, 9.0 + s]),
     ):
-        yield ask(*case).holds("density", wrong)
+        yield ask(*case).holds("density", _wrong_density)
     y = np.linspace(-30, 30, 1201)
     for K in (1, 2, 3):
-        yield ask(y, *(np.repeat(a, len(y), 0) for a in mixture(1, K))).holds("integrates to one", mass)
+        yield ask(y, *(np.repeat(a, len(y), 0) for a in mixture(1, K))).holds("integrates to one", _wrong_integral)
     far = float(rng.integers(1000, 2000))
     for case in (
         rows([0.0, 1000.0, -far], [0.0], [0.0], [0.0]),
@@ -685,7 +590,7 @@ def mog_log_density(student, rng):
         rows([0.0, 60.0], [0.0, -40.0], [0.0, 60.0], [0.0, 0.0]),
         rows([0.0, 60.0], [0.0, -800.0], [0.0, 60.0], [0.0, 0.0]),
     ):
-        yield ask(*case).holds("far away", wrong_step)
+        yield ask(*case).holds("far away", _wrong_step)
     m, large, tiny = s + 1 / 3, 1e6 + s + 1 / 3, np.exp(-20.0)
     for case in (
         rows([0.0, 0.0, 2 * tiny], [0.0], [0.0], [[0.0], [-20.0], [-20.0]]),
@@ -693,12 +598,42 @@ def mog_log_density(student, rng):
         rows([large, large + tiny, large - 2 * tiny, large + 3 * tiny], [0.0], [large], [[0.0], *[[-20.0]] * 3]),
         rows([m, m + tiny, 3.5], [s, s], [[m, 1e3], [m, m + 1], [m, 3.0]], [[0.0, 0.0], [-20.0, -0.3], [-20.0, -0.3]]),
     ):
-        yield ask(*case).holds("tiny sigma", wrong_step)
+        yield ask(*case).holds("tiny sigma", _wrong_step)
 
 
 def _mixture(y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> np.ndarray:
     z = (y[:, None] - mean) / np.exp(log_sigma)
     return logsumexp(log_softmax(logits, 1) - z**2 / 2 - log_sigma - np.log(2 * np.pi) / 2, axis=1)
+
+
+def _say_mixture(row: int, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> str:
+    # Every digit of the means, as of y: where sigma is tiny, the difference between them is in the last digits.
+    return f"logits = {say(logits[row])}, mean = {mean[row].tolist()}, log_sigma = {say(log_sigma[row])}"
+
+
+def _wrong_density(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> str:
+    want = _mixture(y, *parameters)
+    return differs(
+        got, want, lambda row: f"for y = {y[row]}, {_say_mixture(row, *parameters)}, the log density", size=1
+    )
+
+
+def _wrong_step(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> str:
+    """A test: the log density rises from row 0 to each later row by as much as it should."""
+    want = _mixture(y, *parameters)
+    with np.errstate(invalid="ignore", over="ignore"):
+        rise = got - got[0]
+
+    def name(index):
+        first, row = (f"y = {y[row]}, {_say_mixture(row, *parameters)}" for row in (0, index + 1))
+        return f"from {first} to {row}, the log density goes from {say(got[0])} to {say(got[index + 1])}: the change"
+
+    return differs(rise[1:], want[1:] - want[0], name, size=1 + np.abs(want[0]))
+
+
+def _wrong_integral(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> str:
+    """A test for one mixture and all of y: the trapezoid rule gives 1."""
+    return not_one(mass(got) * (y[1] - y[0]), f"{_say_mixture(0, *parameters)}: the density times the step of y")
 
 
 @check(
@@ -733,86 +668,89 @@ def orderless_loss(student, rng):
     Neither the sign nor the weight can cost a ratio.
     """
 
-    def read(value, log_p, m):
-        return real(value, (len(m),), "the loss")
-
-    def words(log_p, m):
-        return f"log_p = {say(log_p)}, m = {say(m)}" if m.size <= 12 else f"B = {len(m)}, D = {m.shape[1]}"
-
-    def costs(log_p, m):
-        return np.where(m == 0, -log_p, 0).sum(1)
-
-    def wrong(got, log_p, m):
-        D, seen = m.shape[1], m.sum(1)
-        want = D / (D - seen) * costs(log_p, m)
-        index = first_wrong(got, want)
-        return index and (
-            f"in row {index[0]}, where {seen[index]} of {D} dimensions are observed and the others cost "
-            f"{say(costs(log_p, m)[index])} nats, the loss {should_be(want[index], got[index])}"
-        )
-
-    def out_of_proportion(got, log_p, m):
-        first, second = costs(log_p, m)
-        with np.errstate(all="ignore"):
-            ratio = got[1] / got[0]
-        if np.isfinite(got[0]) and close(ratio, second / first):
-            return ""
-        return (
-            f"with one m in both rows what is unknown costs {say(first)} and {say(second)} nats, so the second loss is "
-            f"{say(second / first)} times the first; got {say(got[0])} and {say(got[1])}, {say(ratio)} times the first"
-        )
-
-    def biased(got, log_p, m):
-        D = m.shape[1]
-        orders = list(itertools.permutations(range(D)))
-        nexts = np.array([order[k] for order in orders for k in range(D)])
-        nll = -log_p[np.arange(len(log_p)), nexts].reshape(-1, D).sum(1).mean()
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = got.mean()
-        if close(mean, nll):
-            return ""
-        return (
-            f"the rows are all {len(orders)} orderings of {D} dimensions, with 0 to {D - 1} of them observed: the mean "
-            f"of -log q(x), which the mean of the loss should be, {should_be(nll, mean)}"
-        )
-
     def random(B, D):
         return -rng.integers(1, 50, (B, D)) / 10
 
-    def subset(D, size):
-        return np.isin(np.arange(D), rng.permutation(D)[:size]).astype(np.int64)
+    def subsets(D, sizes):
+        """A row of m for each size; in a square m, the columns have other sums than the rows."""
+        m = np.array([np.isin(np.arange(D), rng.permutation(D)[:size]) for size in sizes], dtype=np.int64)
+        return subsets(D, sizes) if D == len(m) > 1 and (m.sum(0) == m.sum(1)).all() else m
 
     def pair(D, size):
         """Two rows with the same m, whose costs are far from each other."""
-        m, log_p = np.stack([subset(D, size)] * 2), random(2, D)
-        log_p[1] *= rng.integers(4, 9) / 2 * costs(log_p, m)[0] / costs(log_p, m)[1]
+        m, log_p = subsets(D, [size]).repeat(2, axis=0), random(2, D)
+        log_p[1] *= rng.integers(4, 9) / 2 * _costs(log_p, m)[0] / _costs(log_p, m)[1]
         return log_p, m
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, log_p, m: real(value, (len(m),), "the loss"),
+        say=lambda log_p, m: (
+            f"log_p = {say(log_p)}, m = {say(m)}" if m.size <= 12 else f"B = {len(m)}, D = {m.shape[1]}"
+        ),
+    )
     for D, size in ((3, 1), (1, 0), (3, 2), (5, 2), (12, 6)):
         answer = ask(*pair(D, size))
         if D <= 3:
             yield answer.gate("shapes")
-        yield answer.holds("only what is unknown", out_of_proportion)
+        yield answer.holds("only what is unknown", _out_of_proportion)
     for low in (-1000.0, -1e4, -np.inf):
         log_p, m = pair(3, 1)
         log_p[1, m[1].argmin()] = low
-        yield ask(log_p, m).holds("only what is unknown", out_of_proportion)
+        yield ask(log_p, m).holds("only what is unknown", _out_of_proportion)
     single = [(D, [size]) for D in (1, 2, 3, 6) for size in range(D)]
     for D, sizes in [*single, (3, [0, 1, 2]), (3, [2, 2, 1]), (6, [5, 0, 2, 2]), (784, [783, 300])]:
-        m = np.stack([subset(D, size) for size in sizes])
-        while D == len(m) > 1 and (m.sum(0) == m.sum(1)).all():  # counted along the batch, the same numbers
-            m = np.stack([subset(D, size) for size in sizes])
-        yield ask(np.where(m, 0.0, random(len(m), D)), m).holds("weight", wrong)
+        m = subsets(D, sizes)
+        yield ask(np.where(m, 0.0, random(len(m), D)), m).holds("weight", _wrong_loss)
     for D in (2, 3, 4):
-        orders = itertools.permutations(range(D))
-        masks = np.array([[d in order[:k] for d in range(D)] for order in orders for k in range(D)], dtype=np.int64)
-        tables = random(2**D, D)  # one row of log_p for each set of observed dimensions
-        yield ask(tables[masks @ 2 ** np.arange(D)], masks).holds("unbiased", biased)
+        m, tables = _walks(D)[0], random(2**D, D)  # one row of log_p for each set of observed dimensions
+        yield ask(tables[m @ 2 ** np.arange(D)], m).holds("unbiased", _biased)
     for D, *anything in ((3, -np.inf), (3, np.nan), (3, np.inf), (5, -np.inf, np.nan), (5, np.inf, -np.inf)):
         log_p, m = pair(D, len(anything))
         log_p[m == 1] = anything * 2
-        yield ask(log_p, m).holds("-inf where observed", out_of_proportion)
+        yield ask(log_p, m).holds("-inf where observed", _out_of_proportion)
+
+
+def _costs(log_p: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """What is unknown in each row costs so many nats."""
+    return np.where(m == 0, -log_p, 0).sum(1)
+
+
+def _wrong_loss(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
+    D, seen, costs = m.shape[1], m.sum(1), _costs(log_p, m)
+
+    def name(row):
+        seen_here = f"{seen[row]} of {count(D, 'dimension')} observed"
+        return f"in row {row}, with {seen_here} and the others costing {say(costs[row])} nats, the loss"
+
+    return differs(got, D / (D - seen) * costs, name)
+
+
+def _out_of_proportion(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
+    """A test for two rows with one m: their losses are in the ratio of what is unknown in them."""
+    first, second = _costs(log_p, m)
+    with np.errstate(all="ignore"):
+        ratio = got[1] / got[0]
+    words = f"with the same m, what is unknown costs {say(first)} and {say(second)} nats"
+    losses = f"the losses are {say(got[0])} and {say(got[1])}"
+    return differs(ratio, second / first, lambda: f"{words}, and {losses}: the ratio of the second to the first")
+
+
+def _walks(D: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each place of each ordering of D dimensions: (D! D, D) what is observed there, and (D! D,) what comes next."""
+    orders = np.array(list(itertools.permutations(range(D))))
+    observed = orders.argsort(1)[:, None] < np.arange(D)[:, None]
+    return observed.reshape(-1, D).astype(np.int64), orders.ravel()
+
+
+def _biased(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
+    """A test for all orderings and places: the mean of the loss is that of -log q(x)."""
+    D = m.shape[1]
+    want = -D * log_p[np.arange(len(m)), _walks(D)[1]].mean()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = got.mean()
+    rows = f"the rows are all {len(m) // D} orderings of {D} dimensions, with 0 to {D - 1} of them observed"
+    return differs(mean, want, lambda: f"{rows}: the mean of -log q(x), which the mean of the loss should be,")
 
 
 @check(
@@ -842,22 +780,13 @@ def eonade(student, rng):
     =====================================  ==========================================
     """
 
-    def read(value, log_ps):
-        return real(value, log_ps.shape[1:], "the result")
-
-    def words(log_ps):
-        return f"E = {len(log_ps)}, B = {log_ps.shape[1]}" + (f", log_ps = {say(log_ps)}" if log_ps.size <= 8 else "")
-
-    def wrong(got, log_ps):
-        want = logsumexp(log_ps, axis=0) - np.log(len(log_ps))
-        index = first_wrong(got, want, size=1)
-        if index is None:
-            return ""
-        ps = log_ps[:, index[0]]
-        chances = f", whose probabilities are {say(np.exp(ps))}," if len(ps) <= 8 and ps.min() > -100 else ""
-        return f"the log-likelihood of image {index[0]}{chances} {should_be(want[index], got[index])}"
-
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, log_ps: real(value, log_ps.shape[1:], "the result"),
+        say=lambda log_ps: (
+            f"E = {len(log_ps)}, B = {log_ps.shape[1]}" + (f", log_ps = {say(log_ps)}" if log_ps.size <= 8 else "")
+        ),
+    )
     for E, D in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 3)):
         weights = rng.integers(1, 10, (E, 2**D)) + 9.0 * np.eye(E, 2**D)  # no two orderings agree
         log_ps = np.log(weights / weights.sum(1, keepdims=True))
@@ -865,16 +794,25 @@ def eonade(student, rng):
         for images in np.split(log_ps, 2 if D > 1 else 1, axis=1):
             answer = ask(images)
             yield answer.gate("shapes")
-            total += _mass(answer.got)
-        why = f"E = {E}: exp(result), added up over all {2**D} images, is {total:.6g}, not 1"
-        yield holds("mass one", close(total, 1), because=why)
+            total += mass(answer.got)
+        why = not_one(total, f"E = {E}: exp(result) of all {2**D} images")
+        yield holds("mass one", not why, because=why)
     for E, B in ((2, 1), (2, 2), (3, 3), (5, 4), (1, 3), (2, 1), (128, 2)):
         log_ps = -rng.integers(1, 40, (E, B)) / 10 - 0.03 * np.arange(E)[:, None]
-        yield ask(log_ps).holds("mean of probabilities", wrong)
+        yield ask(log_ps).holds("mean of probabilities", _wrong_mean)
     low = -1e4 - rng.integers(0, 50, (3, 2)) / 10
     apart = np.array([[-1e4, -3.0, -1e4], [-1e4 + 2, -1e4, -3.0]])
     for log_ps in (np.array([[-1000.0, -3.0], [-1001.0, -4.0]]), apart, apart[::-1], apart[:, ::-1], apart[:, :2], low):
-        yield ask(log_ps.copy()).holds("far below zero", wrong)
+        yield ask(log_ps.copy()).holds("far below zero", _wrong_mean)
+
+
+def _wrong_mean(got: np.ndarray, log_ps: np.ndarray) -> str:
+    def name(image):
+        ps = log_ps[:, image]
+        chances = f", whose probabilities are {say(np.exp(ps))}," if len(ps) <= 8 and ps.min() > -100 else ""
+        return f"the log-likelihood of image {image}{chances}"
+
+    return differs(got, logsumexp(log_ps, axis=0) - np.log(len(log_ps)), name, size=1)
 
 
 @check(
@@ -913,41 +851,11 @@ def orderless_complete(student, rng):
     in 200 runs each (`python -m tests.power`): all wrong answers of the bank are refused in all of them.
     """
 
-    def give(x, known, u, model, calls):
-        return [Callback(_conditional(model), max_calls=calls), *tensors([x, known, u])]
-
-    def read(value, x, *_):
-        return binary(value, x.shape, "the completed image")
-
-    def words(x, known, u, *_):
-        if len(x) > 5:
-            return f"{known.sum()} of {len(x)} dimensions known"
-        return f"x = {say(x)}, known = {say(known.astype(int))}, u = {say(u)}"
-
-    def changed(got, x, known, *_):
-        lost = np.flatnonzero(known & (got != x))
-        return f"x_{lost[0]} = {x[lost[0]]} is known and must stay; got {say(got)}" if len(lost) else ""
-
-    def wrong(got, x, known, u, model, calls):
-        p, order = np.zeros((1, len(x))), np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)])
-        for place in range(known.sum(), len(x)):
-            m = np.isin(np.arange(len(x)), order[:place])
-            p[0, order[place]] = model(got, m)[order[place]]
-        found = wrong_decision(got[None], u[None], p, order, first=known.sum())
-        return found and found[1]
-
-    def exactly(got, x, known, u, model, calls):
-        d = int(np.flatnonzero(~known)[0])
-        p = model(x, known)[d]
-        if got[d] == (u[d] < p):
-            return ""
-        return f"P(x_{d} = 1) is {p:.10g} and u_{d} = {u[d]:.10g}, so x_{d} is {int(u[d] < p)}; got {got[d]}"
-
     def case(known, blank=False, calls=None):
         """Values for the known dimensions; numbers u; conditionals for every set of dimensions and its values.
 
-        Each u lies within 0.05 of the probability that it should meet, on either side: another probability, as often
-        as not, decides otherwise.
+        Each u lies within 0.05 of the probability that it should meet, on either side: half of all other
+        probabilities decide otherwise.
         """
         D = len(known)
         model, u = _model(rng, D), np.full(D, np.nan)
@@ -959,26 +867,66 @@ def orderless_complete(student, rng):
         x[~known] = 0 if blank else rng.choice([1, 1, -1, 9], D)[~known]
         return x, known, u, model, D + 1 if calls is None else calls
 
-    ask = asking(student.call, give=give, read=read, say=words)
+    ask = asking(
+        student.call,
+        give=lambda x, known, u, model, calls: [
+            Callback(_conditional(model), max_calls=calls),
+            *tensors([x, known, u]),
+        ],
+        read=lambda value, x, *_: binary(value, x.shape, "the completed image"),
+        say=_say_known,
+    )
     for D in (1, 2, 3):
         _, known, u, model, calls = case(np.arange(D) < D - 1)
         for bit in (1, 0):
             answer = ask(bit * known.astype(np.int64), known, u, model, calls)
             yield answer.gate("shapes")
-            yield answer.gate("keeps what is known", changed)
+            yield answer.gate("keeps what is known", _changed)
     for turn in range(24):
-        yield ask(*case(np.arange(1 + turn % 3) < turn % 3)).holds("one unknown", changed, wrong)
+        yield ask(*case(np.arange(1 + turn % 3) < turn % 3)).holds("one unknown", _changed, _wrong_completion)
     ties, edges = [(0.5, 0.5), (0.5, 0.5 - 2.0**-25), (0.25, 0.25)], [(0, 0), (1, 1 - 2.0**-24)]
     for p, u in [*ties, *edges, (1e-12, 0), (1e-12, 1e-9), (1e-9, 1e-12)]:
         exact = np.array([1, 0]), np.array([True, False]), np.array([np.nan, u])
-        yield ask(*exact, lambda x, m, p=p: np.full(2, float(p)), 3).holds("one unknown", changed, exactly)
+        yield ask(*exact, lambda x, m, p=p: np.full(2, float(p)), 3).holds("one unknown", _changed, _wrong_bit)
     prefixes = [(2, []), (3, [0]), (3, []), (4, [0]), (5, [])]
     for D, some in [*prefixes * 4, *[(12, []), (20, [0, 1])] * 2]:
-        yield ask(*case(np.isin(np.arange(D), some), blank=True)).holds("sees what it drew", changed, wrong)
+        yield ask(*case(np.isin(np.arange(D), some), blank=True)).holds(
+            "sees what it drew", _changed, _wrong_completion
+        )
     others = [(2, [1]), (3, [1]), (3, [2]), (3, [0, 2]), (2, [0, 1]), (4, [2]), (5, [1, 3]), (5, [4])]
     for D, some in [*others * 3, (20, rng.permutation(20)[:10])]:
         known = np.isin(np.arange(D), some)
-        yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", changed, wrong)
+        yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", _changed, _wrong_completion)
+
+
+def _say_known(x: np.ndarray, known: np.ndarray, u: np.ndarray, *_: object) -> str:
+    if len(x) > 5:
+        return f"{known.sum()} of {len(x)} dimensions known"
+    return f"x = {say(x)}, known = {say(known.astype(int))}, u = {say(u)}"
+
+
+def _changed(got: np.ndarray, x: np.ndarray, known: np.ndarray, *_: object) -> str:
+    lost = np.flatnonzero(known & (got != x))
+    return f"x_{lost[0]} = {x[lost[0]]} is known and must stay; got {say(got)}" if len(lost) else ""
+
+
+def _wrong_completion(
+    got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int
+) -> str:
+    """A test: each decision follows from its uniform number, what is known and the earlier decisions."""
+    p, m = np.zeros((1, len(x))), known.copy()
+    for d in np.flatnonzero(~known):
+        p[0, d] = model(got, m)[d]
+        m[d] = True
+    found = wrong_decision(got[None], u[None], p, np.argsort(~known, kind="stable"), first=known.sum())
+    return found[1] if found else ""
+
+
+def _wrong_bit(got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int) -> str:
+    """A test for one unknown dimension: its bit is exact."""
+    d = known.argmin()
+    p = model(x, known)[d]
+    return differs(got[d], int(u[d] < p), lambda: f"P(x_{d} = 1) is {p:.10g} and u_{d} = {u[d]:.10g}, so x_{d}")
 
 
 def _model(rng: np.random.Generator, D: int) -> Callable:
