@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from scipy.special import expit, log_softmax, logsumexp
 
-from autograder.checking.answers import Answer, asking, binary, entries, real
-from autograder.checking.cases import all_images, orders, say_order, tensors, tenths
+from autograder.checking.answers import Answer, asking, binary, entries, one_per_row, real
+from autograder.checking.cases import all_images, orders, say_case, say_order, tensors, tenths
 from autograder.checking.check import check, holds
 from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.samplers import wrong_decision
@@ -36,14 +36,6 @@ __all__ = [
 
 
 BACKWARDS = np.array([4, 3, 2, 1, 0])
-
-
-def _say_network(**parameters: np.ndarray) -> str:
-    """What a NADE is made of, in words: its parameters themselves where they are few."""
-    H, D = parameters["W"].shape
-    if H * D > 6:
-        return f"{count(D, 'dimension')} and {count(H, 'hidden unit')}"
-    return ", ".join(f"{name} = {say(value)}" for name, value in parameters.items())
 
 
 def _say_image(x: np.ndarray, row: int) -> str:
@@ -75,39 +67,34 @@ def _log_prob(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0, (1 - 2 * x) * _logits(x, *parameters)).sum(1)
 
 
-def _renamed(renamed: Answer, name: Callable[..., str], columns: slice | np.ndarray = slice(None)) -> Callable:
+def _unlike_renamed(
+    renamed: Answer,
+    name: Callable[..., str],
+    got: np.ndarray,
+    *_: np.ndarray,
+    columns: slice | np.ndarray = slice(None),
+) -> str:
     """A test: the answer in some order is `renamed`, that for the network renamed so that the order is 0, 1, ...
 
     Args:
         name: says which entry it is, from the coordinates of its index.
         columns: where the columns belong to dimensions, the column of `renamed` for each of them.
     """
-
-    def test(got, *_):
-        if renamed.why:
-            return f"renamed so that the order is 0, 1, ...: {renamed.why}"
-        why = differs(got, renamed.got[..., columns], name)
-        return why and (
-            f"{why} (what should be is your own answer for the same network, renamed so that its order is 0, 1, ...)"
-        )
-
-    return test
+    if renamed.why:
+        return f"renamed so that the order is 0, 1, ...: {renamed.why}"
+    why = differs(got, renamed.got[..., columns], name)
+    return why and f"{why} (what should be is your own answer for the network renamed so that its order is 0, 1, ...)"
 
 
-def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray]) -> Callable:
+def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: np.ndarray, *case: np.ndarray) -> str:
     """A test: the answer is not `natural`, that for the same network in the order 0, 1, ..., unless both should agree."""
-
-    def test(got, *case):
-        want, want_natural = reference(*case), reference(*natural.case)
-        index = first_wrong(want, want_natural)
-        if index is None or natural.why or not close(got, natural.got):
-            return ""
-        return (
-            f"the answer is the same as in the order 0, 1, ..., where entry {say(list(index))} should be "
-            f"{say(want_natural[index])}; here it {should_be(want[index], got[index])}"
-        )
-
-    return test
+    want, want_natural = reference(*case), reference(*natural.case)
+    index = first_wrong(want, want_natural)
+    if index is None or natural.why or not close(got, natural.got):
+        return ""
+    here, there = should_be(want[index], got[index]), say(want_natural[index])
+    entry = f"entry {say(index)} should be {there}; here it {here}"
+    return f"the answer is the same as in the order 0, 1, ..., where {entry}"
 
 
 @check(
@@ -144,7 +131,7 @@ def activations(student, rng):
     ask = asking(
         student.call,
         read=lambda value, x, W, c, order: real(value, W.T.shape, "a"),
-        say=lambda x, W, c, order: f"{_say_network(W=W, c=c, x=x)}, {say_order(order)}",
+        say=lambda x, W, c, order: f"{say_case(W=W, c=c, x=x)}, {say_order(order)}",
     )
     for D in (1, 2, 3):
         W, c, order = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
@@ -169,20 +156,18 @@ def activations(student, rng):
         W, c, natural = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
         for x in images(D):
             renamed = ask(x[order], W[:, order], c, natural)
-            tests = [_renamed(renamed, lambda row, unit: f"a[{row}, {unit}]")]
+            tests = [partial(_unlike_renamed, renamed, lambda row, unit: f"a[{row}, {unit}]")]
             if order is BACKWARDS and x.all():
-                tests.append(_ignores_order(ask(x, W, c, natural), _activations))
+                tests.append(partial(_ignores_order, ask(x, W, c, natural), _activations))
             yield ask(x, W, c, order).holds("any ordering", *tests)
 
 
 def _reads_pixel(blank: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
     """A test: the only pixel of x changes no row of the blank image's answer up to its own, in the order 0, 1, ..."""
     j = x.argmax()
-    return differs(
-        got[: j + 1],
-        blank.got[: j + 1],
-        lambda row, unit: f"x_{j} does not come before dimension {row}, so, as for x = {say(0 * x)}, a[{row}, {unit}]",
-    )
+    why = f"so, as for x = {say(0 * x)},"
+    before = blank.got[: j + 1]
+    return differs(got[: j + 1], before, lambda k, h: f"x_{j} does not come before dimension {k}, {why} a[{k}, {h}]")
 
 
 def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> str:
@@ -230,8 +215,8 @@ def nade_log_prob(student, rng):
 
     ask = asking(
         student.call,
-        read=lambda value, x, *_: real(value, (len(x),), "log q(x)"),
-        say=lambda x, W, V, b, c, order: f"{_say_network(W=W, V=V, b=b, c=c)}, {say_order(order)}",
+        read=one_per_row("log q(x)"),
+        say=lambda x, W, V, b, c, order: f"{say_case(W=W, V=V, b=b, c=c)}, {say_order(order)}",
     )
     for D in (1, 2, 3):
         x, order, (W, V, b, c) = all_images(D), np.arange(D), _network(rng, D, 2)
@@ -253,9 +238,9 @@ def nade_log_prob(student, rng):
         D = len(order)
         x, (W, V, b, c), natural = all_images(D)[::-1].copy(), _network(rng, D, 2), np.arange(D)
         renamed = ask(x[:, order], W[:, order], V[order], b[order], c, natural)
-        tests = [_renamed(renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
+        tests = [partial(_unlike_renamed, renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
         if order is BACKWARDS:
-            tests.append(_ignores_order(ask(x, W, V, b, c, natural), _log_prob))
+            tests.append(partial(_ignores_order, ask(x, W, V, b, c, natural), _log_prob))
         yield ask(x, W, V, b, c, order).holds("any ordering", *tests)
     large, images = float(rng.integers(500, 1000)), all_images(2)
     for v in (40, -40, 2000, -2000, -2 * large):
@@ -274,14 +259,9 @@ def _steep(w: list[float], V: list[list[float]] | np.ndarray) -> tuple[np.ndarra
 
 def _reads_last_column(before: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
     """A test: the answer is `before`, that for another column of W in its last dimension, D - 1."""
-    D = x.shape[1]
-    reason = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
-    return differs(
-        got,
-        before.got,
-        lambda row: f"{reason}; with W = {say(before.case[1])}, log q({_say_image(x, row)})",
-        size=D,
-    )
+    D, W = x.shape[1], before.case[1]
+    why = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
+    return differs(got, before.got, lambda row: f"{why}; with W = {say(W)}, log q({_say_image(x, row)})", size=D)
 
 
 def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> str:
@@ -355,9 +335,7 @@ def nade_sample(student, rng):
     ask = asking(
         student.call,
         read=lambda value, *case: binary(value, case[-1].shape, "the samples"),
-        say=lambda W, V, b, c, order, u: (
-            f"{_say_network(W=W, V=V, b=b, c=c)}, {say_order(order)}, {count(len(u), 'sample')}"
-        ),
+        say=lambda W, V, b, c, order, u: f"{say_case(W=W, V=V, b=b, c=c)}, {say_order(order)}, n = {len(u)}",
     )
     for D, n in ((1, 200), (3, 200), (2, 1), (1, 200), (5, 200), (3, 3)):
         W, V, b, c = network(D)
@@ -379,13 +357,13 @@ def nade_sample(student, rng):
         W, V, b, c = network(len(order))
         u = _clear_uniforms(rng, 100, W, V, b, c, order)
         renamed = ask(W[:, order], V[order], b[order], c, np.arange(len(order)), u[:, order])
-        test = _renamed(renamed, lambda row, d, u=u: f"for u = {say(u[row])}, x_{d}", order.argsort())
-        yield ask(W, V, b, c, order, u).holds("any ordering", test)
+        test = partial(_unlike_renamed, renamed, lambda row, d, u=u: f"for u = {say(u[row])}, x_{d}")
+        yield ask(W, V, b, c, order, u).holds("any ordering", partial(test, columns=order.argsort()))
     # The dimension that comes first is probably 1, and after a 1 the next ones are probably 0.
     exclusive = np.full((1, 3), 8.0), np.full((3, 1), -4.0), 3 + tenths(rng, 3, most=0.2), np.zeros(1)
     u = uniforms(400, 3)
     u[0] = 0.5
-    test = _ignores_order(ask(*exclusive, np.arange(3), u), lambda *case: _draw(*case)[0])
+    test = partial(_ignores_order, ask(*exclusive, np.arange(3), u), lambda *case: _draw(*case)[0])
     yield ask(*exclusive, np.array([2, 1, 0]), u).holds("any ordering", test)
 
 
@@ -399,7 +377,9 @@ def _wrong_sample(x: np.ndarray, *case: np.ndarray, first: int = 0) -> str | Non
 def _wrong_edge(x: np.ndarray, *case: np.ndarray) -> str:
     """A test for W = 0: the samples are exact."""
     (want, p), u = _draw(*case), case[-1]
-    return differs(x, want, lambda row, d: f"P(x_{d} = 1) is {p[row, d]:.10g} and u_{d} = {u[row, d]:.10g}, so x_{d}")
+    return differs(
+        x, want, lambda k, d: f"in row {k} of u, P(x_{d} = 1) is {p[k, d]:.10g} and u_{d} = {u[k, d]:.10g}, so x_{d}"
+    )
 
 
 def _draw(*case: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -457,7 +437,7 @@ def nade_grad(student, rng):
         student.call,
         give=lambda x, parameters: tensors([x, *parameters.values()]),
         read=lambda value, x, parameters: entries(value, list(parameters)),
-        say=lambda x, parameters: f"{_say_network(**parameters)}, {_say_image(x[None], 0)}",
+        say=lambda x, parameters: say_case(**parameters, x=x),
     )
     plain = [(1, [1, 1]), (2, [1, 0]), (2, [0, 1]), (2, [1, 0, 1])]
     others = [(2, _bits(rng, 3)), (3, _bits(rng, 3)), (3, [1] * 4 + [*_bits(rng, 8)]), (260, [1, 0]), (2, [0, 0, 0])]
@@ -497,9 +477,7 @@ def _wrong_gradient(name: str, got: dict, x: np.ndarray, parameters: dict) -> st
     return why or differs(gradient, want, lambda *index: f"{title}{say(index)}", size)
 
 
-def _gradients(
-    x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray
-) -> dict[str, tuple[np.ndarray, float | np.ndarray]]:
+def _gradients(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> dict[str, tuple]:
     """The gradient of -log q(x) for each parameter, and the magnitude of what was added up to it.
 
     That of b is one for each entry: p, x, and what rounding of the logit does to p. It is 1e-6 at least, since p may be
@@ -563,9 +541,7 @@ def mog_log_density(student, rng):
         return np.array(y), *(np.zeros((len(y), len(parameters[0]))) + a for a in parameters)
 
     ask = asking(
-        student.call,
-        read=lambda value, y, *_: real(value, (len(y),), "the log density"),
-        say=lambda y, logits, *_: f"N = {len(y)}, K = {logits.shape[1]}",
+        student.call, read=one_per_row("the log density"), say=lambda y, logits, *_: f"(N, K) = {logits.shape}"
     )
     for number, (N, K) in enumerate([(1, 2), (2, 2), (4, 3), (1, 1), (3, 3), (1, 2), (2, 5), (2, 12)]):
         answer = ask((rng.choice(40, N, replace=False) - 20) / 10, *mixture(N, K))
@@ -682,13 +658,7 @@ def orderless_loss(student, rng):
         log_p[1] *= rng.integers(4, 9) / 2 * _costs(log_p, m)[0] / _costs(log_p, m)[1]
         return log_p, m
 
-    ask = asking(
-        student.call,
-        read=lambda value, log_p, m: real(value, (len(m),), "the loss"),
-        say=lambda log_p, m: (
-            f"log_p = {say(log_p)}, m = {say(m)}" if m.size <= 12 else f"B = {len(m)}, D = {m.shape[1]}"
-        ),
-    )
+    ask = asking(student.call, read=one_per_row("the loss"), say=lambda log_p, m: say_case(log_p=log_p, m=m))
     for D, size in ((3, 1), (1, 0), (3, 2), (5, 2), (12, 6)):
         answer = ask(*pair(D, size))
         if D <= 3:
@@ -720,8 +690,7 @@ def _wrong_loss(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
     D, seen, costs = m.shape[1], m.sum(1), _costs(log_p, m)
 
     def name(row):
-        seen_here = f"{seen[row]} of {count(D, 'dimension')} observed"
-        return f"in row {row}, with {seen_here} and the others costing {say(costs[row])} nats, the loss"
+        return f"row {row} has {seen[row]} of {count(D, 'dimension')} observed, the others cost {say(costs[row])} nats: the loss"
 
     return differs(got, D / (D - seen) * costs, name)
 
@@ -783,9 +752,7 @@ def eonade(student, rng):
     ask = asking(
         student.call,
         read=lambda value, log_ps: real(value, log_ps.shape[1:], "the result"),
-        say=lambda log_ps: (
-            f"E = {len(log_ps)}, B = {log_ps.shape[1]}" + (f", log_ps = {say(log_ps)}" if log_ps.size <= 8 else "")
-        ),
+        say=lambda log_ps: say_case(log_ps=log_ps),
     )
     for E, D in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 3)):
         weights = rng.integers(1, 10, (E, 2**D)) + 9.0 * np.eye(E, 2**D)  # no two orderings agree
@@ -874,7 +841,7 @@ def orderless_complete(student, rng):
             *tensors([x, known, u]),
         ],
         read=lambda value, x, *_: binary(value, x.shape, "the completed image"),
-        say=_say_known,
+        say=lambda x, known, u, *_: say_case(x=x, known=known.astype(int), u=u),
     )
     for D in (1, 2, 3):
         _, known, u, model, calls = case(np.arange(D) < D - 1)
@@ -897,12 +864,6 @@ def orderless_complete(student, rng):
     for D, some in [*others * 3, (20, rng.permutation(20)[:10])]:
         known = np.isin(np.arange(D), some)
         yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", _changed, _wrong_completion)
-
-
-def _say_known(x: np.ndarray, known: np.ndarray, u: np.ndarray, *_: object) -> str:
-    if len(x) > 5:
-        return f"{known.sum()} of {len(x)} dimensions known"
-    return f"x = {say(x)}, known = {say(known.astype(int))}, u = {say(u)}"
 
 
 def _changed(got: np.ndarray, x: np.ndarray, known: np.ndarray, *_: object) -> str:
