@@ -4,13 +4,14 @@ Each check begins with the smallest case there is, so that the first counter-exa
 Numbers are compared within 1e-5 of what was added up to them: an answer computed in float32 passes, except where sigma
 is tiny. The parameters W (H, D), V (D, H), b (D,) and c (H,) are named as in Larochelle and Murray (2011).
 
-Each answer's results for an ordering are judged by its own for the order 0, 1, ...: a network in some order is the same
-network in that order once its dimensions are renamed. So a mistake in the sum does not cost the ordering as well.
+The answer in some order is judged by the same function's answer in the order 0, 1, ...: a network in any order is a
+network in that one once its dimensions are renamed. So a mistake in the sum does not cost the ordering as well.
 """
 
 import itertools
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from scipy.special import expit, log_softmax, logsumexp
 from autograder.checking.answers import Answer, asking, binary, entries, one_per_row, real
 from autograder.checking.cases import all_images, orders, say_case, say_order, tensors, tenths
 from autograder.checking.check import check, holds
-from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
+from autograder.checking.comparing import close, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.samplers import wrong_decision
 from autograder.given import Callback
 
@@ -67,14 +68,8 @@ def _log_prob(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0, (1 - 2 * x) * _logits(x, *parameters)).sum(1)
 
 
-def _unlike_renamed(
-    renamed: Answer,
-    name: Callable[..., str],
-    got: np.ndarray,
-    *_: np.ndarray,
-    columns: slice | np.ndarray = slice(None),
-) -> str:
-    """A test: the answer in some order is `renamed`, that for the network renamed so that the order is 0, 1, ...
+def _unlike_renamed(renamed: Answer, name: Callable, got: np.ndarray, *_: Any, columns: Any = slice(None)) -> str:
+    """A test: the answer in some order is `renamed`, the answer for the network renamed to have the order 0, 1, ...
 
     Args:
         name: says which entry it is, from the coordinates of its index.
@@ -83,11 +78,11 @@ def _unlike_renamed(
     if renamed.why:
         return f"renamed so that the order is 0, 1, ...: {renamed.why}"
     why = differs(got, renamed.got[..., columns], name)
-    return why and f"{why} (what should be is your own answer for the network renamed so that its order is 0, 1, ...)"
+    return why and f"{why} (the expected value is your own answer for the network renamed to have the order 0, 1, ...)"
 
 
 def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: np.ndarray, *case: np.ndarray) -> str:
-    """A test: the answer is not `natural`, that for the same network in the order 0, 1, ..., unless both should agree."""
+    """A test: the answer is not `natural`, the one in the order 0, 1, ..., unless the two should agree."""
     want, want_natural = reference(*case), reference(*natural.case)
     index = first_wrong(want, want_natural)
     if index is None or natural.why or not close(got, natural.got):
@@ -104,7 +99,7 @@ def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: n
         "Which pixels does the first conditional know? What is then left of the pre-activation? And what is new for "
         "the second one?",
         "Two neighbouring rows differ by one column of W, times one pixel. So one running vector is enough: "
-        "note it down, then add to it.",
+        "write it down, then add to it.",
         "Begin with a copy of c. For each place k: first write the running vector into row k, and only then add the "
         "column of W that belongs to dimension order[k], times that dimension's pixel.",
     ],
@@ -163,19 +158,17 @@ def activations(student, rng):
 
 
 def _reads_pixel(blank: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
-    """A test: the only pixel of x changes no row of the blank image's answer up to its own, in the order 0, 1, ..."""
+    """A test for one pixel in the order 0, 1, ...: no row of a up to its own differs from the blank image's."""
     j = x.argmax()
-    why = f"so, as for x = {say(0 * x)},"
+    reason = f"so, as for x = {say(0 * x)},"
     before = blank.got[: j + 1]
-    return differs(got[: j + 1], before, lambda k, h: f"x_{j} does not come before dimension {k}, {why} a[{k}, {h}]")
+    return differs(got[: j + 1], before, lambda k, h: f"x_{j} does not come before dimension {k}, {reason} a[{k}, {h}]")
 
 
 def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> str:
-    # An answer may take the rest off the sum over all dimensions: then every row has the rounding of that sum.
-    size = np.abs(c) + np.abs(W) @ x
-    return differs(
-        got, _activations(x, W, c, order), lambda row, h: f"a[{row}, {h}], for dimension {order[row]},", size
-    )
+    # An answer may subtract the rest from the sum over all dimensions: then every row has the rounding of that sum.
+    want, size = _activations(x, W, c, order), np.abs(c) + np.abs(W) @ x
+    return differs(got, want, lambda row, h: f"a[{row}, {h}], for dimension {order[row]},", size)
 
 
 @check(
@@ -184,7 +177,7 @@ def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndar
     hints=[
         "Go through the dimensions in their order with one running pre-activation. What does the conditional that "
         "comes k-th need besides it?",
-        "At place k stands dimension i = order[k]. Its hidden layer is the logistic function of the running "
+        "Place k belongs to dimension i = order[k]. Its hidden layer is the logistic function of the running "
         "pre-activation, also at place 0, where that is c. Row i of V reads it. Only when the conditional is done "
         "may x_i enter.",
         "The logit of dimension i is its bias plus the product of row i of V with the hidden layer. log q(x_i) is the "
@@ -251,17 +244,17 @@ def nade_log_prob(student, rng):
 
 
 def _steep(w: list[float], V: list[list[float]] | np.ndarray) -> tuple[np.ndarray, ...]:
-    """A network without biases: the hidden layer reads dimension 0 with w, the later ones read it with V."""
+    """A network without biases: w is column 0 of W, and V the rows below row 0; all other parameters are 0."""
     D, H = 1 + len(V), len(w)
-    W = np.stack([np.array(w, dtype=float), *np.zeros((D - 1, H))], 1)
-    return W, np.array([np.zeros(H), *V]), np.zeros(D), np.zeros(H), np.arange(D)
+    W = np.stack([w, *np.zeros((D - 1, H))], axis=1)
+    return W, np.stack([np.zeros(H), *V]), np.zeros(D), np.zeros(H), np.arange(D)
 
 
 def _reads_last_column(before: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
-    """A test: the answer is `before`, that for another column of W in its last dimension, D - 1."""
+    """A test: the answer is `before`, the one for other weights in the last column of W, where D - 1 comes last."""
     D, W = x.shape[1], before.case[1]
-    why = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
-    return differs(got, before.got, lambda row: f"{why}; with W = {say(W)}, log q({_say_image(x, row)})", size=D)
+    reason = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
+    return differs(got, before.got, lambda row: f"{reason}; with W = {say(W)}, log q({_say_image(x, row)})", size=D)
 
 
 def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> str:
@@ -273,10 +266,10 @@ def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> 
 
 
 def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row: int, order: np.ndarray) -> str:
-    """Which conditional of an image is the first to be off, read off the results for all images.
+    """Which conditional of an image is the first to be off, found from the results for all images.
 
-    Those of the images that agree with it up to some place of the ordering add up to the product of the conditionals
-    up to there, whatever those after it are.
+    The probabilities of all images that agree with this one up to some place of the ordering add up to the product of
+    its conditionals up to there, whatever the later conditionals are.
     """
     before = 0.0
     for place, d in enumerate(order):
@@ -294,10 +287,10 @@ def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row
     gates=["shapes"],
     points={"first dimension": 1, "feeds back what it drew": 2, "any ordering": 1},
     hints=[
-        "It is the log-likelihood's walk through the dimensions. What is not there yet when you arrive at a dimension, "
-        "and where does it come from here?",
+        "Sampling goes through the dimensions as the log-likelihood does. What is not there yet when you arrive at a "
+        "dimension, and where does it come from here?",
         "At each place compute p for all n samples, from the running pre-activation of each. Compare it with the "
-        "column of u that belongs to this dimension. The outcome takes the part that x_i had in the log-likelihood.",
+        "column of u that belongs to this dimension. The outcome plays the part that x_i had in the log-likelihood.",
         "Begin with n copies of c. For i = order[0], order[1], ...: p is the logistic function of the logit of "
         "dimension i; write a 1 into column i where u[:, i] is below p; then add to the running pre-activation of "
         "each sample the column i of W, times what this sample has just drawn.",
@@ -319,10 +312,10 @@ def nade_sample(student, rng):
     order[k] comes k-th                    the same network renamed, "any ordering"
     =====================================  ==========================================
 
-    Every decision must follow from its uniform number and the answer's own earlier decisions. Those whose number is
-    within 1e-4 of the probability are judged only where float32 gets both exactly, so that a right sampler is never
-    refused, nor one in float32. Measured in 200 runs each (`python -m tests.power`): all wrong samplers of the bank
-    are refused in all of them.
+    Every decision must follow from its uniform number and the answer's own earlier decisions. A decision whose number
+    is within 1e-4 of the probability is judged only where float32 gets both exactly, so that no right sampler is
+    refused, not even one in float32. The check refuses each wrong sampler of the bank in each of 200 runs (measured by
+    `python -m tests.power`).
     """
 
     def network(D):
@@ -375,7 +368,7 @@ def _wrong_sample(x: np.ndarray, *case: np.ndarray, first: int = 0) -> str | Non
 
 
 def _wrong_edge(x: np.ndarray, *case: np.ndarray) -> str:
-    """A test for W = 0: the samples are exact."""
+    """A test for W = 0: every decision is exact."""
     (want, p), u = _draw(*case), case[-1]
     return differs(
         x, want, lambda k, d: f"in row {k} of u, P(x_{d} = 1) is {p[k, d]:.10g} and u_{d} = {u[k, d]:.10g}, so x_{d}"
@@ -394,7 +387,7 @@ def _draw(*case: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _clear_uniforms(rng: np.random.Generator, n: int, *network: np.ndarray) -> np.ndarray:
     """(n, D) uniform numbers, none of them so near its probability that float32 could decide otherwise."""
-    u = rng.random((n, len(network[2])))  # not round: an answer without biases has probabilities of 0.5
+    u = rng.random((n, len(network[2])))  # no round numbers: an answer without biases has probabilities of 0.5
     while (near := np.abs(u - _draw(*network, u)[1]) < 1e-5).any():
         u[near] = rng.random(near.sum())
     return u
@@ -404,7 +397,7 @@ def _clear_uniforms(rng: np.random.Generator, n: int, *network: np.ndarray) -> n
     gates=["shapes"],
     points={"b": 1, "V": 1, "c": 1, "W": 2},
     hints=[
-        "Begin where the loss is made. What is the derivative of -log q(x_d) with respect to its logit? It is simple, "
+        "Begin at the loss. What is the derivative of -log q(x_d) with respect to its logit? It is simple, "
         "and everything else is a multiple of it.",
         "Row d of V meets this derivative times the hidden layer of place d. Going further down, V[d] carries it to "
         "the hidden layer, and the logistic function contributes h (1 - h). What arrives at the pre-activation of "
@@ -423,7 +416,7 @@ def nade_grad(student, rng):
     a dict of four, of the same shapes     "shapes"
     the gradient of each parameter         1 to 12 dimensions, 260 units, blank and full
                                            images: "b", "V", "c", "W"
-    zeros where nobody reads W             one dimension, "W"
+    zeros where no conditional reads W     one dimension, "W"
     exact for logits as large as 1000      logits of +-30 and up to +-1000, each entry by its
                                            own size, "b"
     ... and for such pre-activations       hidden units of 0 and 1, "c"
@@ -478,12 +471,12 @@ def _wrong_gradient(name: str, got: dict, x: np.ndarray, parameters: dict) -> st
 
 
 def _gradients(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> dict[str, tuple]:
-    """The gradient of -log q(x) for each parameter, and the magnitude of what was added up to it.
+    """For each parameter, the gradient of -log q(x) and the magnitude of the numbers that were added up to it.
 
-    That of b is one for each entry: p, x, and what rounding of the logit does to p. It is 1e-6 at least, since p may be
-    computed as (1 + tanh) / 2, a sum of numbers near 1.
+    Each entry for b has its own magnitude: p, x, and what rounding of the logit does to p. It is at least 1e-6, because
+    p may be computed as (1 + tanh) / 2, a sum of numbers near 1.
     """
-    h = expit(_activations(x[None], W, c, np.arange(len(x)))[0])
+    h = expit(_activations(x, W, c, np.arange(len(x))))
     p, logit = expit(b + (V * h).sum(1)), np.abs(b) + (np.abs(V) * h).sum(1)
     delta, added = (p - x)[:, None], (p + x)[:, None]
     later = np.arange(len(x))[:, None] < np.arange(len(x))  # [k, d]: place d comes after dimension k
@@ -504,8 +497,8 @@ def _gradients(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np
         "What is the log density of one Gaussian? Besides the square it has two more terms, and one of them depends on "
         "sigma. Then: in which order do the sum over the components and the logarithm come?",
         "Each component contributes its log weight (the logits after normalising over the components) plus its "
-        "Gaussian log density. The logarithm of the sum of their exponentials is wanted; exp(-500000) is 0 in "
-        "floating point.",
+        "Gaussian log density. What you need is the logarithm of the sum of their exponentials; exp(-500000) is 0 "
+        "in floating point.",
         "Divide y - mean by sigma before you square it; subtract log_sigma and half of log(2 pi). Add the log-softmax "
         "of the logits over the last axis, and take a log-sum-exp over the same axis. No epsilon is "
         "needed anywhere.",
@@ -529,8 +522,8 @@ def mog_log_density(student, rng):
     =====================================  ==========================================
 
     "far away" and "tiny sigma" judge how much the answer differs from its own in row 0, a plain one with the same
-    logits: a constant that is missing everywhere does not cost them. In float32 no number but 0 is near its mean when
-    sigma is exp(-20): such an answer loses "tiny sigma".
+    logits: a constant that is missing everywhere does not cost them. In float32, where sigma is exp(-20), no number
+    except 0 is near its mean: such an answer loses "tiny sigma".
     """
 
     def mixture(N, K):
@@ -540,9 +533,7 @@ def mog_log_density(student, rng):
         """A case whose parameters have one row for each entry of y, or one for all."""
         return np.array(y), *(np.zeros((len(y), len(parameters[0]))) + a for a in parameters)
 
-    ask = asking(
-        student.call, read=one_per_row("the log density"), say=lambda y, logits, *_: f"(N, K) = {logits.shape}"
-    )
+    ask = asking(student.call, read=one_per_row("the log density"), say=lambda y, mean, *_: f"(N, K) = {mean.shape}")
     for number, (N, K) in enumerate([(1, 2), (2, 2), (4, 3), (1, 1), (3, 3), (1, 2), (2, 5), (2, 12)]):
         answer = ask((rng.choice(40, N, replace=False) - 20) / 10, *mixture(N, K))
         if number < 3:
@@ -582,34 +573,33 @@ def _mixture(y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.
     return logsumexp(log_softmax(logits, 1) - z**2 / 2 - log_sigma - np.log(2 * np.pi) / 2, axis=1)
 
 
-def _say_mixture(row: int, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> str:
-    # Every digit of the means, as of y: where sigma is tiny, the difference between them is in the last digits.
-    return f"logits = {say(logits[row])}, mean = {mean[row].tolist()}, log_sigma = {say(log_sigma[row])}"
+def _say_row(row: int, y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> str:
+    # y and the means are written with every digit: where sigma is tiny, they differ only in the last ones.
+    mixture = f"logits = {say(logits[row])}, mean = {mean[row].tolist()}, log_sigma = {say(log_sigma[row])}"
+    return f"y = {y[row]}, {mixture}"
 
 
-def _wrong_density(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> str:
-    want = _mixture(y, *parameters)
-    return differs(
-        got, want, lambda row: f"for y = {y[row]}, {_say_mixture(row, *parameters)}, the log density", size=1
-    )
+def _wrong_density(got: np.ndarray, *case: np.ndarray) -> str:
+    return differs(got, _mixture(*case), lambda row: f"for {_say_row(row, *case)}, the log density", size=1)
 
 
-def _wrong_step(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> str:
-    """A test: the log density rises from row 0 to each later row by as much as it should."""
-    want = _mixture(y, *parameters)
+def _wrong_step(got: np.ndarray, *case: np.ndarray) -> str:
+    """A test: from row 0 to each later row, the log density changes by as much as it should."""
+    want = _mixture(*case)
     with np.errstate(invalid="ignore", over="ignore"):
-        rise = got - got[0]
+        change = got - got[0]
 
     def name(index):
-        first, row = (f"y = {y[row]}, {_say_mixture(row, *parameters)}" for row in (0, index + 1))
-        return f"from {first} to {row}, the log density goes from {say(got[0])} to {say(got[index + 1])}: the change"
+        steps = f"from {_say_row(0, *case)} to {_say_row(index + 1, *case)}"
+        return f"{steps}, the log density goes from {say(got[0])} to {say(got[index + 1])}: the change"
 
-    return differs(rise[1:], want[1:] - want[0], name, size=1 + np.abs(want[0]))
+    return differs(change[1:], want[1:] - want[0], name, size=1 + np.abs(want[0]))
 
 
-def _wrong_integral(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> str:
-    """A test for one mixture and all of y: the trapezoid rule gives 1."""
-    return not_one(mass(got) * (y[1] - y[0]), f"{_say_mixture(0, *parameters)}: the density times the step of y")
+def _wrong_integral(got: np.ndarray, y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> str:
+    """A test for one mixture in all rows: the integral over y, by the trapezoid rule, is 1."""
+    mixture = say_case(logits=logits[0], mean=mean[0], log_sigma=log_sigma[0])
+    return not_one(mass(got) * (y[1] - y[0]), f"{mixture}: the density times the step of y")
 
 
 @check(
@@ -617,8 +607,8 @@ def _wrong_integral(got: np.ndarray, y: np.ndarray, *parameters: np.ndarray) -> 
     points={"only what is unknown": 1, "weight": 1, "unbiased": 1, "-inf where observed": 1},
     hints=[
         "Which of the D numbers of a row are predictions of something that the network has not been shown?",
-        "Of D terms of log q(x) in some ordering the loss sees one place: whichever dimension comes next. With D - |m| "
-        "dimensions unknown, their mean estimates that one term. And how many terms has log q(x)?",
+        "In some ordering log q(x) has D terms, and the loss sees one of them: that of whichever dimension comes next. "
+        "With D - |m| dimensions unknown, their mean estimates that one term. And how many terms does log q(x) have?",
         "For each row: add up -log_p where m is 0, divide by the number of zeros of m, and multiply by D. Where m is "
         "1, leave log_p out by choosing, not by multiplying: 0 times -inf is nan.",
     ],
@@ -641,7 +631,7 @@ def orderless_loss(student, rng):
                                            "-inf where observed"
     =====================================  ==========================================
 
-    Neither the sign nor the weight can cost a ratio.
+    A ratio depends neither on the sign nor on the weight.
     """
 
     def random(B, D):
@@ -673,7 +663,7 @@ def orderless_loss(student, rng):
         m = subsets(D, sizes)
         yield ask(np.where(m, 0.0, random(len(m), D)), m).holds("weight", _wrong_loss)
     for D in (2, 3, 4):
-        m, tables = _walks(D)[0], random(2**D, D)  # one row of log_p for each set of observed dimensions
+        m, tables = _places(D)[0], random(2**D, D)  # one row of log_p for each set of observed dimensions
         yield ask(tables[m @ 2 ** np.arange(D)], m).holds("unbiased", _biased)
     for D, *anything in ((3, -np.inf), (3, np.nan), (3, np.inf), (5, -np.inf, np.nan), (5, np.inf, -np.inf)):
         log_p, m = pair(D, len(anything))
@@ -682,7 +672,7 @@ def orderless_loss(student, rng):
 
 
 def _costs(log_p: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """What is unknown in each row costs so many nats."""
+    """How many nats the unknown dimensions of each row cost."""
     return np.where(m == 0, -log_p, 0).sum(1)
 
 
@@ -690,23 +680,23 @@ def _wrong_loss(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
     D, seen, costs = m.shape[1], m.sum(1), _costs(log_p, m)
 
     def name(row):
-        return f"row {row} has {seen[row]} of {count(D, 'dimension')} observed, the others cost {say(costs[row])} nats: the loss"
+        return f"in row {row}, with {seen[row]} of D = {D} observed and {say(costs[row])} nats for the others, the loss"
 
     return differs(got, D / (D - seen) * costs, name)
 
 
 def _out_of_proportion(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
-    """A test for two rows with one m: their losses are in the ratio of what is unknown in them."""
+    """A test for two rows with the same m: the ratio of their losses is that of their costs."""
     first, second = _costs(log_p, m)
     with np.errstate(all="ignore"):
         ratio = got[1] / got[0]
-    words = f"with the same m, what is unknown costs {say(first)} and {say(second)} nats"
+    costs = f"with the same m, what is unknown costs {say(first)} and {say(second)} nats"
     losses = f"the losses are {say(got[0])} and {say(got[1])}"
-    return differs(ratio, second / first, lambda: f"{words}, and {losses}: the ratio of the second to the first")
+    return differs(ratio, second / first, lambda: f"{costs}, and {losses}: the ratio of the second to the first")
 
 
-def _walks(D: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each place of each ordering of D dimensions: (D! D, D) what is observed there, and (D! D,) what comes next."""
+def _places(D: int) -> tuple[np.ndarray, np.ndarray]:
+    """All places of all orderings of D dimensions: (D! D, D) what is observed there, and (D! D,) what comes next."""
     orders = np.array(list(itertools.permutations(range(D))))
     observed = orders.argsort(1)[:, None] < np.arange(D)[:, None]
     return observed.reshape(-1, D).astype(np.int64), orders.ravel()
@@ -715,7 +705,7 @@ def _walks(D: int) -> tuple[np.ndarray, np.ndarray]:
 def _biased(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
     """A test for all orderings and places: the mean of the loss is that of -log q(x)."""
     D = m.shape[1]
-    want = -D * log_p[np.arange(len(m)), _walks(D)[1]].mean()
+    want = -D * log_p[np.arange(len(m)), _places(D)[1]].mean()
     with np.errstate(over="ignore", invalid="ignore"):
         mean = got.mean()
     rows = f"the rows are all {len(m) // D} orderings of {D} dimensions, with 0 to {D - 1} of them observed"
@@ -729,7 +719,7 @@ def _biased(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
         "Every ordering is a distribution. Which mean of distributions is a distribution again: that of the "
         "probabilities, or that of their logarithms?",
         "Draw an ordering, then an image from it: q(x) is the mean of the E probabilities. Its logarithm is wanted; "
-        "exp(-10000) is 0 in floating point, so the largest of the E numbers has to be taken out first.",
+        "exp(-10000) is 0 in floating point, so the largest of the E numbers has to be factored out first.",
         "A log-sum-exp over the orderings gives the logarithm of the sum of the probabilities. A mean is a sum divided "
         "by E: what is that for the logarithm?",
     ],
@@ -790,7 +780,7 @@ def _wrong_mean(got: np.ndarray, log_ps: np.ndarray) -> str:
         "the first unknown dimension has been drawn?",
         "Work on copies of x and of the mask; what is unknown in x must be made 0 first. Then go through the "
         "unknown dimensions upwards: one call of conditional for each.",
-        "For each unknown d: ask conditional with the present image and mask, compare u[d] with entry d of what comes "
+        "For each unknown d: call conditional with the current image and mask, compare u[d] with entry d of what comes "
         "back, write the outcome into the image, and mark d as observed in the mask before the next call.",
     ],
 )
@@ -813,16 +803,16 @@ def orderless_complete(student, rng):
     one call for each unknown dimension    "any known set"; D + 1 calls elsewhere
     =====================================  ==========================================
 
-    Every decision must follow from its uniform number, what is known, and the answer's own earlier decisions; those
-    whose number is within 1e-4 of the probability are not judged, but for the exact ones of "one unknown". Measured
-    in 200 runs each (`python -m tests.power`): all wrong answers of the bank are refused in all of them.
+    Every decision must follow from its uniform number, what is known, and the answer's own earlier decisions. Except
+    for the exact cases of "one unknown", a decision whose number is within 1e-4 of the probability is not judged. The
+    check refuses each wrong answer of the bank in each of 200 runs (measured by `python -m tests.power`).
     """
 
     def case(known, blank=False, calls=None):
-        """Values for the known dimensions; numbers u; conditionals for every set of dimensions and its values.
+        """Values for the known dimensions, numbers u, and a random model.
 
-        Each u lies within 0.05 of the probability that it should meet, on either side: half of all other
-        probabilities decide otherwise.
+        Each u lies within 0.05 of the probability that it should meet, on either side: another probability decides
+        otherwise in half of all cases.
         """
         D = len(known)
         model, u = _model(rng, D), np.full(D, np.nan)
@@ -836,10 +826,7 @@ def orderless_complete(student, rng):
 
     ask = asking(
         student.call,
-        give=lambda x, known, u, model, calls: [
-            Callback(_conditional(model), max_calls=calls),
-            *tensors([x, known, u]),
-        ],
+        give=lambda x, known, u, model, most: [Callback(_conditional(model), max_calls=most), *tensors([x, known, u])],
         read=lambda value, x, *_: binary(value, x.shape, "the completed image"),
         say=lambda x, known, u, *_: say_case(x=x, known=known.astype(int), u=u),
     )
@@ -850,20 +837,19 @@ def orderless_complete(student, rng):
             yield answer.gate("shapes")
             yield answer.gate("keeps what is known", _changed)
     for turn in range(24):
-        yield ask(*case(np.arange(1 + turn % 3) < turn % 3)).holds("one unknown", _changed, _wrong_completion)
+        yield ask(*case(np.arange(1 + turn % 3) < turn % 3)).holds("one unknown", _changed, _wrong_bits)
     ties, edges = [(0.5, 0.5), (0.5, 0.5 - 2.0**-25), (0.25, 0.25)], [(0, 0), (1, 1 - 2.0**-24)]
     for p, u in [*ties, *edges, (1e-12, 0), (1e-12, 1e-9), (1e-9, 1e-12)]:
         exact = np.array([1, 0]), np.array([True, False]), np.array([np.nan, u])
-        yield ask(*exact, lambda x, m, p=p: np.full(2, float(p)), 3).holds("one unknown", _changed, _wrong_bit)
+        yield ask(*exact, lambda x, m, p=p: np.full(2, float(p)), 3).holds("one unknown", _changed, _wrong_edge_bit)
     prefixes = [(2, []), (3, [0]), (3, []), (4, [0]), (5, [])]
     for D, some in [*prefixes * 4, *[(12, []), (20, [0, 1])] * 2]:
-        yield ask(*case(np.isin(np.arange(D), some), blank=True)).holds(
-            "sees what it drew", _changed, _wrong_completion
-        )
+        answer = ask(*case(np.isin(np.arange(D), some), blank=True))
+        yield answer.holds("sees what it drew", _changed, _wrong_bits)
     others = [(2, [1]), (3, [1]), (3, [2]), (3, [0, 2]), (2, [0, 1]), (4, [2]), (5, [1, 3]), (5, [4])]
     for D, some in [*others * 3, (20, rng.permutation(20)[:10])]:
         known = np.isin(np.arange(D), some)
-        yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", _changed, _wrong_completion)
+        yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", _changed, _wrong_bits)
 
 
 def _changed(got: np.ndarray, x: np.ndarray, known: np.ndarray, *_: object) -> str:
@@ -871,10 +857,8 @@ def _changed(got: np.ndarray, x: np.ndarray, known: np.ndarray, *_: object) -> s
     return f"x_{lost[0]} = {x[lost[0]]} is known and must stay; got {say(got)}" if len(lost) else ""
 
 
-def _wrong_completion(
-    got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int
-) -> str:
-    """A test: each decision follows from its uniform number, what is known and the earlier decisions."""
+def _wrong_bits(got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int) -> str:
+    """A test: each decision follows from its uniform number, what is known, and the earlier decisions."""
     p, m = np.zeros((1, len(x))), known.copy()
     for d in np.flatnonzero(~known):
         p[0, d] = model(got, m)[d]
@@ -883,8 +867,8 @@ def _wrong_completion(
     return found[1] if found else ""
 
 
-def _wrong_bit(got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int) -> str:
-    """A test for one unknown dimension: its bit is exact."""
+def _wrong_edge_bit(got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int) -> str:
+    """A test for one unknown dimension: its decision is exact."""
     d = known.argmin()
     p = model(x, known)[d]
     return differs(got[d], int(u[d] < p), lambda: f"P(x_{d} = 1) is {p:.10g} and u_{d} = {u[d]:.10g}, so x_{d}")
@@ -904,7 +888,7 @@ def _model(rng: np.random.Generator, D: int) -> Callable:
 
 
 def _conditional(model: Callable) -> Callable:
-    """What the student may call."""
+    """The function that the student may call; it refuses an x that is not 0 where m is 0."""
 
     def conditional(x, m):
         x, m = np.asarray(x), np.asarray(m)
