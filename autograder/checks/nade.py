@@ -136,10 +136,10 @@ def activations(student, rng):
             answer = ask(x, W, c, order)
             yield answer.gate("shapes")
             yield answer.gate("no peeking", partial(_reads_pixel, blank))
-    for D, H, weight in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (5, 3, 0)):
+    for D, H, weights in ((1, 1, True), (2, 1, True), (2, 2, True), (5, 3, False)):
         for x in images(D):
-            if x[0] or not weight:
-                W, c = weight * tenths(rng, H, D), tenths(rng, H)
+            if x[0] or not weights:
+                W, c = np.where(weights, tenths(rng, H, D), 0), tenths(rng, H)
                 yield ask(x, W, c, np.arange(D)).holds("starts at c", _wrong_activations)
     sizes = (2, 1), (2, 2), (3, 2), (5, 4), (24, 5), (3, 300)
     for D, H, weight in (*((D, H, 1) for D, H in sizes), (4, 3, 1e3), (4, 3, 1e-3)):
@@ -332,7 +332,7 @@ def nade_sample(student, rng):
     )
     for D, n in ((1, 200), (3, 200), (2, 1), (1, 200), (5, 200), (3, 3)):
         W, V, b, c = network(D)
-        answer = ask(0.0 * W, V, b, c, np.arange(D), uniforms(n, D))
+        answer = ask(np.zeros_like(W), V, b, c, np.arange(D), uniforms(n, D))
         if n == 200:
             yield answer.gate("shapes")
         yield answer.holds("first dimension", _wrong_sample)
@@ -344,7 +344,7 @@ def nade_sample(student, rng):
     for D, n in ((2, 200), (3, 200), (5, 200), (24, 100), (2, 1), (2, 200), (3, 3)):
         (W, V, b, c), u = network(D), uniforms(n, D)
         u[:, 0] *= n > 1  # a single sample draws 1 first: an answer that adds to c itself shows it
-        answer = ask(W / max(1, D / 8), V, 0 * b, 0 * c, np.arange(D), u)
+        answer = ask(W / max(1, D / 8), V, np.zeros_like(b), np.zeros_like(c), np.arange(D), u)
         yield answer.holds("feeds back what it drew", partial(_wrong_sample, first=1))
     for order in [*orders(rng, larger=2), BACKWARDS]:
         W, V, b, c = network(len(order))
@@ -828,7 +828,7 @@ def orderless_complete(student, rng):
         student.call,
         give=lambda x, known, u, model, most: [Callback(_conditional(model), max_calls=most), *tensors([x, known, u])],
         read=lambda value, x, *_: binary(value, x.shape, "the completed image"),
-        say=lambda x, known, u, *_: say_case(x=x, known=known.astype(int), u=u),
+        say=_say_known,
     )
     for D in (1, 2, 3):
         _, known, u, model, calls = case(np.arange(D) < D - 1)
@@ -850,6 +850,11 @@ def orderless_complete(student, rng):
     for D, some in [*others * 3, (20, rng.permutation(20)[:10])]:
         known = np.isin(np.arange(D), some)
         yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", _changed, _wrong_bits)
+
+
+def _say_known(x: np.ndarray, known: np.ndarray, u: np.ndarray, *_: Any) -> str:
+    many = f"{known.sum()} of {len(x)} dimensions known"
+    return many if len(x) > 8 else say_case(x=x, known=known.astype(int), u=u)
 
 
 def _changed(got: np.ndarray, x: np.ndarray, known: np.ndarray, *_: object) -> str:
