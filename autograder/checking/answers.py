@@ -14,7 +14,7 @@ from autograder.checking.check import Outcome
 from autograder.checking.comparing import say
 from autograder.checking.student import StudentError
 
-__all__ = ["Answer", "asking", "binary", "entries", "integers", "parts", "real", "real_list"]
+__all__ = ["Answer", "asking", "binary", "entries", "integers", "one_per_row", "parts", "real", "real_list"]
 
 
 def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
@@ -47,6 +47,11 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     if array.shape != shape:
         return None, f"{wanted}; got {f'shape {array.shape}' if array.shape else 'a single number'}"
     return array.astype(np.float64), ""
+
+
+def one_per_row(name: str) -> Callable[..., tuple[np.ndarray | None, str]]:
+    """A `read` for `asking`: one real number for each row of the case's first array."""
+    return lambda value, rows, *_: real(value, (len(rows),), name)
 
 
 def integers(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:

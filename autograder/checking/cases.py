@@ -8,7 +8,7 @@ import torch
 
 from autograder.checking.comparing import say
 
-__all__ = ["all_images", "orders", "say_order", "tensors", "tenths"]
+__all__ = ["all_images", "orders", "say_case", "say_order", "tensors", "tenths"]
 
 
 def tenths(rng: np.random.Generator, *shape: int, most: float = 2.0) -> np.ndarray:
@@ -26,6 +26,18 @@ def orders(rng: np.random.Generator, larger: int) -> list[np.ndarray]:
     """The other order of two dimensions, all orders of three, and as many random ones of five as `larger` says."""
     random = [rng.permutation(5) for _ in range(larger)]
     return [np.array(order) for order in ([1, 0], *itertools.permutations(range(3)), *random)]
+
+
+def say_case(**arrays: np.ndarray) -> str:
+    """The arrays of a case in words: their numbers where there are few in all, else their shapes.
+
+    >>> say_case(W=np.ones((1, 2)), x=np.arange(2))
+    'W = [[1, 1]], x = [0, 1]'
+    >>> say_case(m=np.zeros((5, 6)))
+    'm of shape (5, 6)'
+    """
+    few = sum(array.size for array in arrays.values()) <= 24
+    return ", ".join(f"{name} = {say(a)}" if few else f"{name} of shape {a.shape}" for name, a in arrays.items())
 
 
 def say_order(order: np.ndarray) -> str:

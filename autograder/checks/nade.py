@@ -1,24 +1,26 @@
 """Checks of lesson 02, NADE.
 
 Each check begins with the smallest case there is, so that the first counter-example is the one to think about.
-Numbers are compared within 1e-5 of what was added up to them: an answer computed in float32 passes, but where sigma
-is tiny. W (H, D), V (D, H), b (D,) and c (H,) are those of Larochelle and Murray (2011).
+Numbers are compared within 1e-5 of what was added up to them: an answer computed in float32 passes, except where sigma
+is tiny. The parameters W (H, D), V (D, H), b (D,) and c (H,) are named as in Larochelle and Murray (2011).
 
-That an answer takes any ordering is judged against itself: a network in some order is the same network in the order
-0, 1, ... once its dimensions are renamed. So a mistake in the sum does not cost the ordering as well.
+The answer in some order is judged by the same function's answer in the order 0, 1, ...: a network in any order is a
+network in that one once its dimensions are renamed. So a mistake in the sum does not cost the ordering as well.
 """
 
 import itertools
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import expit, log_softmax, logsumexp
 
-from autograder.checking.answers import Answer, asking, binary, entries, real
-from autograder.checking.cases import all_images, tensors, tenths
+from autograder.checking.answers import Answer, asking, binary, entries, one_per_row, real
+from autograder.checking.cases import all_images, orders, say_case, say_order, tensors, tenths
 from autograder.checking.check import check, holds
-from autograder.checking.comparing import close, first_wrong, say, should_be
+from autograder.checking.comparing import close, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.samplers import wrong_decision
 from autograder.given import Callback
 
@@ -34,17 +36,7 @@ __all__ = [
 ]
 
 
-def _orders(rng: np.random.Generator) -> list[np.ndarray]:
-    """The other order of two dimensions, all of three, some of five; the last one is backwards."""
-    larger = [rng.permutation(5) for _ in range(2)]
-    return [np.array(order) for order in ([1, 0], *itertools.permutations(range(3)), *larger, [4, 3, 2, 1, 0])]
-
-
-def _say_order(order: np.ndarray) -> str:
-    if len(order) > 8:
-        return f"order = {say(order[:6])[:-1]}, ...]"
-    natural = (order == np.arange(len(order))).all()
-    return f"order = {say(order)}" + ("" if natural else f" (dimension {', then '.join(map(str, order.tolist()))})")
+BACKWARDS = np.array([4, 3, 2, 1, 0])
 
 
 def _say_image(x: np.ndarray, row: int) -> str:
@@ -55,78 +47,49 @@ def _bits(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(0, 2, shape)
 
 
+def _network(rng: np.random.Generator, D: int, H: int) -> tuple[np.ndarray, ...]:
+    return tenths(rng, H, D), tenths(rng, D, H), tenths(rng, D), tenths(rng, H)
+
+
 def _activations(x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(B, D, H): for each image the hidden layer's pre-activations, in the order of the conditionals."""
-    seen = x[:, order[:-1], None] * W[:, order[:-1]].T
-    return c + np.concatenate([np.zeros((len(x), 1, len(c))), np.cumsum(seen, 1)], 1)
+    """(..., D, H): for each image the hidden layer's pre-activations, in the order of the conditionals."""
+    seen = x[..., order[:-1], None] * W[:, order[:-1]].T
+    return c + np.concatenate([np.zeros((*x.shape[:-1], 1, len(c))), np.cumsum(seen, -2)], -2)
 
 
 def _logits(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(B, D): the logit of each dimension given those of x that come before it."""
+    """(B, D): the logit of each dimension given the dimensions of x that come before it."""
     logits = np.empty(x.shape)
     logits[:, order] = b[order] + (expit(_activations(x, W, c, order)) * V[order]).sum(-1)
     return logits
 
 
-def _log_prob(
-    x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    return -np.logaddexp(0, (1 - 2 * x) * _logits(x, W, V, b, c, order)).sum(1)
+def _log_prob(x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+    return -np.logaddexp(0, (1 - 2 * x) * _logits(x, *parameters)).sum(1)
 
 
-def _say_network(W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> str:
-    """A NADE's parameters in words, where there are few."""
-    H, D = W.shape
-    if D > 2 or H > 3:
-        return f"{D} dimensions and {H} hidden units"
-    return f"W = {say(W)}, V = {say(V)}, b = {say(b)}, c = {say(c)}"
-
-
-def _network(rng: np.random.Generator, D: int, H: int) -> tuple[np.ndarray, ...]:
-    return tenths(rng, H, D), tenths(rng, D, H), tenths(rng, D), tenths(rng, H)
-
-
-def _mass(log_probabilities: np.ndarray) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.exp(log_probabilities).sum())
-
-
-def _renamed(order: np.ndarray, answer: Answer, name: Callable[[int], str], columns: bool = False) -> Callable:
-    """A test: the answer in some order is `answer`, that for the network renamed so that the order is 0, 1, ...
+def _unlike_renamed(renamed: Answer, name: Callable, got: np.ndarray, *_: Any, columns: Any = slice(None)) -> str:
+    """A test: the answer in some order is `renamed`, the answer for the network renamed to have the order 0, 1, ...
 
     Args:
-        name: puts the index of an entry into words.
-        columns: whether the columns of the answer belong to dimensions, and are renamed as well.
+        name: says which entry it is, from the coordinates of its index.
+        columns: where the columns belong to dimensions, the column of `renamed` for each of them.
     """
-
-    def test(got, *_):
-        if answer.why:
-            return f"renamed so that the order is 0, 1, ...: {answer.why}"
-        want = answer.got[:, order.argsort()] if columns else answer.got
-        index = first_wrong(got, want)
-        if index is None:
-            return ""
-        return (
-            f"{name(index[0])} {should_be(want[index[0]], got[index[0]])} "
-            "(what should be is your own answer for the same network, renamed so that its order is 0, 1, ...)"
-        )
-
-    return test
+    if renamed.why:
+        return f"renamed so that the order is 0, 1, ...: {renamed.why}"
+    why = differs(got, renamed.got[..., columns], name)
+    return why and f"{why} (the expected value is your own answer for the network renamed to have the order 0, 1, ...)"
 
 
-def _another_order(natural: Answer, want: np.ndarray, want_natural: np.ndarray) -> Callable:
-    """A test: the answer is not the one for the same network in the order 0, 1, ..., where the two should differ."""
-
-    def test(got, *_):
-        index = first_wrong(want, want_natural)
-        if index is None or natural.why or not close(got, natural.got):
-            return ""
-        return (
-            f"the answer is the same as in the order 0, 1, ..., where entry {say(list(index))} should be "
-            f"{say(want_natural[index])}; here it {should_be(want[index], got[index])}"
-        )
-
-    return test
+def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: np.ndarray, *case: np.ndarray) -> str:
+    """A test: the answer is not `natural`, the one in the order 0, 1, ..., unless the two should agree."""
+    want, want_natural = reference(*case), reference(*natural.case)
+    index = first_wrong(want, want_natural)
+    if index is None or natural.why or not close(got, natural.got):
+        return ""
+    here, there = should_be(want[index], got[index]), say(want_natural[index])
+    entry = f"entry {say(index)} should be {there}; here it {here}"
+    return f"the answer is the same as in the order 0, 1, ..., where {entry}"
 
 
 @check(
@@ -136,7 +99,7 @@ def _another_order(natural: Answer, want: np.ndarray, want_natural: np.ndarray) 
         "Which pixels does the first conditional know? What is then left of the pre-activation? And what is new for "
         "the second one?",
         "Two neighbouring rows differ by one column of W, times one pixel. So one running vector is enough: "
-        "note it down, then add to it.",
+        "write it down, then add to it.",
         "Begin with a copy of c. For each place k: first write the running vector into row k, and only then add the "
         "column of W that belongs to dimension order[k], times that dimension's pixel.",
     ],
@@ -157,66 +120,55 @@ def activations(student, rng):
     =====================================  ==========================================
     """
 
-    def read(value, x, W, c, order):
-        return real(value, W.T.shape, "a")
-
-    def words(x, W, c, order):
-        H, D = W.shape
-        given = f"W = {say(W)}, c = {say(c)}, x = {say(x)}" if W.size <= 6 else f"{D} dimensions and {H} hidden units"
-        return f"{given}, {_say_order(order)}"
-
-    def reads(before, j):
-        def test(got, x, W, c, order):
-            row = first_wrong(got[: j + 1], before.got[: j + 1])
-            return row and (
-                f"row {row[0]} of a is {say(got[row[0]])}, and for x = {say(before.case[0])} it is "
-                f"{say(before.got[row[0]])}; but x_{j} does not come before "
-                + ("itself" if j == row[0] else f"dimension {row[0]}")
-            )
-
-        return test
-
-    def wrong(got, x, W, c, order):
-        want = _activations(x[None], W, c, order)[0]
-        # An answer may take the rest off the sum over all dimensions: then every row has the rounding of that sum.
-        index = first_wrong(got, want, size=np.abs(c) + np.abs(W) @ x)
-        if index is None:
-            return ""
-        row, entry = index[0], (index[0],) if len(c) <= 4 else index
-        return f"row {row} of a, for dimension {order[row]}, {should_be(want[entry], got[entry])}"
-
     def images(D):
         return all_images(D) if D <= 2 else [np.ones(D, dtype=np.int64), *_bits(rng, 1, D)]
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, x, W, c, order: real(value, W.T.shape, "a"),
+        say=lambda x, W, c, order: f"{say_case(W=W, c=c, x=x)}, {say_order(order)}",
+    )
     for D in (1, 2, 3):
         W, c, order = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
-        before = ask(np.zeros(D, dtype=np.int64), W, c, order)
-        yield before.gate("shapes")
-        for j in range(D):
-            answer = ask(np.eye(D, dtype=np.int64)[j], W, c, order)
+        blank = ask(np.zeros(D, dtype=np.int64), W, c, order)
+        yield blank.gate("shapes")
+        for x in np.eye(D, dtype=np.int64):
+            answer = ask(x, W, c, order)
             yield answer.gate("shapes")
-            yield answer.gate("no peeking", reads(before, j))
-    sizes = (2, 1), (2, 2), (3, 2), (5, 4), (24, 5), (3, 300)
-    for D, H, weight in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (5, 3, 0)):
+            yield answer.gate("no peeking", partial(_reads_pixel, blank))
+    for D, H, weights in ((1, 1, True), (2, 1, True), (2, 2, True), (5, 3, False)):
         for x in images(D):
-            if x[0] or not weight:
-                W, c = weight * tenths(rng, H, D), tenths(rng, H)
-                yield ask(x, W, c, np.arange(D)).holds("starts at c", wrong)
+            if x[0] or not weights:
+                W, c = np.where(weights, tenths(rng, H, D), 0), tenths(rng, H)
+                yield ask(x, W, c, np.arange(D)).holds("starts at c", _wrong_activations)
+    sizes = (2, 1), (2, 2), (3, 2), (5, 4), (24, 5), (3, 300)
     for D, H, weight in (*((D, H, 1) for D, H in sizes), (4, 3, 1e3), (4, 3, 1e-3)):
         W = weight * tenths(rng, H, D)
         for x in images(D):
-            yield ask(x, W, np.zeros(H), np.arange(D)).holds("sum of what came before", wrong)
-    for order in [*_orders(rng), rng.permutation(24)]:
+            yield ask(x, W, np.zeros(H), np.arange(D)).holds("sum of what came before", _wrong_activations)
+    for order in [*orders(rng, larger=2), BACKWARDS, rng.permutation(24)]:
         D = len(order)
         W, c, natural = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
         for x in images(D):
             renamed = ask(x[order], W[:, order], c, natural)
-            tests = [_renamed(order, renamed, lambda row: f"row {row} of a")]
-            if D == 5 and (np.diff(order) < 0).all() and x.all():
-                wants = [_activations(x[None], W, c, o)[0] for o in (order, natural)]
-                tests.append(_another_order(ask(x, W, c, natural), *wants))
+            tests = [partial(_unlike_renamed, renamed, lambda row, unit: f"a[{row}, {unit}]")]
+            if order is BACKWARDS and x.all():
+                tests.append(partial(_ignores_order, ask(x, W, c, natural), _activations))
             yield ask(x, W, c, order).holds("any ordering", *tests)
+
+
+def _reads_pixel(blank: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
+    """A test for one pixel in the order 0, 1, ...: no row of a up to its own differs from the blank image's."""
+    j = x.argmax()
+    reason = f"so, as for x = {say(0 * x)},"
+    before = blank.got[: j + 1]
+    return differs(got[: j + 1], before, lambda k, h: f"x_{j} does not come before dimension {k}, {reason} a[{k}, {h}]")
+
+
+def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> str:
+    # An answer may subtract the rest from the sum over all dimensions: then every row has the rounding of that sum.
+    want, size = _activations(x, W, c, order), np.abs(c) + np.abs(W) @ x
+    return differs(got, want, lambda row, h: f"a[{row}, {h}], for dimension {order[row]},", size)
 
 
 @check(
@@ -225,7 +177,7 @@ def activations(student, rng):
     hints=[
         "Go through the dimensions in their order with one running pre-activation. What does the conditional that "
         "comes k-th need besides it?",
-        "At place k stands dimension i = order[k]. Its hidden layer is the logistic function of the running "
+        "Place k belongs to dimension i = order[k]. Its hidden layer is the logistic function of the running "
         "pre-activation, also at place 0, where that is c. Row i of V reads it. Only when the conditional is done "
         "may x_i enter.",
         "The logit of dimension i is its bias plus the product of row i of V with the hidden layer. log q(x_i) is the "
@@ -254,86 +206,70 @@ def nade_log_prob(student, rng):
     these do not cost it.
     """
 
-    def read(value, x, *_):
-        return real(value, (len(x),), "log q(x)")
-
-    def words(x, W, V, b, c, order):
-        return f"{_say_network(W, V, b, c)}, {_say_order(order)}"
-
-    def peeks(before):
-        def test(got, x, W, V, b, c, order):
-            row = first_wrong(got, before.got, size=len(b))
-            return row and (
-                f"log q({_say_image(x, row[0])}) is {say(got[row[0]], 6)}, and with W = {say(before.case[1])} it is "
-                f"{say(before.got[row[0]], 6)}; but no conditional may read the last dimension, {order[-1]}, and so "
-                "not its column of W"
-            )
-
-        return test
-
-    def mass(got, x, *_):
-        total = _mass(got)
-        return "" if close(total, 1) else f"exp(log q) of all {len(x)} images adds up to {total:.6g}, not to 1"
-
-    def wrong(got, x, *parameters):
-        want = _log_prob(x, *parameters)
-        index = first_wrong(got, want, size=x.shape[1])
-        if index is None:
-            return ""
-        (row,) = index
-        off = _first_conditional_off(got, want, x, row, parameters[4]) if len(x) == 2 ** x.shape[1] else ""
-        return f"log q({_say_image(x, row)}) {should_be(want[row], got[row])}{off}"
-
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=one_per_row("log q(x)"),
+        say=lambda x, W, V, b, c, order: f"{say_case(W=W, V=V, b=b, c=c)}, {say_order(order)}",
+    )
     for D in (1, 2, 3):
         x, order, (W, V, b, c) = all_images(D), np.arange(D), _network(rng, D, 2)
         answer = ask(x, W, V, b, c, order)
         yield answer.gate("shapes")
         other = ask(x, W + 3.0 * (order == D - 1), V, b, c, order)
         yield other.gate("shapes")
-        yield other.gate("no peeking", peeks(answer))
-        yield answer.gate("mass one", mass)
+        yield other.gate("no peeking", partial(_reads_last_column, answer))
+        yield answer.gate("mass one", lambda got, x, *_: not_one(mass(got), f"exp(log q) of all {len(x)} images"))
     for D, H in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (2, 2), (6, 4)):
         x = all_images(D)
         for images in (x, x[-1:]):
-            yield ask(images, *_network(rng, D, H), np.arange(D)).holds("conditionals", wrong)
+            yield ask(images, *_network(rng, D, H), np.arange(D)).holds("conditionals", _wrong_log_prob)
     for B, D, H in ((3, 3, 3), (3, 24, 5), (2, 3, 300)):
         x, (W, V, b, c) = _bits(rng, B, D), _network(rng, D, H)
         x[-1] = x[0]
-        yield ask(x, W, V / max(1, H / 10), b, c, np.arange(D)).holds("conditionals", wrong)
-    for order in _orders(rng):
+        yield ask(x, W, V / max(1, H / 10), b, c, np.arange(D)).holds("conditionals", _wrong_log_prob)
+    for order in [*orders(rng, larger=2), BACKWARDS]:
         D = len(order)
         x, (W, V, b, c), natural = all_images(D)[::-1].copy(), _network(rng, D, 2), np.arange(D)
         renamed = ask(x[:, order], W[:, order], V[order], b[order], c, natural)
-        tests = [_renamed(order, renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
-        if D == 5 and (np.diff(order) < 0).all():
-            wants = [_log_prob(x, W, V, b, c, o) for o in (order, natural)]
-            tests.append(_another_order(ask(x, W, V, b, c, natural), *wants))
+        tests = [partial(_unlike_renamed, renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
+        if order is BACKWARDS:
+            tests.append(partial(_ignores_order, ask(x, W, V, b, c, natural), _log_prob))
         yield ask(x, W, V, b, c, order).holds("any ordering", *tests)
-    large = float(rng.integers(500, 1000))
-    for x, W, V in (
-        (all_images(2), [[0]], [[40]]),
-        (all_images(2), [[0]], [[-40]]),
-        (all_images(2), [[0]], [[2000]]),
-        (all_images(2), [[0]], [[-2000]]),
-        (all_images(2), [[0]], [[-2 * large]]),
-        (all_images(2)[2:], [[2000]], [[large]]),
-        (all_images(2)[2:], [[-2000]], [[1000]]),
-        (all_images(2)[2:], [[-7]], [[large]]),
-        (all_images(2)[2:], [[2000], [-2000]], [[-1000, large]]),
-        (_bits(rng, 2, 784), [[0], [0]], tenths(rng, 783, 2)),
-    ):
-        D, H = x.shape[1], len(W)
-        W = np.append(W, np.zeros((H, D - 1)), 1)
-        V = np.append(np.zeros((1, H)), V, 0)
-        yield ask(x, W, V, np.zeros(D), np.zeros(H), np.arange(D)).holds("large weights", wrong)
+    large, images = float(rng.integers(500, 1000)), all_images(2)
+    for v in (40, -40, 2000, -2000, -2 * large):
+        yield ask(images, *_steep([0], [[v]])).holds("large weights", _wrong_log_prob)
+    for w, v in (([2000], [large]), ([-2000], [1000]), ([-7], [large]), ([2000, -2000], [-1000, large])):
+        yield ask(images[2:], *_steep(w, [v])).holds("large weights", _wrong_log_prob)
+    yield ask(_bits(rng, 2, 784), *_steep([0, 0], tenths(rng, 783, 2))).holds("large weights", _wrong_log_prob)
+
+
+def _steep(w: list[float], V: list[list[float]] | np.ndarray) -> tuple[np.ndarray, ...]:
+    """A network without biases: w is column 0 of W, and V the rows below row 0; all other parameters are 0."""
+    D, H = 1 + len(V), len(w)
+    W = np.stack([w, *np.zeros((D - 1, H))], axis=1)
+    return W, np.stack([np.zeros(H), *V]), np.zeros(D), np.zeros(H), np.arange(D)
+
+
+def _reads_last_column(before: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) -> str:
+    """A test: the answer is `before`, the one for other weights in the last column of W, where D - 1 comes last."""
+    D, W = x.shape[1], before.case[1]
+    reason = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
+    return differs(got, before.got, lambda row: f"{reason}; with W = {say(W)}, log q({_say_image(x, row)})", size=D)
+
+
+def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> str:
+    want, D = _log_prob(x, *parameters), x.shape[1]
+    why = differs(got, want, lambda row: f"log q({_say_image(x, row)})", size=D)
+    if not why or len(x) < 2**D:
+        return why
+    return why + _first_conditional_off(got, want, x, first_wrong(got, want, size=D)[0], parameters[-1])
 
 
 def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row: int, order: np.ndarray) -> str:
-    """Which conditional of an image is the first to be off, read off the results for all images.
+    """Which conditional of an image is the first to be off, found from the results for all images.
 
-    Those of the images that agree with it up to some place of the ordering add up to the product of the conditionals
-    up to there, whatever those after it are.
+    The probabilities of all images that agree with this one up to some place of the ordering add up to the product of
+    its conditionals up to there, whatever the later conditionals are.
     """
     before = 0.0
     for place, d in enumerate(order):
@@ -351,10 +287,10 @@ def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row
     gates=["shapes"],
     points={"first dimension": 1, "feeds back what it drew": 2, "any ordering": 1},
     hints=[
-        "It is the log-likelihood's walk through the dimensions. What is not there yet when you arrive at a dimension, "
-        "and where does it come from here?",
+        "Sampling goes through the dimensions as the log-likelihood does. What is not there yet when you arrive at a "
+        "dimension, and where does it come from here?",
         "At each place compute p for all n samples, from the running pre-activation of each. Compare it with the "
-        "column of u that belongs to this dimension. The outcome takes the part that x_i had in the log-likelihood.",
+        "column of u that belongs to this dimension. The outcome plays the part that x_i had in the log-likelihood.",
         "Begin with n copies of c. For i = order[0], order[1], ...: p is the logistic function of the logit of "
         "dimension i; write a 1 into column i where u[:, i] is below p; then add to the running pre-activation of "
         "each sample the column i of W, times what this sample has just drawn.",
@@ -376,91 +312,82 @@ def nade_sample(student, rng):
     order[k] comes k-th                    the same network renamed, "any ordering"
     =====================================  ==========================================
 
-    Every decision must follow from its uniform number and the answer's own earlier decisions. Those whose number is
-    within 1e-4 of the probability are judged only where float32 gets both exactly, so that a right sampler is never
-    refused, nor one in float32. Measured in 200 runs each (`python -m tests.power`): all wrong samplers of the bank
-    are refused in all of them.
+    Every decision must follow from its uniform number and the answer's own earlier decisions. A decision whose number
+    is within 1e-4 of the probability is judged only where float32 gets both exactly, so that no right sampler is
+    refused, not even one in float32. The check refuses each wrong sampler of the bank in each of 200 runs (measured by
+    `python -m tests.power`).
     """
 
-    def read(value, W, V, b, c, order, u):
-        return binary(value, u.shape, "the samples")
-
-    def words(W, V, b, c, order, u):
-        return f"{_say_network(W, V, b, c)}, {_say_order(order)}, {len(u)} samples"
-
-    def network(D, H):
+    def network(D):
+        H = min(D, 3)
         return tenths(rng, H, D, most=4), tenths(rng, D, H, most=3), tenths(rng, D, most=1), tenths(rng, H)
 
     def uniforms(n, D):
         return rng.integers(0, 1000, (n, D)) / 1000
 
-    def follows(first, places):
-        def test(x, *case):
-            *parameters, order, u = case
-            found = wrong_decision(x, u, expit(_logits(x, *parameters, order)), order[:places], first)
-            return found and f"in row {found[0]} of u, {found[1]}"
-
-        return test
-
-    def exactly(x, W, V, b, c, order, u):
-        want, p = _draw(W, V, b, c, order, u)
-        for row, d in np.argwhere(x != want):
-            return (
-                f"P(x_{d} = 1) is {p[row, d]:.10g} and u[{row}, {d}] = {u[row, d]:.10g}, so x_{d} is {want[row, d]}; "
-                f"got {x[row, d]}"
-            )
-        return ""
-
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, *case: binary(value, case[-1].shape, "the samples"),
+        say=lambda W, V, b, c, order, u: f"{say_case(W=W, V=V, b=b, c=c)}, {say_order(order)}, n = {len(u)}",
+    )
     for D, n in ((1, 200), (3, 200), (2, 1), (1, 200), (5, 200), (3, 3)):
-        W, V, b, c = network(D, min(D, 3))
-        answer = ask(0.0 * W, V, b, c, np.arange(D), uniforms(n, D))
+        W, V, b, c = network(D)
+        answer = ask(np.zeros_like(W), V, b, c, np.arange(D), uniforms(n, D))
         if n == 200:
             yield answer.gate("shapes")
-        yield answer.holds("first dimension", follows(0, D))
-    below, above = 0.5 - 2.0**-25, 0.5 + 2.0**-24
-    nearly = 1 - 2.0**-24
+        yield answer.holds("first dimension", _wrong_sample)
+    below, above, nearly = 0.5 - 2.0**-25, 0.5 + 2.0**-24, 1 - 2.0**-24
     edges = np.array([[0.5, 0, 0], [below, 1e-9, 0.5], [above, 1e-8, nearly], [0, 1e-7, 1e-9], [0.5, 1e-15, 0.5]])
     for V, b in (([0, 0, 0], [0, -20, 20]), ([0, -80, 40], [0, 0, 0]), ([5, 3, 1], [-2.5, -21.5, 19.5])):
         V, b = np.array(V, dtype=float)[:, None], np.array(b, dtype=float)
-        yield ask(np.zeros((1, 3)), V, b, np.zeros(1), np.arange(3), edges).holds("first dimension", exactly)
+        yield ask(np.zeros((1, 3)), V, b, np.zeros(1), np.arange(3), edges).holds("first dimension", _wrong_edge)
     for D, n in ((2, 200), (3, 200), (5, 200), (24, 100), (2, 1), (2, 200), (3, 3)):
-        W, V, b, c = network(D, min(D, 3))
-        u = uniforms(n, D)
-        u[:, 0] *= n > 1  # a single sample draws 1 first: one that adds to c itself shows it
-        answer = ask(W / max(1, D / 8), V, 0 * b, 0 * c, np.arange(D), u)
-        yield answer.holds("feeds back what it drew", follows(1, D))
-    for order in _orders(rng):
-        D = len(order)
-        (W, V, b, c), natural = network(D, min(D, 3)), np.arange(D)
+        (W, V, b, c), u = network(D), uniforms(n, D)
+        u[:, 0] *= n > 1  # a single sample draws 1 first: an answer that adds to c itself shows it
+        answer = ask(W / max(1, D / 8), V, np.zeros_like(b), np.zeros_like(c), np.arange(D), u)
+        yield answer.holds("feeds back what it drew", partial(_wrong_sample, first=1))
+    for order in [*orders(rng, larger=2), BACKWARDS]:
+        W, V, b, c = network(len(order))
         u = _clear_uniforms(rng, 100, W, V, b, c, order)
-        renamed = ask(W[:, order], V[order], b[order], c, natural, u[:, order])
-        test = _renamed(order, renamed, lambda row, u=u: f"for u = {say(u[row])} the sample", columns=True)
-        yield ask(W, V, b, c, order, u).holds("any ordering", test)
-    # Whichever dimension comes first is probably 1, and after a 1 those that follow are probably 0.
+        renamed = ask(W[:, order], V[order], b[order], c, np.arange(len(order)), u[:, order])
+        test = partial(_unlike_renamed, renamed, lambda row, d, u=u: f"for u = {say(u[row])}, x_{d}")
+        yield ask(W, V, b, c, order, u).holds("any ordering", partial(test, columns=order.argsort()))
+    # The dimension that comes first is probably 1, and after a 1 the next ones are probably 0.
     exclusive = np.full((1, 3), 8.0), np.full((3, 1), -4.0), 3 + tenths(rng, 3, most=0.2), np.zeros(1)
-    u, natural = uniforms(400, 3), np.arange(3)
+    u = uniforms(400, 3)
     u[0] = 0.5
-    test = _another_order(
-        ask(*exclusive, natural, u), *(_draw(*exclusive, order, u)[0] for order in (natural[::-1], natural))
+    test = partial(_ignores_order, ask(*exclusive, np.arange(3), u), lambda *case: _draw(*case)[0])
+    yield ask(*exclusive, np.array([2, 1, 0]), u).holds("any ordering", test)
+
+
+def _wrong_sample(x: np.ndarray, *case: np.ndarray, first: int = 0) -> str | None:
+    """A test: each decision follows from its uniform number, from place `first` of the order."""
+    *network, u = case
+    found = wrong_decision(x, u, expit(_logits(x, *network)), network[-1], first)
+    return found and f"in row {found[0]} of u, {found[1]}"
+
+
+def _wrong_edge(x: np.ndarray, *case: np.ndarray) -> str:
+    """A test for W = 0: every decision is exact."""
+    (want, p), u = _draw(*case), case[-1]
+    return differs(
+        x, want, lambda k, d: f"in row {k} of u, P(x_{d} = 1) is {p[k, d]:.10g} and u_{d} = {u[k, d]:.10g}, so x_{d}"
     )
-    yield ask(*exclusive, natural[::-1].copy(), u).holds("any ordering", test)
 
 
-def _draw(
-    W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray, order: np.ndarray, u: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of a NADE and, of each of their dimensions, the probability of a 1 given what was drawn before."""
+def _draw(*case: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of a NADE and, for each of their dimensions, the probability of a 1 given what was drawn before."""
+    *network, u = case
     x = np.zeros(u.shape, dtype=np.int64)
-    for d in order:
-        p = expit(_logits(x, W, V, b, c, order))
+    for d in network[-1]:
+        p = expit(_logits(x, *network))
         x[:, d] = u[:, d] < p[:, d]
     return x, p
 
 
 def _clear_uniforms(rng: np.random.Generator, n: int, *network: np.ndarray) -> np.ndarray:
     """(n, D) uniform numbers, none of them so near its probability that float32 could decide otherwise."""
-    u = rng.random((n, len(network[2])))  # not round: an answer without biases has probabilities of 0.5
+    u = rng.random((n, len(network[2])))  # no round numbers: an answer without biases has probabilities of 0.5
     while (near := np.abs(u - _draw(*network, u)[1]) < 1e-5).any():
         u[near] = rng.random(near.sum())
     return u
@@ -470,7 +397,7 @@ def _clear_uniforms(rng: np.random.Generator, n: int, *network: np.ndarray) -> n
     gates=["shapes"],
     points={"b": 1, "V": 1, "c": 1, "W": 2},
     hints=[
-        "Begin where the loss is made. What is the derivative of -log q(x_d) with respect to its logit? It is simple, "
+        "Begin at the loss. What is the derivative of -log q(x_d) with respect to its logit? It is simple, "
         "and everything else is a multiple of it.",
         "Row d of V meets this derivative times the hidden layer of place d. Going further down, V[d] carries it to "
         "the hidden layer, and the logistic function contributes h (1 - h). What arrives at the pre-activation of "
@@ -489,81 +416,67 @@ def nade_grad(student, rng):
     a dict of four, of the same shapes     "shapes"
     the gradient of each parameter         1 to 12 dimensions, 260 units, blank and full
                                            images: "b", "V", "c", "W"
-    zeros where nobody reads W             one dimension, "W"
+    zeros where no conditional reads W     one dimension, "W"
     exact for logits as large as 1000      logits of +-30 and up to +-1000, each entry by its
                                            own size, "b"
     ... and for such pre-activations       hidden units of 0 and 1, "c"
     =====================================  ==========================================
     """
 
-    def read(value, x, parameters):
-        return entries(value, list(parameters))
-
-    def words(x, parameters):
-        return f"{_say_network(**parameters)}, {_say_image(x[None], 0)}"
-
-    def part(got, parameters, name):
-        if got[name] is None:
-            return None, f"the entry {name!r} of the dict should be the gradient of {name}; it is None"
-        return real(got[name], parameters[name].shape, f"the gradient of {name}")
-
-    def shaped(got, x, parameters):
-        return next(filter(None, (part(got, parameters, name)[1] for name in parameters)), "")
-
-    def right(name):
-        def test(found, x, parameters):
-            got, why = part(found, parameters, name)
-            if why:
-                return why
-            want, size = _gradients(x, **parameters)[name]
-            index = first_wrong(got, want, size)
-            return index and (
-                f"the derivative of -log q(x) with respect to {name}[{', '.join(map(str, index))}] "
-                f"{should_be(want[index], got[index])}"
-            )
-
-        return test
-
     def network(D, H):
         return dict(zip("WVbc", _network(rng, D, H), strict=True))
 
-    ask = asking(student.call, give=lambda x, parameters: tensors([x, *parameters.values()]), read=read, say=words)
+    ask = asking(
+        student.call,
+        give=lambda x, parameters: tensors([x, *parameters.values()]),
+        read=lambda value, x, parameters: entries(value, list(parameters)),
+        say=lambda x, parameters: say_case(**parameters, x=x),
+    )
     plain = [(1, [1, 1]), (2, [1, 0]), (2, [0, 1]), (2, [1, 0, 1])]
-    larger = [
-        (2, _bits(rng, 3)),
-        (3, _bits(rng, 3)),
-        (3, np.append([1] * 4, _bits(rng, 8))),
-        (260, [1, 0]),
-        (2, [0, 0, 0]),
-    ]
-    for number, (H, bits) in enumerate(plain + larger):
+    others = [(2, _bits(rng, 3)), (3, _bits(rng, 3)), (3, [1] * 4 + [*_bits(rng, 8)]), (260, [1, 0]), (2, [0, 0, 0])]
+    for number, (H, bits) in enumerate(plain + others):
         parameters = network(len(bits), H)
         answer = ask(np.array(bits), parameters | {"V": parameters["V"] / max(1, H / 10)})
         if number < len(plain):
-            yield answer.gate("shapes", shaped)
-        for name in answer.case[1]:
-            yield answer.holds(name, right(name))
+            yield answer.gate("shapes", *(partial(_unreadable, name) for name in "WVbc"))
+        for name in "WVbc":
+            yield answer.holds(name, partial(_wrong_gradient, name))
     for H, bits in ((1, [1]), (2, [0])):
-        yield ask(np.array(bits), network(1, H)).holds("W", right("W"))
+        yield ask(np.array(bits), network(1, H)).holds("W", partial(_wrong_gradient, "W"))
     large = float(rng.integers(500, 1000))
     cases = ([1, 0], [-60, -60]), ([0, 1], [60, -60]), ([1, 1], [-2000, 2 * large]), ([0, 0], [2000, -2 * large])
     for bits, V in cases:
         logits = {"W": np.zeros((1, 2)), "V": np.array(V, dtype=float)[:, None], "b": np.zeros(2), "c": np.zeros(1)}
-        yield ask(np.array(bits), logits).holds("b", right("b"))
+        yield ask(np.array(bits), logits).holds("b", partial(_wrong_gradient, "b"))
     for bits in ([1, 0], [0, 1]):
         saturated = network(2, 3) | {"c": np.array([large, -1000, rng.integers(1, 9) / 10])}
-        yield ask(np.array(bits), saturated).holds("c", right("c"))
+        yield ask(np.array(bits), saturated).holds("c", partial(_wrong_gradient, "c"))
 
 
-def _gradients(
-    x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray
-) -> dict[str, tuple[np.ndarray, float | np.ndarray]]:
-    """The gradient of -log q(x) for each parameter, and the magnitude of what was added up to it.
+def _read_gradient(name: str, got: dict, parameters: dict) -> tuple[np.ndarray | None, str]:
+    if got[name] is None:
+        return None, f"the entry {name!r} of the dict should be the gradient of {name}; it is None"
+    return real(got[name], parameters[name].shape, f"the gradient of {name}")
 
-    That of b is one for each entry: p, x, and what rounding of the logit does to p. It is 1e-6 at least, since p may be
-    computed as (1 + tanh) / 2, a sum of numbers near 1.
+
+def _unreadable(name: str, got: dict, x: np.ndarray, parameters: dict) -> str:
+    return _read_gradient(name, got, parameters)[1]
+
+
+def _wrong_gradient(name: str, got: dict, x: np.ndarray, parameters: dict) -> str:
+    gradient, why = _read_gradient(name, got, parameters)
+    want, size = _gradients(x, **parameters)[name]
+    title = f"the derivative of -log q(x) with respect to {name}"
+    return why or differs(gradient, want, lambda *index: f"{title}{say(index)}", size)
+
+
+def _gradients(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np.ndarray) -> dict[str, tuple]:
+    """For each parameter, the gradient of -log q(x) and the magnitude of the numbers that were added up to it.
+
+    Each entry for b has its own magnitude: p, x, and what rounding of the logit does to p. It is at least 1e-6, because
+    p may be computed as (1 + tanh) / 2, a sum of numbers near 1.
     """
-    h = expit(_activations(x[None], W, c, np.arange(len(x)))[0])
+    h = expit(_activations(x, W, c, np.arange(len(x))))
     p, logit = expit(b + (V * h).sum(1)), np.abs(b) + (np.abs(V) * h).sum(1)
     delta, added = (p - x)[:, None], (p + x)[:, None]
     later = np.arange(len(x))[:, None] < np.arange(len(x))  # [k, d]: place d comes after dimension k
@@ -584,8 +497,8 @@ def _gradients(
         "What is the log density of one Gaussian? Besides the square it has two more terms, and one of them depends on "
         "sigma. Then: in which order do the sum over the components and the logarithm come?",
         "Each component contributes its log weight (the logits after normalising over the components) plus its "
-        "Gaussian log density. The logarithm of the sum of their exponentials is wanted; exp(-500000) is 0 in "
-        "floating point.",
+        "Gaussian log density. What you need is the logarithm of the sum of their exponentials; exp(-500000) is 0 "
+        "in floating point.",
         "Divide y - mean by sigma before you square it; subtract log_sigma and half of log(2 pi). Add the log-softmax "
         "of the logits over the last axis, and take a log-sum-exp over the same axis. No epsilon is "
         "needed anywhere.",
@@ -609,74 +522,33 @@ def mog_log_density(student, rng):
     =====================================  ==========================================
 
     "far away" and "tiny sigma" judge how much the answer differs from its own in row 0, a plain one with the same
-    logits: a constant that is missing everywhere does not cost them. In float32 no number but 0 is near its mean when
-    sigma is exp(-20): such an answer loses "tiny sigma".
+    logits: a constant that is missing everywhere does not cost them. In float32, where sigma is exp(-20), no number
+    except 0 is near its mean: such an answer loses "tiny sigma".
     """
-
-    def read(value, y, *_):
-        return real(value, (len(y),), "the log density")
-
-    def words(y, logits, mean, log_sigma):
-        return f"N = {len(y)}, K = {logits.shape[1]}"
-
-    def row_of(row, y, logits, mean, log_sigma):
-        # Every digit of y and the means: where sigma is tiny, their difference is in the last ones.
-        return (
-            f"y = {y[row]}, logits = {say(logits[row])}, mean = {mean[row].tolist()}, log_sigma = {say(log_sigma[row])}"
-        )
-
-    def wrong(got, *case):
-        want = _mixture(*case)
-        index = first_wrong(got, want, size=1)
-        return index and f"for {row_of(index[0], *case)}, the log density {should_be(want[index], got[index])}"
-
-    def wrong_step(got, *case):
-        want = _mixture(*case)
-        with np.errstate(invalid="ignore", over="ignore"):
-            rise = got - got[0]
-        index = first_wrong(rise[1:], want[1:] - want[0], size=1 + np.abs(want[0]))
-        if index is None:
-            return ""
-        row = index[0] + 1
-        return (
-            f"from {row_of(0, *case)} to {row_of(row, *case)}, the change of the log density "
-            f"{should_be(want[row] - want[0], rise[row])} ({say(got[0])} and {say(got[row])})"
-        )
-
-    def mass(got, y, *case):
-        total = _mass(got) * (y[1] - y[0])
-        if close(total, 1):
-            return ""
-        logits, mean, log_sigma = (say(a[0]) for a in case)
-        return (
-            f"logits = {logits}, mean = {mean}, log_sigma = {log_sigma}: the integral of the density over y is "
-            f"{total:.6g}, not 1"
-        )
 
     def mixture(N, K):
         return tenths(rng, N, K), tenths(rng, N, K, most=1.5), tenths(rng, N, K, most=0.5)
 
-    def rows(y, logits, mean, log_sigma):
-        """A case from one row each, or one for all."""
-        N, K = len(y), len(logits)
-        return np.array(y), *(np.zeros((N, K)) + a for a in (logits, mean, log_sigma))
+    def rows(y, *parameters):
+        """A case whose parameters have one row for each entry of y, or one for all."""
+        return np.array(y), *(np.zeros((len(y), len(parameters[0]))) + a for a in parameters)
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(student.call, read=one_per_row("the log density"), say=lambda y, mean, *_: f"(N, K) = {mean.shape}")
     for number, (N, K) in enumerate([(1, 2), (2, 2), (4, 3), (1, 1), (3, 3), (1, 2), (2, 5), (2, 12)]):
         answer = ask((rng.choice(40, N, replace=False) - 20) / 10, *mixture(N, K))
         if number < 3:
             yield answer.gate("shapes")
-        yield answer.holds("density", wrong)
+        yield answer.holds("density", _wrong_density)
     s = float(rng.integers(1, 10)) / 10
     for case in (
         rows([s], [1000.0, -1000.0], [0.0, 1.0], [0.0, s]),
         rows([s], [-1000.0, -1001.0], [0.0, 1.0], [0.0, s]),
         rows([9000.0, s], [1.0, 2.0], [0.0, s], [9.0, 9.0 + s]),
     ):
-        yield ask(*case).holds("density", wrong)
+        yield ask(*case).holds("density", _wrong_density)
     y = np.linspace(-30, 30, 1201)
     for K in (1, 2, 3):
-        yield ask(y, *(np.repeat(a, len(y), 0) for a in mixture(1, K))).holds("integrates to one", mass)
+        yield ask(y, *(np.repeat(a, len(y), 0) for a in mixture(1, K))).holds("integrates to one", _wrong_integral)
     far = float(rng.integers(1000, 2000))
     for case in (
         rows([0.0, 1000.0, -far], [0.0], [0.0], [0.0]),
@@ -685,7 +557,7 @@ def mog_log_density(student, rng):
         rows([0.0, 60.0], [0.0, -40.0], [0.0, 60.0], [0.0, 0.0]),
         rows([0.0, 60.0], [0.0, -800.0], [0.0, 60.0], [0.0, 0.0]),
     ):
-        yield ask(*case).holds("far away", wrong_step)
+        yield ask(*case).holds("far away", _wrong_step)
     m, large, tiny = s + 1 / 3, 1e6 + s + 1 / 3, np.exp(-20.0)
     for case in (
         rows([0.0, 0.0, 2 * tiny], [0.0], [0.0], [[0.0], [-20.0], [-20.0]]),
@@ -693,7 +565,7 @@ def mog_log_density(student, rng):
         rows([large, large + tiny, large - 2 * tiny, large + 3 * tiny], [0.0], [large], [[0.0], *[[-20.0]] * 3]),
         rows([m, m + tiny, 3.5], [s, s], [[m, 1e3], [m, m + 1], [m, 3.0]], [[0.0, 0.0], [-20.0, -0.3], [-20.0, -0.3]]),
     ):
-        yield ask(*case).holds("tiny sigma", wrong_step)
+        yield ask(*case).holds("tiny sigma", _wrong_step)
 
 
 def _mixture(y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> np.ndarray:
@@ -701,13 +573,42 @@ def _mixture(y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.
     return logsumexp(log_softmax(logits, 1) - z**2 / 2 - log_sigma - np.log(2 * np.pi) / 2, axis=1)
 
 
+def _say_row(row: int, y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> str:
+    # y and the means are written with every digit: where sigma is tiny, they differ only in the last ones.
+    mixture = f"logits = {say(logits[row])}, mean = {mean[row].tolist()}, log_sigma = {say(log_sigma[row])}"
+    return f"y = {y[row]}, {mixture}"
+
+
+def _wrong_density(got: np.ndarray, *case: np.ndarray) -> str:
+    return differs(got, _mixture(*case), lambda row: f"for {_say_row(row, *case)}, the log density", size=1)
+
+
+def _wrong_step(got: np.ndarray, *case: np.ndarray) -> str:
+    """A test: from row 0 to each later row, the log density changes by as much as it should."""
+    want = _mixture(*case)
+    with np.errstate(invalid="ignore", over="ignore"):
+        change = got - got[0]
+
+    def name(index):
+        steps = f"from {_say_row(0, *case)} to {_say_row(index + 1, *case)}"
+        return f"{steps}, the log density goes from {say(got[0])} to {say(got[index + 1])}: the change"
+
+    return differs(change[1:], want[1:] - want[0], name, size=1 + np.abs(want[0]))
+
+
+def _wrong_integral(got: np.ndarray, y: np.ndarray, logits: np.ndarray, mean: np.ndarray, log_sigma: np.ndarray) -> str:
+    """A test for one mixture in all rows: the integral over y, by the trapezoid rule, is 1."""
+    mixture = say_case(logits=logits[0], mean=mean[0], log_sigma=log_sigma[0])
+    return not_one(mass(got) * (y[1] - y[0]), f"{mixture}: the density times the step of y")
+
+
 @check(
     gates=["shapes"],
     points={"only what is unknown": 1, "weight": 1, "unbiased": 1, "-inf where observed": 1},
     hints=[
         "Which of the D numbers of a row are predictions of something that the network has not been shown?",
-        "Of D terms of log q(x) in some ordering the loss sees one place: whichever dimension comes next. With D - |m| "
-        "dimensions unknown, their mean estimates that one term. And how many terms has log q(x)?",
+        "In some ordering log q(x) has D terms, and the loss sees one of them: that of whichever dimension comes next. "
+        "With D - |m| dimensions unknown, their mean estimates that one term. And how many terms does log q(x) have?",
         "For each row: add up -log_p where m is 0, divide by the number of zeros of m, and multiply by D. Where m is "
         "1, leave log_p out by choosing, not by multiplying: 0 times -inf is nan.",
     ],
@@ -730,89 +631,85 @@ def orderless_loss(student, rng):
                                            "-inf where observed"
     =====================================  ==========================================
 
-    Neither the sign nor the weight can cost a ratio.
+    A ratio depends neither on the sign nor on the weight.
     """
-
-    def read(value, log_p, m):
-        return real(value, (len(m),), "the loss")
-
-    def words(log_p, m):
-        return f"log_p = {say(log_p)}, m = {say(m)}" if m.size <= 12 else f"B = {len(m)}, D = {m.shape[1]}"
-
-    def costs(log_p, m):
-        return np.where(m == 0, -log_p, 0).sum(1)
-
-    def wrong(got, log_p, m):
-        D, seen = m.shape[1], m.sum(1)
-        want = D / (D - seen) * costs(log_p, m)
-        index = first_wrong(got, want)
-        return index and (
-            f"in row {index[0]}, where {seen[index]} of {D} dimensions are observed and the others cost "
-            f"{say(costs(log_p, m)[index])} nats, the loss {should_be(want[index], got[index])}"
-        )
-
-    def out_of_proportion(got, log_p, m):
-        first, second = costs(log_p, m)
-        with np.errstate(all="ignore"):
-            ratio = got[1] / got[0]
-        if np.isfinite(got[0]) and close(ratio, second / first):
-            return ""
-        return (
-            f"with one m in both rows what is unknown costs {say(first)} and {say(second)} nats, so the second loss is "
-            f"{say(second / first)} times the first; got {say(got[0])} and {say(got[1])}, {say(ratio)} times the first"
-        )
-
-    def biased(got, log_p, m):
-        D = m.shape[1]
-        orders = list(itertools.permutations(range(D)))
-        nexts = np.array([order[k] for order in orders for k in range(D)])
-        nll = -log_p[np.arange(len(log_p)), nexts].reshape(-1, D).sum(1).mean()
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = got.mean()
-        if close(mean, nll):
-            return ""
-        return (
-            f"the rows are all {len(orders)} orderings of {D} dimensions, with 0 to {D - 1} of them observed: the mean "
-            f"of -log q(x), which the mean of the loss should be, {should_be(nll, mean)}"
-        )
 
     def random(B, D):
         return -rng.integers(1, 50, (B, D)) / 10
 
-    def subset(D, size):
-        return np.isin(np.arange(D), rng.permutation(D)[:size]).astype(np.int64)
+    def subsets(D, sizes):
+        """A row of m for each size; in a square m, the columns have other sums than the rows."""
+        m = np.array([np.isin(np.arange(D), rng.permutation(D)[:size]) for size in sizes], dtype=np.int64)
+        return subsets(D, sizes) if D == len(m) > 1 and (m.sum(0) == m.sum(1)).all() else m
 
     def pair(D, size):
         """Two rows with the same m, whose costs are far from each other."""
-        m, log_p = np.stack([subset(D, size)] * 2), random(2, D)
-        log_p[1] *= rng.integers(4, 9) / 2 * costs(log_p, m)[0] / costs(log_p, m)[1]
+        m, log_p = subsets(D, [size]).repeat(2, axis=0), random(2, D)
+        log_p[1] *= rng.integers(4, 9) / 2 * _costs(log_p, m)[0] / _costs(log_p, m)[1]
         return log_p, m
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(student.call, read=one_per_row("the loss"), say=lambda log_p, m: say_case(log_p=log_p, m=m))
     for D, size in ((3, 1), (1, 0), (3, 2), (5, 2), (12, 6)):
         answer = ask(*pair(D, size))
         if D <= 3:
             yield answer.gate("shapes")
-        yield answer.holds("only what is unknown", out_of_proportion)
+        yield answer.holds("only what is unknown", _out_of_proportion)
     for low in (-1000.0, -1e4, -np.inf):
         log_p, m = pair(3, 1)
         log_p[1, m[1].argmin()] = low
-        yield ask(log_p, m).holds("only what is unknown", out_of_proportion)
+        yield ask(log_p, m).holds("only what is unknown", _out_of_proportion)
     single = [(D, [size]) for D in (1, 2, 3, 6) for size in range(D)]
     for D, sizes in [*single, (3, [0, 1, 2]), (3, [2, 2, 1]), (6, [5, 0, 2, 2]), (784, [783, 300])]:
-        m = np.stack([subset(D, size) for size in sizes])
-        while D == len(m) > 1 and (m.sum(0) == m.sum(1)).all():  # counted along the batch, the same numbers
-            m = np.stack([subset(D, size) for size in sizes])
-        yield ask(np.where(m, 0.0, random(len(m), D)), m).holds("weight", wrong)
+        m = subsets(D, sizes)
+        yield ask(np.where(m, 0.0, random(len(m), D)), m).holds("weight", _wrong_loss)
     for D in (2, 3, 4):
-        orders = itertools.permutations(range(D))
-        masks = np.array([[d in order[:k] for d in range(D)] for order in orders for k in range(D)], dtype=np.int64)
-        tables = random(2**D, D)  # one row of log_p for each set of observed dimensions
-        yield ask(tables[masks @ 2 ** np.arange(D)], masks).holds("unbiased", biased)
+        m, tables = _places(D)[0], random(2**D, D)  # one row of log_p for each set of observed dimensions
+        yield ask(tables[m @ 2 ** np.arange(D)], m).holds("unbiased", _biased)
     for D, *anything in ((3, -np.inf), (3, np.nan), (3, np.inf), (5, -np.inf, np.nan), (5, np.inf, -np.inf)):
         log_p, m = pair(D, len(anything))
         log_p[m == 1] = anything * 2
-        yield ask(log_p, m).holds("-inf where observed", out_of_proportion)
+        yield ask(log_p, m).holds("-inf where observed", _out_of_proportion)
+
+
+def _costs(log_p: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """How many nats the unknown dimensions of each row cost."""
+    return np.where(m == 0, -log_p, 0).sum(1)
+
+
+def _wrong_loss(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
+    D, seen, costs = m.shape[1], m.sum(1), _costs(log_p, m)
+
+    def name(row):
+        return f"in row {row}, with {seen[row]} of D = {D} observed and {say(costs[row])} nats for the others, the loss"
+
+    return differs(got, D / (D - seen) * costs, name)
+
+
+def _out_of_proportion(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
+    """A test for two rows with the same m: the ratio of their losses is that of their costs."""
+    first, second = _costs(log_p, m)
+    with np.errstate(all="ignore"):
+        ratio = got[1] / got[0]
+    costs = f"with the same m, what is unknown costs {say(first)} and {say(second)} nats"
+    losses = f"the losses are {say(got[0])} and {say(got[1])}"
+    return differs(ratio, second / first, lambda: f"{costs}, and {losses}: the ratio of the second to the first")
+
+
+def _places(D: int) -> tuple[np.ndarray, np.ndarray]:
+    """All places of all orderings of D dimensions: (D! D, D) what is observed there, and (D! D,) what comes next."""
+    orders = np.array(list(itertools.permutations(range(D))))
+    observed = orders.argsort(1)[:, None] < np.arange(D)[:, None]
+    return observed.reshape(-1, D).astype(np.int64), orders.ravel()
+
+
+def _biased(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
+    """A test for all orderings and places: the mean of the loss is that of -log q(x)."""
+    D = m.shape[1]
+    want = -D * log_p[np.arange(len(m)), _places(D)[1]].mean()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = got.mean()
+    rows = f"the rows are all {len(m) // D} orderings of {D} dimensions, with 0 to {D - 1} of them observed"
+    return differs(mean, want, lambda: f"{rows}: the mean of -log q(x), which the mean of the loss should be,")
 
 
 @check(
@@ -822,7 +719,7 @@ def orderless_loss(student, rng):
         "Every ordering is a distribution. Which mean of distributions is a distribution again: that of the "
         "probabilities, or that of their logarithms?",
         "Draw an ordering, then an image from it: q(x) is the mean of the E probabilities. Its logarithm is wanted; "
-        "exp(-10000) is 0 in floating point, so the largest of the E numbers has to be taken out first.",
+        "exp(-10000) is 0 in floating point, so the largest of the E numbers has to be factored out first.",
         "A log-sum-exp over the orderings gives the logarithm of the sum of the probabilities. A mean is a sum divided "
         "by E: what is that for the logarithm?",
     ],
@@ -842,22 +739,11 @@ def eonade(student, rng):
     =====================================  ==========================================
     """
 
-    def read(value, log_ps):
-        return real(value, log_ps.shape[1:], "the result")
-
-    def words(log_ps):
-        return f"E = {len(log_ps)}, B = {log_ps.shape[1]}" + (f", log_ps = {say(log_ps)}" if log_ps.size <= 8 else "")
-
-    def wrong(got, log_ps):
-        want = logsumexp(log_ps, axis=0) - np.log(len(log_ps))
-        index = first_wrong(got, want, size=1)
-        if index is None:
-            return ""
-        ps = log_ps[:, index[0]]
-        chances = f", whose probabilities are {say(np.exp(ps))}," if len(ps) <= 8 and ps.min() > -100 else ""
-        return f"the log-likelihood of image {index[0]}{chances} {should_be(want[index], got[index])}"
-
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(
+        student.call,
+        read=lambda value, log_ps: real(value, log_ps.shape[1:], "the result"),
+        say=lambda log_ps: say_case(log_ps=log_ps),
+    )
     for E, D in ((1, 1), (2, 1), (2, 2), (3, 2), (4, 3)):
         weights = rng.integers(1, 10, (E, 2**D)) + 9.0 * np.eye(E, 2**D)  # no two orderings agree
         log_ps = np.log(weights / weights.sum(1, keepdims=True))
@@ -865,16 +751,25 @@ def eonade(student, rng):
         for images in np.split(log_ps, 2 if D > 1 else 1, axis=1):
             answer = ask(images)
             yield answer.gate("shapes")
-            total += _mass(answer.got)
-        why = f"E = {E}: exp(result), added up over all {2**D} images, is {total:.6g}, not 1"
-        yield holds("mass one", close(total, 1), because=why)
+            total += mass(answer.got)
+        why = not_one(total, f"E = {E}: exp(result) of all {2**D} images")
+        yield holds("mass one", not why, because=why)
     for E, B in ((2, 1), (2, 2), (3, 3), (5, 4), (1, 3), (2, 1), (128, 2)):
         log_ps = -rng.integers(1, 40, (E, B)) / 10 - 0.03 * np.arange(E)[:, None]
-        yield ask(log_ps).holds("mean of probabilities", wrong)
+        yield ask(log_ps).holds("mean of probabilities", _wrong_mean)
     low = -1e4 - rng.integers(0, 50, (3, 2)) / 10
     apart = np.array([[-1e4, -3.0, -1e4], [-1e4 + 2, -1e4, -3.0]])
     for log_ps in (np.array([[-1000.0, -3.0], [-1001.0, -4.0]]), apart, apart[::-1], apart[:, ::-1], apart[:, :2], low):
-        yield ask(log_ps.copy()).holds("far below zero", wrong)
+        yield ask(log_ps.copy()).holds("far below zero", _wrong_mean)
+
+
+def _wrong_mean(got: np.ndarray, log_ps: np.ndarray) -> str:
+    def name(image):
+        ps = log_ps[:, image]
+        chances = f", whose probabilities are {say(np.exp(ps))}," if len(ps) <= 8 and ps.min() > -100 else ""
+        return f"the log-likelihood of image {image}{chances}"
+
+    return differs(got, logsumexp(log_ps, axis=0) - np.log(len(log_ps)), name, size=1)
 
 
 @check(
@@ -885,7 +780,7 @@ def eonade(student, rng):
         "the first unknown dimension has been drawn?",
         "Work on copies of x and of the mask; what is unknown in x must be made 0 first. Then go through the "
         "unknown dimensions upwards: one call of conditional for each.",
-        "For each unknown d: ask conditional with the present image and mask, compare u[d] with entry d of what comes "
+        "For each unknown d: call conditional with the current image and mask, compare u[d] with entry d of what comes "
         "back, write the outcome into the image, and mark d as observed in the mask before the next call.",
     ],
 )
@@ -908,46 +803,16 @@ def orderless_complete(student, rng):
     one call for each unknown dimension    "any known set"; D + 1 calls elsewhere
     =====================================  ==========================================
 
-    Every decision must follow from its uniform number, what is known, and the answer's own earlier decisions; those
-    whose number is within 1e-4 of the probability are not judged, but for the exact ones of "one unknown". Measured
-    in 200 runs each (`python -m tests.power`): all wrong answers of the bank are refused in all of them.
+    Every decision must follow from its uniform number, what is known, and the answer's own earlier decisions. Except
+    for the exact cases of "one unknown", a decision whose number is within 1e-4 of the probability is not judged. The
+    check refuses each wrong answer of the bank in each of 200 runs (measured by `python -m tests.power`).
     """
 
-    def give(x, known, u, model, calls):
-        return [Callback(_conditional(model), max_calls=calls), *tensors([x, known, u])]
-
-    def read(value, x, *_):
-        return binary(value, x.shape, "the completed image")
-
-    def words(x, known, u, *_):
-        if len(x) > 5:
-            return f"{known.sum()} of {len(x)} dimensions known"
-        return f"x = {say(x)}, known = {say(known.astype(int))}, u = {say(u)}"
-
-    def changed(got, x, known, *_):
-        lost = np.flatnonzero(known & (got != x))
-        return f"x_{lost[0]} = {x[lost[0]]} is known and must stay; got {say(got)}" if len(lost) else ""
-
-    def wrong(got, x, known, u, model, calls):
-        p, order = np.zeros((1, len(x))), np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)])
-        for place in range(known.sum(), len(x)):
-            m = np.isin(np.arange(len(x)), order[:place])
-            p[0, order[place]] = model(got, m)[order[place]]
-        found = wrong_decision(got[None], u[None], p, order, first=known.sum())
-        return found and found[1]
-
-    def exactly(got, x, known, u, model, calls):
-        d = int(np.flatnonzero(~known)[0])
-        p = model(x, known)[d]
-        if got[d] == (u[d] < p):
-            return ""
-        return f"P(x_{d} = 1) is {p:.10g} and u_{d} = {u[d]:.10g}, so x_{d} is {int(u[d] < p)}; got {got[d]}"
-
     def case(known, blank=False, calls=None):
-        """Values for the known dimensions; numbers u; conditionals for every set of dimensions and its values.
+        """Values for the known dimensions, numbers u, and a random model.
 
-        Each u lies within 0.05 of the probability that it should meet, on either side: another probability, as often
-        as not, decides otherwise.
+        Each u lies within 0.05 of the probability that it should meet, on either side: another probability decides
+        otherwise in half of all cases.
         """
         D = len(known)
         model, u = _model(rng, D), np.full(D, np.nan)
@@ -959,26 +824,59 @@ def orderless_complete(student, rng):
         x[~known] = 0 if blank else rng.choice([1, 1, -1, 9], D)[~known]
         return x, known, u, model, D + 1 if calls is None else calls
 
-    ask = asking(student.call, give=give, read=read, say=words)
+    ask = asking(
+        student.call,
+        give=lambda x, known, u, model, most: [Callback(_conditional(model), max_calls=most), *tensors([x, known, u])],
+        read=lambda value, x, *_: binary(value, x.shape, "the completed image"),
+        say=_say_known,
+    )
     for D in (1, 2, 3):
         _, known, u, model, calls = case(np.arange(D) < D - 1)
         for bit in (1, 0):
             answer = ask(bit * known.astype(np.int64), known, u, model, calls)
             yield answer.gate("shapes")
-            yield answer.gate("keeps what is known", changed)
+            yield answer.gate("keeps what is known", _changed)
     for turn in range(24):
-        yield ask(*case(np.arange(1 + turn % 3) < turn % 3)).holds("one unknown", changed, wrong)
+        yield ask(*case(np.arange(1 + turn % 3) < turn % 3)).holds("one unknown", _changed, _wrong_bits)
     ties, edges = [(0.5, 0.5), (0.5, 0.5 - 2.0**-25), (0.25, 0.25)], [(0, 0), (1, 1 - 2.0**-24)]
     for p, u in [*ties, *edges, (1e-12, 0), (1e-12, 1e-9), (1e-9, 1e-12)]:
         exact = np.array([1, 0]), np.array([True, False]), np.array([np.nan, u])
-        yield ask(*exact, lambda x, m, p=p: np.full(2, float(p)), 3).holds("one unknown", changed, exactly)
+        yield ask(*exact, lambda x, m, p=p: np.full(2, float(p)), 3).holds("one unknown", _changed, _wrong_edge_bit)
     prefixes = [(2, []), (3, [0]), (3, []), (4, [0]), (5, [])]
     for D, some in [*prefixes * 4, *[(12, []), (20, [0, 1])] * 2]:
-        yield ask(*case(np.isin(np.arange(D), some), blank=True)).holds("sees what it drew", changed, wrong)
+        answer = ask(*case(np.isin(np.arange(D), some), blank=True))
+        yield answer.holds("sees what it drew", _changed, _wrong_bits)
     others = [(2, [1]), (3, [1]), (3, [2]), (3, [0, 2]), (2, [0, 1]), (4, [2]), (5, [1, 3]), (5, [4])]
     for D, some in [*others * 3, (20, rng.permutation(20)[:10])]:
         known = np.isin(np.arange(D), some)
-        yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", changed, wrong)
+        yield ask(*case(known, calls=int((~known).sum()))).holds("any known set", _changed, _wrong_bits)
+
+
+def _say_known(x: np.ndarray, known: np.ndarray, u: np.ndarray, *_: Any) -> str:
+    many = f"{known.sum()} of {len(x)} dimensions known"
+    return many if len(x) > 8 else say_case(x=x, known=known.astype(int), u=u)
+
+
+def _changed(got: np.ndarray, x: np.ndarray, known: np.ndarray, *_: object) -> str:
+    lost = np.flatnonzero(known & (got != x))
+    return f"x_{lost[0]} = {x[lost[0]]} is known and must stay; got {say(got)}" if len(lost) else ""
+
+
+def _wrong_bits(got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int) -> str:
+    """A test: each decision follows from its uniform number, what is known, and the earlier decisions."""
+    p, m = np.zeros((1, len(x))), known.copy()
+    for d in np.flatnonzero(~known):
+        p[0, d] = model(got, m)[d]
+        m[d] = True
+    found = wrong_decision(got[None], u[None], p, np.argsort(~known, kind="stable"), first=known.sum())
+    return found[1] if found else ""
+
+
+def _wrong_edge_bit(got: np.ndarray, x: np.ndarray, known: np.ndarray, u: np.ndarray, model: Callable, *_: int) -> str:
+    """A test for one unknown dimension: its decision is exact."""
+    d = known.argmin()
+    p = model(x, known)[d]
+    return differs(got[d], int(u[d] < p), lambda: f"P(x_{d} = 1) is {p:.10g} and u_{d} = {u[d]:.10g}, so x_{d}")
 
 
 def _model(rng: np.random.Generator, D: int) -> Callable:
@@ -995,7 +893,7 @@ def _model(rng: np.random.Generator, D: int) -> Callable:
 
 
 def _conditional(model: Callable) -> Callable:
-    """What the student may call."""
+    """The function that the student may call; it refuses an x that is not 0 where m is 0."""
 
     def conditional(x, m):
         x, m = np.asarray(x), np.asarray(m)
