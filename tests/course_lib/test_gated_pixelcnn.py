@@ -166,7 +166,7 @@ def test_rows_one_by_one_are_the_whole_convolution():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (None, r"labels must be 2 integers 0\.\.2, one an image; got none"),
+        (None, r"labels must be 2 integers 0\.\.2, one per image; got none"),
         (torch.zeros(3, dtype=torch.long), r"got torch.int64, \(3,\)"),
         (torch.zeros(2), r"got torch.float32, \(2,\)"),
         (torch.tensor([0, 3]), "got 0 to 3"),
@@ -193,10 +193,10 @@ def test_a_model_without_classes_takes_no_labels():
     ("arguments", "message"),
     [
         (dict(event_shape=(64,)), "expected \\(colours, height, width\\)"),
-        (dict(layers=0), "layers >= 1 and an odd kernel; got 0 and 5"),
-        (dict(kernel=4), "got 10 and 4"),
+        (dict(layers=0), "layers must be at least 1; got 0"),
+        (dict(kernel=4), "expected odd kernels; got 4"),
         (dict(classes=0), "classes must be at least 1"),
-        (dict(event_shape=(3, 8, 8), channels=2), "cannot be shared out"),
+        (dict(event_shape=(3, 8, 8), channels=2), "2 channels are too few for 3 colours"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -162,11 +162,11 @@ def test_steps_may_be_read_while_gradients_are_recorded():
     [
         (dict(event_shape=(8, 8)), r"event_shape is \(8, 8\); expected \(colours, height, width\)"),
         (dict(event_shape=(1, 0, 8)), "event_shape"),
-        (dict(event_shape=(3, 8, 8), channels=2), "2 feature maps cannot be shared out to 3 colours"),
-        (dict(event_shape=(3, 8, 8), head=1), "1 feature maps cannot"),
-        (dict(event_shape=(1, 8, 8), kernel=4), "odd kernels; got 7, 4 and 7"),
+        (dict(event_shape=(3, 8, 8), channels=2), "2 channels are too few for 3 colours; expected at least one per colour"),
+        (dict(event_shape=(3, 8, 8), head=1), "1 channels are too few"),
+        (dict(event_shape=(1, 8, 8), kernel=4), "odd kernels; got 4, 7"),
         (dict(event_shape=(1, 8, 8), first_kernel=0), "odd kernels"),
-        (dict(event_shape=(1, 8, 8), layers=-1), "layers >= 0"),
+        (dict(event_shape=(1, 8, 8), layers=-1), "layers must be at least 0; got -1"),
         (dict(event_shape=(1, 8, 8), levels=1), "levels is 1"),
     ],
 )
