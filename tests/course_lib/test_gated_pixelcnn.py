@@ -8,7 +8,6 @@ from torch import nn
 from course_lib.dependencies import dependencies
 from course_lib.metrics import nll
 from course_lib.models import FVBN, GatedPixelCNN
-from course_lib.nn import RowSteps, ShiftedConv2d
 from course_lib.training import fit
 from tests.course_lib.properties import before, chi_square, numbers, randomize, states, table
 
@@ -152,15 +151,6 @@ def test_larger_images_are_sampled_and_completed_alike_with_and_without_the_cach
     known = torch.zeros(event_shape, dtype=torch.bool)
     known[:, :2] = True
     assert torch.equal(model.complete(x * known, known, uniforms=u, **given), x)
-
-
-def test_rows_one_by_one_are_the_whole_convolution():
-    conv = ShiftedConv2d(3, 5, above=2, left=1, right=2).double()
-    x = torch.randn(2, 3, 6, 4, dtype=torch.float64)
-    steps = RowSteps(conv, 2, 4)
-    rows = torch.stack([steps(row) for row in x.unbind(2)], 2)
-    assert not rows.requires_grad
-    torch.testing.assert_close(rows, conv(x))
 
 
 @pytest.mark.parametrize(
