@@ -118,10 +118,10 @@ class MADE(AutoregressiveModel):
         self.register_buffer("unit_degrees", _concatenated(hidden_degrees(D, widths, generator)))
         self.widths = tuple(widths)
         # `state_dict` holds the ordering and the degrees, from which the masks follow.
-        *hidden, output, from_inputs = self._masks_from_degrees()
-        self.hidden = nn.ModuleList(MaskedLinear(mask, save_mask=False) for mask in hidden)
-        self.output = MaskedLinear(output, save_mask=False)
-        self.direct = MaskedLinear(from_inputs, bias=False, save_mask=False) if direct else None
+        masks, L = self._masks_from_degrees(direct), len(self.widths)
+        self.hidden = nn.ModuleList(MaskedLinear(mask, save_mask=False) for mask in masks[:L])
+        self.output = MaskedLinear(masks[L], save_mask=False)
+        self.direct = MaskedLinear(masks[-1], bias=False, save_mask=False) if direct else None
         self.dropout = nn.Dropout(dropout)
         self.register_load_state_dict_post_hook(MADE._renew_masks)
 
@@ -160,22 +160,25 @@ class MADE(AutoregressiveModel):
     def _with_masks(self, order: torch.Tensor, unit_degrees: torch.Tensor) -> "MADE":
         model = copy.copy(self)
         model._buffers, model._modules = {"order": order, "unit_degrees": unit_degrees}, dict(self._modules)
-        *hidden, output, from_inputs = model._masks_from_degrees()
-        pairs = zip(self.hidden, hidden, strict=True)
-        model.hidden = nn.ModuleList(layer.with_mask(mask) for layer, mask in pairs)
-        model.output = self.output.with_mask(output)
-        model.direct = None if self.direct is None else self.direct.with_mask(from_inputs)
+        masks, L = model._masks_from_degrees(self.direct is not None), len(self.widths)
+        layers = [layer.with_mask(mask) for layer, mask in zip(self._layers(), masks, strict=True)]
+        model.hidden, model.output = nn.ModuleList(layers[:L]), layers[L]
+        model.direct = None if self.direct is None else layers[-1]
         return model
 
-    def _masks_from_degrees(self) -> list[torch.Tensor]:
-        """M^1, ..., M^L, M^V and M^A, whether there are direct connections or not: bool."""
+    def _masks_from_degrees(self, direct: bool) -> list[torch.Tensor]:
+        """M^1, ..., M^L, M^V and, with direct connections, M^A: bool."""
         inputs, *_ = degrees = self.degrees()
         outputs = inputs if self.levels == 2 else inputs.repeat(self.levels)
         masks = [above[:, None] >= below for below, above in pairwise(degrees)]
-        return [*masks, outputs[:, None] > degrees[-1], outputs[:, None] > inputs]
+        masks.append(outputs[:, None] > degrees[-1])
+        if direct:
+            masks.append(outputs[:, None] > inputs)
+        return masks
 
     def _renew_masks(self, _incompatible_keys: object) -> None:
-        for layer, mask in zip(self._layers(), self._masks_from_degrees(), strict=False):
+        masks = self._masks_from_degrees(self.direct is not None)
+        for layer, mask in zip(self._layers(), masks, strict=True):
             layer.mask = mask
 
     def _layers(self) -> list[MaskedLinear]:

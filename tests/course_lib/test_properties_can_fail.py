@@ -275,19 +275,18 @@ class OneMember(EoNADE):
 class SmallerInputsOnly(MADE):
     """Hidden units read inputs of smaller degree, not those of their own."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    def _masks_from_degrees(self, direct):
         inputs, units = self.degrees()
-        self.hidden[0].mask = units[:, None] > inputs
+        return [units[:, None] > inputs, *super()._masks_from_degrees(direct)[1:]]
 
 
 class SameDegree(MADE):
     """Outputs read units of their own degree, too."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
+    def _masks_from_degrees(self, direct):
         inputs, units = self.degrees()
-        self.output.mask = inputs[:, None] >= units
+        hidden, _ = super()._masks_from_degrees(direct)
+        return [hidden, inputs[:, None] >= units]
 
 
 class InverseDegrees(MADE):
