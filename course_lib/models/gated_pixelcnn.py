@@ -117,7 +117,8 @@ class GatedPixelCNN(ImageModel):
                     h = mixes[0](c, colour, gate(first.read(c, colour)))
                     for horizontal, mix in pairs[1:]:
                         h = h + mix(c, colour, gate(horizontal(c, colour, h)))
-                    yield self._logits(output(c, colour, torch.relu(head(c, colour, torch.relu(h)))))[..., 0]
+                    logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
+                    yield self._logits_of_one_colour(logits)
                     first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
 
     @torch.no_grad()

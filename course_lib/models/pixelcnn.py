@@ -95,7 +95,8 @@ class PixelCNN(ImageModel):
                         for steps in block:
                             branch = steps(c, colour, torch.relu(branch))
                         h = h + branch
-                    yield self._logits(output(c, colour, torch.relu(head(c, colour, torch.relu(h)))))[..., 0]
+                    logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
+                    yield self._logits_of_one_colour(logits)
                     first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
 
 

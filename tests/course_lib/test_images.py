@@ -2,34 +2,38 @@
 
 import pytest
 import torch
+from torch import nn
 
 from course_lib.models import ImageModel, orderings
 
 
-class SoftmaxOfColours(ImageModel):
-    """Independent softmax layers, enough to show the layout of logits: channel `i` is the constant i."""
+class NumberedChannels(ImageModel):
+    """Output channel i is the constant i."""
 
     def __init__(self, event_shape, levels):
         super().__init__(event_shape, levels)
-        channels = len(self._logit_colours())
-        self.constants = torch.nn.Parameter(torch.arange(float(channels)).view(1, -1, 1, 1))
+        self.head = nn.Conv2d(event_shape[0], len(self._logit_colours()), 1)
+        nn.init.zeros_(self.head.weight)
+        self.head.bias.data = torch.arange(float(self.head.out_channels))
 
     def forward(self, x):
-        return self._logits(self.constants.expand(len(x), -1, *self.event_shape[1:]))
+        return self._logits(self.head(self._scaled(x)))
 
 
 @pytest.mark.parametrize(("levels", "axes"), [(2, ()), (4, (4,))])
 def test_the_logits_of_every_level_and_colour_are_where_forward_documents_them(levels, axes):
-    model = SoftmaxOfColours((3, 2, 5), levels)
+    model = NumberedChannels((3, 2, 5), levels)
     logits = model(torch.zeros(7, 3, 2, 5, dtype=torch.long))
     assert logits.shape == (7, *axes, 3, 2, 5)
     colours = torch.tensor(model._logit_colours())
     assert torch.equal(colours.view(*axes, 3), torch.arange(3).expand(*axes, 3))
     assert torch.equal(logits[0, ..., 0, 0].flatten(), torch.arange(float(len(colours))))
+    green = model._logits_of_one_colour(model.head.bias[colours == 1].detach().expand(7, -1))
+    assert torch.equal(green, logits[:, ..., 1, 0, 0])
 
 
-def test_the_input_is_scaled_in_the_dtype_of_the_parameters():
-    model = SoftmaxOfColours((1, 1, 4), 4).double()
+def test_the_input_is_scaled_in_the_dtype_of_the_network():
+    model = NumberedChannels((1, 1, 4), 4).double()
     scaled = model._scaled(torch.arange(4).view(1, 1, 1, 4))
     assert torch.equal(scaled.flatten(), torch.arange(4, dtype=torch.float64) / 3)
 
