@@ -1,14 +1,13 @@
-"""What is trained on what, and how: one `Recipe` a line of the scoreboard, and one for each published result.
+"""Models with their data and training: one `Recipe` per line of the scoreboard, and one per published result.
 
 A new likelihood model joins the scoreboard with one line in `digits_recipes`. It must do better than
-`independent pixels` and `FVBN`. A published result on the fixed binarized MNIST or on CIFAR-10 is one line in
-`published_recipes`:
+`independent pixels` and `FVBN`. `published_recipes` has the published results on the fixed binarized MNIST and on
+CIFAR-10:
 
     python -m course_lib.recipes          lists them
     python -m course_lib.recipes nade     trains and tests one, which takes hours on two CPU cores
 
-The training goes on from build/recipes/nade.safetensors where it was interrupted. COURSE_BUDGET decides how long
-it lasts.
+An interrupted training continues from build/recipes/nade.safetensors. COURSE_BUDGET decides how long it takes.
 """
 
 import argparse
@@ -56,8 +55,8 @@ class Recipe:
         model: builds an untrained model.
         training: settings for `course_lib.training.fit`; empty for a model that is complete as built.
         likelihood: what `log_prob` gives: `exact`, or a lower `bound` on it.
-        source: where the model was published and what is done otherwise here.
-        published: the published figure, and where it can be read; empty where we could not read it ourselves.
+        source: the publication, and how this recipe differs from it.
+        published: the published figure and its source; empty if we could not read it ourselves.
     """
 
     name: str
@@ -111,10 +110,10 @@ def _made_ensemble(D: int, widths: list[int], masks: int, dropout: float = 0.0) 
 
 
 def digits_recipes() -> list[Recipe]:
-    """The lines of the scoreboard, with the training times of the present COURSE_BUDGET.
+    """The lines of the scoreboard, with the training times of the current COURSE_BUDGET.
 
-    A model of the dequantized digits gives densities. With the Jacobian counted they bound the likelihood of the 16
-    levels from below (see `course_lib.data.digits`), so their costs can be compared.
+    A model of the dequantized digits gives densities. With the Jacobian included, they bound the likelihood of the 16
+    levels from below (see `course_lib.data.digits`), so the costs can be compared.
 
     >>> [recipe.name for recipe in digits_recipes()][:3]
     ['uniform', 'independent pixels', 'FVBN']
@@ -161,6 +160,10 @@ def published_recipes() -> dict[str, Recipe]:
     >>> "nade" in published_recipes()
     True
     """
+    return _mnist_recipes() | _cifar10_recipes()
+
+
+def _mnist_recipes() -> dict[str, Recipe]:
     nade = dict(epochs=budget(smoke=1, cpu=50, gpu=200), patience=10, batch_size=100, lr=1e-3)
     orderless = dict(epochs=budget(smoke=1, cpu=200, gpu=2000), patience=100, batch_size=100, lr=1e-3)
     k = budget(smoke=1, cpu=4, gpu=128)
@@ -170,14 +173,6 @@ def published_recipes() -> dict[str, Recipe]:
     masked = made | dict(epochs=budget(smoke=1, cpu=100, gpu=300))
     images = dict(epochs=budget(smoke=1, cpu=10, gpu=300), patience=20, batch_size=100, lr=1e-3)
     channels, layers = budget(smoke=(4, 1), cpu=(16, 5), gpu=(32, 15))
-    photos = dict(epochs=budget(smoke=1, cpu=2, gpu=200), patience=20)
-    plain = photos | dict(batch_size=16, lr=1e-4, optimizer=RMSprop)
-    h, depth, last = budget(smoke=(3, 1, 3), cpu=(24, 4, 48), gpu=(128, 15, 1024))
-    gated = photos | dict(batch_size=64, lr=3e-4)
-    p, height = budget(smoke=(3, 1), cpu=(24, 4), gpu=(128, 20))
-    plus = photos | dict(batch_size=128, lr=1e-3, optimizer=partial(Adam, betas=(0.95, 0.9995)))
-    plus |= dict(lr_decay=0.999995, average=0.9995)
-    filters, resnets = budget(smoke=(3, 1), cpu=(24, 1), gpu=(160, 5))
     return {
         "nade": Recipe(
             "NADE, 500 hidden units",
@@ -211,15 +206,28 @@ def published_recipes() -> dict[str, Recipe]:
             source="Germain et al., ICML 2015: 8000 units a layer and 32 masks; initial weights are torch's.",
         ),
         "pixelcnn": Recipe(
-            f"PixelCNN, {layers} residual block{'s' * (layers > 1)} of {channels} maps",
+            f"PixelCNN, {layers} residual block{'s' * (layers > 1)} of {channels} channels",
             data.binarized_mnist,
             lambda: PixelCNN((1, 28, 28), 2, channels, layers, head=32),
             images,
             source="van den Oord, Kalchbrenner and Kavukcuoglu, ICML 2016: RMSProp; here Adam and sizes of our own.",
             published="81.30 nats, as listed at paperswithcode.com/paper/pixel-recurrent-neural-networks",
         ),
+    }
+
+
+def _cifar10_recipes() -> dict[str, Recipe]:
+    photos = dict(epochs=budget(smoke=1, cpu=2, gpu=200), patience=20)
+    plain = photos | dict(batch_size=16, lr=1e-4, optimizer=RMSprop)
+    h, depth, last = budget(smoke=(3, 1, 3), cpu=(24, 4, 48), gpu=(128, 15, 1024))
+    gated = photos | dict(batch_size=64, lr=3e-4)
+    p, height = budget(smoke=(3, 1), cpu=(24, 4), gpu=(128, 20))
+    plus = photos | dict(batch_size=128, lr=1e-3, optimizer=partial(Adam, betas=(0.95, 0.9995)))
+    plus |= dict(lr_decay=0.999995, average=0.9995)
+    filters, resnets = budget(smoke=(3, 1), cpu=(24, 1), gpu=(160, 5))
+    return {
         "pixelcnn-cifar10": Recipe(
-            f"PixelCNN, {depth} residual block{'s' * (depth > 1)} of {h} maps",
+            f"PixelCNN, {depth} residual block{'s' * (depth > 1)} of {h} channels",
             data.cifar10,
             lambda: PixelCNN((3, 32, 32), 256, h, depth, head=last),
             plain,
@@ -228,21 +236,21 @@ def published_recipes() -> dict[str, Recipe]:
             published="3.14 bits/dim, quoted in Table 1 of 'PixelCNN++'",
         ),
         "gated-pixelcnn-cifar10": Recipe(
-            f"Gated PixelCNN, {height} layer{'s' * (height > 1)} of {p} maps",
+            f"Gated PixelCNN, {height} layer{'s' * (height > 1)} of {p} channels",
             data.cifar10,
             lambda: GatedPixelCNN((3, 32, 32), 256, p, height, kernel=5, head=last),
             gated,
-            source="van den Oord et al., NIPS 2016: 20 layers of 5x5 for ImageNet, as here; the number of maps and the "
+            source="van den Oord et al., NIPS 2016: 20 layers of 5x5 for ImageNet, as here; the number of channels and "
             "training are ours.",
             published="3.03 bits/dim, quoted in Table 1 of 'PixelCNN++'",
         ),
         "pixelcnn-pp-cifar10": Recipe(
-            f"PixelCNN++, blocks of {resnets} and {resnets + 1} on three grids, {filters} maps",
+            f"PixelCNN++, blocks of {resnets} and {resnets + 1} on three grids, {filters} channels",
             data.cifar10,
             lambda: PixelCNNPlusPlus((3, 32, 32), 256, filters, resnets, halvings=2, mixtures=10, dropout=0.5),
             plus,
-            source="Salimans et al., ICLR 2017, sizes and training of the authors' code (the paper says 192 maps). It "
-            "also normalizes the weights and initializes them from data; here neither.",
+            source="Salimans et al., ICLR 2017, sizes and training of the authors' code (the paper says 192 channels). "
+            "It also normalizes the weights and initializes them from data; here neither.",
             published="2.92 bits/dim, Table 1, and github.com/openai/pixel-cnn, the authors' code",
         ),
     }
@@ -257,7 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a published model on its benchmark, and test it."
     )
-    parser.add_argument("name", nargs="?", choices=recipes, help="all are listed where none is named")
+    parser.add_argument("name", nargs="?", choices=recipes, help="lists all recipes if it is left out")
     name = parser.parse_args(arguments).name
     if name is None:
         for name, recipe in recipes.items():
@@ -271,7 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(fit(model, dataset, checkpoint=checkpoint, **recipe.training), flush=True)
     cost = nll(model, dataset.test.x, batch_size=recipe.training["batch_size"])
     bits = "" if dataset.levels == 2 else f", {bits_per_dim(cost, math.prod(dataset.shape))} bits/dim"
-    print(f"test: {cost} nats an image{bits} ({recipe.likelihood}).{_published(recipe)}")
+    print(f"test: {cost} nats per image{bits} ({recipe.likelihood}).{_published(recipe)}")
 
 
 if __name__ == "__main__":

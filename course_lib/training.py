@@ -2,9 +2,9 @@
 
     history = fit(model, dataset, epochs=100, batch_size=64, lr=1e-2, patience=10)
 
-The loss is `model.loss(x)` where a model has one, else the mean negative log-likelihood
-`-model.log_prob(x).mean()`, in nats an image. However `fit` ends, the model is left in eval mode, on the
-device it came from, with the weights of the epoch that was best on the validation images.
+The loss is `model.loss(x)` if the model has one, else the mean negative log-likelihood
+`-model.log_prob(x).mean()`, in nats per image. However `fit` ends, it leaves the model in eval mode, on its
+original device, with the weights of the epoch that was best on the validation images.
 """
 
 import json
@@ -32,9 +32,9 @@ __all__ = ["History", "fit"]
 
 @dataclass
 class History:
-    """What `fit` saw: one entry an epoch, in nats an image. Epochs are numbered from 1.
+    """The losses of a run of `fit`: one entry per epoch, in nats per image. Epochs are numbered from 1.
 
-    `train` is the mean loss over the epoch's batches, taken while the weights moved; `valid` is the mean
+    `train` is the mean loss over the epoch's batches, taken while the weights changed; `valid` is the mean
     loss over the validation images after the epoch, in eval mode.
 
     >>> print(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.75, 18.8], seconds=1.5))
@@ -47,7 +47,7 @@ class History:
 
     @property
     def best_epoch(self) -> int:
-        """Number of the epoch with the lowest validation loss, the first of equals; 0 when there is none."""
+        """Number of the epoch with the lowest validation loss, the first of equals; 0 if there is none."""
         return self.valid.index(min(self.valid)) + 1 if self.valid else 0
 
     def __str__(self) -> str:
@@ -81,31 +81,30 @@ def fit(
     """Minimise the mean loss over `dataset.train.x`; keep the weights that do best on `dataset.valid.x`.
 
     Args:
-        model: gives `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` where the two differ.
+        model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean.
         dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images.
-        epochs: passes over the training images, at most.
-        batch_size: images a step, over all devices; the last batch of an epoch may be smaller.
-        lr: learning rate, given to `optimizer(model.parameters(), lr=lr)`.
-        seed: decides the order of the images and whatever noise the model draws while it trains. Every
+        epochs: maximal number of passes over the training images.
+        batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
+        lr: learning rate, passed to `optimizer(model.parameters(), lr=lr)`.
+        seed: decides the order of the images and all noise that the model draws while it trains. Every
             epoch is seeded by (seed, epoch) alone, so a resumed run repeats the uninterrupted one: bit for
-            bit on a CPU. torch's global generators (CPU, CUDA) are put back afterwards. The *initial* weights
-            are the caller's: seed before building the model.
-        lr_decay: what the learning rate is multiplied by after every step.
-        average: keep an exponential moving average of the weights, average * mean + (1 - average) * weights after
-            every step (such as 0.9995): it is what is validated and left in the model. None takes the weights as they
-            are.
+            bit on a CPU. torch's global generators (CPU, CUDA) are restored afterwards. The seed does not
+            affect the *initial* weights: seed before building the model.
+        lr_decay: factor of the learning rate after every step.
+        average: validate and keep an exponential moving average of the weights, average * mean + (1 - average) *
+            weights after every step (such as 0.9995). None validates and keeps the weights themselves.
         patience: stop after so many epochs without a better validation loss; None never stops early.
-        checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced as a whole
-            after every epoch: a killed run loses one epoch at most.
-        resume: go on from `checkpoint` where it exists; False starts afresh and overwrites it.
+        checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced atomically
+            after every epoch: a killed run loses at most one epoch.
+        resume: continue from `checkpoint` if it exists; False starts afresh and overwrites it.
         labels: train a class-conditional model: its `log_prob(x, labels=y)`, with y the labels in `dataset`.
-        progress: show a progress bar, where there is a notebook or a terminal to show it.
+        progress: show a progress bar if there is a notebook or a terminal to show it.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
-            device: a GPU where there is one, with the matrix products of float32 models in bfloat16
-            (weights, validation and all that is computed later stay in float32).
+            device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
+            training (weights, validation and later computations stay in float32).
 
     Returns:
-        The `History` of all epochs, those before a resumption included.
+        The `History` of all epochs, including those before a resumption.
 
     Raises:
         ValueError: an empty split, a setting out of range, a checkpoint of another model or other settings.
@@ -139,58 +138,26 @@ def fit(
     )
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
-    bare_optimizer = optimizer(model.parameters(), lr=lr)
-    rates = [group["lr"] for group in bare_optimizer.param_groups]
+    plain_optimizer = optimizer(model.parameters(), lr=lr)
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"lr_decay": lr_decay, "average": average}
-    settings |= {"optimizer": type(bare_optimizer).__name__, **bare_optimizer.defaults}
-    run = _Run(model, bare_optimizer, settings)
-    path = Path(checkpoint) if checkpoint else None
+    settings |= {"optimizer": type(plain_optimizer).__name__, **plain_optimizer.defaults}
+    run = _Run(model, plain_optimizer, settings, Path(checkpoint) if checkpoint else None)
     try:
-        objective = _Objective(model)
-        wrapped, wrapped_optimizer = fabric.setup(objective, bare_optimizer)
+        loop = _Loop(run, dataset, fabric, batch_size, seed, lr_decay, labels)
         if average is not None:
             run.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
-        if path and resume and path.exists():
-            run.load(path)
-        names = ("x", "y") if labels else ("x",)
-        train, valid = (
-            [fabric.to_device(getattr(split, name)) for name in names] for split in (dataset.train, dataset.valid)
-        )
-        images, batches = len(dataset.train.x), math.ceil(len(dataset.train.x) / batch_size)
-        silent = not (progress and fabric.is_global_zero and _someone_watches())
-        rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
-        with (
-            tqdm(total=epochs * batches, initial=run.epoch * batches, leave=False, disable=silent) as bar,
-            torch.random.fork_rng(devices=rng_devices),
-        ):
+        if resume:
+            run.load()
+        with _progress_bar(loop, epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
             while run.epoch < epochs and not run.out_of_patience(patience):
-                start, epoch = time.perf_counter(), run.epoch + 1
-                shuffle = torch.Generator().manual_seed(_mix(seed, epoch))
-                torch.manual_seed(_mix(seed, epoch, 1 + fabric.global_rank))
-                objective.train()
-                losses = []
-                for step, batch in enumerate(torch.randperm(images, generator=shuffle).split(batch_size)):
-                    for group, rate in zip(bare_optimizer.param_groups, rates, strict=True):
-                        group["lr"] = rate * lr_decay ** (run.epoch * batches + step)
-                    share = _share(batch, fabric.global_rank, fabric.world_size).to(fabric.device)
-                    loss = wrapped(*(tensor[share] for tensor in train))
-                    _check_finite(loss, epoch, f"batch {step + 1}", path)
-                    wrapped_optimizer.zero_grad()
-                    fabric.backward(loss)
-                    wrapped_optimizer.step()
-                    if run.average is not None:
-                        run.average.update_parameters(model)
-                    losses.append(loss.detach())
-                    bar.update()
-                losses = fabric.all_reduce(torch.stack(losses), reduce_op="mean")
-                torch.manual_seed(_mix(seed, 0))  # the same noise every time, so that epochs compare fairly
-                valid_loss = fabric.broadcast(_mean_loss(_Objective(run.validated), valid, batch_size))
-                _check_finite(torch.tensor(valid_loss), epoch, "validation", path)
-                run.record(_mean(losses, images, batch_size), valid_loss, time.perf_counter() - start)
-                bar.set_postfix(epoch=epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
-                if path and fabric.is_global_zero:
-                    run.save(path)
+                start = time.perf_counter()
+                train_loss = loop.train_epoch(after_step=bar.update)
+                valid_loss = loop.validate()
+                run.record(train_loss, valid_loss, time.perf_counter() - start)
+                bar.set_postfix(epoch=run.epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
+                if fabric.is_global_zero:
+                    run.save()
                 fabric.barrier()
     finally:
         run.restore_best()
@@ -199,7 +166,7 @@ def fit(
 
 
 class _Objective(nn.Module):
-    """The loss as a forward pass: the one call to which Fabric adds precision and the exchange of gradients."""
+    """The loss as a forward pass, which is the call that Fabric wraps to set the precision and to share gradients."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -209,6 +176,62 @@ class _Objective(nn.Module):
         if labels is not None:
             return -self.model.log_prob(x, labels=labels).mean()
         return self.model.loss(x) if hasattr(self.model, "loss") else -self.model.log_prob(x).mean()
+
+
+class _Loop:
+    """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
+
+    def __init__(self, run: "_Run", dataset, fabric: Fabric, batch_size: int, seed: int, lr_decay: float, labels: bool):
+        self.run, self.fabric = run, fabric
+        self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
+        self.objective = _Objective(run.model)
+        self.wrapped, self.wrapped_optimizer = fabric.setup(self.objective, run.optimizer)
+        self.rates = [group["lr"] for group in run.optimizer.param_groups]
+        names = ("x", "y") if labels else ("x",)
+        self.train, self.valid = (
+            [fabric.to_device(getattr(split, name)) for name in names] for split in (dataset.train, dataset.valid)
+        )
+        self.images = len(dataset.train.x)
+        self.batches = math.ceil(self.images / batch_size)  # per epoch
+        self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
+
+    def train_epoch(self, after_step: Callable[[], object]) -> float:
+        """Take a step for each batch of the next epoch. Give the mean of the losses before the steps."""
+        epoch = self.run.epoch + 1
+        shuffle = torch.Generator().manual_seed(_mix(self.seed, epoch))
+        torch.manual_seed(_mix(self.seed, epoch, 1 + self.fabric.global_rank))
+        self.objective.train()
+        losses = []
+        for step, batch in enumerate(torch.randperm(self.images, generator=shuffle).split(self.batch_size)):
+            self._set_rates(self.run.epoch * self.batches + step)
+            losses.append(self._step(batch, f"batch {step + 1}"))
+            after_step()
+        losses = self.fabric.all_reduce(torch.stack(losses), reduce_op="mean")
+        return _mean(losses, self.images, self.batch_size)
+
+    def validate(self) -> float:
+        """The mean loss over the validation images, in eval mode, with the same noise in every epoch."""
+        torch.manual_seed(_mix(self.seed, 0))
+        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self.valid, self.batch_size))
+        self.run.check_finite(torch.tensor(loss), "validation")
+        return loss
+
+    def _set_rates(self, steps: int) -> None:
+        """Set the learning rates for the step after `steps` steps."""
+        for group, rate in zip(self.run.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.lr_decay**steps
+
+    def _step(self, batch: Tensor, where: str) -> Tensor:
+        """Take one step on this process's share of a batch, and give the loss before it."""
+        share = _share(batch, self.fabric.global_rank, self.fabric.world_size).to(self.fabric.device)
+        loss = self.wrapped(*(tensor[share] for tensor in self.train))
+        self.run.check_finite(loss, where)
+        self.wrapped_optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.wrapped_optimizer.step()
+        if self.run.average is not None:
+            self.run.average.update_parameters(self.run.model)
+        return loss.detach()
 
 
 @torch.no_grad()
@@ -226,18 +249,18 @@ def _mean(losses: Tensor, n: int, batch_size: int) -> float:
 
 
 class _Run:
-    """All that a run must remember from one epoch to the next."""
+    """The state that a run carries from one epoch to the next, and its checkpoint."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict):
-        self.model, self.optimizer = model, optimizer
-        self.settings = json.loads(json.dumps(settings, default=str))  # in the form that a file gives back
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, path: Path | None):
+        self.model, self.optimizer, self.path = model, optimizer, path
+        self.settings = json.loads(json.dumps(settings, default=str))  # as they will be read from a file
         self.history = History()
         self.best: dict[str, Tensor] = {}
         self.average: AveragedModel | None = None
 
     @property
     def validated(self) -> nn.Module:
-        """The model with the weights that are validated and kept."""
+        """The model whose weights are validated and kept."""
         return self.model if self.average is None else self.average.module
 
     @property
@@ -258,15 +281,21 @@ class _Run:
         if self.best:
             self.model.load_state_dict(self.best)
 
-    def save(self, path: Path) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": t for key, t in state.items() if t is not None}
-        # A clone each: safetensors takes no two names for one storage.
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    def check_finite(self, loss: Tensor, where: str) -> None:
+        """Raise FloatingPointError if a loss of the epoch in progress is infinite or NaN."""
+        if loss.isfinite():
+            return
+        saved = f" The checkpoint of epoch {self.epoch} remains in {self.path}." if self.path and self.epoch else ""
+        raise FloatingPointError(
+            f"the loss became {loss.item()} in epoch {self.epoch + 1}, {where}. Try a smaller learning rate; "
+            f"look for log(0), a division by zero or an overflowing exp in the model's log_prob.{saved}"
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint, if there is a path for it."""
+        if self.path is None:
+            return
+        path, tensors = self.path, self._tensors()
         metadata = {"settings": json.dumps(self.settings), "history": json.dumps(asdict(self.history))}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
@@ -276,7 +305,26 @@ class _Run:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def load(self, path: Path) -> None:
+    def _tensors(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint by their names in the file."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": t for key, t in state.items() if t is not None}
+        # Clones, because safetensors refuses two names for one storage.
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+    def load(self) -> None:
+        """Continue from the checkpoint, if there is one.
+
+        Raises:
+            ValueError: the file is not a checkpoint, or it is of another model or other settings.
+        """
+        path = self.path
+        if path is None or not path.exists():
+            return
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
@@ -291,16 +339,7 @@ class _Run:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
         _check_same_model(self.model.state_dict(), group("model."), path)
-        changes = [
-            f"{name} was {settings.get(name)} and is now {value}"
-            for name, value in self.settings.items()
-            if settings.get(name) != value
-        ]
-        if changes:
-            raise ValueError(
-                f"{path} is a checkpoint of other settings: {', '.join(changes)}. Use the old ones, another "
-                "checkpoint file, or start afresh with resume=False"
-            )
+        _check_same_settings(self.settings, settings, path)
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in group("optimizer.").items():
             index, key = name.split(".", 1)
@@ -328,6 +367,17 @@ def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: 
         )
 
 
+def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
+    changes = [
+        f"{name} was {theirs.get(name)} and is now {value}" for name, value in ours.items() if theirs.get(name) != value
+    ]
+    if changes:
+        raise ValueError(
+            f"{path} is a checkpoint of other settings: {', '.join(changes)}. Use the old ones, another "
+            "checkpoint file, or start afresh with resume=False"
+        )
+
+
 def _check_settings(dataset, *, epochs, batch_size, lr, lr_decay, average, seed, patience, labels) -> None:
     for split in ("train", "valid"):
         if len(getattr(dataset, split).x) == 0:
@@ -351,26 +401,17 @@ def _check_settings(dataset, *, epochs, batch_size, lr, lr_decay, average, seed,
             raise ValueError(f"{name} must be {expected}, got {value}")
 
 
-def _check_finite(loss: Tensor, epoch: int, where: str, path: Path | None) -> None:
-    if not loss.isfinite():
-        saved = f" The checkpoint of epoch {epoch - 1} remains in {path}." if path and epoch > 1 else ""
-        raise FloatingPointError(
-            f"the loss became {loss.item()} in epoch {epoch}, {where}. Try a smaller learning rate; "
-            f"look for log(0), a division by zero or an overflowing exp in the model's log_prob.{saved}"
-        )
-
-
 def _one_device(model: nn.Module) -> Fabric:
     fabric = Fabric(devices=1)
     float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
     if float32 and fabric.device.type == "cuda" and torch.cuda.is_bf16_supported():
-        # Given as a plugin, because precision="bf16-mixed" announces itself on stderr.
+        # A plugin, because precision="bf16-mixed" prints a message to stderr.
         fabric = Fabric(devices=1, plugins=MixedPrecision("bf16-mixed", device="cuda"))
     return fabric
 
 
 def _share(batch: Tensor, rank: int, world_size: int) -> Tensor:
-    """This process's part of a batch, padded by its first images where it does not divide equally."""
+    """This process's part of a batch. A batch that does not divide equally is padded with its first images."""
     padding = -len(batch) % world_size
     if padding:
         batch = torch.cat([batch, batch.repeat(world_size)[:padding]])
@@ -382,8 +423,15 @@ def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _someone_watches() -> bool:
-    """True in a notebook and on a terminal. Elsewhere (a test, a batch job) a bar is only noise."""
+def _progress_bar(loop: _Loop, epochs: int, wanted: bool) -> tqdm:
+    """A bar over the steps of all epochs. Only the first process shows it, and only in a notebook or on a terminal."""
+    silent = not (wanted and loop.fabric.is_global_zero and _is_interactive())
+    done = loop.run.epoch * loop.batches
+    return tqdm(total=epochs * loop.batches, initial=done, leave=False, disable=silent)
+
+
+def _is_interactive() -> bool:
+    """True in a notebook and on a terminal. Elsewhere (a test, a batch job) nobody would see a bar."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return sys.stderr.isatty() or hasattr(shell, "kernel")

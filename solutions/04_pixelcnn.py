@@ -1293,8 +1293,8 @@ def sample_by_rows(model, u, step, labels=None):
     n, (_, height, width) = len(u), model.event_shape
     x = torch.zeros(n, 1, height, width, dtype=torch.int64)
     new, dtype = model.head.weight.new_zeros, model.head.weight.dtype
-    beside = [layer.horizontal.used_weight()[:, :, 0].flatten(1) for layer in model.layers]
-    mixes = [(layer.mix.used_weight()[:, :, 0, 0], layer.mix.bias) for layer in model.layers]
+    beside = [layer.horizontal.masked_weight()[:, :, 0].flatten(1) for layer in model.layers]
+    mixes = [(layer.mix.masked_weight()[:, :, 0, 0], layer.mix.bias) for layer in model.layers]
     caches = [new(n, layer.vertical.in_channels, layer.vertical.above, width) for layer in model.layers]
     for r in range(height):
         offsets, v = [], x[:, :, r - 1].to(dtype) / (model.levels - 1)

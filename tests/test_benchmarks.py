@@ -37,9 +37,9 @@ def test_the_two_ways_to_train_a_nade_are_the_same():
 
 def test_a_made_without_masks_is_the_network_beside_it():
     made, unmasked = MADE(D, [20]), Unmasked(20)
-    for mask in made.masks():
-        mask.fill_(1)
     ours = [*made.hidden, made.output]
+    for layer in ours:
+        layer.mask.fill_(True)
     theirs = [layer for layer in unmasked.layers if isinstance(layer, torch.nn.Linear)]
     for layer, other in zip(ours, theirs, strict=True):
         other.load_state_dict(layer.state_dict())

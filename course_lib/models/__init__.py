@@ -1,10 +1,11 @@
-"""Models: one file a family. Every likelihood model's `log_prob(x)` gives (batch,) log-likelihoods in nats."""
+"""Models: one file per family. Every likelihood model's `log_prob(x)` gives (batch,) log-likelihoods in nats."""
 
 from course_lib.models import orderings
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, GenerativeModel
 from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
+from course_lib.models.images import ImageModel
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
@@ -22,6 +23,8 @@ __all__ = [
     "ConvNADE",
     "EoNADE",
     "GatedPixelCNN",
+    "GenerativeModel",
+    "ImageModel",
     "IndependentPixels",
     "MADEEnsemble",
     "OrderlessNADE",

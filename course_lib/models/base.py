@@ -1,6 +1,8 @@
-"""What all autoregressive models share: likelihood, sampling and completion from the chain rule.
+"""Base classes: what all generative models share, and what all autoregressive models share.
 
-p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
+An autoregressive model has its likelihood, its sampler and its completions from the chain rule:
+
+    p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
 """
 
 import math
@@ -13,53 +15,113 @@ from course_lib import distributions
 from course_lib.models import orderings
 
 
-class AutoregressiveModel(nn.Module):
-    """A distribution over x of shape `event_shape` as a product of one conditional a dimension.
+class GenerativeModel(nn.Module):
+    """A distribution over x of shape `event_shape` that can be sampled.
 
-    What a conditional model is given besides x, such as class labels, is a keyword argument of its `forward`. The
-    other methods hand it on: `log_prob(x, labels=y)` is log p(x | y), `sample(n, labels=y)` draws from it.
-
-    A model must define `forward`, and should define `_conditionals`, without which sampling costs one full forward
-    pass a dimension. One whose conditionals are neither Bernoulli nor categorical also defines `_log_likelihood` and
-    `_invert`, and `cumulative` where its dimensions are integers.
+    Every model defines `sample`. A model with an exact likelihood also defines `log_prob(x)`, (batch,), in nats.
+    Methods that take x call `_check(x)` first.
 
     Args:
-        event_shape: shape of one x, such as (D,) or (channels, height, width). Its D dimensions are numbered in
+        event_shape: shape of one x, such as (D,) or (colours, height, width). Its D dimensions are numbered in
             raster order, the last axis fastest.
         levels: K; x holds integers 0..K-1. None for real-valued x.
-        order: (D,) permutation; order[k] is the dimension that comes k-th. Raster order by default.
 
     Attributes:
         event_shape, levels: as given.
+
+    Raises:
+        ValueError: event_shape is empty or has a size below 1, or levels is below 2.
+
+    >>> class FairCoins(GenerativeModel):
+    ...     def sample(self, n, *, generator=None):
+    ...         return torch.randint(2, (n, *self.event_shape), generator=generator)
+    >>> FairCoins((3,), levels=2).sample(5).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, event_shape: Sequence[int], levels: int | None):
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        if not self.event_shape or math.prod(self.event_shape) < 1:
+            raise ValueError(f"event_shape is {self.event_shape}; expected one or more positive sizes")
+        if levels is not None and levels < 2:
+            raise ValueError(f"levels is {levels}; expected at least 2, or None for real-valued dimensions")
+        self.levels = levels
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
+
+        Args:
+            n: number of samples.
+            generator: the only source of randomness; torch's global generator by default.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define sample")
+
+    def _check(self, x: torch.Tensor) -> None:
+        """Refuse what is not a batch of this model's x.
+
+        Args:
+            x: expected (batch, *event_shape), integers 0..K-1 of any integer dtype, or real numbers of any
+                floating-point dtype where `levels` is None.
+
+        Raises:
+            ValueError: x has another shape, dtype or range.
+        """
+        if tuple(x.shape[1:]) != self.event_shape:
+            sizes = ", ".join(map(str, self.event_shape))
+            fits = x.shape[1:].numel() == math.prod(self.event_shape)
+            hint = f". Reshape it with x.reshape(-1, {sizes})" if fits else ""
+            raise ValueError(f"x must have shape (batch, {sizes}); got {tuple(x.shape)}{hint}")
+        if self.levels is None:
+            if not x.is_floating_point():
+                raise ValueError(f"x must be real-valued; got {x.dtype}")
+        elif x.is_floating_point() or x.is_complex():
+            raise ValueError(f"x must hold integers 0..{self.levels - 1}; got {x.dtype}. Convert it with x.long()")
+        elif x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
+            extremes = f"{int(x.min())} to {int(x.max())}"
+            raise ValueError(
+                f"x must lie in 0..{self.levels - 1}, as this model has {self.levels} levels; got {extremes}"
+            )
+
+
+class AutoregressiveModel(GenerativeModel):
+    """A distribution over x of shape `event_shape` as a product of conditionals, one per dimension.
+
+    A conditional model takes more than x, such as class labels, as keyword arguments of its `forward`. The other
+    methods pass them on: `log_prob(x, labels=y)` is log p(x | y), and `sample(n, labels=y)` draws from it.
+
+    A model must define `forward`. It should define `_conditionals`, because sampling otherwise costs one full forward
+    pass per dimension. If its conditionals are neither Bernoulli nor categorical, it also defines `_log_likelihood` and
+    `_invert`, and `cumulative` if its dimensions are integers.
+
+    Args:
+        event_shape, levels: as in `GenerativeModel`.
+        order: (D,) permutation; order[k] is the dimension that comes k-th. Raster order by default.
+
+    Attributes:
         order: (D,) long buffer, saved with the weights.
 
     Raises:
-        ValueError: event_shape, levels or order is not of this kind.
+        ValueError: order is not a permutation, or see `GenerativeModel`.
     """
 
     order: torch.Tensor
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, order: Sequence[int] | None = None):
-        super().__init__()
-        self.event_shape = tuple(event_shape)
+        super().__init__(event_shape, levels)
         D = math.prod(self.event_shape)
-        if not self.event_shape or D < 1:
-            raise ValueError(f"event_shape is {self.event_shape}; expected one or more positive sizes")
-        if levels is not None and levels < 2:
-            raise ValueError(f"levels is {levels}; expected at least 2, or None for real-valued dimensions")
-        self.levels = levels
         order = orderings.checked(range(D) if order is None else order, D)
         self.register_buffer("order", order.long().clone())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Parameters of all conditionals at once, those of dimension d computed from the dimensions before d.
+        """Parameters of all conditionals at once. Those of dimension d depend only on the dimensions before d.
 
         Args:
-            x: (batch, *event_shape), of any dtype: a model turns it into its own.
+            x: (batch, *event_shape), of any dtype: the model converts it to its own.
 
         Returns:
-            (batch, *P, *event_shape), where P is () for Bernoulli logits (levels = 2), (K,) for categorical logits
-            (levels = K > 2), and what the model's docstring says otherwise.
+            (batch, *P, *event_shape), where P is () for Bernoulli logits (levels = 2) and (K,) for categorical logits
+            (levels = K > 2). Other models document their P.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
@@ -84,19 +146,19 @@ class AutoregressiveModel(nn.Module):
     ) -> torch.Tensor:
         """n exact, independent samples, (n, *event_shape), by inverting each conditional's distribution function.
 
-        Dimension d of sample i is decided by uniforms[i, d]: for K levels it is the number of k in 0..K-2 with
-        P(x_d <= k | what came before) <= uniforms[i, d]; for K = 2 that is x_d = 1 where the uniform is >= 1 - p(1).
-        The same uniforms give the same samples, cached or not, on any device, up to rounding.
+        uniforms[i, d] decides dimension d of sample i: for K levels it is the number of k in 0..K-2 with
+        P(x_d <= k | the dimensions before d) <= uniforms[i, d]; for K = 2 this is x_d = 1 where the uniform is
+        >= 1 - p(1). The same uniforms give the same samples, cached or not, on any device, up to rounding.
 
-        A model with dropout or the like samples in the mode that it is in: call `eval()` first.
+        A model with dropout samples in its current mode: call `eval()` first.
 
         Args:
             n: number of samples.
             generator: draws the uniforms.
             uniforms: (n, D) in [0, 1), instead of drawn ones.
-            cached: reuse what earlier dimensions computed, where the model knows how; False asks for one full
-                forward pass a dimension.
-            given: what `forward` takes besides x.
+            cached: reuse what earlier steps computed, if the model defines `_conditionals`; False asks for one full
+                forward pass per dimension.
+            given: the further arguments of `forward`.
 
         Raises:
             ValueError: uniforms have another shape or range.
@@ -117,11 +179,11 @@ class AutoregressiveModel(nn.Module):
     ) -> torch.Tensor:
         """Exact samples of p(unknown dimensions | known dimensions), one for each x.
 
-        To keep known dimensions fixed while the others are drawn in order is exact only where everything known
-        comes before everything unknown: a draw cannot take account of what the model has yet to read.
+        Drawing the unknown dimensions in order is exact only if every known dimension comes before every unknown one:
+        a draw cannot depend on a dimension that comes later.
 
         Args:
-            x: (n, *event_shape); what stands at unknown dimensions does not matter.
+            x: (n, *event_shape); its values at unknown dimensions do not matter.
             known: (*event_shape) bool, the same for all x.
             generator, uniforms, cached, given: as in `sample`.
 
@@ -129,8 +191,8 @@ class AutoregressiveModel(nn.Module):
             A new tensor like x with the unknown dimensions drawn.
 
         Raises:
-            ValueError: the known dimensions are not the first ones of the ordering, or x, known or uniforms are
-                not of the stated kind.
+            ValueError: the known dimensions are not the first ones of the ordering, or x, known or uniforms have
+                another shape, dtype or range.
         """
         x, known = self._check_evidence(x, known)
         in_order = known.flatten()[self.order.cpu()]
@@ -146,10 +208,10 @@ class AutoregressiveModel(nn.Module):
         return self._fill(x, known, generator, uniforms, cached, **given)
 
     def conditionals(self, x: torch.Tensor, *, cached: bool = True, **given: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The parameters of p(x_d | what came before), for d = order[0], order[1], ..., one dimension at a time.
+        """The parameters of p(x_d | the dimensions before d), for d = order[0], order[1], ..., one at a time.
 
-        Each step reads only the dimensions before d, and only when it is asked for. So x may be filled in place as
-        the steps go, which is how to sample from a model, or to decode a message:
+        Each step reads only the dimensions before d, and only when the iterator reaches it. So you can fill x in place
+        between the steps, to sample from a model or to decode a message:
 
             for d, parameters in zip(model.order.tolist(), model.conditionals(x)):
                 x.view(n, -1)[:, d] = ...
@@ -159,23 +221,23 @@ class AutoregressiveModel(nn.Module):
             cached, given: as in `sample`.
 
         Yields:
-            (n, *P): `forward`'s output at dimension d. For K levels, `cumulative` makes cumulative probabilities of it.
+            (n, *P): `forward`'s output at dimension d. For K levels, `cumulative` turns it into probabilities.
         """
         return self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
 
     def cumulative(self, parameters: torch.Tensor) -> torch.Tensor:
-        """P(x_d <= k | what came before) for k = 0..K-2, (n, K-1), from (n, *P) as `conditionals` yields them."""
+        """P(x_d <= k | the dimensions before d) for k = 0..K-2, (n, K-1), from an (n, *P) of `conditionals`."""
         return distributions.cumulative(parameters, self.levels)
 
-    # What a model may override
+    # A model may override these
 
     def _conditionals(self, x: torch.Tensor, **given: torch.Tensor) -> Iterator[torch.Tensor]:
-        """What `conditionals` yields. Here: one full forward pass a dimension."""
+        """The steps of `conditionals`. Here: one full forward pass per dimension."""
         for d in self.order.tolist():
             yield self(x, **given).flatten(-len(self.event_shape))[..., d]
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Each dimension's log p(x_d | before) in nats, (batch, *event_shape)."""
+        """log p(x_d | the dimensions before d) in nats for all d, (batch, *event_shape)."""
         if self.levels == 2:
             return distributions.bernoulli_log_prob(parameters, x)
         return distributions.categorical_log_prob(parameters, x)
@@ -187,7 +249,7 @@ class AutoregressiveModel(nn.Module):
     # Shared steps
 
     def _fill(self, x, known, generator, uniforms, cached, **given) -> torch.Tensor:
-        """Draw the dimensions of x that are not known, in place."""
+        """Draw the unknown dimensions of x, in place."""
         n, D = len(x), len(self.order)
         if uniforms is None:
             device = None if generator is None else generator.device
@@ -207,20 +269,6 @@ class AutoregressiveModel(nn.Module):
         if self.levels is not None:
             return torch.int64
         return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
-
-    def _check(self, x: torch.Tensor) -> None:
-        if tuple(x.shape[1:]) != self.event_shape:
-            sizes = ", ".join(map(str, self.event_shape))
-            hint = f". Reshape it with x.reshape(-1, {sizes})" if x.shape[1:].numel() == len(self.order) else ""
-            raise ValueError(f"x must have shape (batch, {sizes}); got {tuple(x.shape)}{hint}")
-        if self.levels is None:
-            if not x.is_floating_point():
-                raise ValueError(f"x must be real-valued; got {x.dtype}")
-        elif x.is_floating_point() or x.is_complex():
-            raise ValueError(f"x must hold integers 0..{self.levels - 1}; got {x.dtype}. Convert it with x.long()")
-        elif x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
-            found = f"{int(x.min())} to {int(x.max())}"
-            raise ValueError(f"x must lie in 0..{self.levels - 1}, as this model has {self.levels} levels; got {found}")
 
     def _check_evidence(self, x: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A copy of x with zeros at the unknown dimensions, and the mask on the CPU."""

@@ -1,4 +1,4 @@
-"""Fully visible belief networks: one logistic regression a pixel.
+"""Fully visible belief networks: one logistic regression per pixel.
 
     p(x_i = 1 | x before i) = sigmoid(b_i + sum over j before i of W_ij x_j)
 
@@ -7,7 +7,7 @@ This is a sigmoid belief network (R. M. Neal, "Connectionist learning of belief 
 compared with others by B. J. Frey, G. E. Hinton and P. Dayan ("Does the wake-sleep algorithm produce good density
 estimators?", NIPS 8, 1996); B. J. Frey ("Graphical Models for Machine Learning and Digital Communication", MIT Press,
 1998) calls it a logistic autoregressive network. Y. Bengio and S. Bengio ("Modeling high-dimensional discrete data
-with multi-layer neural networks", NIPS 12, 2000) put a hidden layer into the conditionals, which makes another model.
+with multi-layer neural networks", NIPS 12, 2000) put a hidden layer into the conditionals, which is another model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ class FVBN(AutoregressiveModel):
     """A fully visible belief network over D binary dimensions.
 
     All D logistic regressions are one masked linear layer. All weights start at 0, where the model is uniform and
-    costs exactly D log 2 nats an image; the negative log-likelihood is convex in them.
+    costs exactly D log 2 nats per image; the negative log-likelihood is convex in them.
 
     `forward` gives the logits of p(x_d = 1 | before), (batch, D).
 
@@ -32,7 +32,7 @@ class FVBN(AutoregressiveModel):
         order: (D,) permutation, order[k] is the dimension that comes k-th; 0, 1, ..., D-1 by default.
 
     Attributes:
-        linear: `weight` (D, D), of which entry (i, j) counts where j comes before i, and `bias` (D,).
+        linear: `weight` (D, D), whose entry (i, j) has an effect only if j comes before i, and `bias` (D,).
 
     >>> model = FVBN(64)
     >>> log_p = model.log_prob(torch.zeros(1, 64, dtype=torch.long))      # 64 log 2
@@ -51,7 +51,7 @@ class FVBN(AutoregressiveModel):
         return self.linear(x.to(self.linear.weight.dtype))
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Each value, once known, adds its column of W to all logits: D updates of O(D) in place of D of O(D^2)."""
+        """Each value, once known, adds its column of W to all logits: D updates of O(D) instead of D of O(D^2)."""
         columns = self.linear.masked_weight().t().contiguous()
         logits = self.linear.bias.expand(len(x), -1).clone()
         for d in self.order.tolist():
@@ -60,7 +60,7 @@ class FVBN(AutoregressiveModel):
 
 
 class IndependentPixels(AutoregressiveModel):
-    """The baseline without any dependence between dimensions: p(x) is the product of the p(x_d).
+    """The baseline without dependence between dimensions: p(x) is the product of the p(x_d).
 
     `forward` gives the same logits for every x: (batch, D) for K = 2, (batch, K, D) for more levels. They start at
     0, where the model is uniform and costs exactly log2 K bits/dim.

@@ -1,16 +1,16 @@
-"""Gated PixelCNN: two stacks of convolutions that leave no blind spot, gated units, and class labels.
+"""Gated PixelCNN: two stacks of convolutions without a blind spot, gated units, and class labels.
 
 A. van den Oord, N. Kalchbrenner, O. Vinyals, L. Espeholt, A. Graves and K. Kavukcuoglu, "Conditional Image Generation
 with PixelCNN Decoders", NIPS 29, 2016, section 2 and Figure 2.
 
-The *vertical* stack v reads whole rows: at (r, c) it knows rows up to r, and needs no mask. The *horizontal* stack h
-reads its own row up to (r, c), and the vertical stack one row further up, which knows nothing below row r - 1.
-The link goes this way alone: so a row of v can be computed as soon as the image's row is known, before h goes on.
+The *vertical* stack v reads whole rows: at (r, c) it depends on rows up to r, and needs no mask. The *horizontal* stack
+h reads its own row up to (r, c), and the vertical stack one row further up, which depends on rows up to r - 1 only.
+The vertical stack never reads h, so a row of v can be computed as soon as the image's row is known, before h goes on.
 
     a = vertical(v) + V y,    b = horizontal(h) + link(a, one row further up) + U y
     v <- gate(a),             h <- h + mix(gate(b)),        gate(a) = tanh(first half of a) * sigmoid(second half)
 
-with y the class label as a one-hot vector. The first layer reads the image in place of v and h, under mask A in h.
+where y is the class label as a one-hot vector. The first layer reads the image in place of v and h, with mask A in h.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,32 +19,28 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.models import orderings
-from course_lib.models.base import AutoregressiveModel
-from course_lib.models.pixelcnn import check_image_shape, logit_colours, scaled
+from course_lib.models.images import ImageModel
 from course_lib.nn import MaskedConv2d, PixelSteps, RowSteps, ShiftedConv2d, colour_groups
 
 
-class GatedPixelCNN(AutoregressiveModel):
-    """A gated PixelCNN over images of K levels, one or more colours.
+class GatedPixelCNN(ImageModel):
+    """A gated PixelCNN over images of K levels, with one or more colours. `ImageModel` has the layout of its logits.
 
-    Pixels come in raster order, within a pixel colour by colour (`orderings.pixel_by_pixel`). The network reads
-    x / (K - 1). `forward` gives (batch, C, H, W) logits for K = 2 and (batch, K, C, H, W) for more levels. An output
-    depends on all earlier pixels of up to `layers * (kernel // 2) + 1` rows above its own, and as many columns less
-    one to both sides.
+    With R = layers * (kernel // 2), an output depends on all earlier pixels up to R + 1 rows above its own and up to R
+    columns to each side.
 
-    With `classes` it is a model of p(x | label): `forward`, `log_prob`, `sample`, `complete` and `conditionals` then
-    need `labels`, (batch,) integers 0..classes-1.
+    With `classes` it models p(x | label): `forward`, `log_prob`, `sample`, `complete` and `conditionals` then need
+    `labels`, (batch,) integers 0..classes-1.
 
     Args:
         event_shape: (C, H, W).
         levels: K.
-        channels: number p of feature maps of each stack (a gate makes p of 2p); at least C.
+        channels: number p of channels (feature maps) of each stack (a gate turns 2p into p); at least C.
         layers: number of layers, at least 1.
         kernel: side of the square that a layer's convolutions cover, odd.
         classes: number of classes; None for a model without labels.
-        head: number of feature maps before the logits.
-        position_bias: as in `PixelCNN`, added to the horizontal maps that the first layer makes.
+        head: number of channels before the logits.
+        position_bias: as in `PixelCNN`, added to the horizontal outputs of the first layer.
 
     Attributes:
         layers: the layers, see `GatedLayer`.
@@ -52,8 +48,8 @@ class GatedPixelCNN(AutoregressiveModel):
         position: (p, H, W), or None.
 
     Raises:
-        ValueError: event_shape is no image's, a size is too small, or kernel is even; labels where there are no
-            classes, none where there are, or others than the stated ones.
+        ValueError: event_shape is not the shape of an image, a size is too small, or kernel is even; labels are given
+            to a model without classes, or are missing, or have another shape, dtype or range.
 
     >>> model = GatedPixelCNN((1, 8, 8), levels=2, channels=8, layers=3, classes=10)
     >>> zeros_to_four = model.sample(5, labels=torch.arange(5), generator=torch.Generator().manual_seed(0))
@@ -73,35 +69,34 @@ class GatedPixelCNN(AutoregressiveModel):
         head: int = 64,
         position_bias: bool = False,
     ):
-        colours, height, width = check_image_shape(event_shape)
-        super().__init__(event_shape, levels, orderings.pixel_by_pixel(colours, height, width))
-        if layers < 1 or kernel < 1 or kernel % 2 == 0:
-            raise ValueError(f"expected layers >= 1 and an odd kernel; got {layers} and {kernel}")
+        super().__init__(event_shape, levels, kernels=[kernel])
+        if layers < 1:
+            raise ValueError(f"layers must be at least 1; got {layers}")
         if classes is not None and classes < 1:
             raise ValueError(f"classes must be at least 1, or None for a model without labels; got {classes}")
         self.classes = classes
-        pixel, maps, last = range(colours), colour_groups(channels, colours), colour_groups(head, colours)
+        colours, height, width = self.event_shape
+        pixel, inner, last = range(colours), colour_groups(channels, colours), colour_groups(head, colours)
         self.layers = nn.ModuleList(
-            GatedLayer(maps if i else pixel, maps, kernel, "B" if i else "A", classes) for i in range(layers)
+            GatedLayer(inner if i else pixel, inner, kernel, "B" if i else "A", classes) for i in range(layers)
         )
         self.position = nn.Parameter(torch.zeros(channels, height, width)) if position_bias else None
-        self.head = MaskedConv2d("B", maps, last)
-        self.output = MaskedConv2d("B", last, logit_colours(colours, levels))
+        self.head = MaskedConv2d("B", inner, last)
+        self.output = MaskedConv2d("B", last, self._logit_colours())
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         self._check_labels(labels, len(x))
         start = 0.0 if self.position is None else self.position
-        v = h = scaled(self, x)
+        v = h = self._scaled(x)
         for i, layer in enumerate(self.layers):
             of_vertical, of_horizontal = layer.label_biases(labels)
             a = layer.vertical(v) + of_vertical
             b = layer.horizontal(h) + layer.link(one_row_down(a)) + of_horizontal
             v, h = gate(a), layer.mix(gate(b)) + (h if i else start)
-        logits = self.output(torch.relu(self.head(torch.relu(h))))
-        return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
+        return self._logits(self.output(torch.relu(self.head(torch.relu(h)))))
 
     def _conditionals(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
-        """The vertical stack row by row, the horizontal one pixel by pixel: each feature map of each pixel once."""
+        """The vertical stack row by row, the horizontal one pixel by pixel: each channel of each pixel once."""
         colours, height, width = self.event_shape
         self._check_labels(labels, len(x))
         shape = len(x), height, width
@@ -111,7 +106,7 @@ class GatedPixelCNN(AutoregressiveModel):
         first, (head, output) = horizontals[0], (PixelSteps(conv, shape) for conv in (self.head, self.output))
         pairs = list(zip(horizontals, mixes, strict=True))
         for r in range(height):
-            row_above = scaled(self, x[:, :, r - 1]) if r else None
+            row_above = self._scaled(x[:, :, r - 1]) if r else None
             for steps, offset in zip(horizontals, self._row_offsets(verticals, row_above, labels), strict=True):
                 steps.begin_row(r, offset)
             mixes[0].begin_row(r, 0.0 if self.position is None else self.position[:, r].detach())
@@ -123,12 +118,12 @@ class GatedPixelCNN(AutoregressiveModel):
                     for horizontal, mix in pairs[1:]:
                         h = h + mix(c, colour, gate(horizontal(c, colour, h)))
                     logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
-                    yield logits.squeeze(1) if self.levels == 2 else logits
-                    first.write(c, colour, scaled(self, x[:, colour, r, c, None]))
+                    yield self._logits_of_one_colour(logits)
+                    first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
 
     @torch.no_grad()
     def _row_offsets(self, verticals: list[RowSteps], row_above: torch.Tensor | None, labels) -> list[torch.Tensor]:
-        """What link and label add to the next row of each layer's horizontal stack: (n or 1, 2p, W) each."""
+        """Each layer's link and label, to be added to the next row of its horizontal stack: (n or 1, 2p, W) each."""
         offsets, v = [], row_above
         for layer, vertical in zip(self.layers, verticals, strict=True):
             of_vertical, offset = (bias.squeeze(2) for bias in layer.label_biases(labels))
@@ -143,7 +138,7 @@ class GatedPixelCNN(AutoregressiveModel):
             if labels is not None:
                 raise ValueError("this model takes no labels. Build it with classes=...")
             return
-        expected = f"labels must be {n} integers 0..{self.classes - 1}, one an image"
+        expected = f"labels must be {n} integers 0..{self.classes - 1}, one per image"
         if labels is None:
             raise ValueError(f"{expected}; got none")
         if labels.is_floating_point() or tuple(labels.shape) != (n,):
@@ -156,30 +151,30 @@ class GatedLayer(nn.Module):
     """One layer of both stacks.
 
     Args:
-        inputs, maps: the colours of the horizontal maps below and here.
+        inputs, channels: the colours of the horizontal channels below and here.
         kernel: side of the square.
         kind: mask of the horizontal convolution.
         classes: number of classes, or None.
 
     Attributes:
-        vertical: reads kernel // 2 + 1 rows, the last one (r) included, of the maps below: 2p maps, before the gate.
-        horizontal: reads kernel // 2 pixels to the left, and the pixel itself as the mask allows: 2p maps.
-        link: from the vertical 2p maps to the horizontal ones, 1x1.
-        mix: 1x1, of the gated horizontal maps.
+        vertical: reads row r and the kernel // 2 rows above it; 2p channels, before the gate.
+        horizontal: reads kernel // 2 pixels to the left, and the pixel itself as the mask allows; 2p channels.
+        link: from the vertical 2p channels to the horizontal ones, 1x1.
+        mix: acts on the gated horizontal channels, 1x1.
         of_class: (classes, 4p) biases of each class, for the vertical and the horizontal stack; or None.
     """
 
-    def __init__(self, inputs: Sequence[int], maps: Sequence[int], kernel: int, kind: str, classes: int | None):
+    def __init__(self, inputs: Sequence[int], channels: Sequence[int], kernel: int, kind: str, classes: int | None):
         super().__init__()
-        reach, gates = kernel // 2, [*maps, *maps]
+        reach, gates = kernel // 2, [*channels, *channels]
         self.vertical = ShiftedConv2d(len(inputs), len(gates), above=reach, left=reach, right=reach)
         self.horizontal = MaskedConv2d(kind, inputs, gates, left=reach)
         self.link = nn.Conv2d(len(gates), len(gates), 1, bias=False)
-        self.mix = MaskedConv2d("B", maps, maps)
+        self.mix = MaskedConv2d("B", channels, channels)
         self.of_class = None if classes is None else nn.Parameter(torch.zeros(classes, 2 * len(gates)))
 
     def label_biases(self, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the labels add to the maps of the vertical and the horizontal stack: (n or 1, 2p or 1, 1, 1) each."""
+        """The labels' biases of the vertical and the horizontal stack: (n or 1, 2p or 1, 1, 1) each."""
         if self.of_class is None:
             nothing = self.link.weight.new_zeros(1, 1, 1, 1)
             return nothing, nothing
@@ -187,11 +182,11 @@ class GatedLayer(nn.Module):
 
 
 def gate(a: torch.Tensor) -> torch.Tensor:
-    """tanh of the first half of the maps, times sigmoid of the second: (n, 2p, ...) -> (n, p, ...)."""
+    """tanh of the first half of the channels, times sigmoid of the second: (n, 2p, ...) -> (n, p, ...)."""
     value, opening = a.chunk(2, 1)
     return torch.tanh(value) * torch.sigmoid(opening)
 
 
 def one_row_down(a: torch.Tensor) -> torch.Tensor:
-    """What stands at row r - 1 moved to row r, zeros in the first row: (n, maps, H, W)."""
+    """Each row moved down by one, with zeros in the first row: (n, channels, H, W)."""
     return F.pad(a, (0, 0, 1, -1))

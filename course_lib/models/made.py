@@ -3,12 +3,13 @@
     h^0 = x,   h^l = relu(b^l + (W^l * M^l) h^(l-1)),   logits = c + (V * M^V) h^L + (A * M^A) x
 
 M. Germain, K. Gregor, I. Murray and H. Larochelle, "MADE: Masked Autoencoder for Distribution Estimation", ICML 2015.
-Every unit has a degree: the input that comes k-th in the ordering has degree k, a hidden unit one of 1..D-1. A unit
-reads those of its own degree or less in the layer below (M^l), so that a unit of degree k sees at most the first k
-inputs. The output for the k-th dimension, of degree k as well, reads those of *smaller* degree (M^V, M^A).
+Every unit has a degree: the input that comes k-th in the ordering has degree k, a hidden unit a degree in 1..D-1. A
+hidden unit reads the units of its own degree or less in the layer below (M^l), so a unit of degree k depends on at most
+the first k inputs. The output for the k-th dimension also has degree k, but reads only units of *smaller* degree
+(M^V, M^A).
 
-The paper calls the hidden biases b and the output biases c. The papers on NADE do it the other way round: there b is of
-the outputs and c of the hidden units. Here they are `hidden[l].bias` and `output.bias`.
+The paper calls the hidden biases b and the output biases c. The papers on NADE use the letters the other way round.
+Here they are `hidden[l].bias` and `output.bias`.
 """
 
 import copy
@@ -18,25 +19,25 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, GenerativeModel
+from course_lib.nn import MaskedLinear
 
 
 def hidden_degrees(D: int, widths: Sequence[int], generator: torch.Generator | None = None) -> list[torch.Tensor]:
-    """Degrees of the hidden units, for each layer (width,) long, all in 1..D-1.
+    """Degrees of the hidden units, in 1..D-1: for each layer (width,) long.
 
-    A layer takes its degrees from those of the layer below (the first one from 1..D-1), the highest always among
-    them. So each unit has a path from an input and one to an output, and every input but the last reaches the last
-    output. Where no width is below D-1, each layer has all degrees, and every output depends on *all* that comes
-    before it: without a unit of degree k in each layer the k-th dimension could not reach the (k+1)-th. (The paper
-    draws a degree uniformly from the lowest one below up to D-1, which leaves this to chance.)
+    A layer takes its degrees from those of the layer below (the first layer from 1..D-1), always including the highest.
+    So each unit has a path from an input and a path to an output, and every input but the last reaches the last output.
+    If no width is below D-1, each layer has all degrees, and every output depends on *all* earlier dimensions: without
+    a unit of degree k in each layer, the k-th dimension could not reach the (k+1)-th. (The paper draws degrees
+    uniformly between the lowest one in the layer below and D-1, which leaves this to chance.)
 
     Args:
         D: number of dimensions, at least 2.
         widths: units of each hidden layer, from the input upwards.
-        generator: draws degrees at random, those that a layer must have apart. None spreads them evenly, in
+        generator: draws the degrees at random, except those that a layer must have. None spreads them evenly, in
             increasing order.
 
     Raises:
@@ -46,7 +47,7 @@ def hidden_degrees(D: int, widths: Sequence[int], generator: torch.Generator | N
     [tensor([1, 2, 3, 4]), tensor([1, 1, 2, 2, 3, 3, 4, 4, 4]), tensor([2, 4])]
     """
     if D < 2 or min(widths, default=1) < 1:
-        raise ValueError(f"expected at least 2 dimensions and 1 unit a layer; got D = {D}, widths {list(widths)}")
+        raise ValueError(f"expected at least 2 dimensions and 1 unit per layer; got D = {D}, widths {list(widths)}")
     degrees, below = [], torch.arange(1, D)
     for width in widths:
         n = len(below)
@@ -70,19 +71,19 @@ class MADE(AutoregressiveModel):
 
     Args:
         D: number of dimensions, at least 2.
-        widths: units of each hidden layer. Where one is below D-1 some outputs cannot depend on all that comes before
-            (see `hidden_degrees`), unless `direct`.
+        widths: units of each hidden layer. If a width is below D-1, some outputs cannot depend on all earlier
+            dimensions (see `hidden_degrees`), unless `direct`.
         levels: K.
         order: (D,) permutation, order[k] is the dimension that comes k-th; 0, 1, ..., D-1 by default.
         connectivity: how hidden units get their degrees: `sequential` spreads them evenly, `random` draws them.
-        seed: of the random degrees. The weights come from torch's global generator.
+        seed: for the random degrees. The weights come from torch's global generator.
         dropout: share of the hidden units that training leaves out.
         direct: connect the inputs to the outputs as well, as the paper's experiments do.
 
     Attributes:
-        hidden: the layers W^l, b^l.
-        output: V, c; for K > 2 the K*D logits stand class by class: all D of level 0, then those of level 1, ...
-        direct: A, or None.
+        hidden: the masked layers W^l, b^l.
+        output: the masked layer V, c; for K > 2 the K*D logits are in blocks: all D of level 0, then of level 1, ...
+        direct: the masked layer A, or None.
 
     Raises:
         ValueError: see `hidden_degrees` and the base class, or dropout outside [0, 1).
@@ -116,14 +117,13 @@ class MADE(AutoregressiveModel):
         generator = torch.Generator().manual_seed(seed) if connectivity == "random" else None
         self.register_buffer("unit_degrees", _concatenated(hidden_degrees(D, widths, generator)))
         self.widths = tuple(widths)
-        self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise([D, *widths]))
-        outputs = D if levels == 2 else levels * D
-        self.output = nn.Linear([D, *widths][-1], outputs)
-        self.direct = nn.Linear(D, outputs, bias=False) if direct else None
+        # `state_dict` holds the ordering and the degrees, from which the masks follow.
+        masks, L = self._masks_from_degrees(direct), len(self.widths)
+        self.hidden = nn.ModuleList(MaskedLinear(mask, save_mask=False) for mask in masks[:L])
+        self.output = MaskedLinear(masks[L], save_mask=False)
+        self.direct = MaskedLinear(masks[-1], bias=False, save_mask=False) if direct else None
         self.dropout = nn.Dropout(dropout)
-        self._make_masks()
-        # Ordering and degrees are saved with the weights; the masks follow from them.
-        self.register_load_state_dict_post_hook(MADE._make_masks)
+        self.register_load_state_dict_post_hook(MADE._renew_masks)
 
     def degrees(self) -> list[torch.Tensor]:
         """Degrees of the inputs, (D,), and of each hidden layer, (width,)."""
@@ -132,77 +132,87 @@ class MADE(AutoregressiveModel):
     def masks(self) -> list[torch.Tensor]:
         """The masks M^1, ..., M^L, M^V and, with direct connections, M^A: 1 where a unit reads another, else 0.
 
-        Each has the shape of its weight, (units above, units below).
+        Each has the shape and the dtype of its weight, (units above, units below).
         """
-        return [mask for name, mask in self.named_buffers(recurse=False) if name.startswith("mask")]
+        return [layer.mask.to(layer.weight.dtype) for layer in self._layers()]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        masks = iter(self.masks())
         h = inputs = self._inputs(x)
         for layer in self.hidden:
-            h = self._activate(F.linear(h, next(masks) * layer.weight, layer.bias))
-        logits = F.linear(h, next(masks) * self.output.weight, self.output.bias)
+            h = self._activate(layer(h))
+        logits = self.output(h)
         if self.direct is not None:
-            logits = logits + F.linear(inputs, next(masks) * self.direct.weight)
+            logits = logits + self.direct(inputs)
         return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
 
     def with_order(self, order: Sequence[int]) -> "MADE":
-        """The same network, its weights shared, under the masks of another ordering.
+        """The same network under the masks of another ordering. The two share their weights.
 
-        That is another distribution, and a good one only where the network was trained with many orderings (see
-        `MADEEnsemble`). An ordering that starts with the known dimensions lets `complete` take any of them.
+        It is another distribution, and fits the data only if the network was trained with many orderings (see
+        `MADEEnsemble`). To complete any set of known dimensions, choose an ordering that starts with them.
 
         Raises:
-            ValueError: order is no permutation.
+            ValueError: order is not a permutation.
         """
         order = AutoregressiveModel(self.event_shape, self.levels, order).order
         return self._with_masks(order.to(self.order.device), self.unit_degrees)
 
     def _with_masks(self, order: torch.Tensor, unit_degrees: torch.Tensor) -> "MADE":
         model = copy.copy(self)
-        model._buffers = {"order": order, "unit_degrees": unit_degrees}
-        model._make_masks()
+        model._buffers, model._modules = {"order": order, "unit_degrees": unit_degrees}, dict(self._modules)
+        masks, L = model._masks_from_degrees(self.direct is not None), len(self.widths)
+        layers = [layer.with_mask(mask) for layer, mask in zip(self._layers(), masks, strict=True)]
+        model.hidden, model.output = nn.ModuleList(layers[:L]), layers[L]
+        model.direct = None if self.direct is None else layers[-1]
         return model
 
-    def _make_masks(self, _loaded: object = None) -> None:
-        inputs, *hidden = degrees = self.degrees()
-        outputs = inputs.repeat(self.output.out_features // len(inputs))
+    def _masks_from_degrees(self, direct: bool) -> list[torch.Tensor]:
+        """M^1, ..., M^L, M^V and, with direct connections, M^A: bool."""
+        inputs, *_ = degrees = self.degrees()
+        outputs = inputs if self.levels == 2 else inputs.repeat(self.levels)
         masks = [above[:, None] >= below for below, above in pairwise(degrees)]
         masks.append(outputs[:, None] > degrees[-1])
-        if self.direct is not None:
+        if direct:
             masks.append(outputs[:, None] > inputs)
-        for i, mask in enumerate(masks):
-            self.register_buffer(f"mask_{i}", mask.to(self.output.weight.dtype), persistent=False)
+        return masks
+
+    def _renew_masks(self, _incompatible_keys: object) -> None:
+        masks = self._masks_from_degrees(self.direct is not None)
+        for layer, mask in zip(self._layers(), masks, strict=True):
+            layer.mask = mask
+
+    def _layers(self) -> list[MaskedLinear]:
+        return [*self.hidden, self.output, *([] if self.direct is None else [self.direct])]
 
     def _inputs(self, x: torch.Tensor) -> torch.Tensor:
         return x.to(self.output.weight.dtype) / (self.levels - 1)
 
     def _activate(self, a: torch.Tensor) -> torch.Tensor:
-        return self.dropout(F.relu(a))
+        return self.dropout(torch.relu(a))
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Each unit once, without gradients: the units of degree k as soon as the k-th dimension is known.
 
-        No mask is needed. Inputs and units are 0 until they are known, so a unit whose turn has come may read the whole
-        layer below: what its mask would hide is still 0.
+        Here no mask is needed. Inputs and units are 0 until they are known, so a unit may read the whole layer below
+        when its turn comes: everything that its mask would hide is still 0.
         """
         D, of_hidden = len(self.order), self.degrees()[1:]
-        # A hidden layer's units are sorted by degree, and a unit's values for all n images are a row: so those of one
-        # degree are a block of memory.
+        # Each hidden layer's units are sorted by degree, and a unit's values for all n images are a row. So units of
+        # one degree are contiguous in memory.
         sorting = [torch.arange(D, device=x.device), *(degrees.argsort() for degrees in of_hidden)]
         values = [self.output.weight.new_zeros(len(units), len(x)) for units in sorting]
-        layers = []  # of each: weights, biases and values of the units of degree 0, 1, ..., D
+        layers = []  # for each layer: weights, biases and values of the units of degree 0, 1, ..., D
         for i, (layer, degrees) in enumerate(zip(self.hidden, of_hidden, strict=True)):
             # Two calls of index_select take a tenth of the time of weight[rows][:, columns].
             W = layer.weight.detach().index_select(0, sorting[i + 1]).index_select(1, sorting[i])
             b = layer.bias.detach()[sorting[i + 1], None]
             counts = degrees.bincount(minlength=D + 1).tolist()
             layers.append([rows.split(counts) for rows in (W, b, values[i + 1])])
-        # The last layer, by dimensions: of each a matrix with a row a logit.
+        # The last layer: for each dimension a matrix with one row per logit.
         V = self.output.weight.detach().index_select(1, sorting[-1]).unflatten(0, (-1, D)).unbind(1)
         c = self.output.bias.detach().view(-1, D, 1).unbind(1)
         A = None if self.direct is None else self.direct.weight.detach().unflatten(0, (-1, D)).unbind(1)
-        activate = self._activate if self.dropout.training else torch.relu  # a module's call takes its time
+        activate = self._activate if self.dropout.training else torch.relu  # without a module's overhead
         columns, inputs = x.unbind(1), values[0].unbind(0)
         for k, d in enumerate(self.order.tolist(), start=1):
             logits = torch.addmm(c[d], V[d], values[-1])
@@ -219,21 +229,21 @@ def _concatenated(degrees: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([torch.empty(0, dtype=torch.long), *degrees])
 
 
-class MADEEnsemble(nn.Module):
-    """One network under several masks: the mixture, in equal parts, of the MADEs that they make of it.
+class MADEEnsemble(GenerativeModel):
+    """One network under several sets of masks: the mixture of the MADEs that result, with equal weights.
 
         p(x) = 1/M sum over m of p_m(x)
 
     The masks differ in their hidden units' degrees and, unless `order` is given, in their orderings. Training
-    with them is the paper's connectivity-agnostic and order-agnostic training: `loss` draws one of
-    the masks for each batch. It is probabilities that are averaged, never logits: those of different orderings belong
-    to different conditionals, and their means to no distribution.
+    with them is the paper's connectivity-agnostic and order-agnostic training: `loss` draws one set of masks for each
+    batch. The mixture averages probabilities, never logits: logits of different orderings belong to different
+    conditionals, and their means do not define a distribution.
 
     Args:
         D, widths, levels, dropout, direct: as in `MADE`.
-        masks: their number M, at least 1.
-        order: (D,), the ordering of all masks; None gives each mask a random one.
-        seed: of orderings and degrees.
+        masks: number M of sets of masks, at least 1.
+        order: (D,), the ordering of all members; None gives each member a random one.
+        seed: for orderings and degrees.
 
     Attributes:
         network: the MADE whose weights all members share.
@@ -261,33 +271,30 @@ class MADEEnsemble(nn.Module):
         dropout: float = 0.0,
         direct: bool = False,
     ):
-        super().__init__()
+        super().__init__((D,), levels)
         if masks < 1:
             raise ValueError(f"masks must be at least 1; got {masks}")
         self.network = MADE(D, widths, levels, order, dropout=dropout, direct=direct)
-        self.event_shape, self.levels = self.network.event_shape, levels
         generator = torch.Generator().manual_seed(seed)
-        orders = [
-            torch.randperm(D, generator=generator) if order is None else self.network.order for _ in range(masks)
-        ]
+        orders = [torch.randperm(D, generator=generator) if order is None else self.network.order for _ in range(masks)]
         degrees = [_concatenated(hidden_degrees(D, widths, generator)) for _ in range(masks)]
         self.register_buffer("orders", torch.stack(orders))
         self.register_buffer("unit_degrees", torch.stack(degrees))
 
     def member(self, m: int) -> MADE:
-        """The network under its m-th mask. The weights are shared, not copied."""
+        """The network under its m-th set of masks. The weights are shared, not copied."""
         return self.network._with_masks(self.orders[m], self.unit_degrees[m])
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
-        """log p(x) of the mixture in nats, (batch,): one forward pass a mask. Raises ValueError as `MADE` does."""
+        """log p(x) of the mixture in nats, (batch,): one forward pass per member. Raises ValueError as `MADE` does."""
         each = torch.stack([self.member(m).log_prob(x) for m in range(len(self.orders))])
         return each.logsumexp(0) - math.log(len(each))
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean negative log-likelihood in nats: in training that of one mask, drawn anew, else that of the mixture.
+        """Mean negative log-likelihood in nats: in training of one member, drawn in each call, else of the mixture.
 
-        The mean over masks of log p_m(x) is a lower bound on the mixture's log p(x). The draw comes from torch's global
-        generator, which `course_lib.training.fit` seeds for each epoch.
+        The mean over members of log p_m(x) is a lower bound on the mixture's log p(x). The draw comes from torch's
+        global generator, which `course_lib.training.fit` seeds for each epoch.
         """
         if not self.training:
             return -self.log_prob(x).mean()
@@ -296,7 +303,7 @@ class MADEEnsemble(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n exact, independent samples of the mixture, (n, D): each from a mask drawn for it."""
+        """n exact, independent samples of the mixture, (n, D), each from a member drawn for it."""
         device = None if generator is None else generator.device
         masks = torch.randint(len(self.orders), (n,), generator=generator, device=device).to(self.orders.device)
         x = torch.empty(n, *self.event_shape, dtype=torch.long, device=self.orders.device)

@@ -1,11 +1,11 @@
 """Orderless NADE: one deep network for the conditionals of all D! orderings, and ensembles of them.
 
-The network reads the observed dimensions and which ones they are, [x * m, m], and gives p(x_d = 1 | observed) for all
-others at once. A loss that takes a random ordering and a random step of it in every image trains all orderings:
+The network reads the observed dimensions and their mask, [x * m, m], and gives p(x_d = 1 | observed) for all other
+dimensions at once. A loss with a random ordering and a random step for every image trains all orderings:
 
     J(x) = E over orderings o and steps d of   D / (D - d + 1) * sum over i >= d of -log p(x_{o_i} | x_{o_1..o_{d-1}})
 
-Each of the D - d + 1 terms estimates the d-th step's cost, since any of these dimensions might come next. Their mean
+Each of the D - d + 1 terms estimates the d-th step's cost, since any of these dimensions could come next. Their mean
 times the number of steps, D, is an unbiased estimate of -log p(x), averaged over the orderings.
 
 B. Uria, I. Murray and H. Larochelle, "A Deep and Tractable Density Estimator", ICML 2014.
@@ -20,25 +20,25 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, GenerativeModel
 
 
 class Orderless(AutoregressiveModel):
-    """What all orderless models over binary dimensions share. A subclass defines `network`.
+    """The base class of orderless models over binary dimensions. A subclass defines `network`.
 
-    `forward` gives the logits of p(x_d = 1 | before) in the model's own ordering, (batch, *event_shape), by one pass
-    through the network a dimension. `loss` needs one in all, and is what `fit` minimises.
+    `forward` gives the logits of p(x_d = 1 | before) in the model's own ordering, (batch, *event_shape), with one pass
+    through the network per dimension. `loss`, which `fit` minimises, needs a single pass.
     """
 
     def network(self, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         """Logits of p(x_d = 1 | observed dimensions) for all d at once.
 
         Args:
-            x: (batch, *event_shape); what stands at dimensions not observed does not matter.
+            x: (batch, *event_shape); its values at unobserved dimensions do not matter.
             observed: (*event_shape) or (batch, *event_shape) bool.
 
         Returns:
-            (batch, *event_shape); what stands at observed dimensions has no meaning.
+            (batch, *event_shape); the values at observed dimensions have no meaning.
         """
         raise NotImplementedError(f"{type(self).__name__} must define network")
 
@@ -48,7 +48,7 @@ class Orderless(AutoregressiveModel):
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """An unbiased estimate of the mean of -log p(x), in nats, over images and over all orderings.
 
-        It draws a random ordering and a random step for every image from torch's global generator; the steps of a
+        It draws a random ordering and a random step for every image from torch's global generator. The steps of a
         batch are spread evenly over 1..D, which makes the estimate less noisy.
 
         Raises:
@@ -71,7 +71,7 @@ class Orderless(AutoregressiveModel):
             order: (D,) permutation.
 
         Raises:
-            ValueError: x has another shape, dtype or range, or order is no permutation.
+            ValueError: x has another shape, dtype or range, or order is not a permutation.
         """
         if order is not None:
             return self.with_order(order).log_prob(x)
@@ -80,10 +80,10 @@ class Orderless(AutoregressiveModel):
         return self._log_likelihood(logits, x).flatten(1).sum(1)
 
     def with_order(self, order: Sequence[int]) -> "Orderless":
-        """This model with another ordering as its own. The two share their parameters.
+        """The same network with another ordering. The two models share their parameters.
 
         Raises:
-            ValueError: order is no permutation.
+            ValueError: order is not a permutation.
         """
         model = copy.copy(self)
         model._buffers = {**self._buffers, "order": AutoregressiveModel(self.event_shape, 2, order).order}
@@ -92,11 +92,11 @@ class Orderless(AutoregressiveModel):
     def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
         """Exact samples of p(unknown | known) for *any* known dimensions; otherwise as in the base class.
 
-        It takes an ordering that starts with the known dimensions. The orderings of a trained network do not agree
+        It uses an ordering that starts with the known dimensions. The orderings of a trained network do not agree
         perfectly, so this is the conditional of *that* ordering's distribution.
 
         Raises:
-            ValueError: x or known is not of the stated kind.
+            ValueError: x or known has another shape, dtype or range.
         """
         x, known = self._check_evidence(x, known)
         in_order = known.flatten().to(self.order.device)[self.order]
@@ -124,7 +124,7 @@ class OrderlessNADE(Orderless):
         layers: the linear layers. The first one reads D values, then D mask bits; the last one gives D logits.
 
     Raises:
-        ValueError: there is no hidden layer, or order is no permutation.
+        ValueError: there is no hidden layer, or order is not a permutation.
 
     >>> model = OrderlessNADE(64, widths=[100, 100])
     >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))
@@ -147,7 +147,7 @@ class OrderlessNADE(Orderless):
         return self.layers[-1](h)
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """As in NADE: a value, once known, updates the first layer's activations. The last layer has one output."""
+        """Each value, once known, updates the first layer's activations, as in NADE. Then one output is computed."""
         first, *between, last = self.layers
         for_values, for_mask = first.weight.t().contiguous().chunk(2)
         a = first.bias.expand(len(x), -1).clone()
@@ -159,18 +159,18 @@ class OrderlessNADE(Orderless):
             a += torch.addcmul(for_mask[d], x[:, d, None].to(a.dtype), for_values[d])
 
 
-class EoNADE(nn.Module):
+class EoNADE(GenerativeModel):
     """An ensemble of orderings of one orderless model: p(x) is the mean of their probabilities.
 
-    A mean of distributions is a distribution. (A mean of their *logits* would be none.) It costs as many evaluations
-    as there are orderings, and by Jensen's inequality never more nats than its members on average.
+    A mean of distributions is a distribution. (A mean of their *logits* does not define one.) It takes one evaluation
+    per ordering. By Jensen's inequality it never costs more nats than its members on average.
 
     Args:
         model: the orderless model; training the ensemble trains it.
         orders: (k, D) permutations.
 
     Raises:
-        ValueError: orders are no permutations.
+        ValueError: orders are not permutations.
 
     >>> model = EoNADE(OrderlessNADE(4, [10]), orders=[[0, 1, 2, 3], [3, 1, 0, 2]])
     >>> states = torch.cartesian_prod(*[torch.arange(2)] * 4)
@@ -181,8 +181,8 @@ class EoNADE(nn.Module):
     orders: torch.Tensor
 
     def __init__(self, model: Orderless, orders: Sequence[Sequence[int]]):
-        super().__init__()
-        self.model, self.event_shape, self.levels = model, model.event_shape, model.levels
+        super().__init__(model.event_shape, model.levels)
+        self.model = model
         self.register_buffer("orders", torch.stack([model.with_order(order).order for order in orders]))
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
@@ -191,12 +191,12 @@ class EoNADE(nn.Module):
         return members.logsumexp(0) - math.log(len(members))
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        """The orderless model's loss: an upper bound, in expectation, of what all orderings together cost."""
+        """The orderless model's loss: in expectation an upper bound on the ensemble's cost in nats per image."""
         return self.model.loss(x)
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n exact, independent samples, (n, *event_shape), each from an ordering of its own choice."""
+        """n exact, independent samples, (n, *event_shape), each from an ordering drawn for it."""
         device = None if generator is None else generator.device
         choice = torch.randint(len(self.orders), (n,), generator=generator, device=device).to(self.orders.device)
         x = torch.empty(n, *self.event_shape, dtype=torch.int64, device=self.orders.device)

@@ -3,8 +3,9 @@
 A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016, section 3 and
 Table 1: a convolution with mask A, residual blocks 1x1 - kxk - 1x1 with mask B, and two 1x1 convolutions with mask B.
 
-The kernel of a masked convolution is cut off on the right of its own row. Layer on layer that leaves a *blind spot*:
-pixels above and to the right that come before, but that no output depends on. `GatedPixelCNN` has none.
+The kernel of a masked convolution does not cover the right part of its own row. However many layers there are, this
+leaves a *blind spot*: earlier pixels, above and to the right, on which the output does not depend. `GatedPixelCNN` has
+no blind spot.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,35 +13,31 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from course_lib.models import orderings
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.images import ImageModel
 from course_lib.nn import MaskedConv2d, PixelSteps, colour_groups
 
 
-class PixelCNN(AutoregressiveModel):
-    """A PixelCNN over images of K levels, one or more colours.
-
-    Pixels come in raster order, within a pixel colour by colour (`orderings.pixel_by_pixel`). The network reads
-    x / (K - 1). `forward` gives (batch, C, H, W) logits for K = 2 and (batch, K, C, H, W) for more levels.
+class PixelCNN(ImageModel):
+    """A PixelCNN over images of K levels, with one or more colours. `ImageModel` has the layout of its logits.
 
     Args:
         event_shape: (C, H, W).
         levels: K.
-        channels: number h of feature maps inside the residual blocks; between them there are 2h. Each map belongs to
-            one colour, so there must be C at least.
+        channels: number h of channels (feature maps) inside the residual blocks; between them there are 2h. Each
+            channel belongs to one colour, so h must be at least C.
         layers: number of residual blocks.
         kernel: side of the convolutions in the residual blocks, odd.
         first_kernel: side of the first convolution, odd.
-        head: number of feature maps before the logits (in the paper 32 for MNIST, 1024 for CIFAR-10).
-        position_bias: add a learned number to each of the first layer's maps at each pixel: what no convolution
-            knows is where it is. Not in the paper; small images gain by it.
+        head: number of channels before the logits (in the paper 32 for MNIST, 1024 for CIFAR-10).
+        position_bias: add a learned number to each of the first layer's channels at each pixel, since a convolution
+            does not know its position. This is not in the paper; it helps with small images.
 
     Attributes:
         first, blocks, head, output: the masked convolutions.
         position: (2h, H, W), or None.
 
     Raises:
-        ValueError: event_shape is no such shape, a size is too small, or a kernel is even.
+        ValueError: event_shape is not the shape of an image, a size is too small, or a kernel is even.
 
     >>> model = PixelCNN((3, 8, 8), levels=4, channels=12, layers=2)
     >>> model(torch.zeros(5, 3, 8, 8, dtype=torch.long)).shape
@@ -59,29 +56,28 @@ class PixelCNN(AutoregressiveModel):
         head: int = 64,
         position_bias: bool = False,
     ):
-        colours, height, width = check_image_shape(event_shape)
-        super().__init__(event_shape, levels, orderings.pixel_by_pixel(colours, height, width))
-        if layers < 0 or min(kernel, first_kernel) < 1 or kernel % 2 == 0 or first_kernel % 2 == 0:
-            raise ValueError(f"expected layers >= 0 and odd kernels; got {layers}, {kernel} and {first_kernel}")
+        super().__init__(event_shape, levels, kernels=[kernel, first_kernel])
+        if layers < 0:
+            raise ValueError(f"layers must be at least 0; got {layers}")
+        colours, height, width = self.event_shape
         pixel, inner, outer = range(colours), colour_groups(channels, colours), colour_groups(2 * channels, colours)
         last = colour_groups(head, colours)
         self.first = MaskedConv2d("A", pixel, outer, **_reach(first_kernel))
         self.position = nn.Parameter(torch.zeros(2 * channels, height, width)) if position_bias else None
         self.blocks = nn.ModuleList(ResidualBlock(outer, inner, kernel) for _ in range(layers))
         self.head = MaskedConv2d("B", outer, last)
-        self.output = MaskedConv2d("B", last, logit_colours(colours, levels))
+        self.output = MaskedConv2d("B", last, self._logit_colours())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.first(scaled(self, x))
+        h = self.first(self._scaled(x))
         if self.position is not None:
             h = h + self.position
         for block in self.blocks:
             h = h + block(h)
-        logits = self.output(torch.relu(self.head(torch.relu(h))))
-        return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
+        return self._logits(self.output(torch.relu(self.head(torch.relu(h)))))
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Each feature map of each pixel once, as soon as the pixel's earlier colours are known."""
+        """Each channel of each pixel once, as soon as the pixel's earlier colours are known."""
         colours, height, width = self.event_shape
         shape = len(x), height, width
         first, head, output = (PixelSteps(conv, shape) for conv in (self.first, self.head, self.output))
@@ -100,12 +96,12 @@ class PixelCNN(AutoregressiveModel):
                             branch = steps(c, colour, torch.relu(branch))
                         h = h + branch
                     logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
-                    yield logits.squeeze(1) if self.levels == 2 else logits
-                    first.write(c, colour, scaled(self, x[:, colour, r, c, None]))
+                    yield self._logits_of_one_colour(logits)
+                    first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
 
 
 class ResidualBlock(nn.Module):
-    """What a residual block adds to its input: relu, 1x1, relu, kxk, relu, 1x1 (Figure 5, left)."""
+    """The branch of a residual block, without its input: relu, 1x1, relu, kxk, relu, 1x1 (Figure 5, left)."""
 
     def __init__(self, outer: Sequence[int], inner: Sequence[int], kernel: int):
         super().__init__()
@@ -120,23 +116,6 @@ class ResidualBlock(nn.Module):
         for convolution in self.convolutions():
             h = convolution(torch.relu(h))
         return h
-
-
-def check_image_shape(event_shape: Sequence[int]) -> tuple[int, int, int]:
-    """The colours, height and width that an event_shape says; ValueError where it is no image's."""
-    if len(event_shape) != 3 or min(event_shape) < 1:
-        raise ValueError(f"event_shape is {tuple(event_shape)}; expected (colours, height, width)")
-    return tuple(event_shape)
-
-
-def scaled(model: AutoregressiveModel, x: torch.Tensor) -> torch.Tensor:
-    """Levels as the network reads them, from 0 to 1. (Integers divided without a dtype would become float32.)"""
-    return x.to(model.head.weight.dtype) / (model.levels - 1)
-
-
-def logit_colours(colours: int, levels: int) -> list[int]:
-    """The colour of each logit: one logit a colour for two levels, else level by level all colours."""
-    return [*range(colours)] * (1 if levels == 2 else levels)
 
 
 def _reach(kernel: int) -> dict[str, int]:

@@ -4,23 +4,23 @@ T. Salimans, A. Karpathy, X. Chen and D. P. Kingma, "PixelCNN++: Improving the P
 Mixture Likelihood and Other Modifications", ICLR 2017, section 2 and Figure 2; what the text leaves open is done as in
 the authors' code, github.com/openai/pixel-cnn.
 
-Nothing is masked: the image is shifted, and convolutions reach up and to the left only. There are two streams.
+The model has no masks: the image is shifted, and convolutions reach only up and to the left. There are two streams.
 
-    vertical    at row r knows the image's rows up to r - 1. Its kernels cover two rows and three columns.
-    horizontal  at (r, c) knows what the vertical stream knows there, and the pixels to the left. Its kernels cover two
-                rows and two columns, of which (r, c) is the last.
+    vertical    at row r depends on the image's rows up to r - 1. Its kernels cover two rows and three columns.
+    horizontal  at (r, c) depends on the vertical stream there and on the pixels to the left. Its kernels cover two
+                rows and two columns, with (r, c) at the bottom right.
 
-Each stream goes through blocks on the full grid, on one of half the height and width, and so on, and all the way back
-(section 2.3). What a block made on the way there is taken up by the one that mirrors it on the way back (the
-*short-cuts*, section 2.4). Pixel (i, j) of a halved grid stands for the full grid's (2 i, 2 j), as the shifted
-convolution saw it: so it knows nothing that (2 i, 2 j) may not. On the way back it speaks to (2 i, 2 j) and to
-the three pixels right of it and below, which may know all that it knows. Sizes may be odd: a grid has half as many
-rows and columns, rounded up, and what the way back makes beyond the edge is cut off.
+Each stream goes through blocks on the full grid, then on a grid of half the height and width, and so on, and all the
+way back (section 2.3). A block on the way back also reads the output of the block that it mirrors on the way there
+(the skip connections, *short-cuts* in section 2.4). Pixel (i, j) of a halved grid is the shifted convolution's output
+at (2 i, 2 j) of the larger grid, so it depends only on pixels on which (2 i, 2 j) may depend. On the way back it feeds
+into (2 i, 2 j) and the three pixels to the right and below, which may depend on all of these. Sizes may be odd: a
+halved grid has half as many rows and columns, rounded up, and the way back cuts off what lies beyond the edge.
 
-The network is written once: its forward pass is given how to `run` a convolution. Training runs it on whole maps, the
-sampler on the row or the pixel that has just become known.
+The network is written once: its forward pass takes a function `run` that applies a convolution. Training runs
+convolutions on whole images; the sampler runs them on the row or pixel that has just become known.
 
-Not here: the authors' weight normalization, and the initial weights that it draws from the data.
+This version leaves out the authors' weight normalization and their initial weights, which depend on the data.
 """
 
 import math
@@ -31,10 +31,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models import orderings
-from course_lib.models.base import AutoregressiveModel
 from course_lib.models.gated_pixelcnn import one_row_down
-from course_lib.models.pixelcnn import check_image_shape, scaled
+from course_lib.models.images import ImageModel
 from course_lib.nn import (
     EnlargingConv2d,
     EnlargingRasterSteps,
@@ -44,44 +42,45 @@ from course_lib.nn import (
     ShiftedConv2d,
 )
 
-# How a convolution is done: see above. Where the next grid's row or pixel does not begin yet, it gives None.
+# Applies a convolution, see above. It gives None while the halved grid's next row or pixel does not begin yet.
 Run = Callable[[nn.Module, torch.Tensor | None], torch.Tensor | None]
-# What the vertical stream tells the horizontal one, by (number of halvings, number of the block on that grid).
+# The vertical stream's contributions to the horizontal one, by (number of halvings, number of the block on that grid).
 Links = dict[tuple[int, int], torch.Tensor]
 
 
-class PixelCNNPlusPlus(AutoregressiveModel):
-    """A PixelCNN++ over images of K levels, one or more colours.
+class PixelCNNPlusPlus(ImageModel):
+    """A PixelCNN++ over images of K levels, with one or more colours.
 
-    Pixels come in raster order, within a pixel colour by colour (`orderings.pixel_by_pixel`). All colours of a pixel
-    come from one pass of the network, and share one mixture component: see `distributions.sub_pixel_chain`.
+    All colours of a pixel come from one pass of the network and share one mixture component: see
+    `distributions.sub_pixel_chain`.
 
     `forward` gives (batch, 3, M, C, H, W), for `distributions.discretized_logistic_mixture_log_prob`: logits of the
     weights, means and logarithms of the scales of each conditional, the latter two in units of levels. The network
-    itself reads and writes levels on a scale from -1 to 1, of which h = (K - 1) / 2 levels are one unit: from its
-    outputs m, s and t,
+    itself reads and writes levels on a scale from -1 to 1, with h = (K - 1) / 2 levels per unit. Its outputs m, s and
+    t give
 
         mean_c = h (1 + m_c) + sum over colours b < c of tanh(t_bc) (x_b - h),    scale_c = h exp(max(s_c, -7))
 
-    so that outputs near 0 mean the same for any K, and no scale is so small that it breaks the likelihood.
+    so outputs near 0 mean the same for any K, and no scale is so small that the likelihood loses precision.
 
     Args:
         event_shape: (C, H, W), of any height and width.
         levels: K.
-        channels: number of feature maps of each stream.
-        blocks: number of blocks on each grid on the way there; back there is one more on all but the smallest.
-        halvings: how many times the grid is halved.
+        channels: number of channels (feature maps) of each stream.
+        blocks: number of blocks on each grid on the way there. On the way back each but the smallest has one more.
+        halvings: number of times the grid is halved.
         mixtures: number M of logistics.
         dropout: probability that a unit inside a block is dropped in training.
 
     Attributes:
-        rows_above: makes the vertical stream's first maps of the two rows above.
-        row_above, left: make the horizontal stream's first maps of the row above and the column to the left.
+        rows_above: computes the vertical stream's first channels from the two rows above.
+        row_above, left: compute the horizontal stream's first channels from the row above and the column to the left.
         vertical, horizontal: the two streams, see `Stream`.
         head: the last convolution, 1x1.
 
     Raises:
-        ValueError: event_shape is no image's, a number is out of range, or the grid cannot be halved so often.
+        ValueError: event_shape is not the shape of an image, a number is out of range, or the grid is too small for so
+            many halvings.
 
     >>> model = PixelCNNPlusPlus((3, 7, 5), levels=256, channels=8, blocks=1, halvings=2, mixtures=4)
     >>> model(torch.zeros(2, 3, 7, 5, dtype=torch.long)).shape
@@ -99,8 +98,8 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         mixtures: int = 10,
         dropout: float = 0.5,
     ):
-        colours, height, width = check_image_shape(event_shape)
-        super().__init__(event_shape, levels, orderings.pixel_by_pixel(colours, height, width))
+        super().__init__(event_shape, levels)
+        colours, height, width = self.event_shape
         if min(channels, blocks, mixtures) < 1:
             raise ValueError(
                 f"channels, blocks and mixtures must be at least 1; got {channels}, {blocks} and {mixtures}"
@@ -125,7 +124,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         self.vertical(one_row_down(self.rows_above(image)), links, whole)
         h = one_row_down(self.row_above(image)) + one_column_right(self.left(image))
         h = self.horizontal(h, links, whole)
-        # In bfloat16, in which `fit` trains on a GPU, 256 levels could not be told apart.
+        # bfloat16, in which `fit` trains on a GPU, cannot tell 256 levels apart.
         with torch.autocast(h.device.type, enabled=False):
             outputs = self.head(F.elu(h.to(self.head.weight.dtype)))
         return distributions.sub_pixel_chain(*self._mixture(outputs), x, self.levels)
@@ -133,18 +132,18 @@ class PixelCNNPlusPlus(AutoregressiveModel):
     def _read(self, x: torch.Tensor) -> torch.Tensor:
         """Levels from -1 to 1, (n, C, *), and a channel of ones: (n, C + 1, *).
 
-        Beyond the edge all channels are 0, which without the last one would look like a pixel of middle grey.
+        Beyond the edge all channels are 0. Without the last one this would look like a pixel of middle grey.
         """
-        levels = 2 * scaled(self, x) - 1
+        levels = 2 * self._scaled(x) - 1
         return torch.cat([levels, torch.ones_like(levels[:, :1])], 1)
 
     def _mixture(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The head's outputs, (n, maps, *), as parameters and coefficients of `distributions.sub_pixel_chain`."""
+        """The head's outputs, (n, channels, *), as parameters and coefficients of `distributions.sub_pixel_chain`."""
         colours, half = self.event_shape[0], (self.levels - 1) / 2
         counts = [1, colours, colours, colours * (colours - 1) // 2]
         logits, m, s, t = outputs.unflatten(1, (self.mixtures, sum(counts))).split(counts, 2)
         a = torch.tanh(t)
-        # The chain adds a x_b, where a (x_b - h) is wanted.
+        # The chain adds a x_b; subtracting a h makes it a (x_b - h).
         sums = [a[:, :, c * (c - 1) // 2 : c * (c + 1) // 2].sum(2) for c in range(colours)]
         means = half * (1 + m - torch.stack(sums, 2))
         log_scales = s.clamp_min(-7.0) + math.log(half)
@@ -152,9 +151,9 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
     @torch.no_grad()
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The vertical stream row by row, the horizontal one pixel by pixel: each feature map of each pixel once.
+        """The vertical stream row by row, the horizontal one pixel by pixel: each channel of each pixel once.
 
-        On a halved grid a row, or a pixel, begins with every second one of the grid before.
+        A halved grid's next row, or pixel, begins with every second one of the larger grid.
         """
         n, (_, height, width) = len(x), self.event_shape
         by_row, by_pixel = self._row_steps(n), self._pixel_steps(n)
@@ -175,7 +174,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
                 left = by_pixel(self.left, self._read(x[:, :, r, c]))
 
     def _row_steps(self, n: int) -> Run:
-        """Convolutions of the vertical stream on the row that has just become known: (n, maps, W)."""
+        """Convolutions of the vertical stream on the row that has just become known: (n, channels, W)."""
         width = self.event_shape[2]
         steps = {conv: RowSteps(conv, n, width) for conv in (self.rows_above, self.row_above)}
         for conv, (_, width) in self.vertical.convolutions():
@@ -183,7 +182,7 @@ class PixelCNNPlusPlus(AutoregressiveModel):
         return lambda conv, row: steps[conv](row)
 
     def _pixel_steps(self, n: int) -> Run:
-        """Convolutions of the horizontal stream on the pixel that has just become known: (n, maps)."""
+        """Convolutions of the horizontal stream on the pixel that has just become known: (n, channels)."""
         shape = n, *self.event_shape[1:]
         steps = {conv: RasterSteps(conv, shape) for conv in (self.left, self.head)}
         for conv, size in self.horizontal.convolutions():
@@ -202,17 +201,17 @@ class PixelCNNPlusPlus(AutoregressiveModel):
 
 
 class Stream(nn.Module):
-    """One stream on one grid and on all that are smaller.
+    """One stream on one grid and on all smaller ones.
 
     Args:
         block: `VerticalBlock` or `HorizontalBlock`.
         size: height and width of the grid.
         channels, blocks, halvings, dropout: as in `PixelCNNPlusPlus`.
-        level: how many times this grid has been halved.
+        level: number of times this grid has been halved.
 
     Attributes:
         there, back: the blocks on the way there and back.
-        halve, smaller, enlarge: the way to the next grid, the stream on it, and the way back; None on the smallest.
+        halve, smaller, enlarge: the way to the next grid, its stream, and the way back; None on the smallest grid.
     """
 
     def __init__(
@@ -239,23 +238,23 @@ class Stream(nn.Module):
             self.enlarge = EnlargingConv2d(channels, channels, size, right=block.RIGHT)
 
     def forward(self, maps: torch.Tensor, links: Links, run: Run) -> torch.Tensor:
-        """The last block's maps, (n, channels, *), from the first ones. The vertical stream sets links."""
-        made = [maps]
+        """The stream's outputs from its inputs, (n, channels, *) each. The vertical stream sets links."""
+        outputs = [maps]
         for i, block in enumerate(self.there):
-            made.append(block(made[-1], None, links, (self.level, i), run))
+            outputs.append(block(outputs[-1], None, links, (self.level, i), run))
         if self.smaller is None:
-            maps = made.pop()
+            maps = outputs.pop()
         else:
-            halved = run(self.halve, made[-1])
+            halved = run(self.halve, outputs[-1])
             if halved is not None:  # a row or a pixel of the smaller grid begins
                 halved = self.smaller(halved, links, run)
             maps = run(self.enlarge, halved)
         for i, block in enumerate(self.back, start=len(self.there)):
-            maps = block(maps, made.pop(), links, (self.level, i), run)
+            maps = block(maps, outputs.pop(), links, (self.level, i), run)
         return maps
 
     def convolutions(self) -> Iterator[tuple[nn.Module, tuple[int, int]]]:
-        """All convolutions, each with the size of the grid that it is on."""
+        """All convolutions, each with the size of its grid."""
         for block in (*self.there, *self.back):
             for conv in block.children():
                 if isinstance(conv, ShiftedConv2d):
@@ -269,14 +268,14 @@ class Stream(nn.Module):
 class Block(nn.Module):
     """A gated residual block, as in the authors' code. With f(x) = (elu(x), elu(-x)),
 
-        a = spread(f(input)) + short_cut(f(what the mirrored block made)) + what the vertical stream tells
+        a = spread(f(input)) + short_cut(f(the mirrored block's output)) + the vertical stream's link
         b, g = the halves of open(dropout(f(a)))
         output = input + b sigmoid(g)
 
     Args:
-        channels: number of feature maps of input and output.
+        channels: number of channels of input and output.
         dropout: probability that a unit is dropped in training (section 2.5).
-        short_cut: whether it mirrors a block of the way there.
+        short_cut: whether the block mirrors one of the way there.
     """
 
     RIGHT: int
@@ -290,9 +289,9 @@ class Block(nn.Module):
         self.open = ShiftedConv2d(2 * channels, 2 * channels, **reach)
 
     def output(
-        self, maps: torch.Tensor, mirrored: torch.Tensor | None, told: torch.Tensor | float, run: Run
+        self, maps: torch.Tensor, mirrored: torch.Tensor | None, link: torch.Tensor | float, run: Run
     ) -> torch.Tensor:
-        a = run(self.spread, concat_elu(maps)) + told
+        a = run(self.spread, concat_elu(maps)) + link
         if mirrored is not None:
             a = a + run(self.short_cut, concat_elu(mirrored))
         value, gate = run(self.open, self.dropout(concat_elu(a))).chunk(2, 1)
@@ -300,7 +299,7 @@ class Block(nn.Module):
 
 
 class VerticalBlock(Block):
-    """A block that reads its own row and the one above, three columns, and tells the horizontal stream what it made."""
+    """A block that reads three columns of its own row and the one above, and sets a link for the horizontal stream."""
 
     RIGHT = 1
 
@@ -317,7 +316,7 @@ class VerticalBlock(Block):
 
 
 class HorizontalBlock(Block):
-    """A block that reads its own row and the one above, its own column and the one to the left."""
+    """A block that reads two columns, its own and the left one, of its own row and the one above."""
 
     RIGHT = 0
 
@@ -328,15 +327,15 @@ class HorizontalBlock(Block):
 
 
 def whole(convolution: nn.Module, maps: torch.Tensor) -> torch.Tensor:
-    """A convolution of whole maps."""
+    """Apply a convolution to whole images."""
     return convolution(maps)
 
 
 def concat_elu(x: torch.Tensor) -> torch.Tensor:
-    """elu of the maps and of their negatives: (n, p, *) -> (n, 2p, *)."""
+    """elu of the channels and of their negatives: (n, p, *) -> (n, 2p, *)."""
     return F.elu(torch.cat([x, -x], 1))
 
 
 def one_column_right(a: torch.Tensor) -> torch.Tensor:
-    """What stands at column c - 1 moved to column c, zeros in the first column: (n, maps, H, W)."""
+    """Each column moved to the right by one, with zeros in the first column: (n, channels, H, W)."""
     return F.pad(a, (1, -1))

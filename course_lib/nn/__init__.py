@@ -1,18 +1,8 @@
 """Building blocks that models are made of."""
 
-from course_lib.nn.causal import (
-    EnlargingConv2d,
-    EnlargingRasterSteps,
-    EnlargingRowSteps,
-    MaskedConv2d,
-    PixelSteps,
-    RasterSteps,
-    RowSteps,
-    ShiftedConv2d,
-    colour_groups,
-    conv_mask,
-)
+from course_lib.nn.causal import EnlargingConv2d, MaskedConv2d, ShiftedConv2d, colour_groups, conv_mask
 from course_lib.nn.masked import MaskedLinear
+from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
 __all__ = [
     "EnlargingConv2d",

@@ -1,4 +1,6 @@
-"""Layers with connections removed."""
+"""Linear layers with connections removed."""
+
+import copy
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +10,13 @@ from torch import nn
 class MaskedLinear(nn.Linear):
     """A linear layer in which output i reads input j only where mask[i, j] is true.
 
-    The mask is applied on every call and never written into the weight: a masked entry keeps its value, has no
+    Every call uses mask * weight. The mask is never written into the weight: a masked entry keeps its value, has no
     effect and gets a gradient of exactly 0.
 
     Args:
         mask: (outputs, inputs) bool.
         bias: as in `torch.nn.Linear`.
+        save_mask: whether the mask is part of `state_dict`. A model that can compute its masks need not save them.
 
     Raises:
         ValueError: the mask is not a bool matrix.
@@ -23,16 +26,24 @@ class MaskedLinear(nn.Linear):
     torch.Size([3, 2])
     """
 
-    def __init__(self, mask: torch.Tensor, bias: bool = True):
+    mask: torch.Tensor
+
+    def __init__(self, mask: torch.Tensor, bias: bool = True, *, save_mask: bool = True):
         if mask.dtype != torch.bool or mask.ndim != 2:
             raise ValueError(f"mask must be a bool matrix (outputs, inputs); got {mask.dtype}, {tuple(mask.shape)}")
         super().__init__(mask.shape[1], mask.shape[0], bias)
-        self.register_buffer("mask", mask)
+        self.register_buffer("mask", mask, persistent=save_mask)
 
     def masked_weight(self) -> torch.Tensor:
         """The weight with its masked entries at 0: (outputs, inputs)."""
-        return torch.where(self.mask, self.weight, 0.0)
+        return self.mask.to(self.weight.dtype) * self.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(*, inputs) -> (*, outputs)."""
         return F.linear(x, self.masked_weight(), self.bias)
+
+    def with_mask(self, mask: torch.Tensor) -> "MaskedLinear":
+        """The same layer under another mask of the same shape. The two share weight and bias."""
+        layer = copy.copy(self)
+        layer._buffers = {"mask": mask}
+        return layer

@@ -165,7 +165,7 @@ def gradients(instance: Instance) -> None:
     for name, parameter in parameters.items():
         can_matter = parameter.new_ones(parameter.shape, dtype=torch.bool)
         owner = model.get_submodule(name.rpartition(".")[0])
-        if name.endswith("weight") and hasattr(owner, "mask"):
+        if instance.one_order and name.endswith("weight") and hasattr(owner, "mask"):  # members have their own masks
             can_matter &= owner.mask
         if can_matter.any():
             assert parameter.grad is not None and parameter.grad.any(), f"{name} gets no gradient"

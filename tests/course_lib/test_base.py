@@ -1,12 +1,31 @@
-"""What the base class promises beyond the properties that every model is tested for."""
+"""The contracts of the base classes, beyond the properties that every autoregressive model is tested for."""
 
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Normal
+from torch.distributions import Bernoulli, Normal
 
-from course_lib.models import FVBN, AutoregressiveModel, IndependentPixels
+from course_lib.models import FVBN, AutoregressiveModel, EoNADE, GenerativeModel, IndependentPixels, MADEEnsemble
 from tests.course_lib.instances import ORDER
+
+
+class TwoClusters(GenerativeModel):
+    """A latent-variable model of binary images: z is a fair coin, and p(x | z) has independent pixels."""
+
+    def __init__(self, event_shape):
+        super().__init__(event_shape, levels=2)
+        self.logits = nn.Parameter(torch.randn(2, *event_shape, generator=torch.Generator().manual_seed(0)))
+
+    def elbo(self, x):
+        """E_q[log p(x, z) - log q(z)] in nats, (batch,), with q(z | x) = p(z)."""
+        self._check(x)
+        each = Bernoulli(logits=self.logits).log_prob(x.unsqueeze(1).to(self.logits.dtype))
+        return each.flatten(2).sum(2).mean(1)
+
+    @torch.no_grad()
+    def sample(self, n, *, generator=None):
+        z = torch.randint(2, (n,), generator=generator)
+        return torch.bernoulli(self.logits.sigmoid()[z], generator=generator).long()
 
 
 class GaussianChain(AutoregressiveModel):
@@ -130,6 +149,32 @@ def test_images_for_a_model_of_vectors_are_told_how_to_fit():
 def test_one_level_is_no_model():
     with pytest.raises(ValueError, match="levels is 1"):
         IndependentPixels(3, levels=1)
+
+
+def test_a_latent_variable_model_has_shape_levels_checks_and_sampler_from_the_base():
+    model = TwoClusters((1, 2, 3))
+    first, again = (model.sample(50, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    assert first.equal(again) and first.dtype == torch.int64 and first.shape == (50, *model.event_shape)
+    assert model.elbo(first).shape == (50,)
+    for wrong, message in [
+        (first[0], "shape"),
+        (first.flatten(1), r"Reshape it with x.reshape\(-1, 1, 2, 3\)"),
+        (first.double(), "integers"),
+        (first + 1, r"lie in 0\.\.1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.elbo(wrong)
+    assert not isinstance(model, AutoregressiveModel)
+
+
+def test_mixtures_of_autoregressive_models_have_the_same_base():
+    for ensemble in (EoNADE, MADEEnsemble):
+        assert issubclass(ensemble, GenerativeModel) and not issubclass(ensemble, AutoregressiveModel)
+
+
+def test_sample_must_be_defined():
+    with pytest.raises(NotImplementedError, match="GenerativeModel must define sample"):
+        GenerativeModel((2,), levels=None).sample(1)
 
 
 def test_forward_must_be_defined():

@@ -8,7 +8,6 @@ from torch import nn
 from course_lib.dependencies import dependencies
 from course_lib.metrics import nll
 from course_lib.models import FVBN, GatedPixelCNN
-from course_lib.nn import RowSteps, ShiftedConv2d
 from course_lib.training import fit
 from tests.course_lib.properties import before, chi_square, numbers, randomize, states, table
 
@@ -154,19 +153,10 @@ def test_larger_images_are_sampled_and_completed_alike_with_and_without_the_cach
     assert torch.equal(model.complete(x * known, known, uniforms=u, **given), x)
 
 
-def test_rows_one_by_one_are_the_whole_convolution():
-    conv = ShiftedConv2d(3, 5, above=2, left=1, right=2).double()
-    x = torch.randn(2, 3, 6, 4, dtype=torch.float64)
-    steps = RowSteps(conv, 2, 4)
-    rows = torch.stack([steps(row) for row in x.unbind(2)], 2)
-    assert not rows.requires_grad
-    torch.testing.assert_close(rows, conv(x))
-
-
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (None, r"labels must be 2 integers 0\.\.2, one an image; got none"),
+        (None, r"labels must be 2 integers 0\.\.2, one per image; got none"),
         (torch.zeros(3, dtype=torch.long), r"got torch.int64, \(3,\)"),
         (torch.zeros(2), r"got torch.float32, \(2,\)"),
         (torch.tensor([0, 3]), "got 0 to 3"),
@@ -193,10 +183,10 @@ def test_a_model_without_classes_takes_no_labels():
     ("arguments", "message"),
     [
         (dict(event_shape=(64,)), "expected \\(colours, height, width\\)"),
-        (dict(layers=0), "layers >= 1 and an odd kernel; got 0 and 5"),
-        (dict(kernel=4), "got 10 and 4"),
+        (dict(layers=0), "layers must be at least 1; got 0"),
+        (dict(kernel=4), "expected odd kernels; got 4"),
         (dict(classes=0), "classes must be at least 1"),
-        (dict(event_shape=(3, 8, 8), channels=2), "cannot be shared out"),
+        (dict(event_shape=(3, 8, 8), channels=2), "2 channels are too few for 3 colours"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -167,7 +167,7 @@ def test_another_order_shares_the_weights():
     ("arguments", "message"),
     [
         (dict(D=1, widths=[3]), "at least 2 dimensions"),
-        (dict(D=4, widths=[3, 0]), "1 unit a layer"),
+        (dict(D=4, widths=[3, 0]), "1 unit per layer"),
         (dict(D=4, widths=[3], connectivity="none"), "'sequential' or 'random'; got 'none'"),
         (dict(D=4, widths=[3], dropout=1.0), "below 1; got 1.0"),
         (dict(D=4, widths=[3], order=[0, 0, 1, 2]), "order must hold"),

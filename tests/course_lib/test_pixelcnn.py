@@ -1,10 +1,8 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
 from course_lib.dependencies import dependencies
 from course_lib.models import GatedPixelCNN, PixelCNN
-from course_lib.nn import MaskedConv2d, PixelSteps
 from tests.course_lib.instances import in_sight
 from tests.course_lib.properties import randomize
 
@@ -64,31 +62,6 @@ def test_a_pixels_colours_come_one_after_the_other():
                 assert model.order[(r * 5 + c) * 3 + colour] == colour * 20 + r * 5 + c
 
 
-@pytest.mark.parametrize("kind", ["A", "B"])
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_a_masked_convolution_is_that_of_the_full_square_with_the_rows_below_at_0(kind, k):
-    p = k // 2
-    conv = MaskedConv2d(kind, [0, 1, 2], [0, 1, 2, 2], above=p, left=p, right=p).double()
-    weight = torch.zeros(4, 3, k, k, dtype=torch.float64)
-    for o, of_output in enumerate([0, 1, 2, 2]):
-        for i in range(3):
-            for row in range(k):
-                for column in range(k):
-                    own = i < of_output or kind == "B" and i == of_output
-                    if row < p or row == p and (column < p or column == p and own):
-                        weight[o, i, row, column] = conv.weight[o, i, row, column]
-    x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
-    torch.testing.assert_close(conv(x), F.conv2d(x, weight, conv.bias, padding=p))
-
-
-def test_masked_weights_keep_their_values_and_get_no_gradient():
-    conv = MaskedConv2d("A", [0, 1], [0, 1], above=1, left=1, right=1)
-    weight = conv.weight.detach().clone()
-    conv(torch.randn(2, 2, 4, 4)).square().sum().backward()
-    assert torch.equal(conv.weight, weight)
-    assert not conv.weight.grad[~conv.mask].any() and conv.weight.grad[conv.mask].all()
-
-
 def test_a_block_adds_to_its_input_once():
     model, plain = PixelCNN((1, 4, 4), 2, 6, 1), PixelCNN((1, 4, 4), 2, 6, 0)
     for parameter in model.blocks[0].enlarge.parameters():
@@ -125,26 +98,6 @@ def test_no_samples_are_a_batch_too(model):
     assert model.sample(0).shape == model.sample(0, cached=False).shape == (0, 3, 2, 2)
 
 
-@pytest.mark.parametrize("kind", ["A", "B"])
-def test_pixels_one_by_one_are_the_whole_convolution(kind):
-    """With a kernel that reaches further to one side, and colours of different numbers of maps."""
-    inputs, outputs = [0, 0, 1, 2], [2, 0, 1, 0, 2]
-    conv = MaskedConv2d(kind, inputs, outputs, above=2, left=1, right=3).double()
-    x = torch.randn(2, 4, 4, 3, dtype=torch.float64)
-    steps, found = PixelSteps(conv, (2, 4, 3)), torch.zeros(2, 5, 4, 3, dtype=torch.float64)
-    for r in range(4):
-        steps.begin_row(r, torch.ones(1, 5, 3))
-        for c in range(3):
-            for colour, first, last in [(0, 0, 2), (1, 2, 3), (2, 3, 4)]:
-                own = [o == colour for o in outputs]
-                if kind == "A":
-                    found[:, own, r, c] = steps.read(c, colour)
-                    steps.write(c, colour, x[:, first:last, r, c])
-                else:
-                    found[:, own, r, c] = steps(c, colour, x[:, first:last, r, c])
-    torch.testing.assert_close(found, conv(x) + 1)
-
-
 def test_steps_may_be_read_while_gradients_are_recorded():
     model = randomized(PixelCNN((2, 2, 3), 3, 4, 1, head=4, position_bias=True))
     x, steps = torch.zeros(5, 2, 2, 3, dtype=torch.long), {}
@@ -162,19 +115,17 @@ def test_steps_may_be_read_while_gradients_are_recorded():
     [
         (dict(event_shape=(8, 8)), r"event_shape is \(8, 8\); expected \(colours, height, width\)"),
         (dict(event_shape=(1, 0, 8)), "event_shape"),
-        (dict(event_shape=(3, 8, 8), channels=2), "2 feature maps cannot be shared out to 3 colours"),
-        (dict(event_shape=(3, 8, 8), head=1), "1 feature maps cannot"),
-        (dict(event_shape=(1, 8, 8), kernel=4), "odd kernels; got 7, 4 and 7"),
+        (
+            dict(event_shape=(3, 8, 8), channels=2),
+            "2 channels are too few for 3 colours; expected at least one",
+        ),
+        (dict(event_shape=(3, 8, 8), head=1), "1 channels are too few"),
+        (dict(event_shape=(1, 8, 8), kernel=4), "odd kernels; got 4, 7"),
         (dict(event_shape=(1, 8, 8), first_kernel=0), "odd kernels"),
-        (dict(event_shape=(1, 8, 8), layers=-1), "layers >= 0"),
+        (dict(event_shape=(1, 8, 8), layers=-1), "layers must be at least 0; got -1"),
         (dict(event_shape=(1, 8, 8), levels=1), "levels is 1"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         PixelCNN(**{"levels": 2, **arguments})
-
-
-def test_there_are_two_masks():
-    with pytest.raises(ValueError, match="kind must be 'A' or 'B'; got 'C'"):
-        MaskedConv2d("C", [0], [0])

@@ -7,14 +7,6 @@ import torch.nn.functional as F
 from course_lib.coding import compress, decompress
 from course_lib.dependencies import dependencies
 from course_lib.models import PixelCNNPlusPlus
-from course_lib.nn import (
-    EnlargingConv2d,
-    EnlargingRasterSteps,
-    EnlargingRowSteps,
-    RasterSteps,
-    RowSteps,
-    ShiftedConv2d,
-)
 from tests.course_lib.instances import Instance
 from tests.course_lib.properties import before, leak, randomize, states
 
@@ -251,36 +243,6 @@ def test_images_of_any_size_are_sampled_and_completed_alike_with_and_without_the
     known = torch.zeros(event_shape, dtype=torch.bool)
     known[:, : event_shape[1] // 2] = True
     assert torch.equal(model.complete(x * known, known, uniforms=u), x)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (4, 6), (5, 3), (2, 7)])
-def test_halved_and_enlarged_maps_are_the_same_row_by_row_and_pixel_by_pixel(size):
-    height, width = size
-    half = math.ceil(height / 2), math.ceil(width / 2)
-    fine, coarse = torch.randn(2, 3, *size, dtype=torch.float64), torch.randn(2, 4, *half, dtype=torch.float64)
-    for right in (0, 1):
-        halve = ShiftedConv2d(3, 4, above=1, left=1, right=right, stride=2).double()
-        enlarge = EnlargingConv2d(4, 3, size, right=right).double()
-        halved, enlarged = halve(fine), enlarge(coarse)
-        assert (halved.shape, enlarged.shape) == ((2, 4, *half), (2, 3, *size))
-        halve, enlarge = RowSteps(halve, 2, width), EnlargingRowSteps(enlarge)
-        for r in range(height):
-            row, begins = halve(fine[:, :, r]), r % 2 == 0
-            assert (row is not None) == begins
-            if begins:
-                torch.testing.assert_close(row, halved[:, :, r // 2])
-            torch.testing.assert_close(enlarge(coarse[:, :, r // 2] if begins else None), enlarged[:, :, r])
-
-    halve, enlarge = ShiftedConv2d(3, 4, above=1, left=1, stride=2), EnlargingConv2d(4, 3, size)
-    halved, enlarged = halve.double()(fine), enlarge.double()(coarse)
-    halve, enlarge = RasterSteps(halve, (2, height, width)), EnlargingRasterSteps(enlarge)
-    for r in range(height):
-        for c in range(width):
-            pixel, begins, i, j = halve(fine[:, :, r, c]), r % 2 == c % 2 == 0, r // 2, c // 2
-            assert (pixel is not None) == begins
-            if begins:
-                torch.testing.assert_close(pixel, halved[:, :, i, j])
-            torch.testing.assert_close(enlarge(coarse[:, :, i, j] if begins else None), enlarged[:, :, r, c])
 
 
 def test_the_mixture_is_computed_in_float32_where_the_network_is_not():

@@ -275,19 +275,18 @@ class OneMember(EoNADE):
 class SmallerInputsOnly(MADE):
     """Hidden units read inputs of smaller degree, not those of their own."""
 
-    def _make_masks(self, *loaded):
-        super()._make_masks()
+    def _masks_from_degrees(self, direct):
         inputs, units = self.degrees()
-        self.mask_0 = (units[:, None] > inputs).to(self.mask_0.dtype)
+        return [units[:, None] > inputs, *super()._masks_from_degrees(direct)[1:]]
 
 
 class SameDegree(MADE):
     """Outputs read units of their own degree, too."""
 
-    def _make_masks(self, *loaded):
-        super()._make_masks()
+    def _masks_from_degrees(self, direct):
         inputs, units = self.degrees()
-        self.mask_1 = (inputs[:, None] >= units).to(self.mask_1.dtype)
+        hidden, _ = super()._masks_from_degrees(direct)
+        return [hidden, inputs[:, None] >= units]
 
 
 class InverseDegrees(MADE):
@@ -306,7 +305,7 @@ class LostInput(MADE):
     def __init__(self, D, widths):
         super().__init__(D, widths)
         self.unit_degrees.clamp_(max=D - 2)
-        self._make_masks()
+        self.load_state_dict(self.state_dict())  # makes the masks again
 
 
 class InterleavedLogits(MADE):
@@ -323,8 +322,8 @@ class MasksInWeights(MADE):
     """The masks are written into the weights."""
 
     def forward(self, x):
-        for layer, mask in zip([*self.hidden, self.output], self.masks(), strict=True):
-            layer.weight.data *= mask
+        for layer in (*self.hidden, self.output):
+            layer.weight.data *= layer.mask
         return super().forward(x)
 
 

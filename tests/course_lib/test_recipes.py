@@ -37,7 +37,7 @@ def test_a_run_trains_tests_and_goes_on_where_it_was_interrupted(monkeypatch, tm
     first = capsys.readouterr().out
     assert (tmp_path / "build/recipes/fvbn.safetensors").exists()
     assert first.splitlines()[1].startswith("5 epochs in")
-    assert first.endswith("nats an image (exact). Published: 1 nat, Table 9.\n")
+    assert first.endswith("nats per image (exact). Published: 1 nat, Table 9.\n")
 
     main(["fvbn"])  # no epoch is left to train: all is as before, the seconds too
     assert capsys.readouterr().out == first
@@ -65,7 +65,7 @@ def test_each_published_model_trains_on_images_of_its_benchmark(name, monkeypatc
     main([name])
     trained, tested = capsys.readouterr().out.splitlines()[-2:]
     assert trained.startswith("1 epoch in")
-    numbers = re.fullmatch(r"test: (\S+) ± \S+ nats an image(?:, (\S+) ± \S+ bits/dim)? \(exact\)\..*", tested)
+    numbers = re.fullmatch(r"test: (\S+) ± \S+ nats per image(?:, (\S+) ± \S+ bits/dim)? \(exact\)\..*", tested)
     nats, bits = numbers.groups()
     if dataset is PHOTOS:
         assert float(bits) == pytest.approx(float(nats) / (3 * 32 * 32 * math.log(2)), rel=1e-3)

@@ -23,6 +23,20 @@ def test_the_mask_travels_with_the_weights():
     assert torch.equal(layer(x), other(x))
 
 
+def test_a_mask_need_not_be_saved():
+    layer = MaskedLinear(torch.tensor([[True, False]]), save_mask=False)
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    assert layer.to(torch.float64).masked_weight().dtype == torch.float64
+
+
+def test_another_mask_shares_weight_and_bias():
+    layer = MaskedLinear(torch.tensor([[True, False]]))
+    other, x = layer.with_mask(torch.tensor([[False, True]])), torch.randn(4, 2)
+    assert other.weight is layer.weight and other.bias is layer.bias
+    assert torch.equal(layer(x), x[:, :1] @ layer.weight[:, :1].T + layer.bias)
+    assert torch.equal(other(x), x[:, 1:] @ layer.weight[:, 1:].T + layer.bias)
+
+
 @pytest.mark.parametrize("mask", [torch.ones(2, 2), torch.ones(2, dtype=torch.bool)])
 def test_another_kind_of_mask_is_refused(mask):
     with pytest.raises(ValueError, match="bool matrix"):
