@@ -11,7 +11,7 @@ class MaskedLinear(nn.Linear):
     """A linear layer in which output i reads input j only where mask[i, j] is true.
 
     Every call uses mask * weight. The mask is never written into the weight: a masked entry keeps its value, has no
-    effect and gets a gradient of exactly 0.
+    effect and gets a gradient of exactly 0. It must be finite, since 0 * inf is nan.
 
     Args:
         mask: (outputs, inputs) bool.
