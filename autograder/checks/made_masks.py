@@ -57,7 +57,8 @@ def _product(masks: list[np.ndarray]) -> np.ndarray:
 
 def _reach(masks: list[np.ndarray]) -> np.ndarray:
     """(outputs of the last, inputs of the first): whether there is a path between them."""
-    return reduce(lambda reached, mask: mask.astype(np.float64) @ reached > 0, masks[1:], masks[0] > 0)
+    first, *others = (mask.astype(np.float32) for mask in masks)
+    return reduce(lambda reached, mask: (mask @ reached > 0).astype(np.float32), others, first) > 0
 
 
 def _say_degrees(degrees: list[np.ndarray]) -> str:
@@ -276,7 +277,7 @@ def masks(student, rng):
         yield ask(_degrees(rng, order, [len(order) + 1])).holds("any ordering", leak, wrong)
     layers = (2, [1, 2]), (3, [2, 3]), (3, [3, 3, 3]), (4, [5, 2, 4]), (5, [6, 8, 3, 7]), (7, [9, 4])
     cases = [_degrees(rng, np.arange(D), widths) for D, widths in layers]
-    cases += [anywhere(5, [3, 3]), anywhere(6, [4] * 9)]
+    cases += anywhere(5, [3, 3]), anywhere(6, [4] * 9)
     deep = [ask(case).holds("any depth", leak, wrong) for case in cases]
     yield from deep
     if all(outcome.ok for outcome in deep):
@@ -329,9 +330,8 @@ def paths(student, rng):
         answer = ask(given)
         yield answer.gate("shapes")
         yield answer.holds("one hidden layer", wrong)
-    direct = [[np.array([[0, 0], [1, 0]])], any_masks(4)]
-    deep = made(2, [2, 2]), made(3, [2, 4]), made(3, [4, 3, 2]), any_masks(3, 4, 5), any_masks(4, 6, 3, 6, 5)
-    for given in (*direct, *deep, any_masks(3, *[2] * 9, zeros=0.3)):
+    deep = [np.array([[0, 0], [1, 0]])], any_masks(4), made(2, [2, 2]), made(3, [2, 4]), made(3, [4, 3, 2])
+    for given in (*deep, any_masks(3, 4, 5), any_masks(4, 6, 3, 6, 5), any_masks(3, *[2] * 9, zeros=0.3)):
         yield ask(given).holds("any depth", wrong)
     wide = any_masks(2, 300, zeros=0.03)
     for given in (wide, made(2, [9] * 11), any_masks(3, *[18] * 11), any_masks(2, *[3] * 32, zeros=0.01)):
@@ -389,10 +389,8 @@ class _Layer:
                     self.handle.set(name, getattr(self, name))
             return self.handle.call(x)
 
-        def read(value, x):
-            return real(value, (len(x), len(self.bias)))
-
-        return asking(call, read=read, say=lambda x: self.words(x, when))(x)
+        shape = len(x), len(self.bias)
+        return asking(call, read=lambda value, x: real(value, shape), say=lambda x: self.words(x, when))(x)
 
     def wrong(self, got: np.ndarray, x: np.ndarray) -> str:
         """A test of the result for x."""
@@ -678,8 +676,7 @@ def made_log_prob(student, rng):
     answers = []
     for order in ([0, 1], [1, 0], [0, 1, 2], [2, 0, 1]):
         order, D = np.array(order), len(order)
-        x = all_images(D)
-        weights, biases, given = _network(rng, order, [D + 1])
+        x, (weights, biases, given) = all_images(D), _network(rng, order, [D + 1])
         # All hidden units are on, so that a peek would be seen, and no logit is so large that nothing could move it.
         biases = [np.abs(biases[0]) + 3, biases[1] / 2]
         weights = [weights[0] * (3 - 2 * given[0]), weights[1] / 10]
@@ -700,11 +697,11 @@ def made_log_prob(student, rng):
     weights, biases, given = _network(rng, rng.permutation(4), [300])
     weights[1] /= 20
     yield ask(all_images(4), *_clean(weights, biases, given)).holds("conditionals", _wrong_log_prob)
-    few = []
+    batches = []
     for D, rows in ((3, [5]), (3, [2]), (3, [6, 1, 6]), (4, [3, 3, 9, 12, 0])):
         network = _clean(*_network(rng, rng.permutation(D), [D + 1]))
-        few.append(ask(all_images(D)[rows], *network).holds("conditionals", _wrong_log_prob))
-    yield from few
+        batches.append(ask(all_images(D)[rows], *network).holds("conditionals", _wrong_log_prob))
+    yield from batches
 
     own = []
     for D, widths in ((2, [1]), (2, [1, 1]), (3, [2, 2]), (3, [3, 3]), (4, [6, 6]), (5, [8, 8]), (4, [5, 4, 6])):
@@ -730,7 +727,7 @@ def made_log_prob(student, rng):
     order, x = rng.permutation(784), rng.integers(0, 2, (2, 784))
     given = _masks([_input_degrees(order), np.array([50, 200])])
     weights = [given[0] * np.abs(tenths(rng, 2, 784)) / 10, given[1] * tenths(rng, 784, 2)]
-    if all(outcome.ok for outcome in few):
+    if all(outcome.ok for outcome in batches):
         yield ask(x, weights, [np.zeros(2), np.zeros(784)], given).holds("large weights", _wrong_log_prob)
 
 
