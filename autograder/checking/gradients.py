@@ -83,6 +83,11 @@ def foretold(*needed: str) -> Callable[..., str]:
 
     Args:
         needed: the names of the arguments that must have an effect.
+
+    >>> x, forth, back = np.array([1.0, 2.0]), np.array([1.21, 4.0]), np.array([0.81, 4.0])  # of x**2
+    >>> got = Gradients(x**2, {"x": x}, [(forth, back)])
+    >>> foretold("x")(got, [x], np.ones(2), [np.array([0.1, 0.0])])[40:]
+    'your result, summed with factors, changes by 0.4, but its gradient of x foretells 0.2'
     """
 
     def test(got: Gradients, args: Sequence, along: Any, moves: Sequence[np.ndarray]) -> str:
