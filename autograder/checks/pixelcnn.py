@@ -1152,9 +1152,7 @@ def complete(student, rng):
 
     def forgotten(got, x, first, *_):
         places, given = _places(got)[:, :first], _places(x)[:, :first]
-        return differs(
-            places, given, lambda row, k: f"place {k} of image {row} is given and must stay: it", tolerance=0
-        )
+        return differs(places, given, "place {1} of image {0} is given and must stay: it".format, tolerance=0)
 
     def calls(got, x, first, u, *_):
         unknown = list(range(first, u.shape[1]))
