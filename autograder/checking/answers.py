@@ -14,7 +14,18 @@ from autograder.checking.check import Outcome
 from autograder.checking.comparing import say
 from autograder.checking.student import StudentError
 
-__all__ = ["Answer", "asking", "binary", "entries", "integers", "one_per_row", "parts", "real", "real_list"]
+__all__ = [
+    "Answer",
+    "asking",
+    "binary",
+    "entries",
+    "integers",
+    "one_per_row",
+    "parts",
+    "real",
+    "real_list",
+    "real_parts",
+]
 
 
 def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
@@ -115,6 +126,22 @@ def real_list(
             return None, why
         arrays.append(array)
     return arrays, ""
+
+
+def real_parts(value: Any, shapes: dict[str, tuple[int, ...]]) -> tuple[list[np.ndarray] | None, str]:
+    """Read a tuple of arrays of real numbers, from their names and shapes: (arrays, "") or (None, reason).
+
+    >>> real_parts((2, None), {"nats": (), "bpd": ()})
+    (None, 'bpd should be a number; got None (is a return missing?)')
+    """
+    items, why = parts(value, list(shapes))
+    arrays = []
+    for item, (name, shape) in zip(items or (), shapes.items(), strict=items is not None):
+        array, why = real(item, shape, name)
+        if array is None:
+            break
+        arrays.append(array)
+    return None if why else arrays, why
 
 
 def _what(value: Any) -> str:

@@ -3,13 +3,25 @@
 A test says what is wrong, in words, or returns nothing. `differs` and `not_one` are the tests that most checks need.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["ORDINALS", "TOLERANCE", "close", "count", "differs", "first_wrong", "mass", "not_one", "say", "should_be"]
+__all__ = [
+    "ORDINALS",
+    "TOLERANCE",
+    "close",
+    "count",
+    "differs",
+    "differs_from_sum",
+    "first_wrong",
+    "mass",
+    "not_one",
+    "say",
+    "should_be",
+]
 
 TOLERANCE = 1e-5  # relative: an answer computed in float32 passes
 ORDINALS = (
@@ -72,6 +84,20 @@ def differs(got: Any, want: Any, name: Callable[..., str], size: Any = None, tol
     """
     index = first_wrong(got, want, size, tolerance)
     return "" if index is None else f"{name(*index)} {should_be(np.asarray(want)[index], np.asarray(got)[index])}"
+
+
+def differs_from_sum(
+    got: Any, formula: Callable[..., Any], arrays: Sequence[np.ndarray], name: Callable[..., str]
+) -> str:
+    """What is wrong with the first entry that is not `formula(*arrays)`, which adds up products; "" if all are.
+
+    An error is measured against the size of what is added up, which is the formula of the absolute values.
+
+    >>> a, b, row = np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([1.0, 1.0]), "row {}".format
+    >>> differs_from_sum([1e-9, 2.0], np.matmul, [a, b], row), differs_from_sum([1e-4, 2.0], np.matmul, [a, b], row)
+    ('', 'row 0 is 0; got 0.0001')
+    """
+    return differs(got, formula(*arrays), name, size=formula(*map(np.abs, arrays)))
 
 
 def mass(log_probabilities: Any) -> float:

@@ -1,23 +1,24 @@
 """Checks of lesson 04, PixelCNN.
 
-Each check begins with the smallest case there is, so that the first counter-example is the one to think about. Masks,
-maps and levels are compared exactly; real numbers within 1e-5, absolute or relative, where nothing else is said: an
-answer computed in float32 passes. Pixels come in raster order, row by row from left to right, within a pixel colour
-by colour. Images are (n, channels, H, W), weights (outputs, inputs, kernel height, kernel width).
+Each check begins with its smallest case, so that the first counter-example is the one to think about. Masks, maps of
+pixels and levels are compared exactly, real numbers within 1e-5 (absolute or relative) unless stated otherwise, so an
+answer computed in float32 passes. Pixels are in raster order, row by row from left to right, and colour by colour
+within a pixel. Images are (n, channels, H, W), weights (outputs, inputs, kernel height, kernel width).
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import expit, log_expit, logit, softmax
 
-from autograder.checking.answers import asking, integers, parts, real, real_list
-from autograder.checking.cases import tensors, tenths
+from autograder.checking.answers import asking, integers, real, real_parts
+from autograder.checking.cases import orders, tensors, tenths
 from autograder.checking.check import check
-from autograder.checking.comparing import TOLERANCE, close, first_wrong, say, should_be
+from autograder.checking.comparing import TOLERANCE, count, differs, differs_from_sum, mass, say
+from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
@@ -47,17 +48,45 @@ def _flags(value: Any, shape: tuple[int, ...], name: str) -> tuple[np.ndarray | 
     return array.astype(bool), ""
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _say_u(u: np.ndarray) -> str:
-    """Uniform numbers as `say` has them, but that nothing below 1 reads as 1."""
+    """Uniform numbers in words, where none below 1 reads as 1."""
     return say(u) if np.all(u < 0.9999) else str(u.tolist())
 
 
+def _say_images(x: np.ndarray, what: str = "channel") -> str:
+    """The sizes of images (n, channels, H, W), or of rows of them (n, channels, W)."""
+    n, channels, *size = x.shape
+    size = " x ".join(map(str, size)) if len(size) == 2 else f"width {size[0]}"
+    return f"{count(n, 'image')} of {size}, {count(channels, what)}"
+
+
+def _say_convolution(x: np.ndarray, weight: np.ndarray) -> str:
+    """The sizes of a convolution's input and weight."""
+    return f"{_say_images(x)} in, {len(weight)} out, kernel {weight.shape[2]} x {weight.shape[3]}"
+
+
+def _say_arrays(sizes: str, **arrays: np.ndarray) -> str:
+    """A case in numbers, single images and channels without their axes; its sizes if an array has more than nine."""
+    if any(array.dtype == np.float32 for array in arrays.values()):
+        return f"float32 numbers, {sizes}"
+    if max(array.size for array in arrays.values()) > 9:
+        return sizes
+    numbers = {name: a[0, 0] if a.ndim > 2 and a.shape[:2] == (1, 1) else a for name, a in arrays.items()}
+    return ", ".join(f"{name} = {say(array)}" for name, array in numbers.items())
+
+
+def _entry(name: str) -> Callable[..., str]:
+    """Name the entries of an array."""
+    return lambda *index: f"{name}{list(index)}"
+
+
+def _float32(*arrays: np.ndarray) -> list[np.ndarray]:
+    """The same numbers in single precision, in which networks are trained."""
+    return [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
+
+
 def _moved(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Images whose pixel (r, c) is pixel (r + rows, c + columns) of x, and 0 where that lies outside."""
+    """Images whose pixel (r, c) is pixel (r + rows, c + columns) of x, and 0 where that is outside."""
     H, W = x.shape[-2:]
     r, c = np.arange(H) + rows, np.arange(W) + columns
     inside = ((r >= 0) & (r < H))[:, None] & ((c >= 0) & (c < W))
@@ -78,9 +107,9 @@ def _convolution(x: np.ndarray, weight: np.ndarray, above: int, left: int) -> np
     hints=[
         "Draw a 3 x 3 kernel around a pixel and number the nine pixels in the order in which they are drawn. Which of "
         "them exist when it is the middle one's turn? Does the kind of the mask matter to any of the eight others?",
-        "Rows above the centre: all columns. The centre's row: what lies left of it. Rows below: nothing. These are "
-        "the same for all pairs of channels. What is left is one entry, the centre, for each pair: there the colours "
-        "decide, and the kind. What does order say about two colours, as it stands, and after inverting?",
+        "Rows above the centre: all columns. The centre's row: the columns left of it. Rows below: nothing. These are "
+        "the same for all pairs of channels. One entry is left for each pair, the centre: there the colours decide, "
+        "and the kind. What does order say about two colours, as it is, and after inverting?",
         "Make a list of ranks: rank[order[k]] is k. At the centre, output channel o may use input channel i if the "
         "rank of i's colour is below that of o's colour; in a mask B also if the two are equal. Fill the rows above "
         "and the part of the centre's row with two slices over all pairs.",
@@ -100,8 +129,8 @@ def conv_mask(student, rng):
                                                 of drawn size: "one colour"
     any odd height and width                    1 x 1 to 19 x 19, not square: "any kernel"
     at the centre the colours decide, and       the centre's entry: channels in blocks, in turn, uneven,
-    nothing but the centre                      drawn, colours without a channel; the other entries have
-                                                to be those for one colour: "colours"
+    nothing but the centre                      drawn, colours without a channel; the other entries must
+                                                be those for one colour: "colours"
     order is a permutation                      all orders of 3 colours, drawn ones of 4 to 7: "any order"
     ==========================================  =======================================================
     """
@@ -109,56 +138,31 @@ def conv_mask(student, rng):
     def read(value, kind, kernel, outputs, inputs, order):
         return _flags(value, (len(outputs), len(inputs), *kernel), "the mask")
 
-    def told(kind, kernel, outputs, inputs, order):
+    def say_case(kind, kernel, outputs, inputs, order):
         colours = f", order {say(order)}" if len(order) > 1 else ""
         size = f"kernel {kernel[0]} x {kernel[1]}"
         return f"kind {kind}, {size}, output channels of colours {say(outputs)}, inputs {say(inputs)}{colours}"
 
     def leak(got, *case):
-        return entry(got, got & ~_conv_mask(*case), *case)
+        return _wrong_connection(got, got & ~_conv_mask(*case), *case)
 
     def wrong(got, *case):
-        return entry(got, got != _conv_mask(*case), *case)
+        return _wrong_connection(got, got != _conv_mask(*case), *case)
 
     def wrong_at_the_centre(got, kind, kernel, *case):
-        """The centre's entries are judged; all others have to be what the answer has for one colour."""
-        want = _conv_mask(kind, kernel, *case)
-        if kernel in plain:
-            centre = want[:, :, kernel[0] // 2, kernel[1] // 2].copy()
-            want[:] = plain[kernel][kind]
-            want[:, :, kernel[0] // 2, kernel[1] // 2] = centre
-        return entry(got, got != want, kind, kernel, *case)
+        """Judge the centre's entries; all others must be those of the answer's mask for one colour."""
+        want, entries = _conv_mask(kind, kernel, *case), np.arange(np.prod(kernel)).reshape(kernel)
+        want = np.where(entries == entries.size // 2, want, plain.get((kernel, kind), want))
+        return _wrong_connection(got, got != want, kind, kernel, *case)
 
-    def entry(got, differs, kind, kernel, outputs, inputs, order):
-        """What is wrong with the first entry that differs."""
-        for o, i, row, column in np.argwhere(differs):
-            down, right = row - kernel[0] // 2, column - kernel[1] // 2
-            value = bool(got[o, i, row, column])
-            if not down and not right:
-                own = "the output's own pixel"
-                if len(order) > 1:
-                    own = f"colour {inputs[i]} of {own}, and the output is for colour {outputs[o]}"
-                reason = f"{own}: it {'must not' if value else 'may'} be used"
-            else:
-                rows = f"{_count(abs(down), 'row')} {'up' if down < 0 else 'down'}" if down else ""
-                columns = f"{_count(abs(right), 'column')} to the {'left' if right < 0 else 'right'}" if right else ""
-                if len(order) > 1:
-                    verdict = f"where colours play no part: for one colour your mask is {not value}"
-                elif value:
-                    verdict = "which comes later: it must not be used"
-                else:
-                    verdict = "which comes earlier: it may be used"
-                reason = f"{rows}{' and ' if rows and columns else ''}{columns}, {verdict}"
-            return f"mask[{o}, {i}, {row}, {column}] reads {reason}; got {value}"
-
-    ask = asking(student.call, read=read, say=told)
+    ask = asking(student.call, read=read, say=say_case)
     plain = {}
     for kernel, kind in itertools.product(((3, 3), (5, 5)), "AB"):
         answer = ask(kind, kernel, [0], [0], [0])
         yield answer.gate("shape and range")
         yield answer.gate("no leak", leak)
         yield answer.holds("one colour", wrong)
-        plain.setdefault(kernel, {})[kind] = answer.got
+        plain[kernel, kind] = answer.got
     channels = [(3, 2, 1), (3, 1, 2), (7, 2, 3)]
     channels += [(2 * int(rng.integers(1, 4)) + 1, *rng.integers(2, 7, 2).tolist()) for _ in range(4)]
     for (side, outputs, inputs), kind in itertools.product(channels, "AB"):
@@ -176,16 +180,16 @@ def conv_mask(student, rng):
     groups += [(C, rng.integers(0, C, 5).tolist(), rng.integers(0, C, 6).tolist()) for C in (3, 4, 4, 6)]
     for kernel, (C, outputs, inputs), kind in itertools.product(((3, 3), (1, 1)), groups, "AB"):
         yield ask(kind, kernel, outputs, inputs, list(range(C))).holds("colours", wrong_at_the_centre)
-    orders = [[1, 0], *map(list, itertools.permutations(range(3)))]
-    orders += [rng.permutation(C).tolist() for C in (4, 5, 6, 7)]
-    for order, kind in itertools.product(orders, "AB"):
+    all_orders = [*orders(rng, larger=0), *(rng.permutation(C) for C in (4, 5, 6, 7))]
+    for order, kind in itertools.product(all_orders, "AB"):
         channels = list(range(len(order)))
-        yield ask(kind, (3, 3), channels, [*channels, 0], order).holds("any order", wrong_at_the_centre)
+        yield ask(kind, (3, 3), channels, [*channels, 0], order.tolist()).holds("any order", wrong_at_the_centre)
 
 
 def _conv_mask(
     kind: str, kernel: tuple[int, int], outputs: list[int], inputs: list[int], order: list[int]
 ) -> np.ndarray:
+    """The mask itself, (outputs, inputs, *kernel) bool."""
     height, width = kernel
     row, column = np.arange(height)[:, None] - height // 2, np.arange(width) - width // 2
     pixel = (row < 0) | ((row == 0) & (column < 0))
@@ -195,15 +199,36 @@ def _conv_mask(
     return pixel | ((row == 0) & (column == 0) & own[:, :, None, None])
 
 
+def _wrong_connection(got: np.ndarray, wrong: np.ndarray, *case: Any) -> str | None:
+    """The first entry of a mask that is wrong, in words: which pixel and colour it reads, and why it is wrong."""
+    _, kernel, outputs, inputs, order = case
+    for o, i, row, column in np.argwhere(wrong):
+        value = bool(got[o, i, row, column])
+        down, right = row - kernel[0] // 2, column - kernel[1] // 2
+        steps = [(down, "row", "up", "down"), (right, "column", "to the left", "to the right")]
+        where = " and ".join(f"{count(abs(k), what)} {back if k < 0 else on}" for k, what, back, on in steps if k)
+        if not where:
+            own = "the output's own pixel"
+            if len(order) > 1:
+                own = f"colour {inputs[i]} of {own}, and the output is for colour {outputs[o]}"
+            reason = f"{own}: it {'must not' if value else 'may'} be used"
+        elif len(order) > 1:
+            reason = f"{where}, where colours play no part: for one colour your mask is {not value}"
+        else:
+            when, verdict = ("later", "must not") if value else ("earlier", "may")
+            reason = f"{where}, which comes {when}: it {verdict} be used"
+        return f"mask[{o}, {i}, {row}, {column}] reads {reason}; got {value}"
+
+
 @check(
     gates=["shape"],
     points={"values": 1, "training": 1},
     hints=[
         "A weight under a False of the mask must have no effect, and must get no gradient. It should nevertheless "
         "still be what it was after the call. What can take part in the convolution in its place?",
-        "A product is a new tensor, and gradients pass through it. As to the size: a kernel of height kh reaches "
+        "A product is a new tensor, and gradients pass through it. As for the size: a kernel of height kh reaches "
         "kh // 2 rows beyond the image at the top and at the bottom; what does one of width kw do?",
-        "Multiply mask and weight out of place, hand the product to the convolution of torch.nn.functional as its "
+        "Multiply mask and weight out of place, pass the product to the convolution of torch.nn.functional as its "
         "weight, together with bias, and set its padding to the pair (rows, columns) of the second hint.",
     ],
     side_effects="training",
@@ -220,9 +245,9 @@ def masked_conv(student, rng):
     masked weights: any finite numbers       1e9, -1e30: "values"
     they are left as they are                by `Student`, after each call: "training"
     their gradients are exactly 0            "training"
-    gradients reach x, bias, used weights    each is moved, and the gradient has to foretell how the answer's
+    gradients reach x, bias, used weights    each is moved, and the gradient must foretell how the answer's
                                              own result changes: "training"
-    float32 or float64                       an answer is asked for in float32, too: "training"
+    float32 or float64                       each answer is also called with float32: "training"
     =======================================  ==========================================================
     """
 
@@ -234,49 +259,21 @@ def masked_conv(student, rng):
         return tenths(rng, n, inputs, H, W), weight, tenths(rng, outputs), mask
 
     def read(value, x, weight, *_):
-        return real(value, (len(x), len(weight), *x.shape[2:]), "the result")
+        return real(value, (len(x), len(weight), *x.shape[2:]))
 
-    def told(x, weight, bias, mask, *_):
-        if x.dtype == np.float32:
-            return f"float32 numbers, {told(*(array.astype(float) for array in (x, weight, bias)), mask)}"
-        if x.size <= 9 and weight.size <= 9:
-            image = f"x = {say(x[0, 0])}" if x.shape[:2] == (1, 1) else f"x = {say(x)}"
-            return f"{image}, weight = {say(weight[0, 0])}, mask = {say(mask[0, 0].astype(int))}, bias = {say(bias)}"
-        n, inputs, H, W = x.shape
-        kh, kw = weight.shape[2:]
-        return f"{_count(n, 'image')} of {H} x {W} with {_count(inputs, 'channel')}, kernel {kh} x {kw}"
+    def say_case(x, weight, bias, mask):
+        return _say_arrays(_say_convolution(x, weight), x=x, weight=weight, mask=mask.astype(int), bias=bias)
 
     def wrong(got, x, weight, bias, mask):
-        middle = weight.shape[2] // 2, weight.shape[3] // 2
-        used = np.where(mask, weight, 0.0)
-        want = _convolution(x, used, *middle) + bias[:, None, None]
-        size = _convolution(np.abs(x), np.abs(used), *middle) + np.abs(bias)[:, None, None]
-        index = first_wrong(got, want, size)
-        if index is not None:
-            return f"entry {list(index)} {should_be(want[index], got[index])}"
+        return differs_from_sum(got, _centred, (x, np.where(mask, weight, 0.0), bias), _entry("entry "))
 
-    def trained(x, weight, bias, mask, along, *moves):
-        """The gradients of sum(along * result), and the results after each move, forth and back."""
-        args = x, weight, bias
-        gradients = student.vjp(*tensors([*args, mask]), cotangent=along, wrt=(0, 1, 2))[1]
-        return gradients, [student.call(*tensors([*moved, mask])) for moved in _moves(args, moves)]
+    def masked(got, args, *_):
+        def name(*index):
+            return f"mask{list(index)} is False, so the gradient of weight{list(index)}"
 
-    def read_gradients(value, x, weight, bias, mask, along, *moves):
-        gradients, why = real_list(value[0], [x.shape, weight.shape, bias.shape], "gradient {}")
-        if not why:
-            results, why = real_list(value[1], [along.shape] * 6, "result {}")
-        return (gradients, None if why else [[result] for result in results]), why
+        return differs(np.where(args[3], 0.0, got.by_name["weight"]), np.zeros(args[3].shape), name)
 
-    def masked(got, x, weight, bias, mask, *_):
-        gradient = got[0][1]
-        for index in map(tuple, np.argwhere(~mask & (gradient != 0))):
-            place = say(list(index))
-            return f"mask{place} is False, so the gradient of weight{place} {should_be(0.0, gradient[index])}"
-
-    def foretold(got, x, weight, bias, mask, along, *moves):
-        return _unforetold(("x", "weight", "bias"), moves, *got, [along], needed=("x", "weight"))
-
-    ask = asking(student.call, read=read, say=told)
+    ask = asking(student.call, read=read, say=say_case)
     for sizes in [(1, 1, 1, 3, 3, 3, 3), (1, 1, 1, 2, 3, 3, 3), (1, 2, 1, 3, 3, 3, 3), (2, 3, 2, 4, 5, 5, 5)]:
         answer = ask(*case(*sizes))
         yield answer.gate("shape")
@@ -292,63 +289,17 @@ def masked_conv(student, rng):
         yield ask(x, np.where(mask, weight, large), bias, mask).holds("values", wrong)
     for sizes in [(1, 1, 1, 2, 2, 3, 3), (2, 2, 2, 3, 4, 3, 3)]:
         yield ask(*_float32(*case(*sizes))).holds("training")
-    ask = asking(trained, give=lambda *case: case, read=read_gradients, say=told)
+    ask_gradients = asking_gradients(student, {"x": 0, "weight": 1, "bias": 2}, read=read, say=say_case)
     for sizes in [(1, 1, 1, 3, 3, 3, 3), (1, 1, 1, 3, 3, 3, 3), (2, 3, 2, 4, 3, 3, 3), (2, 2, 2, 3, 5, 5, 5)]:
-        x, weight, bias, mask = case(*sizes)
-        along = tenths(rng, len(x), len(weight), *x.shape[2:])
-        moves = [_thousandths(rng, *array.shape) for array in (x, weight, bias)]
-        yield ask(x, weight, bias, mask, along, *moves).holds("training", masked, foretold)
+        args = case(*sizes)
+        along = tenths(rng, len(args[0]), len(args[1]), *args[0].shape[2:])
+        moves = [thousandths(rng, *array.shape) for array in args[:3]]
+        yield ask_gradients(args, along, moves).holds("training", masked, foretold("x", "weight"))
 
 
-def _float32(*arrays: np.ndarray) -> list[np.ndarray]:
-    """The same numbers in single precision, in which networks are trained."""
-    return [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
-
-
-def _thousandths(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """How far to move each entry of an argument: a little, none as far as another, so that few of them cancel."""
-    return rng.integers(50, 151, shape) / 100_000
-
-
-def _moves(args: Sequence[np.ndarray], moves: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """The arguments with the first one moved forth, then back, then the same for the second, and so on."""
-    for i, move in enumerate(moves):
-        for signed in (move, -move):
-            yield [*args[:i], args[i] + signed, *args[i + 1 :]]
-
-
-def _unforetold(
-    names: Sequence[str],
-    moves: Sequence[np.ndarray],
-    gradients: Sequence[np.ndarray],
-    results: Sequence[Sequence[np.ndarray]],
-    along: Sequence[np.ndarray],
-    needed: Sequence[str],
-) -> str | None:
-    """What is wrong with the gradients of sum(along * result), if anything is.
-
-    When an argument moves, the sum has to change by sum(gradient * move), whatever it is that the answer computes. So
-    the gradients are judged by the answer's own results, within a hundredth, and no mistake costs twice.
-
-    Args:
-        results: for each of `_moves` one array, or more, each with its factors in `along`.
-        needed: the arguments that must have an effect.
-    """
-    for i, (name, move, gradient) in enumerate(zip(names, moves, gradients, strict=True)):
-        forth, back = results[2 * i : 2 * i + 2]
-        if name in needed and all(map(np.array_equal, forth, back)):
-            return f"the result does not depend on {name}: nothing changes when it moves by {say(move.flat[0])}"
-        with np.errstate(all="ignore"):  # the answer's results may be anything
-            change = sum(float(np.sum(a * (f - b))) for a, f, b in zip(along, forth, back, strict=True))
-            terms = 2 * gradient * move
-            # The change may be a difference of rounded numbers, also where all of it cancels.
-            summed = sum(float(np.sum(np.abs(a) * np.abs(f))) for a, f in zip(along, forth, strict=True))
-        if not close(terms.sum(), change, np.abs(terms).sum() + 1e-5 * min(summed, 1000.0), tolerance=0.01):
-            return (
-                f"when each entry of {name} moves by {say(2 * move.min())} to {say(2 * move.max())}, your result, "
-                f"summed with factors, changes by {change:.4g}, but its gradient of {name} foretells {terms.sum():.4g}"
-            )
-    return None
+def _centred(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """A convolution whose kernel is centred on the output's pixel, plus bias."""
+    return _convolution(x, weight, weight.shape[2] // 2, weight.shape[3] // 2) + bias[:, None, None]
 
 
 @check(
@@ -356,13 +307,14 @@ def _unforetold(
     points={"one layer": 1, "any depth": 2, "edges": 1},
     hints=[
         "Begin with one layer of 3 x 3. Which pixels does it read? All others that come earlier are the map. Then let "
-        "each of these read in turn, with mask B: how does what is read grow, in which direction, and where not?",
+        "each of these read in turn, with mask B: how does the set that is read grow, in which direction, and where "
+        "does it not?",
         "A path from an input to the output goes through one step of the kernel in each layer. Which steps does mask B "
-        "allow? To get to the right of the output's column, a path has to go up: how many columns can it gain for "
+        "allow? To get to the right of the output's column, a path must go up: how many columns can it gain for "
         "each row?",
         "No formula is needed: keep a map of the pixels that matter, at first (row, column) alone. For each mask-B "
-        "layer mark every pixel that a marked one reads; with the mask-A layer do so once more, without keeping what "
-        "was marked before. What comes earlier than (row, column) and is not marked in the end is blind.",
+        "layer mark every pixel that a marked one reads; with the mask-A layer do so once more, without keeping the "
+        "pixels marked before. The pixels that come before (row, column) and are not marked in the end are blind.",
     ],
 )
 def blind_spot(student, rng):
@@ -388,48 +340,35 @@ def blind_spot(student, rng):
     def read(value, k, layers, H, W, row, column):
         return _flags(value, (H, W), "the map")
 
-    def told(k, layers, H, W, row, column):
-        return f"{_count(layers, 'layer')} of {k} x {k}, image {H} x {W}, output at ({row}, {column})"
+    def say_case(k, layers, H, W, row, column):
+        return f"{count(layers, 'layer')} of {k} x {k}, image {H} x {W}, output at ({row}, {column})"
 
-    def wrong(got, k, layers, H, W, row, column):
-        reads, earlier = _read(k, layers, H, W, row, column), _earlier_pixels(H, W, row, column)
+    def wrong(got, *case):
+        earlier, reads = _earlier_and_read(*case)
         for r, c in np.argwhere(got != (earlier & ~reads)):
-            if (r, c) == (row, column):
+            fact = "comes later"
+            if (r, c) == case[-2:]:
                 fact = "is the output's own"
-            elif not earlier[r, c]:
-                fact = "comes later"
-            else:
+            elif earlier[r, c]:
                 fact = f"comes earlier, and {'a' if reads[r, c] else 'no'} path leads from it to the output"
             return f"pixel ({r}, {c}) {fact}, so it is {not got[r, c]}; got {got[r, c]}"
 
-    def drawn(most_layers, sizes, borders):
-        """A case with blind pixels and with others, the output at the border or half a kernel away from it."""
-        while True:
-            k, layers = 3 if borders else int(rng.choice([3, 5, 7])), int(rng.integers(1, most_layers + 1))
-            H, W = rng.choice(sizes, 2, replace=not borders).tolist()
-            row, column = int(rng.integers(H)), int(rng.integers(W))
-            reads, earlier = _read(k, layers, H, W, row, column), _earlier_pixels(H, W, row, column)
-            margin = min(row, H - 1 - row, column, W - 1 - column)
-            if (margin == 0 if borders else margin >= k // 2) and reads.any() and (earlier & ~reads).any():
-                return k, layers, H, W, row, column
-
-    ask = asking(student.call, read=read, say=told)
+    ask = asking(student.call, read=read, say=say_case)
     for k, size, row, column in ((3, 3, 1, 1), (3, 5, 2, 1)):
         answer = ask(k, 1, size, size, row, column)
         yield answer.gate("shape and range")
         yield answer.holds("one layer", wrong)
-    single = [(3, 5, 2, 3), (5, 7, 3, 2), (7, 9, 4, 5), (7, 9, 4, 3)]
-    for k, size, row, column in single:
+    for k, size, row, column in [(3, 5, 2, 3), (5, 7, 3, 2), (7, 9, 4, 5), (7, 9, 4, 3)]:
         yield ask(k, 1, size, size, row, column).holds("one layer", wrong)
     for size in (8, 8, 9, 9):
-        yield ask(*drawn(1, [size], borders=False)).holds("one layer", wrong)
+        yield ask(*_blind_case(rng, 1, [size], borders=False)).holds("one layer", wrong)
     depths = [(3, 2, 5, 2, 1), (3, 2, 7, 4, 5), (3, 3, 7, 4, 1), (3, 4, 9, 6, 3), (3, 9, 9, 7, 2), (3, 20, 9, 5, 4)]
     depths += [(5, 2, 9, 5, 2), (5, 3, 9, 7, 1), (5, 9, 9, 6, 2), (7, 2, 9, 5, 1), (7, 3, 11, 8, 2), (7, 6, 11, 7, 1)]
     depths += [(3, 60, 9, 7, 3), (5, 60, 9, 6, 2), (7, 60, 16, 13, 8), (3, 12, 28, 20, 9)]
     for k, layers, size, row, column in depths:
         yield ask(k, layers, size, size, row, column).holds("any depth", wrong)
     for size in (9, 9, 10, 11, 12):
-        yield ask(*drawn(6, [size], borders=False)).holds("any depth", wrong)
+        yield ask(*_blind_case(rng, 6, [size], borders=False)).holds("any depth", wrong)
     borders = [(3, 1, 1, 5, 0, 3), (3, 2, 1, 6, 0, 5), (3, 1, 5, 1, 3, 0), (5, 2, 7, 1, 6, 0), (3, 2, 3, 5, 2, 0)]
     borders += [(3, 2, 4, 7, 3, 6), (3, 3, 7, 4, 5, 3), (5, 2, 4, 9, 0, 7), (3, 3, 4, 9, 0, 0), (3, 4, 4, 9, 3, 0)]
     borders += [(7, 1, 8, 3, 7, 2), (3, 1, 1, 1, 0, 0), (3, 3, 3, 10, 2, 1), (3, 6, 10, 3, 9, 1), (5, 1, 3, 5, 1, 4)]
@@ -437,37 +376,44 @@ def blind_spot(student, rng):
     for sizes in borders:
         yield ask(*sizes).holds("edges", wrong)
     for _ in range(5):
-        yield ask(*drawn(4, range(2, 12), borders=True)).holds("edges", wrong)
+        yield ask(*_blind_case(rng, 4, range(2, 12), borders=True)).holds("edges", wrong)
 
 
-def _read(k: int, layers: int, H: int, W: int, row: int, column: int) -> np.ndarray:
-    """(H, W) bool: the pixels from which a path leads to the output at (row, column)."""
-    place = np.arange(H * W)
+def _earlier_and_read(k: int, layers: int, H: int, W: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two (H, W) bool maps: the pixels that come before (row, column), and those with a path to the output there."""
+    place, output = np.arange(H * W), row * W + column
     near = [abs(axis[:, None] - axis) <= k // 2 for axis in np.divmod(place, W)]
     inside = near[0] & near[1]
     first, other = inside & (place[:, None] > place), inside & (place[:, None] >= place)
-    marked = place == row * W + column
+    marked = place == output
     for _ in range(layers - 1):
         marked = marked @ other
-    return (marked @ first).reshape(H, W)
+    return (place < output).reshape(H, W), (marked @ first).reshape(H, W)
 
 
-def _earlier_pixels(H: int, W: int, row: int, column: int) -> np.ndarray:
-    """(H, W) bool: the pixels that come before (row, column)."""
-    return (np.arange(H * W) < row * W + column).reshape(H, W)
+def _blind_case(rng: np.random.Generator, most_layers: int, sizes: Sequence[int], borders: bool) -> tuple[int, ...]:
+    """A case with blind pixels and with others, the output at the border or at least half a kernel away from it."""
+    while True:
+        k, layers = 3 if borders else int(rng.choice([3, 5, 7])), int(rng.integers(1, most_layers + 1))
+        H, W = rng.choice(sizes, 2, replace=not borders).tolist()
+        row, column = int(rng.integers(H)), int(rng.integers(W))
+        earlier, reads = _earlier_and_read(k, layers, H, W, row, column)
+        margin = min(row, H - 1 - row, column, W - 1 - column)
+        if (margin == 0 if borders else margin >= k // 2) and reads.any() and (earlier & ~reads).any():
+            return k, layers, H, W, row, column
 
 
 @check(
     gates=["shapes", "no leak"],
     points={"vertical": 1, "horizontal": 1, "first layer": 1, "link": 1, "training": 1},
     hints=[
-        "Of the two stacks, one looks at whole rows and the other along its own row. For each: which rows and columns "
+        "One of the two stacks reads whole rows, the other reads along its own row. For each: which rows and columns "
         "does the kernel cover, and on which sides does one therefore have to put zeros so that the result has the "
         "image's size again? What in row r of the vertical stack must a pixel of row r not know?",
         "Vertical: zeros go above (one row fewer than there are in the kernel) and to the sides (kw // 2 columns on "
         "each), none below. Horizontal: zeros on the left only. What does one zero more, and one column fewer, do for "
         "the first layer? And what does one row of zeros above v_out, and one fewer below, do for the link?",
-        "torch's conv2d slides the kernel as it stands, last entry to the right and down: pad v with "
+        "torch's conv2d slides the kernel as it is, last entry to the right and down: pad v with "
         "torch.nn.functional.pad (left, right, top, bottom) by kw // 2, kw // 2, kh - 1, 0 and use no other padding. "
         "Treat weight_h as a kernel of height 1; in the first layer pad h by n_h on the left and leave out its last "
         "column. The link is a product over channels with v_out moved down by one row.",
@@ -490,174 +436,146 @@ def stacks(student, rng):
     in the first layer one column further left the same cases: "first layer"
     link times v_out at (r - 1, c)             from the answer's own v_out, without weight_h and with it,
                                                first or not, in images of one row: "link"
-    gradients reach all arguments              each is moved, and the gradient has to foretell how the answer's
-                                               own results change, as in `masked_conv` (but vjp takes
-                                               functions of a single result): "training"
-    float32 or float64                         an answer is asked for in float32, too: "training"
+    gradients reach all arguments              each is moved, and the gradient must foretell how the answer's
+                                               own results change, as in `masked_conv`: "training"
+    float32 or float64                         each answer is also called with float32: "training"
     =========================================  ========================================================
     """
-    names = "v", "h", "weight_v", "weight_h", "link"
-
-    def case(n, inputs, outputs, H, W, kh, kw, m):
-        v, h = tenths(rng, n, inputs, H, W), tenths(rng, n, inputs, H, W)
-        weights = tenths(rng, outputs, inputs, kh, kw), tenths(rng, outputs, inputs, m)
-        return v, h, *weights, tenths(rng, outputs, outputs)
 
     def read(value, v, h, weight_v, *_):
-        names, shape = ("v_out", "h_out"), (len(v), len(weight_v), *v.shape[2:])
-        pair, why = parts(value, names)
-        read = [real(item, shape, name) for item, name in zip(pair, names, strict=True)] if pair else []
-        return [array for array, _ in read], why or next((reason for _, reason in read if reason), "")
+        return real_parts(value, dict.fromkeys(("v_out", "h_out"), (len(v), len(weight_v), *v.shape[2:])))
 
-    def told(v, h, weight_v, weight_h, link, first, *_):
-        (n, inputs, H, W), (kh, kw), m = v.shape, weight_v.shape[2:], weight_h.shape[2]
-        images = f"{_count(n, 'image')} of {H} x {W}, {_count(inputs, 'channel')} in, {len(weight_v)} out"
-        sizes = f"{images}, kh = {kh}, kw = {kw}, n_h = {m}, first = {first}"
-        if v.dtype == np.float32:
-            return f"float32 numbers, {sizes}"
-        if n * inputs * len(weight_v) > 1 or v.size > 6:
-            return sizes
-        arrays = zip(names, (v[0, 0], h[0, 0], weight_v[0, 0], weight_h[0, 0], link), strict=True)
-        return sizes + "".join(f", {name} = {say(array)}" for name, array in arrays)
-
-    def leak(outs, v, h, weight_v, weight_h, link, first):
-        """Each image after the first one differs from it in one pixel of v or h."""
-        for name, out in zip(("v_out", "h_out"), outs, strict=True):
-            with np.errstate(invalid="ignore"):
-                moves = (np.abs(out[1:] - out[0]) > 1e-5 * np.abs(out).max()).any(1)
-            for image, moved in enumerate(moves, start=1):
-                which, array = ("v", v) if (v[image] != v[0]).any() else ("h", h)
-                r, c = (int(i) for i in np.argwhere((array[image] != array[0]).any(0))[0])
-                for row, column in np.argwhere(moved):
-                    fault = ""
-                    if name == "v_out":
-                        fault = "in a row below" if r > row else ""
-                    elif (r, c) > (row, column):
-                        fault = "which comes later"
-                    elif first and (r, c) == (row, column):
-                        fault = "its own pixel, in the first layer"
-                    if fault:
-                        return f"{name} at ({row}, {column}) changes when {which} changes at ({r}, {c}), {fault}"
-
-    def compared(name, got, want, size):
-        index = first_wrong(got, want, size)
-        if index is not None:
-            n, o, r, c = index
-            place = f"{name} of image {n}, channel {o} at ({r}, {c})"
-            return f"{place} {should_be(want[index], got[index])}"
+    def say_case(v, h, weight_v, weight_h, link, first):
+        sizes = f"{_say_convolution(v, weight_v)}, n_h = {weight_h.shape[2]}"
+        return f"first = {first}, {_say_arrays(sizes, v=v, h=h, weight_v=weight_v, weight_h=weight_h, link=link)}"
 
     def vertical(outs, v, h, weight_v, *_):
-        before = weight_v.shape[2] - 1, weight_v.shape[3] // 2
-        size = _convolution(np.abs(v), np.abs(weight_v), *before)
-        return compared("v_out", outs[0], _convolution(v, weight_v, *before), size)
+        return differs_from_sum(outs[0], _vertical, (v, weight_v), _place("v_out"))
 
     def horizontal(outs, v, h, weight_v, weight_h, link, first):
-        kernel, before = weight_h[:, :, None], (0, weight_h.shape[2] - 1 + first)
-        size = _convolution(np.abs(h), np.abs(kernel), *before)
-        return compared("h_out", outs[1], _convolution(h, kernel, *before), size)
+        return differs_from_sum(outs[1], lambda *arrays: _horizontal(*arrays, first), (h, weight_h), _place("h_out"))
 
     def linked(outs, v, h, weight_v, weight_h, link, first):
-        """h_out as what it is without link, and the link of the answer's own v_out."""
-        v_out, h_out = outs
+        """h_out is what it is without the link, plus the link times the answer's own v_out."""
+        v_out, own = outs[0], np.zeros_like(outs[1])
         if v.shape[2] > 1 and not v_out.any():
-            return "v_out is 0 everywhere, and the link has nothing to carry"
-        alone = ask(v, h, weight_v, weight_h, np.zeros_like(link), first) if weight_h.any() else None
-        if alone and alone.why:
-            return f"with a link of 0: {alone.why}"
-        kernel, own = link[:, :, None, None], alone.got[1] if alone else 0.0
-        with np.errstate(all="ignore"):  # the answer's own results may be anything
-            want = own + _convolution(v_out, kernel, 1, 0)
-            size = np.abs(own) + _convolution(np.abs(v_out), np.abs(kernel), 1, 0)
-        if why := compared("h_out", h_out, want, size):
-            n, o, r, c = first_wrong(h_out, want, size)
+            return "v_out is 0 everywhere, so the link has nothing to carry"
+        if weight_h.any():
+            alone = ask(v, h, weight_v, weight_h, np.zeros_like(link), first)
+            if alone.why:
+                return f"with a link of 0: {alone.why}"
+            own = alone.got[1]
+
+        def name(n, o, r, c):
             above = f"your v_out[{n}, :, {r - 1}, {c}] = {say(v_out[n, :, r - 1, c])}" if r else "there is no row above"
-            row = f"with a link of 0 it is {say(own[n, o, r, c])}" if alone else "weight_h is 0"
-            return f"{row}, link[{o}] = {say(link[o])}, {above}: {why}"
+            without = f"with a link of 0 it is {say(own[n, o, r, c])}"
+            return f"{without}, link[{o}] = {say(link[o])}, {above}: {_place('h_out')(n, o, r, c)}"
 
-    def trained(*case):
-        """The gradients of sum(along * result) over both results, and the results after each move, forth and back."""
-        args, first, along, moves = case[:5], case[5], case[6:8], case[8:]
-        gradients = student.vjp(*tensors(args), first, cotangent=tensors(along), wrt=tuple(range(5)))[1]
-        return gradients, [student.call(*tensors([*moved, first])) for moved in _moves(args, moves)]
+        with np.errstate(all="ignore"):  # the answer's own results may be anything
+            return differs_from_sum(outs[1], _linked, (own, v_out, link), name)
 
-    def read_gradients(value, *case):
-        gradients, why = real_list(value[0], [arg.shape for arg in case[:5]], "gradient {}")
-        pairs = [read(result, *case) for result in value[1]]
-        return (gradients, [pair for pair, _ in pairs]), why or next((reason for _, reason in pairs if reason), "")
-
-    def foretold(got, *case):
-        return _unforetold(names, case[8:], *got, case[6:8], needed=("v", "weight_v"))
-
-    ask = asking(student.call, read=read, say=told)
+    ask = asking(student.call, read=read, say=say_case)
     for first, sizes in itertools.product((False, True), ((1, 1, 1, 3, 3, 2, 3, 2), (1, 2, 2, 3, 4, 3, 5, 3))):
-        v, h, weight_v, weight_h, link = case(*sizes)
-        pixels = list(np.ndindex(v.shape[2:]))
-        v, h = (np.repeat(array, 1 + 2 * len(pixels), 0) for array in (v, h))
-        for image, (array, (r, c)) in enumerate(itertools.product((v, h), pixels), start=1):
-            array[image, :, r, c] += 10
-        answer = ask(v, h, weight_v, weight_h, link, first)
+        answer = ask(*_one_pixel_changed(*_stacks_case(rng, *sizes)), first)
         if first:
-            yield answer.holds("first layer", leak)
+            yield answer.holds("first layer", _stacks_leak)
         else:
             yield answer.gate("shapes")
-            yield answer.gate("no leak", leak)
-    kernels = [
-        (1, 1, 1, 2, 2, 1, 1, 1),
-        (1, 1, 1, 2, 1, 2, 1, 1),
-        (1, 1, 1, 1, 3, 1, 3, 1),
-        (1, 1, 1, 2, 3, 2, 3, 2),
-        (1, 1, 1, 6, 8, 5, 7, 2),
-        (1, 1, 1, 3, 2, 2, 1, 2),
-        (2, 2, 2, 4, 3, 3, 3, 3),
-        (2, 3, 3, 5, 4, 4, 5, 2),
-        (1, 2, 2, 2, 3, 4, 7, 5),
-    ]
-    for sizes, first in itertools.product(kernels, (False, True)):
-        yield ask(*case(*sizes), first).holds("vertical", vertical)
-    rows = [
-        (1, 1, 1, 1, 2, 1, 1, 1),
-        (1, 1, 1, 1, 3, 1, 1, 2),
-        (1, 1, 1, 2, 3, 2, 3, 2),
-        (2, 2, 2, 3, 5, 2, 3, 3),
-        (1, 2, 2, 2, 3, 2, 3, 5),
-        (2, 3, 3, 3, 4, 3, 3, 2),
-        (1, 1, 2, 3, 1, 1, 1, 2),
-        (1, 2, 1, 3, 1, 1, 1, 2),
-        (1, 1, 2, 2, 7, 2, 3, 5),
-    ]
-    for (name, first), sizes in itertools.product((("horizontal", False), ("first layer", True)), rows):
-        v, h, weight_v, weight_h, link = case(*sizes)
-        yield ask(v, h, weight_v, weight_h, np.zeros_like(link), first).holds(name, horizontal)
+            yield answer.gate("no leak", _stacks_leak)
+    kernels = [(1, 1, 1, 2, 2, 1, 1, 1), (1, 1, 1, 2, 1, 2, 1, 1), (1, 1, 1, 1, 3, 1, 3, 1), (1, 1, 1, 2, 3, 2, 3, 2)]
+    kernels += [(1, 1, 1, 6, 8, 5, 7, 2), (1, 1, 1, 3, 2, 2, 1, 2), (2, 2, 2, 4, 3, 3, 3, 3), (2, 3, 3, 5, 4, 4, 5, 2)]
+    for sizes, first in itertools.product([*kernels, (1, 2, 2, 2, 3, 4, 7, 5)], (False, True)):
+        yield ask(*_stacks_case(rng, *sizes), first).holds("vertical", vertical)
+    rows = [(1, 1, 1, 1, 2, 1, 1, 1), (1, 1, 1, 1, 3, 1, 1, 2), (1, 1, 1, 2, 3, 2, 3, 2), (2, 2, 2, 3, 5, 2, 3, 3)]
+    rows += [(1, 2, 2, 2, 3, 2, 3, 5), (2, 3, 3, 3, 4, 3, 3, 2), (1, 1, 2, 3, 1, 1, 1, 2), (1, 2, 1, 3, 1, 1, 1, 2)]
+    for first, sizes in itertools.product((False, True), [*rows, (1, 1, 2, 2, 7, 2, 3, 5)]):
+        *arrays, link = _stacks_case(rng, *sizes)
+        yield ask(*arrays, np.zeros_like(link), first).holds("first layer" if first else "horizontal", horizontal)
     links = [(1, 1, 1, 2, 1, 1, 1, 1), (1, 2, 2, 2, 1, 1, 1, 1), (1, 1, 1, 3, 2, 2, 3, 2), (2, 3, 3, 4, 3, 3, 3, 2)]
     links += [(2, 1, 3, 4, 3, 2, 3, 2), (1, 3, 2, 3, 4, 3, 5, 3), (1, 2, 2, 1, 3, 2, 3, 2)]
     for sizes, first in zip(links, itertools.cycle((False, True)), strict=False):
-        v, h, weight_v, weight_h, link = case(*sizes)
+        v, h, weight_v, weight_h, link = _stacks_case(rng, *sizes)
         yield ask(v, h, weight_v, np.zeros_like(weight_h), link, first).holds("link", linked)
     for first in (False, True):
-        yield ask(*case(1, 2, 3, 3, 4, 2, 3, 2), first).holds("link", linked)
+        yield ask(*_stacks_case(rng, 1, 2, 3, 3, 4, 2, 3, 2), first).holds("link", linked)
     for first in (False, True):
-        yield ask(*_float32(*case(1, 2, 3, 3, 4, 2, 3, 2)), first).holds("training")
-    ask_training = asking(trained, give=lambda *case: case, read=read_gradients, say=told)
-    for first, sizes in [
-        (False, (1, 1, 1, 2, 3, 2, 1, 2)),
-        (True, (1, 1, 1, 2, 3, 2, 1, 2)),
-        (False, (2, 2, 3, 3, 4, 2, 3, 2)),
-    ]:
-        args = case(*sizes)
-        along = [tenths(rng, len(args[0]), len(args[2]), *args[0].shape[2:]) for _ in range(2)]
-        moves = [_thousandths(rng, *array.shape) for array in args]
-        yield ask_training(*args, first, *along, *moves).holds("training", foretold)
+        yield ask(*_float32(*_stacks_case(rng, 1, 2, 3, 3, 4, 2, 3, 2)), first).holds("training")
+    wrt = {"v": 0, "h": 1, "weight_v": 2, "weight_h": 3, "link": 4}
+    ask_gradients = asking_gradients(student, wrt, read=read, say=say_case)
+    small, large = (1, 1, 1, 2, 3, 2, 1, 2), (2, 2, 3, 3, 4, 2, 3, 2)
+    for sizes, first in [(small, False), (small, True), (large, False)]:
+        args = _stacks_case(rng, *sizes)
+        along = tuple(tenths(rng, len(args[0]), len(args[2]), *args[0].shape[2:]) for _ in range(2))
+        moves = [thousandths(rng, *array.shape) for array in args]
+        yield ask_gradients((*args, first), along, moves).holds("training", foretold("v", "weight_v"))
+
+
+def _stacks_case(
+    rng: np.random.Generator, n: int, inputs: int, outputs: int, H: int, W: int, kh: int, kw: int, n_h: int
+) -> tuple[np.ndarray, ...]:
+    """v, h, weight_v, weight_h and link."""
+    v, h = tenths(rng, n, inputs, H, W), tenths(rng, n, inputs, H, W)
+    weights = tenths(rng, outputs, inputs, kh, kw), tenths(rng, outputs, inputs, n_h)
+    return v, h, *weights, tenths(rng, outputs, outputs)
+
+
+def _one_pixel_changed(v: np.ndarray, h: np.ndarray, *weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Copies of a single image, each but the first with one pixel of v or h changed."""
+    pixels = list(np.ndindex(v.shape[2:]))
+    v, h = (np.repeat(array, 1 + 2 * len(pixels), 0) for array in (v, h))
+    for image, (array, (r, c)) in enumerate(itertools.product((v, h), pixels), start=1):
+        array[image, :, r, c] += 10
+    return v, h, *weights
+
+
+def _stacks_leak(outs: list[np.ndarray], v: np.ndarray, h: np.ndarray, *case: Any) -> str | None:
+    """An output that changes with a pixel that it must not know, for images that `_one_pixel_changed` made."""
+    first, both = case[-1], np.stack([v, h], axis=1)
+    changed = (both[1:] != both[0]).any(2)
+    for name, out in zip(("v_out", "h_out"), outs, strict=True):
+        with np.errstate(invalid="ignore"):
+            moved = (np.abs(out[1:] - out[0]) > 1e-5 * np.abs(out).max()).any(1)
+        for image, row, column in np.argwhere(moved).tolist():
+            which, r, c = np.argwhere(changed[image])[0].tolist()
+            if name == "v_out":
+                fault = "in a row below" if r > row else ""
+            elif (r, c) == (row, column):
+                fault = "its own pixel, in the first layer" if first else ""
+            else:
+                fault = "which comes later" if (r, c) > (row, column) else ""
+            if fault:
+                return f"{name} at ({row}, {column}) changes when {'vh'[which]} changes at ({r}, {c}), {fault}"
+
+
+def _place(name: str) -> Callable[..., str]:
+    """Name the entries of a stack."""
+    return lambda n, channel, r, c: f"{name} of image {n}, channel {channel} at ({r}, {c})"
+
+
+def _vertical(v: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The vertical stack without its link: the last row of the kernel is on the output's row."""
+    return _convolution(v, weight, weight.shape[2] - 1, weight.shape[3] // 2)
+
+
+def _horizontal(h: np.ndarray, weight: np.ndarray, first: bool) -> np.ndarray:
+    """The horizontal stack without its link: the last column of the kernel is on the output's pixel, or left of it."""
+    return _convolution(h, weight[:, :, None], 0, weight.shape[2] - 1 + first)
+
+
+def _linked(own: np.ndarray, v_out: np.ndarray, link: np.ndarray) -> np.ndarray:
+    """The horizontal stack with its link, which reads the row above."""
+    return own + _convolution(v_out, link[:, :, None, None], 1, 0)
 
 
 @check(
     gates=["shape"],
     points={"gate": 1, "label": 1},
     hints=[
-        "Two halves of the channels go through two functions. Which half through which, and what makes one tensor of C "
-        "channels of the two?",
-        "One function says what there is to be told, between -1 and 1; the other, between 0 and 1, how much of it "
-        "passes: they are multiplied. The label belongs to what goes into the gate, all 2C channels of it: at which "
-        "moment must it be added, and what shape must a number for each image and channel have to reach every pixel?",
+        "Two halves of the channels go through two functions. Which half goes through which, and how do the two "
+        "results become one tensor of C channels?",
+        "One function gives the content, between -1 and 1; the other, between 0 and 1, says how much of it passes: "
+        "they are multiplied. The label belongs to the input of the gate, all 2C channels of it: at which moment must "
+        "it be added, and what shape must a number for each image and channel have to reach every pixel?",
         "If there is a label, give it two more axes of length 1 at the end and add it to a. Split the sum along the "
         "channels into its first C and its last C, and multiply tanh of the first with the sigmoid of the second.",
     ],
@@ -683,29 +601,18 @@ def gate(student, rng):
     ====================================  ============================================================
     """
 
-    def read(value, a, of_label, *_):
+    def read(value, a, of_label):
         n, channels, H, W = a.shape
-        return real(value, (n, channels // 2, H, W), "the result")
+        return real(value, (n, channels // 2, H, W))
 
-    def told(a, of_label, *_):
-        if a.dtype == np.float32:
-            return f"float32 numbers, a of shape {a.shape}{', of_label is None' if of_label is None else ', a label'}"
-        numbers = "" if of_label is None else f", of_label = {say(of_label)}" if of_label.size <= 4 else ", a label"
-        return f"a of shape {a.shape}{f' = {say(a)}' if a.size <= 4 else ''}{numbers or ', of_label is None'}"
-
-    def truth(a, of_label):
-        C = a.shape[1] // 2
-        total = a if of_label is None else a + of_label[:, :, None, None]
-        return np.tanh(total[:, :C]), expit(total[:, C:])
+    def say_case(a, of_label):
+        if of_label is None:
+            return f"{_say_arrays(_say_images(a), a=a)}, of_label is None"
+        return _say_arrays(f"{_say_images(a)}, a label", a=a, of_label=of_label)
 
     def wrong(got, a, of_label, want=None):
-        want = np.multiply(*truth(a, of_label)) if want is None else want
-        index = first_wrong(got, want, size=1.0)
-        if index is not None:
-            n, _, r, c = index
-            label = "" if of_label is None else f", of_label[{n}] = {say(of_label[n])}"
-            entry = f"entry {list(index)} {should_be(want[index], got[index])}"
-            return f"a[{n}, :, {r}, {c}] = {say(a[n, :, r, c])}{label}: {entry}"
+        want = np.multiply(*_gate_factors(a, of_label)) if want is None else want
+        return differs(got, want, _gate_entry("entry", a, of_label), size=1.0)
 
     def wrong_label(got, a, of_label):
         """The label acts as if it had been added to a: judged by the answer's own results without a label."""
@@ -718,35 +625,21 @@ def gate(student, rng):
         if why := wrong(np.where(judged, got, 0.0), a, of_label, np.where(judged, added.got, 0.0)):
             return f"{why}, while your function gives the former where the label is added to a beforehand"
 
-    def gradient(a, of_label, along):
-        wrt = (0,) if of_label is None else (0, 1)
-        return student.vjp(*tensors([a, of_label]), cotangent=along, wrt=wrt)[1]
-
-    def read_gradient(value, a, of_label, along):
-        shapes = [a.shape] if of_label is None else [a.shape, of_label.shape]
-        return real_list(value, shapes, "gradient {}")
-
-    def wrong_gradient(got, a, of_label, along):
-        value, opening = truth(a, of_label)
+    def wrong_gradient(got, args, along, moves):
+        value, opening = _gate_factors(*args)
         want = np.concatenate([along * (1 - value**2) * opening, along * value * opening * (1 - opening)], axis=1)
-        index = first_wrong(got[0], want)
-        if index is not None:
-            n, _, r, c = index
-            entry = f"the gradient of a at {list(index)} {should_be(want[index] + 0.0, got[0][index])}"
-            return f"a[{n}, :, {r}, {c}] = {say(a[n, :, r, c])}: {entry}"
+        return differs(got.by_name["a"], want + 0.0, _gate_entry("the gradient of a at", *args))
 
-    def label_gradient(got, *case):
-        """As each number of the label is added to a map, its gradient is the sum of the answer's own over the map."""
-        of_map, of_label = got
-        want = of_map.sum((2, 3))
-        index = first_wrong(of_label, want, np.abs(of_map).sum((2, 3)))
-        if index is not None:
-            return (
-                f"the gradient of of_label at {list(index)}, the sum of your gradients of a[{index[0]}, {index[1]}], "
-                f"{should_be(want[index], of_label[index])}"
-            )
+    def wrong_label_gradient(got, *_):
+        """Each number of the label is added to a feature map, so its gradient is the sum of the answer's own there."""
 
-    ask = asking(student.call, read=read, say=told)
+        def name(n, channel):
+            return f"the gradient of of_label at [{n}, {channel}], the sum of your gradients of a[{n}, {channel}],"
+
+        of_a, of_label = got.by_name.values()
+        return differs_from_sum(of_label, lambda gradient: gradient.sum((2, 3)), [of_a], name)
+
+    ask = asking(student.call, read=read, say=say_case)
     for n, C, H, W in ((1, 1, 1, 1), (2, 3, 4, 2)):
         plain = ask(tenths(rng, n, 2 * C, H, W), None)
         labelled = ask(tenths(rng, n, 2 * C, H, W), tenths(rng, n, 2 * C))
@@ -760,21 +653,169 @@ def gate(student, rng):
         yield ask(far, None).holds("gate", wrong)
     yield ask(*_float32(tenths(rng, 2, 4, 2, 1)), None).holds("gate", wrong)
     yield ask(*_float32(tenths(rng, 2, 4, 2, 1), tenths(rng, 2, 4))).holds("label", wrong_label)
-    labelled = [(1, 1, 2, 2), (2, 1, 1, 1), (2, 1, 2, 2), (4, 2, 4, 4), (3, 2, 2, 3), (2, 4, 3, 2)]
-    for n, C, H, W in labelled:
+    for n, C, H, W in [(1, 1, 2, 2), (2, 1, 1, 1), (2, 1, 2, 2), (4, 2, 4, 4), (3, 2, 2, 3), (2, 4, 3, 2)]:
         a, of_label = tenths(rng, n, 2 * C, H, W), tenths(rng, n, 2 * C)
         yield ask(a, of_label).holds("label", wrong_label)
         yield ask(a - 10 * of_label[:, :, None, None], 10 * of_label).holds("label", wrong_label)
         yield ask(a, rng.choice([-1000.0, 1000.0], (n, 2 * C))).holds("label", wrong_label)
-    ask = asking(gradient, give=lambda *case: case, read=read_gradient, say=told)
+    ask_gradients = asking_gradients(student, {"a": 0, "of_label": 1}, read=read, say=say_case)
     for n, C, H, W in ((1, 1, 1, 1), (2, 3, 4, 2)):
         a, along = tenths(rng, n, 2 * C, H, W), tenths(rng, n, C, H, W)
-        plain = ask(a, None, along)
+        plain = ask_gradients((a, None), along)
         yield plain.holds("gate", wrong_gradient)
         if not plain.why and not student.side_effects:  # an argument changed in place is the better reason
-            yield ask(a, tenths(rng, n, 2 * C) + 0.05, along).holds("label", label_gradient)
+            yield ask_gradients((a, tenths(rng, n, 2 * C) + 0.05), along).holds("label", wrong_label_gradient)
     pairs = np.stack(np.meshgrid(*[[-1000.0, 0.0, 1000.0]] * 2))[None]
-    yield ask(pairs, None, tenths(rng, 1, 1, 3, 3)).holds("gate", wrong_gradient)
+    yield ask_gradients((pairs, None), tenths(rng, 1, 1, 3, 3)).holds("gate", wrong_gradient)
+
+
+def _gate_factors(a: np.ndarray, of_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of the gated activation, each (n, C, H, W)."""
+    total = a if of_label is None else a + of_label[:, :, None, None]
+    value, opening = np.split(total, 2, axis=1)
+    return np.tanh(value), expit(opening)
+
+
+def _gate_entry(what: str, a: np.ndarray, of_label: np.ndarray | None) -> Callable[..., str]:
+    """Name the entries of the gate's result or gradient, after the numbers that lead to them."""
+
+    def name(n: int, channel: int, r: int, c: int) -> str:
+        label = "" if of_label is None else f", of_label[{n}] = {say(of_label[n])}"
+        return f"a[{n}, :, {r}, {c}] = {say(a[n, :, r, c])}{label}: {what} [{n}, {channel}, {r}, {c}]"
+
+    return name
+
+
+@check(
+    gates=["shape", "finite"],
+    points={"inside": 1, "edges": 1, "far away": 1, "gradients": 1},
+    hints=[
+        "The probability of a level is the mass of the density between its two edges, half a level to each side. What "
+        "must be added for the first and for the last level, so that none of the mass gets lost? And what does "
+        "a computer make of the difference of two numbers that are both almost 1, or both almost 0?",
+        "For the first level the lower edge is at minus infinity, for the last one the upper edge at infinity: one "
+        "term each, whose logarithm torch has ready. Between them write the two edges as b > a, in units of the "
+        "scale, and pull factors out of F(b) - F(a) until only the difference b - a appears in what is left; "
+        "F(z) = 1 / (1 + exp(-z)) = exp(z) F(-z).",
+        "Take F(b) and F(-a) out of the difference: what is left is 1 minus an exponential of a - b, which is -1 / s, "
+        "whatever x and mean are. The logarithms of the three factors are finite, and have finite gradients, with "
+        "logsigmoid for two of them and expm1 for the third. Choose with torch.where between three results all of "
+        "which are finite: NaN in one that is not chosen spoils gradients.",
+    ],
+)
+def discretized_logistic(student, rng):
+    """Log-probability of a discretized logistic.
+
+    ==========================================  ==================================================================
+    clause of the contract                      tried by
+    ==========================================  ==================================================================
+    the mass between two edges, in nats         levels inside and near the mean, K = 3 to 65536, "inside"
+    x of any shape                              a single number to four axes, "inside"
+    levels 0 and K-1 get all mass beyond them   the ends for K = 2 to 65536 and means inside, at and beyond the
+                                                ends; with many levels their neighbours, too; "edges"
+    s from 1e-8 to 1e8, |x - mean| up to 1e8    both sides of the mean, "far away"; at the ends only where they are
+                                                much like inner levels: the rest is for "edges"
+    exact and finite gradients                  all of these, "gradients"; at the ends where the value is right
+    a finite result near the mean               "finite", a gate
+    ==========================================  ==================================================================
+
+    An error of log P is a relative error of P: it may be 1e-5, or 1e-5 of log P where that is more. Gradients are
+    compared in units of the scale in the same way. None is asked for at an edge of a level, where a stable formula
+    may have a corner.
+    """
+
+    def read(value, x, mean, log_scale, levels):
+        return real(value, x.shape)
+
+    def say_case(x, mean, log_scale, levels):
+        return f"levels = {levels}, x of shape {x.shape}"
+
+    def finite(got, *case):
+        for index in np.argwhere(~np.isfinite(got)):
+            return f"{_level_entry('log P(x)', *case)(*index)} should be finite; got {got[tuple(index)]}"
+
+    def wrong(got, *case):
+        return differs(got + 0.0, _log_mass(*case) + 0.0, _level_entry("log P(x)", *case), size=1.0)
+
+    def wrong_end(got, x, mean, log_scale, levels):
+        """As `wrong`, for the ends, where they are near the mean."""
+        case = x, mean, log_scale, levels
+        ends = (abs(x - mean) < 10 * np.exp(log_scale)) & ((x == 0) | (x == levels - 1))
+        if why := wrong(np.where(ends, got, _log_mass(*case)), *case):
+            return f"{why}; the probabilities of all {levels} levels add up to {mass(got):.4g}"
+
+    def wrong_gradients(got, args, *_):
+        """Compare the gradients, at the ends only where the value is right."""
+        x, levels, exact = args[0], args[3], _log_mass(*args)
+        with np.errstate(invalid="ignore"):
+            right = abs(got.result - exact) <= TOLERANCE * np.maximum(1, abs(exact))
+        judged = right | ((x > 0) & (x < levels - 1))
+        for name, (want, size) in _log_mass_gradients(*args).items():
+            entry = _level_entry(f"the derivative of log P(x) with respect to {name}", *args)
+            if why := differs(np.where(judged, got.by_name[name], want), want, entry, size):
+                return why
+
+    ask = asking(student.call, read=read, say=say_case)
+    one = np.array([1]), np.array([1.0]), np.array([0.0]), 3
+    inside = [one, _near(rng, (1,), 3), _near(rng, (4,), 8), _near(rng, (20,), 256)]
+    for case in inside:
+        answer = ask(*case)
+        yield answer.gate("shape")
+        yield answer.gate("finite", finite)
+        yield answer.holds("inside", wrong)
+    x = rng.integers(1, 65535, 8)
+    more = [_near(rng, (4,), 8), (x, x + 1e4 * tenths(rng, 8), rng.uniform(8.5, 9.2, 8), 65536)]
+    shapes = [((), 5), ((2, 3), 16), ((2, 1, 3), 16), ((2, 3, 2, 2), 9)]
+    for case in [*more, *(_near(rng, *sizes) for sizes in shapes)]:
+        yield ask(*case).holds("inside", wrong)
+
+    cases = [(2, 0.5, 0.0), (2, 0.0, 0.5), (2, 2.0, -0.5), (3, 1.0, 0.0), (3, -1.0, 0.5), (4, 3.0, 0.5), (4, -0.5, 0.0)]
+    cases += [(4, 5.0, 0.5), (16, 7.5, 1.5), (16, 15.0, -0.5), (16, -2.0, 1.0), (256, 255.5, 1.5), (64, 40.0, 3.0)]
+    cases += [(K, end + float(tenths(rng)), 1.0) for K in (5, 32) for end in (0, K - 1)]
+    ends = [(np.arange(K), np.full(K, mean), np.full(K, log_scale), K) for K, mean, log_scale in cases]
+    for case in ends:
+        yield ask(*case).holds("edges", wrong_end)
+    for levels in (4096, 65536):  # a level is so little of the whole here that an answer may take it for none
+        x = np.array([0, 1, levels - 2, levels - 1])
+        yield ask(x, x + tenths(rng, 4), np.full(4, 6.0), levels).holds("edges", wrong)
+
+    narrow = [(s, s * away) for s in (1e-4, 1e-3, 0.03) for away in (100, 1000, 10000)] + [(1e-8, 1.0), (1e-8, 1e6)]
+    wide = [(s, s * away) for s in (1.0, 30.0, 1e3, 1e4) for away in (30, 100, 1000, 10000)] + [(1e8, 9.0), (1e8, 1e8)]
+    distant = [(np.array([1]), np.array([1001.0]), np.array([0.0]), 3)]
+    distant += [_far(rng, K, x, side, narrow + wide) for K, x in ((3, 1), (8, 5), (256, 100)) for side in (-1, 1)]
+    distant += [_far(rng, K, x, side, narrow) for K, x, side in ((2, 0, 1), (2, 1, -1), (8, 0, 1), (8, 7, -1))]
+    for case in distant:
+        yield ask(*case).holds("far away", wrong)
+
+    ask_gradients = asking_gradients(student, {"mean": 1, "log_scale": 2}, read=read, say=say_case)
+    for x, mean, log_scale, levels in [*inside, *more, *ends[::2], *distant]:
+        args = x, np.asarray(mean + 1 / 32), log_scale, levels
+        yield ask_gradients(args, np.ones(x.shape)).holds("gradients", wrong_gradients)
+
+
+def _near(rng: np.random.Generator, shape: tuple[int, ...], levels: int) -> tuple[Any, ...]:
+    """Inner levels x near the mean: x, mean, log_scale and levels."""
+    x = np.asarray(rng.integers(1, levels - 1, shape))
+    mean, log_scale = x + tenths(rng, *shape, most=1.5), tenths(rng, *shape, most=1)
+    return x, np.asarray(mean), np.asarray(log_scale), levels
+
+
+def _far(rng: np.random.Generator, levels: int, x: int, side: int, pairs: list[tuple[float, float]]) -> tuple[Any, ...]:
+    """For each scale a mean so far from x, or up to a third less: binary fractions, which float32 holds as well."""
+    scale, distance = np.array(pairs).T
+    distance = distance * rng.uniform(0.7, 1, len(distance))
+    x = np.full(len(distance), x)
+    return x, x + side * np.round(distance * 1024) / 1024, np.log(scale), levels
+
+
+def _level_entry(what: str, x: np.ndarray, mean: np.ndarray, log_scale: np.ndarray, levels: int) -> Callable[..., str]:
+    """Name what belongs to a level, after its numbers."""
+
+    def name(*index: int) -> str:
+        scale = f"log_scale = {log_scale[index]:.9g} (s = {np.exp(log_scale[index]):.4g})"
+        return f"for x = {x[index]}, mean = {mean[index]:.10g}, {scale} {what}"
+
+    return name
 
 
 def _log_mass(x: np.ndarray, mean: np.ndarray, log_scale: np.ndarray, levels: int) -> np.ndarray:
@@ -810,155 +851,13 @@ def _edges(x: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> tuple[np.n
 
 
 @check(
-    gates=["shape", "finite"],
-    points={"inside": 1, "edges": 1, "far away": 1, "gradients": 1},
-    hints=[
-        "The probability of a level is the mass of the density between its two edges, half a level to each side. What "
-        "must be added for the first and for the last level, so that nothing of the mass gets lost? And what does "
-        "a computer make of the difference of two numbers that are both all but 1, or both all but 0?",
-        "For the first level the lower edge is at minus infinity, for the last one the upper edge at infinity: one "
-        "term each, whose logarithm torch has ready. Between them write the two edges as b > a, in units of the "
-        "scale, and pull factors out of F(b) - F(a) until only the difference b - a stands in what is left; "
-        "F(z) = 1 / (1 + exp(-z)) = exp(z) F(-z).",
-        "Take F(b) and F(-a) out of the difference: what is left is 1 minus an exponential of a - b, which is -1 / s, "
-        "whatever x and mean are. The logarithms of the three factors are finite, and have finite gradients, with "
-        "logsigmoid for two of them and expm1 for the third. Choose with torch.where between three results all of "
-        "which are finite: NaN in one that is not chosen spoils gradients.",
-    ],
-)
-def discretized_logistic(student, rng):
-    """Log-probability of a discretized logistic.
-
-    ==========================================  ==================================================================
-    clause of the contract                      tried by
-    ==========================================  ==================================================================
-    the mass between two edges, in nats         levels inside and near the mean, K = 3 to 65536, "inside"
-    x of any shape                              a single number to four axes, "inside"
-    level 0 and level K-1 get all beyond them   the ends for K = 2 to 65536 and means inside, at and beyond the
-                                                ends; with many levels their neighbours, too; "edges"
-    s from 1e-8 to 1e8, |x - mean| up to 1e8    both sides of the mean, "far away"; at the ends so that they are much
-                                                like inner levels: their own share is for "edges"
-    exact and finite gradients                  all of these, "gradients"; at the ends where the value is right
-    a finite result near the mean               "finite", a gate
-    ==========================================  ==================================================================
-
-    An error of log P is a relative error of P: it may be 1e-5, or 1e-5 of log P where that is more. Gradients are
-    compared in units of the scale in the same way. None is asked for at an edge of a level, where a stable formula
-    may have a corner.
-    """
-
-    def read(value, x, mean, log_scale, levels):
-        return real(value, x.shape)
-
-    def say_sizes(x, mean, log_scale, levels):
-        return f"levels = {levels}, x of shape {x.shape}"
-
-    def say_entry(index, x, mean, log_scale, levels):
-        scale = f"log_scale = {log_scale[index]:.9g} (s = {np.exp(log_scale[index]):.4g})"
-        return f"for x = {x[index]}, mean = {mean[index]:.10g}, {scale}"
-
-    def finite(got, *case):
-        bad = np.argwhere(~np.isfinite(got))
-        if len(bad):
-            index = tuple(bad[0])
-            return f"{say_entry(index, *case)} log P(x) should be finite; got {got[index]}"
-
-    def wrong(got, *case):
-        want = _log_mass(*case)
-        index = first_wrong(got, want, size=1.0)
-        if index is not None:
-            return f"{say_entry(index, *case)} log P(x) {should_be(want[index] + 0.0, got[index] + 0.0)}"
-
-    def wrong_end(got, x, mean, log_scale, levels):
-        """As `wrong`, for the ends, where they are near the mean."""
-        ends = (abs(x - mean) < 10 * np.exp(log_scale)) & ((x == 0) | (x == levels - 1))
-        why = wrong(np.where(ends, got, _log_mass(x, mean, log_scale, levels)), x, mean, log_scale, levels)
-        if why:
-            with np.errstate(over="ignore"):
-                return f"{why}; the probabilities of all {levels} levels add up to {np.exp(got).sum():.4g}"
-
-    def slopes(value, x, mean, log_scale, levels):
-        result, gradients = value
-        got, why = read(result, x, mean, log_scale, levels)
-        found = {"log P": got}
-        for name, gradient in zip(("mean", "log_scale"), gradients, strict=True):
-            found[name], reason = real(gradient, x.shape, f"the gradient of {name}")
-            why = why or reason
-        return found, why
-
-    def steep(got, x, mean, log_scale, levels):
-        case = x, mean, log_scale, levels
-        exact = _log_mass(*case)
-        with np.errstate(invalid="ignore"):
-            right = abs(got["log P"] - exact) <= TOLERANCE * np.maximum(1, abs(exact))
-        judged = right | ((x > 0) & (x < levels - 1))
-        for name, (want, size) in _log_mass_gradients(*case).items():
-            index = first_wrong(np.where(judged, got[name], want), want, size)
-            if index is not None:
-                return (
-                    f"{say_entry(index, *case)} the derivative of log P(x) with respect to {name} "
-                    f"{should_be(want[index], got[name][index])}"
-                )
-
-    def easy(shape, levels):
-        x = np.asarray(rng.integers(1, levels - 1, shape))
-        mean, log_scale = x + tenths(rng, *shape, most=1.5), tenths(rng, *shape, most=1)
-        return x, np.asarray(mean), np.asarray(log_scale), levels
-
-    def far(levels, x, side, pairs):
-        """Means so far from x for a scale, or up to a third less: binary fractions, which float32 holds as well."""
-        scale, distance = np.array(pairs).T
-        distance = distance * rng.uniform(0.7, 1, len(distance))
-        x = np.full(len(distance), x)
-        return x, x + side * np.round(distance * 1024) / 1024, np.log(scale), levels
-
-    ask = asking(student.call, read=read, say=say_sizes)
-    one = np.array([1]), np.array([1.0]), np.array([0.0]), 3
-    inside = [one, easy((1,), 3), easy((4,), 8), easy((20,), 256)]
-    for case in inside:
-        answer = ask(*case)
-        yield answer.gate("shape")
-        yield answer.gate("finite", finite)
-        yield answer.holds("inside", wrong)
-    x = rng.integers(1, 65535, 8)
-    more = [easy((4,), 8), (x, x + 1e4 * tenths(rng, 8), rng.uniform(8.5, 9.2, 8), 65536)]
-    shapes = [easy((), 5), easy((2, 3), 16), easy((2, 1, 3), 16), easy((2, 3, 2, 2), 9)]
-    for case in [*more, *shapes]:
-        yield ask(*case).holds("inside", wrong)
-
-    cases = [(2, 0.5, 0.0), (2, 0.0, 0.5), (2, 2.0, -0.5), (3, 1.0, 0.0), (3, -1.0, 0.5), (4, 3.0, 0.5), (4, -0.5, 0.0)]
-    cases += [(4, 5.0, 0.5), (16, 7.5, 1.5), (16, 15.0, -0.5), (16, -2.0, 1.0), (256, 255.5, 1.5), (64, 40.0, 3.0)]
-    cases += [(K, end + float(tenths(rng)), 1.0) for K in (5, 32) for end in (0, K - 1)]
-    ends = [(np.arange(K), np.full(K, mean), np.full(K, log_scale), K) for K, mean, log_scale in cases]
-    for case in ends:
-        yield ask(*case).holds("edges", wrong_end)
-    for levels in (4096, 65536):  # one level is so little of the whole here that it may be taken for none
-        x = np.array([0, 1, levels - 2, levels - 1])
-        yield ask(x, x + tenths(rng, 4), np.full(4, 6.0), levels).holds("edges", wrong)
-
-    narrow = [(s, s * away) for s in (1e-4, 1e-3, 0.03) for away in (100, 1000, 10000)] + [(1e-8, 1.0), (1e-8, 1e6)]
-    wide = [(s, s * away) for s in (1.0, 30.0, 1e3, 1e4) for away in (30, 100, 1000, 10000)] + [(1e8, 9.0), (1e8, 1e8)]
-    distant = [(np.array([1]), np.array([1001.0]), np.array([0.0]), 3)]
-    distant += [far(levels, x, side, narrow + wide) for levels, x in ((3, 1), (8, 5), (256, 100)) for side in (-1, 1)]
-    distant += [far(levels, x, side, narrow) for levels, x, side in ((2, 0, 1), (2, 1, -1), (8, 0, 1), (8, 7, -1))]
-    for case in distant:
-        yield ask(*case).holds("far away", wrong)
-
-    ask_slopes = asking(
-        lambda *args: student.vjp(*args, cotangent=np.ones(args[0].shape), wrt=(1, 2)), read=slopes, say=say_sizes
-    )
-    for x, mean, log_scale, levels in [*inside, *more, *ends[::2], *distant]:
-        yield ask_slopes(x, np.asarray(mean + 1 / 32), log_scale, levels).holds("gradients", steep)
-
-
-@check(
     gates=["shape and range"],
     points={"component": 1, "value": 1, "frequencies": 1},
     hints=[
         "Two decisions, two uniform numbers. The first is the inversion that you know from lesson 01. For the second: "
         "if F(z) = u, which z is it?",
         "The running sums of the weights cut [0, 1] into M pieces; which of the running sums must be compared with the "
-        "first number, and how many of them are there? The component's mean and scale belong together. What comes out "
+        "first number, and how many of them are there? The component's mean and scale belong together. The result "
         "is a real number: which level does its mass go to in the likelihood, near a level, and beyond the ends?",
         "Softmax over the last axis, cumulative sum, without the last column; count in each row those that are at most "
         "u[:, 0]. Gather that component's mean and log_scale, add exp(log_scale) times log(u) - log(1 - u) with "
@@ -976,7 +875,7 @@ def sample_mixture(student, rng):
                                                   exactly that, and just above weights of 1e-9 and 0
     mean + s log(u / (1 - u))                     one component, means inside and beyond the ends, s from 1e-4 to
                                                   1e4, u from 1e-30 to 1 - 2**-24
-    nearest level, the ends from beyond           2 to 65536 levels; 4e4 and 1e8 levels beyond, by the mean or s
+    nearest level; beyond the ends, the end       2 to 65536 levels; 4e4 and 1e8 levels beyond, by the mean or s
     (n,) int64, levels 0..K-1                     "shape and range", a gate
     ============================================  ================================================================
 
@@ -993,102 +892,52 @@ def sample_mixture(student, rng):
     normal distribution's quantile. No right answer is refused in 60.
     """
 
-    def read(value, logits, means, log_scales, levels, u):
+    def read(value, *case):
+        logits, levels = case[0], case[3]
         got, why = integers(value, (len(logits),), "the samples")
-        outside = [] if why else np.flatnonzero((got < 0) | (got >= levels))
-        if len(outside):
-            row = outside[0]
-            given = say_row(row, logits, means, log_scales, levels, u)
-            return None, f"{given}: a sample should be 0 to {levels - 1}; got {got[row]}"
+        for row in [] if why else np.flatnonzero((got < 0) | (got >= levels)):
+            return None, f"{_say_row(row, *case)}: a sample should be 0 to {levels - 1}; got {got[row]}"
         return got, why
 
-    def say_sizes(logits, means, log_scales, levels, u):
+    def say_case(logits, means, log_scales, levels, u):
         same = f", u = {_say_u(u[0])} for each" if len(u) > 1 and (u == u[0]).all() else ""
-        return f"levels = {levels}, {_count(len(logits), 'sample')} of {_count(logits.shape[1], 'component')}{same}"
+        return f"levels = {levels}, {count(len(logits), 'sample')} of {count(logits.shape[1], 'component')}{same}"
 
-    def say_row(row, logits, means, log_scales, levels, u):
-        given = {"logits": logits, "weights": softmax(logits, axis=1), "means": means, "log_scales": log_scales}
-        numbers = ", ".join(f"{name} = {say(value[row])}" for name, value in given.items())
-        return f"row {row}, {numbers}, u = {_say_u(u[row])}"
-
-    def wrong(got, logits, means, log_scales, levels, u):
-        sums = np.cumsum(softmax(logits, axis=1), axis=1)[:, :-1]
-        component = (sums <= u[:, :1]).sum(1)
-        chosen = np.arange(len(u)), component
-        noise = np.exp(log_scales[chosen]) * logit(u[:, 1])
-        position = means[chosen] + noise
-        want = np.clip(np.round(position), 0, levels - 1).astype(int)
-        tie = (u[:, 0] == 0.5) & ~logits.any(1) & (logits.shape[1] == 2)
-        clear = tie | (abs(sums - u[:, :1]) > 1e-4 * np.maximum(sums, u[:, :1])).all(1)
-        edge = np.clip(np.floor(position) + 0.5, 0.5, levels - 1.5)
-        clear &= abs(position - edge) > 1e-4 + 2e-6 * (abs(means[chosen]) + abs(noise))
-        off = np.flatnonzero(clear & (got != want))
-        if len(off):
-            row = off[0]
-            if means.shape[1] > 1:
-                leads = f"this u chooses component {component[row]}, whose mean is {means[chosen][row]:.6g}"
-            else:
-                leads = f"this u leads to the position {position[row]:.6g}"
-            given = say_row(row, logits, means, log_scales, levels, u)
-            return f"{given}: {leads}, so the sample is {want[row]}; got {got[row]}"
-
-    def rare(got, logits, means, log_scales, levels, u):
-        masses = np.exp(_log_mass(np.arange(levels)[:, None], means[0], log_scales[0], levels))
-        exact, found = masses @ softmax(logits[0]), np.bincount(got, minlength=levels)
-        if p_value(found, exact) < FALSE_ALARM:
-            level = int(np.argmax(abs(found / len(got) - exact)))
-            return (
-                f"weights = {say(softmax(logits[0]))}, means = {say(means[0])}, log_scales = {say(log_scales[0])}: "
-                f"{found[level] / len(got):.2%} of the samples are {level}, which has probability {exact[level]:.2%}"
-            )
-
-    def components(logits, first):
-        """Each row's components have levels of their own, and u[:, 1] = 0.5 leads to the mean."""
-        n, M = logits.shape
-        means = np.stack([rng.permutation(20)[:M] for _ in range(n)]) + 0.25
-        return logits, means, np.full((n, M), -5.0), 20, np.stack([first, np.full(n, 0.5)], 1)
-
-    def position(level, log_scale, u, levels):
-        """One component, whose mean is such that u leads to 0.3 above or below the level."""
-        mean = level + rng.choice([-0.3, 0.3], len(u)) - np.exp(log_scale) * logit(u)
-        numbers = np.stack([rng.uniform(0, 1, len(u)), u], 1)
-        return np.zeros((len(u), 1)), mean[:, None], log_scale[:, None], levels, numbers
-
-    ask = asking(student.call, read=read, say=say_sizes)
+    ask = asking(student.call, read=read, say=say_case)
     for n, M in ((1, 2), (1, 3), (2, 2), (60, 2), (60, 2), (60, 3), (60, 5), (60, 10), (3, 1)):
-        answer = ask(*components(tenths(rng, n, M), (rng.integers(0, 1000, n) + 0.5) / 1000))
+        answer = ask(*_separate(rng, tenths(rng, n, M), (rng.integers(0, 1000, n) + 0.5) / 1000))
         yield answer.gate("shape and range") if n < 3 else answer.holds("shape and range")
-        yield answer.holds("component", wrong)
-    yield ask(*components(np.zeros((4, 2)), np.array([0.5, 0.25, 0.5, 0.75]))).holds("component", wrong)
-    yield ask(*components(tenths(rng, 300, 4), np.full(300, ALMOST_ONE))).holds("component", wrong)
+        yield answer.holds("component", _wrong_sample)
+    halves = np.array([0.5, 0.25, 0.5, 0.75])
+    yield ask(*_separate(rng, np.zeros((4, 2)), halves)).holds("component", _wrong_sample)
+    yield ask(*_separate(rng, tenths(rng, 300, 4), np.full(300, ALMOST_ONE))).holds("component", _wrong_sample)
     for low, least in ((-20.0, 1e-8), (-1000.0, 1e-30)):  # the least u is just above all that is so rare
         logits = np.repeat(rng.permuted([[low, 0.0, 0.5, low]] * 8, axis=1), 3, 0)
         first = np.tile([least, 1e-3, 0.5], 8)
-        yield ask(*components(logits, first)).holds("component", wrong)
+        yield ask(*_separate(rng, logits, first)).holds("component", _wrong_sample)
         shift = rng.permutation([0.0, 1000.0, -1000.0] * 8)[:, None]
-        yield ask(*components(logits + shift, first)).holds("component", wrong)
+        yield ask(*_separate(rng, logits + shift, first)).holds("component", _wrong_sample)
 
     for n, levels, most in ((1, 3, 0.5), (1, 8, 1), (60, 2, 0.5), (60, 8, 1), (60, 16, 2), (60, 256, 3)):
-        means = rng.integers(-10, 10 * levels + 10, (n, 1)) / 10
+        means = rng.integers(-10, 10 * levels + 10, n) / 10
         u = (np.stack([rng.permutation(1000)[:n] for _ in range(2)], 1) + 0.5) / 1000
-        yield ask(np.zeros((n, 1)), means, tenths(rng, n, 1, most=most), levels, u).holds("value", wrong)
-    tails = np.array([1e-30, 1e-12, 1e-9, 2.0**-24, 2.0**-10, 1 - 2.0**-10, 1 - 2.0**-17, 1 - 2.0**-24])
+        yield ask(*_single(means, tenths(rng, n, most=most), levels, u)).holds("value", _wrong_sample)
+    u = np.repeat([1e-30, 1e-12, 1e-9, 2.0**-24, 2.0**-10, 1 - 2.0**-10, 1 - 2.0**-17, 1 - 2.0**-24], 3)
     for levels in (2, 16, 256, 65536):
-        u = np.repeat(tails, 3)
-        log_scale = np.log(10.0) * np.tile([-4, 1, rng.uniform(2.5, 4)], len(tails))
-        yield ask(*position(rng.integers(0, levels, len(u)), log_scale, u, levels)).holds("value", wrong)
+        log_scales = np.log(10.0) * np.tile([-4, 1, rng.uniform(2.5, 4)], len(u) // 3)
+        position = rng.integers(0, levels, len(u)) + rng.choice([-0.3, 0.3], len(u))
+        numbers = np.stack([rng.uniform(0, 1, len(u)), u], 1)
+        case = _single(position - np.exp(log_scales) * logit(u), log_scales, levels, numbers)
+        yield ask(*case).holds("value", _wrong_sample)
     for level in rng.integers(0, 8, 2):  # so near to the edge that a larger scale would reach beyond it
-        u = np.array([2.0**-24, 1 - 2.0**-24])
-        mean = level + np.array([[-0.495], [0.495]])
-        numbers = np.stack([rng.uniform(0, 1, 2), u], 1)
-        yield ask(np.zeros((2, 1)), mean, np.full((2, 1), -9.2), 8, numbers).holds("value", wrong)
+        numbers = np.stack([rng.uniform(0, 1, 2), [2.0**-24, 1 - 2.0**-24]], 1)
+        yield ask(*_single(level + np.array([-0.495, 0.495]), -9.2, 8, numbers)).holds("value", _wrong_sample)
 
     far = np.array([-1e8, -4e4, 4e4, 1e8])  # more than some kinds of integers hold
     for levels in (2, 256):
-        numbers = np.full((4, 2), 0.5)
-        yield ask(np.zeros((4, 1)), far[:, None], np.zeros((4, 1)), levels, numbers).holds("value", wrong)
-        numbers[:, 1] = expit(np.sign(far))
-        yield ask(np.zeros((4, 1)), np.ones((4, 1)), np.log(abs(far))[:, None], levels, numbers).holds("value", wrong)
+        yield ask(*_single(far, 0.0, levels, np.full((4, 2), 0.5))).holds("value", _wrong_sample)
+        numbers = np.stack([np.full(4, 0.5), expit(np.sign(far))], 1)
+        yield ask(*_single(np.ones(4), np.log(abs(far)), levels, numbers)).holds("value", _wrong_sample)
 
     for levels, M in ((2, 1), (6, 2), (16, 5)):
         n, logits = 5000, tenths(rng, M, most=1)
@@ -1096,7 +945,64 @@ def sample_mixture(student, rng):
         means[0] = levels - 0.3  # beyond the last level
         u = (rng.integers(0, 2**32, (n, 2)) + 0.5) / 2**32
         rows = (np.tile(numbers, (n, 1)) for numbers in (logits, means, log_scales))
-        yield ask(*rows, levels, u).holds("frequencies", rare)
+        yield ask(*rows, levels, u).holds("frequencies", _wrong_frequencies)
+
+
+def _separate(rng: np.random.Generator, logits: np.ndarray, first: np.ndarray) -> tuple[Any, ...]:
+    """A case where each row's components have levels of their own, and u[:, 1] = 0.5 leads to the mean."""
+    n, M = logits.shape
+    means = np.stack([rng.permutation(20)[:M] for _ in range(n)]) + 0.25
+    return logits, means, np.full((n, M), -5.0), 20, np.stack([first, np.full(n, 0.5)], 1)
+
+
+def _single(means: np.ndarray, log_scales: np.ndarray | float, levels: int, u: np.ndarray) -> tuple[Any, ...]:
+    """A case of one component, from means and log_scales (n,)."""
+    log_scales = np.broadcast_to(log_scales, means.shape).copy()
+    return np.zeros((len(means), 1)), means[:, None], log_scales[:, None], levels, u
+
+
+def _say_row(
+    row: int, logits: np.ndarray, means: np.ndarray, log_scales: np.ndarray, levels: int, u: np.ndarray
+) -> str:
+    """The mixture of one sample and its uniform numbers."""
+    given = {"logits": logits, "weights": softmax(logits, axis=1), "means": means, "log_scales": log_scales}
+    numbers = ", ".join(f"{name} = {say(value[row])}" for name, value in given.items())
+    return f"row {row}, {numbers}, u = {_say_u(u[row])}"
+
+
+def _wrong_sample(
+    got: np.ndarray, logits: np.ndarray, means: np.ndarray, log_scales: np.ndarray, levels: int, u: np.ndarray
+) -> str | None:
+    """The first sample that does not follow from its uniform numbers; near a boundary none is judged."""
+    sums = np.cumsum(softmax(logits, axis=1), axis=1)[:, :-1]
+    chosen = np.arange(len(u)), (sums <= u[:, :1]).sum(1)
+    noise = np.exp(log_scales[chosen]) * logit(u[:, 1])
+    position = means[chosen] + noise
+    want = np.clip(np.round(position), 0, levels - 1).astype(int)
+    tie = (u[:, 0] == 0.5) & ~logits.any(1) & (logits.shape[1] == 2)
+    clear = tie | (abs(sums - u[:, :1]) > 1e-4 * np.maximum(sums, u[:, :1])).all(1)
+    edge = np.clip(np.floor(position) + 0.5, 0.5, levels - 1.5)
+    clear &= abs(position - edge) > 1e-4 + 2e-6 * (abs(means[chosen]) + abs(noise))
+    for row in np.flatnonzero(clear & (got != want)):
+        leads = f"leads to the position {position[row]:.6g}"
+        if means.shape[1] > 1:
+            leads = f"chooses component {chosen[1][row]}, whose mean is {means[chosen][row]:.6g}"
+        given = _say_row(row, logits, means, log_scales, levels, u)
+        return f"{given}: this u {leads}, so the sample is {want[row]}; got {got[row]}"
+
+
+def _wrong_frequencies(
+    got: np.ndarray, logits: np.ndarray, means: np.ndarray, log_scales: np.ndarray, levels: int, u: np.ndarray
+) -> str | None:
+    """The level whose frequency is farthest off, if a chi-square test refuses the samples of one mixture."""
+    masses = np.exp(_log_mass(np.arange(levels)[:, None], means[0], log_scales[0], levels))
+    exact, found = masses @ softmax(logits[0]), np.bincount(got, minlength=levels)
+    if p_value(found, exact) < FALSE_ALARM:
+        level = int(np.argmax(abs(found / len(got) - exact)))
+        return (
+            f"weights = {say(softmax(logits[0]))}, means = {say(means[0])}, log_scales = {say(log_scales[0])}: "
+            f"{found[level] / len(got):.2%} of the samples are {level}, which has probability {exact[level]:.2%}"
+        )
 
 
 @check(
@@ -1105,13 +1011,13 @@ def sample_mixture(student, rng):
     side_effects="nothing overwritten",
     hints=[
         "To compute one row of the vertical stack, which rows of v are needed, and which of them does the cache hold? "
-        "Which of them will the next row need, and which not any more?",
+        "Which of them will the next row need, and which of them will it no longer need?",
         "Cache and new row together are as many rows as the kernel has, the nearest last, as in the kernel. So put "
         "them together along the axis of the rows: one convolution that needs no zeros above. What is the new cache in "
         "terms of the same rows, also for a kernel of a single row?",
         "Concatenate cache and row (with an axis of length 1 for the rows) into (n, in, kh, W); conv2d with padding 0 "
         "in rows and kw // 2 in columns gives a single row, whose axis you drop. The new cache is the concatenation "
-        "without its first row. Concatenation makes a new tensor, so nothing given is changed.",
+        "without its first row. Concatenation makes a new tensor, so no argument is changed.",
     ],
 )
 def vertical_step(student, rng):
@@ -1125,50 +1031,33 @@ def vertical_step(student, rng):
     kernels of any height, any odd width         1 to 9 rows, 1 to 7 columns, also wider than the image
     new_cache, what the next row needs           each row of "row by row"; none with kh = 1
     cache and row are left as they are           side effects: "nothing overwritten", where two calls with other
-                                                 numbers also have to give other results
+                                                 numbers must also give other results
     (n, out, W) and (n, in, kh - 1, W)           "shapes", a gate
     ===========================================  =================================================================
     """
 
     def case(n, inputs, outputs, H, W, kh, kw):
+        """A cache of zeros, images and weights."""
         v, weight = tenths(rng, n, inputs, H, W), tenths(rng, outputs, inputs, kh, kw)
         return np.zeros((n, inputs, kh - 1, W)), v, weight
 
     def read(value, cache, row, weight, r):
-        shapes = {"out": (len(row), len(weight), row.shape[2]), "new_cache": cache.shape}
-        pair, why = parts(value, list(shapes))
-        found = [real(item, shape, name) for item, (name, shape) in zip(pair or (), shapes.items(), strict=not why)]
-        why = why or next((reason for _, reason in found if reason), "")
-        return None if why else [array for array, _ in found], why
+        return real_parts(value, {"out": (len(row), len(weight), row.shape[2]), "new_cache": cache.shape})
 
     def say_case(cache, row, weight, r):
-        (n, inputs, W), (kh, kw) = row.shape, weight.shape[2:]
-        if row.size <= 3 and weight.size <= 9 and n == inputs == 1:
-            given = f"cache = {say(cache[0, 0])}, row = {say(row[0, 0])}, weight = {say(weight[0, 0])}"
-            return f"row {r} of the image: {given}"
-        sizes = f"{_count(n, 'image')}, {_count(inputs, 'channel')} in, {len(weight)} out"
-        return f"row {r} of the image: {sizes}, rows of {W} pixels, kernel {kh} x {kw}"
+        given = _say_arrays(_say_convolution(row, weight), cache=cache, row=row, weight=weight)
+        return f"row {r} of each image: {given}"
 
     def wrong_out(got, cache, row, weight, r):
-        kw = weight.shape[3]
-        sides = (0, 0), (0, 0), (0, 0), (kw // 2, kw // 2)
-        rows = np.pad(np.concatenate([cache, row[:, :, None]], 2), sides)
-        windows = np.lib.stride_tricks.sliding_window_view(rows, kw, axis=3)
-        want, size = (np.einsum("niacb,oiab->noc", f(windows), f(weight)) for f in (np.asarray, np.abs))
-        index = first_wrong(got[0], want, size)
-        if index is not None:
-            return f"out{list(index)} {should_be(want[index], got[0][index])}"
+        rows = np.concatenate([cache, row[:, :, None]], 2)
+        return differs_from_sum(got[0], _one_row, (rows, weight), _entry("out"))
 
     def wrong_cache(got, cache, row, weight, r):
         want = np.concatenate([cache, row[:, :, None]], 2)[:, :, 1:]
-        index = first_wrong(got[1], want)
-        if index is not None:
-            return f"new_cache{list(index)} {should_be(want[index], got[1][index])}"
+        return differs(got[1], want, _entry("new_cache"))
 
-    outs: list[np.ndarray] = []
-
-    def new(got, *_):
-        """Whether out differs from that of the call before."""
+    def same_as_before(got, *_):
+        """Each call must give another result than the call before."""
         outs.append(got[0])
         if len(outs) > 1 and outs[-2].shape == got[0].shape and np.allclose(outs[-2], got[0], equal_nan=True):
             return f"out is the same as for another cache and row of these shapes; out[0, 0] is {say(got[0][0, 0])}"
@@ -1191,11 +1080,18 @@ def vertical_step(student, rng):
             if not outcome.ok:
                 break
             cache = answer.got[1]
+    outs: list[np.ndarray] = []
     for sizes in [large[0], (2, 3, 2, 4, 3, 2, 3)]:  # so many numbers that they are not the same by chance
         weight, kh = case(*sizes)[2], sizes[5]
         for _ in range(2):
             v = case(*sizes)[1]
-            yield ask(v[:, :, : kh - 1], v[:, :, kh - 1], weight, kh - 1).holds("nothing overwritten", new)
+            yield ask(v[:, :, : kh - 1], v[:, :, kh - 1], weight, kh - 1).holds("nothing overwritten", same_as_before)
+
+
+def _one_row(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The row (n, outputs, W) of the vertical stack that reads these kh rows (n, inputs, kh, W), taken as channels."""
+    rows, weight = (array.reshape(len(array), -1, 1, array.shape[3]) for array in (rows, weight))
+    return _convolution(rows, weight, 0, weight.shape[3] // 2)[:, :, 0]
 
 
 @check(
@@ -1203,9 +1099,9 @@ def vertical_step(student, rng):
     points={"one colour": 1, "colours": 1, "given values": 1},
     side_effects="given values",
     hints=[
-        "It is the ancestral sampling of lesson 01, begun at another place than the first. What must the conditional "
-        "see when it is asked for place k, and which column of u belongs to that place?",
-        "Work on a copy of x, and go from first to the end, with one call each. Where in (C, H, W) does place k lie? "
+        "This is the ancestral sampling of lesson 01, started at a place other than the first. What must the "
+        "conditional see when it is asked for place k, and which column of u belongs to that place?",
+        "Work on a copy of x, and go from first to the end, with one call each. Where in (C, H, W) is place k? "
         "Its colour changes fastest, then the column, then the row. And how does a running sum of the K probabilities "
         "turn one uniform number into a value?",
         "divmod(k, C) gives pixel and colour, divmod(pixel, W) row and column. Take the cumulative sum of the "
@@ -1224,7 +1120,7 @@ def complete(student, rng):
     the number of sums at most u, of K - 1      2 to 256 levels; u at a sum, with probabilities that are exact in
                                                 binary; p of 0, 1 and 2**-100; u = 0, and just below 1
     given the places before k                   another distribution for each value of any earlier place
-    what is at places >= first is not used      values below 0 and far above K there
+    values at places >= first are not used      values below 0 and far above K there
     first from 0 to C*H*W, known values stay    "given values"
     one call for each place to draw, in order   "given values"; elsewhere there may be more calls
     x is left as it is                          side effects: "given values"
@@ -1240,72 +1136,29 @@ def complete(student, rng):
     """
     asked: list[int] = []
 
-    def case(shape, K, first, rubbish=(0,), whole=100, shift=0.5):
-        """x, first, u, and probabilities of each place: another one for each value of any earlier place."""
-        n, total = shape[0], int(np.prod(shape[1:]))
-        tables = rng.multinomial(whole, rng.dirichlet(np.ones(K), (total, 7))) / whole
-        model = _earlier(tables, rng.integers(1, 7, (total, total)))
-        values = rng.integers(0, K, (n, total))
-        values[:, first:] += rng.choice(rubbish, (n, total - first))
-        x = np.moveaxis(values.reshape(n, *shape[2:], shape[1]), -1, 1)
-        return x.copy(), first, (rng.integers(0, whole, (n, total)) + shift) / whole, model, K
-
     def give(x, first, u, model, K):
         asked.clear()
-
-        def conditional(now, k):
-            now = np.asarray(now)
-            if now.shape != x.shape or now.dtype.kind not in "iuf":
-                raise ValueError(f"expected x of shape {x.shape}, got {now.shape}")
-            place = np.asarray(k).item()
-            if place not in range(u.shape[1]):
-                raise ValueError(f"expected a place from 0 to {u.shape[1] - 1}, got {say(place)}")
-            asked.append(int(place))
-            return torch.tensor(model(_places(now), int(place)))
-
-        # More calls than there should be, also some for each image, cost "given values" only.
-        return torch.tensor(x), first, Callback(conditional, max_calls=(2 * K + 2) * u.size), torch.tensor(u)
+        # More calls than needed, and some for each image, cost "given values" only.
+        conditional = Callback(_conditional(x, u, model, asked), max_calls=(2 * K + 2) * u.size)
+        return torch.tensor(x), first, conditional, torch.tensor(u)
 
     def read(value, x, first, u, model, K):
         got, why = integers(value, x.shape, "the completed x")
         if why:
             return None, why
-        drawn = _places(got)[:, first:]
-        outside = np.argwhere((drawn < 0) | (drawn >= K))
-        if len(outside):
-            row, k = outside[0] + (0, first)
-            value = _places(got)[row, k]
-            kept = value == _places(x)[row, k]
+        values = _places(got)
+        for row, k in np.argwhere((values[:, first:] < 0) | (values[:, first:] >= K)) + (0, first):
+            kept = values[row, k] == _places(x)[row, k]
             fact = "which still holds what x had there" if kept else f"where u = {_say_u(u[row, k])}"
-            return None, f"values should be 0 to {K - 1}; got {value} at place {k}, {fact}"
+            return None, f"values should be 0 to {K - 1}; got {values[row, k]} at place {k}, {fact}"
         return got, ""
 
     def say_case(x, first, u, model, K):
-        n, C, H, W = x.shape
-        return f"{_count(n, 'image')} of {H} x {W}, {_count(C, 'colour')}, {K} levels, first = {first}"
-
-    def wrong(got, x, first, u, model, K):
-        C, W = x.shape[1], x.shape[3]
-        values = _places(got)
-        for k in range(first, u.shape[1]):
-            p = model(values, k)
-            want = (np.cumsum(p, 1)[:, :-1] <= u[:, k, None]).sum(1)
-            off = np.flatnonzero(values[:, k] != want)
-            if len(off):
-                row, (pixel, colour) = off[0], divmod(k, C)
-                where = f"pixel {divmod(pixel, W)}" + (f", colour {colour}" if C > 1 else "")
-                before = f"after the values {say(values[row, :k])} " if k else ""
-                table = say(p[row]) if K < 20 else f"{say(p[row, :8])[:-1]}, ...]"
-                return (
-                    f"place {k} is {where}; {before}its probabilities are {table} and u = {_say_u(u[row, k])}, so it "
-                    f"is {want[row]}; got {values[row, k]}"
-                )
+        return f"{_say_images(x, 'colour')}, {K} levels, first = {first}"
 
     def forgotten(got, x, first, *_):
-        lost = np.argwhere(_places(got)[:, :first] != _places(x)[:, :first])
-        if len(lost):
-            row, k = lost[0]
-            return f"place {k} is given, with the value {_places(x)[row, k]}, and must stay; got {_places(got)[row, k]}"
+        places, given = _places(got)[:, :first], _places(x)[:, :first]
+        return differs(places, given, "place {1} of image {0} is given and must stay: it".format, tolerance=0)
 
     def calls(got, x, first, u, *_):
         unknown = list(range(first, u.shape[1]))
@@ -1315,37 +1168,88 @@ def complete(student, rng):
 
     ask = asking(student.call, give=give, read=read, say=say_case)
     for shape, K, first in (((1, 1, 1, 1), 2, 0), ((40, 1, 1, 1), 2, 0), ((40, 1, 1, 2), 2, 0)):
-        answer = ask(*case(shape, K, first))
+        answer = ask(*_completion(rng, shape, K, first))
         yield answer.gate("shape and range")
-        yield answer.holds("one colour", wrong)
+        yield answer.holds("one colour", _wrong_value)
     unused = 0, 0, 1, -1, -1000, 1000, 2**40
     sizes = [((40, 1, 1, 2), 2, 0), ((40, 1, 1, 2), 3, 1), ((40, 1, 2, 2), 3, 0), ((40, 1, 2, 3), 4, 2)]
     sizes += [((40, 1, 3, 2), 5, 0), ((1, 1, 2, 2), 3, 0), ((20, 1, 2, 1), 256, 1), ((2, 1, 5, 4), 3, 9)]
-    for sizes_of_case in sizes:
-        yield ask(*case(*sizes_of_case, unused)).holds("one colour", wrong)
+    for shape, K, first in sizes:
+        yield ask(*_completion(rng, shape, K, first, unused)).holds("one colour", _wrong_value)
     for shape in ((40, 1, 1, 2), (40, 1, 2, 2)):  # u at a boundary, in sixteenths
-        yield ask(*case(shape, 4, 0, whole=16, shift=0)).holds("one colour", wrong)
+        yield ask(*_completion(rng, shape, 4, 0, whole=16, shift=0)).holds("one colour", _wrong_value)
     tiny = 2.0**-100
-    for p, u in (
-        ([0.5, 0.5], [0.5]),
-        ([0.0, 1.0], [0.0]),
-        ([0.25, 0.25, 0.5], [0.25, 0.5, 0.75, 0.0]),
-        ([0.5, 0.0, 0.0, 0.5], [0.5, 0.25]),
-        ([0.1] * 10, [ALMOST_ONE]),
-        ([1.0, 0.0], [0.0, 1 - 2.0**-24]),
-        ([tiny, 1 - tiny], [0.0, tiny / 2, tiny, 2 * tiny, 1e-9]),
-        ([0.0, tiny, 1 - tiny], [0.0, tiny / 2, tiny, 1e-9]),
-    ):
+    tables = [([0.5, 0.5], [0.5]), ([0.0, 1.0], [0.0]), ([0.25, 0.25, 0.5], [0.25, 0.5, 0.75, 0.0])]
+    tables += [([0.5, 0.0, 0.0, 0.5], [0.5, 0.25]), ([0.1] * 10, [ALMOST_ONE]), ([1.0, 0.0], [0.0, 1 - 2.0**-24])]
+    tables += [([tiny, 1 - tiny], [0.0, tiny / 2, tiny, 2 * tiny, 1e-9])]
+    tables += [([0.0, tiny, 1 - tiny], [0.0, tiny / 2, tiny, 1e-9])]
+    for p, u in tables:
         x, model = np.zeros((len(u), 1, 1, 1), dtype=np.int64), _earlier(np.array([[p]]), np.zeros((1, 1), dtype=int))
-        yield ask(x, 0, np.array(u)[:, None], model, len(p)).holds("one colour", wrong)
+        yield ask(x, 0, np.array(u)[:, None], model, len(p)).holds("one colour", _wrong_value)
     sizes = [((40, 3, 1, 1), 2, 0), ((40, 2, 1, 2), 2, 0), ((40, 2, 1, 2), 2, 0), ((40, 3, 1, 2), 3, 2)]
     sizes += [((40, 3, 2, 2), 3, 0), ((40, 3, 2, 3), 2, 4), ((40, 2, 3, 2), 4, 5), ((1, 3, 1, 2), 4, 0)]
-    for sizes_of_case in sizes:
-        yield ask(*case(*sizes_of_case, unused)).holds("colours", wrong)
+    for shape, K, first in sizes:
+        yield ask(*_completion(rng, shape, K, first, unused)).holds("colours", _wrong_value)
     known = [((5, 1, 1, 2), 1), ((5, 1, 2, 2), 0), ((5, 1, 2, 2), 2), ((5, 1, 2, 3), 5), ((5, 1, 2, 2), 4)]
     known += [((1, 1, 4, 4), 11), ((5, 3, 2, 2), 4), ((5, 3, 2, 2), 4), ((5, 3, 1, 2), 6)]
     for shape, first in known:
-        yield ask(*case(shape, 3, first)).holds("given values", forgotten, calls)
+        yield ask(*_completion(rng, shape, 3, first)).holds("given values", forgotten, calls)
+
+
+def _completion(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    K: int,
+    first: int,
+    rubbish: Sequence[int] = (0,),
+    whole: int = 100,
+    shift: float = 0.5,
+) -> tuple[Any, ...]:
+    """x, first, u, a model whose places depend on every value of any earlier place, and K.
+
+    Args:
+        rubbish: numbers that are added to the values at places >= first.
+        whole, shift: probabilities are multiples of 1 / whole, uniform numbers are `shift` above such a multiple.
+    """
+    n, total = shape[0], int(np.prod(shape[1:]))
+    tables = rng.multinomial(whole, rng.dirichlet(np.ones(K), (total, 7))) / whole
+    model = _earlier(tables, rng.integers(1, 7, (total, total)))
+    values = rng.integers(0, K, (n, total))
+    values[:, first:] += rng.choice(rubbish, (n, total - first))
+    x = np.moveaxis(values.reshape(n, *shape[2:], shape[1]), -1, 1)
+    return x.copy(), first, (rng.integers(0, whole, (n, total)) + shift) / whole, model, K
+
+
+def _conditional(x: np.ndarray, u: np.ndarray, model: Callable, asked: list[int]) -> Callable:
+    """The function that the answer calls for the probabilities at a place; it notes in `asked` which place it was."""
+
+    def conditional(now: Any, k: Any) -> torch.Tensor:
+        now, place = np.asarray(now), np.asarray(k).item()
+        if now.shape != x.shape or now.dtype.kind not in "iuf":
+            raise ValueError(f"expected x of shape {x.shape}, got {now.shape}")
+        if place not in range(u.shape[1]):
+            raise ValueError(f"expected a place from 0 to {u.shape[1] - 1}, got {say(place)}")
+        asked.append(int(place))
+        return torch.tensor(model(_places(now), int(place)))
+
+    return conditional
+
+
+def _wrong_value(got: np.ndarray, x: np.ndarray, first: int, u: np.ndarray, model: Callable, K: int) -> str | None:
+    """The first place, and there the first image, whose value does not follow from u and the earlier values."""
+    C, W, values = x.shape[1], x.shape[3], _places(got)
+    for k in range(first, u.shape[1]):
+        p = model(values, k)
+        want = (np.cumsum(p, 1)[:, :-1] <= u[:, k, None]).sum(1)
+        for row in np.flatnonzero(values[:, k] != want):
+            pixel, colour = divmod(k, C)
+            where = f"pixel {divmod(pixel, W)}" + (f", colour {colour}" if C > 1 else "")
+            before = f"after the values {say(values[row, :k])} " if k else ""
+            table = say(p[row]) if K < 20 else f"{say(p[row, :8])[:-1]}, ...]"
+            return (
+                f"place {k} is {where}; {before}its probabilities are {table} and u = {_say_u(u[row, k])}, so it is "
+                f"{want[row]}; got {values[row, k]}"
+            )
 
 
 def _places(x: np.ndarray) -> np.ndarray:
