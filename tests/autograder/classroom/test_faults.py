@@ -252,7 +252,7 @@ def test_a_really_full_disk(undisturbed, disturbed):
     command = ["unshare", "--mount", sys.executable, "-c", FULL, str(disturbed.folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "Make room" in result.stdout or "No space left" in result.stdout, result.stdout
+    assert "Free some space" in result.stdout or "No space left" in result.stdout, result.stdout
     disturbed.folder.rename(disturbed.folder.with_name("before"))
     disturbed.folder.with_name("after").rename(disturbed.folder)
     assert disturbed.rows() == undisturbed.rows()

@@ -113,7 +113,7 @@ def test_every_submission_has_a_status(again):
     statuses = again.grade()
     errors = {student: status.error for student, status in statuses.items() if status.status == "failed"}
     assert "expected the file 01_toy.ipynb, found 01_toy (1).ipynb" in errors.pop("cat")
-    assert "99_none is no lesson of this class; there are 01_toy" in errors.pop("dan")
+    assert "99_none is not a lesson of this class; the lessons are 01_toy" in errors.pop("dan")
     assert "submitted/eve/01_toy is a link, which is not followed" in errors.pop("eve")
     assert "at most 128 characters" in errors.pop("x" * 129)
     assert "in UTF-8" in errors.pop("\udcff")
@@ -164,7 +164,7 @@ def test_an_extension_counts_without_judging_again(again):
 def test_what_is_no_class_is_told(tmp_path, toy):
     with pytest.raises(FileNotFoundError, match="new-class"):
         list(run.grade(tmp_path))
-    with pytest.raises(ValueError, match="02_none is no lesson of this class"):
+    with pytest.raises(ValueError, match="02_none is not a lesson of this class"):
         list(run.grade(toy.folder, lessons=["02_none"]))
 
 

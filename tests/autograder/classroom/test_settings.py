@@ -157,17 +157,17 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
     [
         ("lessons = [", "course.toml cannot be read: "),
         ("lesons = []", "unknown key 'lesons', did you mean 'lessons'.; expected db_url, late, "),
-        ('lessons = ["03_made_mask"]', "'03_made_mask' is no lesson, did you mean '03_made_masks'.; there are 00_"),
+        ('lessons = ["03_made_mask"]', "'03_made_mask' is not a lesson, did you mean '03_made_masks'.; expected one "),
         ('lessons = "03_made_masks"', "lessons: expected a list of names, got '03_made_masks'"),
         ('lessons = ["02_nade", "02_nade"]', "expected each name once"),
         ("lessons = []", "expected at least one of 00_"),
-        ('lessons = ["02_nade"]\n[lesson.01_toy]', "lesson: '01_toy' is no lesson of this class; there are 02_nade"),
+        ('lessons = ["02_nade"]\n[lesson.01_toy]', "'01_toy' is not a lesson of this class; expected one of 02_nade"),
         ("lesson = 3", "lesson: expected a table of keys and values, got 3"),
         ("[lesson.01_toy]\nexercise = []", "unknown key 'exercise', did you mean 'exercises'"),
-        ('[lesson.01_toy]\nexercises = ["Conter"]', "'Conter' is no exercise, did you mean 'Counter'"),
+        ('[lesson.01_toy]\nexercises = ["Conter"]', "'Conter' is not an exercise, did you mean 'Counter'"),
         ("[lesson.01_toy]\nexercises = []", "expected at least one exercise or question"),
-        ("[lesson.01_toy]\npoints = {dubble = 1}", "'dubble' is no exercise that counts, did you mean 'double'"),
-        ('[lesson.01_toy]\nexercises = ["ask"]\npoints = {double = 1}', "'double' is no exercise that counts"),
+        ("[lesson.01_toy]\npoints = {dubble = 1}", "'dubble' is not an exercise that counts, did you mean 'double'"),
+        ('[lesson.01_toy]\nexercises = ["ask"]\npoints = {double = 1}', "'double' is not an exercise that counts"),
         ("[lesson.01_toy]\npoints = {double = 0}", "points.double: expected a number above 0, got 0"),
         ("[lesson.01_toy]\npoints = {double = nan}", "points.double: expected a number above 0, got nan"),
         ("[lesson.01_toy]\npoints = {double = inf}", "points.double: expected a number above 0, got inf"),
@@ -220,7 +220,7 @@ def test_a_roster_is_read_by_id(tmp_path):
     [
         ("name,email\nann,a@b\n", "expected a column id, found name, email"),
         ("", "expected a column id, found nothing"),
-        ("id\nann\nbob\nann\n", "line 4: the id 'ann' comes twice"),
+        ("id\nann\nbob\nann\n", "line 4: the id 'ann' appears twice"),
         ("id,email\n,a@b\n", "line 2: expected an id that can name a folder, got ''"),
         ("id\n../bob\n", "line 2: expected an id that can name a folder, got '../bob'"),
         ("id\n.hidden\n", "line 2: expected an id that can name a folder"),
@@ -258,11 +258,11 @@ def test_a_variant_may_replace_one_check_of_the_course(tmp_path):
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("checks/likelihod.py", "", "'likelihod' is no lesson's checks, did you mean 'likelihood'"),
+        ("checks/likelihod.py", "", "'likelihod' is not the name of a lesson's checks, did you mean 'likelihood'"),
         ("checks/likelihood.py", "1 / 0", "the checks of 01_likelihood cannot be loaded: ZeroDivisionError"),
         ("checks/likelihood.py", "def f(:", "the checks of 01_likelihood cannot be loaded: SyntaxError"),
-        ("checks/likelihood.py", "from autograder.check import check", "is in autograder.checking.check now: change"),
-        ("checks/likelihood.py", "from autograder.checks.common import real", "is in autograder.checking.answers, "),
+        ("checks/likelihood.py", "from autograder.check import check", "moved to autograder.checking.check: change"),
+        ("checks/likelihood.py", "from autograder.checks.common import real", "moved to autograder.checking.answers, "),
         ("solutions/likelihood.py", "", "expected a lesson's name like 03_made_masks.py"),
     ],
 )
@@ -394,7 +394,7 @@ def test_cells_with_points_come_and_go_only_before_work_is_graded(folder, old, n
     before = notebook(folder)
     submit(folder, 1.0)
     (folder / "course.toml").write_text(CHOSEN.replace(old, new))
-    with pytest.raises(ValueError, match="01_toy: there is graded work of 1 students, and nbgrader lets no cell"):
+    with pytest.raises(ValueError, match="01_toy: work of 1 students is graded, so nbgrader lets nobody add"):
         for_class.build(load(folder))
     assert notebook(folder) == before and len(grades(folder)) == 3
 
