@@ -86,9 +86,9 @@ def test_points_reports_and_words_of_the_grader(pages):
     ada, bob, dan = (" ".join(page(pages, student).text.split()) for student in ("ada", "bob", "dan"))
     assert "6.5 of 7 points" in ada and "Two of a thing are the thing and the thing." in ada
     assert f"From your grader: Good, but {INJECTIONS[0]}" in ada and "Why is 2 x = x + x?" in ada
-    assert "Late: 0.85 points were taken off." in bob and "3.4 of 7 points" in bob
+    assert "Late: 0.85 points were deducted." in bob and "3.4 of 7 points" in bob
     assert "Twice: 2 of 2.5 points" in bob and "should be" in bob and "def double(x):" in bob
-    assert "0.75 of 1" in bob and "These points were given by a person" in bob and "Too long by half." in bob
+    assert "0.75 of 1" in bob and "A person gave these points" in bob and "Too long by half." in bob
     assert "not answered yet" in dan and "Late" not in dan and "From your grader" not in dan
 
 
