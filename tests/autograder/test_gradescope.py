@@ -272,7 +272,7 @@ def test_scores_add_up_to_what_the_ledger_says(answer):
 
 def test_a_lesson_that_is_not_there_is_told(made_toy, tmp_path):
     toy = made_toy.copy(tmp_path)
-    with pytest.raises(ValueError, match="no lesson of this class; there are 01_toy"):
+    with pytest.raises(ValueError, match="not a lesson of this class; the lessons are 01_toy"):
         gradescope.bundle(load(toy.folder), "02_other")
     Path(toy.folder, "release", LESSON, f"{LESSON}.ipynb").unlink()
     with pytest.raises(ValueError, match="new-class"):

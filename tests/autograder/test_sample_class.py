@@ -119,7 +119,7 @@ def test_everyone_gets_what_they_deserve(graded, toy):
     toy, result = graded
     assert result.exit_code == 0, result.output
     first, again = sample_class.rounds(toy.folder, toy)
-    assert f"Every one of the {len(first)} submissions got exactly the points that it deserves." in result.output
+    assert f"All {len(first)} submissions got exactly the points that they deserve." in result.output
     expected = {one.student: dict(one.points) for one in (*first, *again)}
     assert {student: toy.gradebook(student) for student in expected} == expected
     assert expected["tricks"] == expected["spoils"] == dict.fromkeys(POINTS, 0.0)
@@ -156,7 +156,7 @@ def test_differences_are_told(graded, toy):
     assert more[2] == f"noisy, {LESSON}: the feedback does not say 11 of 5 points"
     assert told(lambda one: replace(one, days_late=0))[0] == f"late, {LESSON}: deserves 5 points in all, got 4"
     assert told(lambda one: replace(one, student="x") if one.student == "noisy" else one) == [
-        f"noisy, {LESSON}: not handed in, and yet graded",
+        f"noisy, {LESSON}: graded, but not handed in",
         f"x, {LESSON}: not graded",
     ]
     (line,) = told(lambda one: one, [*statuses, Status("noisy", LESSON, "graded")])
