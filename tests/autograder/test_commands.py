@@ -71,7 +71,7 @@ def test_a_folder_that_is_no_class_is_told(words, tmp_path):
     (["grade", "{}", "--lesson", "02_other"], "02_other is not a lesson of this class"),
     (["collect", "{}", "{}/none"], "none"),
     (["collect", "{}", "{}", "--lesson", "02_other"], "there is no lesson '02_other'"),
-    (["gradescope", "{}", "02_other"], "no lesson of this class"),
+    (["gradescope", "{}", "02_other"], "not a lesson of this class"),
     (["grade", "{}", "--scheduler", "tcp://example.org:8786"], "tls://"),
     (["grade", "{}", "--workers", "0"], "workers"),
 ])  # fmt: skip

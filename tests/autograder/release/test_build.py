@@ -119,7 +119,7 @@ def test_questions_come_last_with_a_cell_each_for_the_answer(toy_checks, built):
 
 def test_a_question_with_a_cells_name_is_refused(toy_checks):
     lesson = Lesson(LESSON, tuple(POINTS), POINTS, questions=(Question("setup", 1.0, "What?"),))
-    with pytest.raises(SourceError, match="the question 'setup' has the name of another cell"):
+    with pytest.raises(SourceError, match="the question 'setup' has the same name as another cell"):
         build_source(TOY / f"{LESSON}.py", lesson)
 
 
