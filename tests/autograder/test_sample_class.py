@@ -107,7 +107,7 @@ def graded(made_toy, toy, tmp_path_factory):
     toy = made_toy.copy(tmp_path_factory.mktemp("sample"))
     toy.set(
         f'lessons = ["{LESSON}"]\n'
-        + (sample_class.SETTINGS % LESSON).replace("check_seconds = 20", "check_seconds = 5")
+        + (sample_class.LATE_CLASS % LESSON).replace("check_seconds = 20", "check_seconds = 5")
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample_class, "create", lambda folder: toy)

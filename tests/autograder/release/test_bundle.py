@@ -66,8 +66,10 @@ def test_bundle_holds_only_what_students_need(folder):
         "LICENSE", "README.md", "autograder", "course_lib", "data", "environment.yml", "notebooks", "pyproject.toml",
     }  # fmt: skip
     assert {path.name for path in (folder / "autograder").iterdir()} == {
-        "__init__.py", "check.py", "checks", "codec.py", "given.py", "student.py", "worker.py",
+        "__init__.py", "checking", "checks", "given.py", "inside",
     }  # fmt: skip
+    inside = {path.name for path in (folder / "autograder" / "inside").iterdir()}
+    assert inside == {"__init__.py", "codec.py", "responder.py"}
     assert sorted(path.stem for path in folder.glob("notebooks/*/*.ipynb")) == lessons()
 
 
