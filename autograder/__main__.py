@@ -293,7 +293,7 @@ def _grade(
 
 
 def _odd(status: Any) -> Iterator[tuple[str, str]]:
-    """What the instructor must know about one submission."""
+    """Everything odd about one submission, for the instructor."""
     if status.status == "failed":
         yield "[red]not graded[/]", status.error
     for note in status.notes:

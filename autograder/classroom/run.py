@@ -167,7 +167,7 @@ class Run:
         return Status(*names, "graded", graded.ledger, notes=job.notes)
 
     def _package(self, name: str) -> bytes:
-        """What the workers need for a lesson.
+        """Pack everything that workers need for a lesson.
 
         Raises:
             ValueError: its build does not match the settings.

@@ -68,7 +68,7 @@ class Late:
 
 @dataclass(frozen=True)
 class GradebookSettings:
-    """What plain nbgrader needs to know about a class.
+    """The settings of a class that plain nbgrader needs.
 
     Attributes:
         db_url: the gradebook's address, valid from any working directory.

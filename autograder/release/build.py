@@ -32,7 +32,7 @@ __all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "releas
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE, NOTEBOOKS = ROOT / "build" / "source", ROOT / "notebooks"
 
-OPTIONS = {"exercise", "check", "setup", "tags"}  # what authors may write on a cell's first line
+OPTIONS = {"exercise", "check", "setup", "tags"}  # the options that authors may write on a cell's first line
 QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}

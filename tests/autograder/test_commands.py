@@ -25,12 +25,12 @@ COMMANDS = ("new-class", "collect", "grade", "feedback", "export", "report", "do
 
 
 def run(*words):
-    """The command's result, as if its output went into a pipe."""
+    """Run a command with its output going to a pipe."""
     return CliRunner().invoke(commands.app, [str(word) for word in words], env={"COLUMNS": "80"})
 
 
 def narrow(text: str) -> bool:
-    """Fits a window of 80 columns; a path stays whole, so that it can be copied."""
+    """Whether text fits 80 columns, apart from paths, which stay whole for copying."""
     return all(len(line) <= 80 or "/" in line for line in text.splitlines())
 
 
@@ -236,7 +236,7 @@ def test_gradescope(toy):
 
 
 def test_in_a_terminal_there_is_a_progress_bar(toy, monkeypatch):
-    """And a student's name is no markup there."""
+    """A student's name is not markup there, either."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
     monkeypatch.setattr(commands, "console", screen)
     statuses = [Status(student, LESSON, "unchanged") for student in ("ada", EVIL, "[red]")]

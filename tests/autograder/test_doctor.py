@@ -1,4 +1,4 @@
-"""The examination of a machine and a class: each thing that can be missing is found, with its remedy."""
+"""The examination of a machine and a class: it reports everything missing, with the remedy."""
 
 from collections import namedtuple
 
@@ -10,7 +10,7 @@ from autograder.doctor import Finding
 
 @pytest.fixture(autouse=True)
 def without_the_sandbox(monkeypatch):
-    """The sandbox is examined by its own tests."""
+    """Stub the examination of the sandbox, which has its own tests."""
     monkeypatch.setattr(doctor, "examine_sandbox", lambda limits: [Finding(True, f"contained: {limits.check:g} s")])
 
 

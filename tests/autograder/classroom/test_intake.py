@@ -1,4 +1,4 @@
-"""Intake, as a lecturer meets it: downloads of platforms, odd names, broken files, and students who try something."""
+"""Intake in practice: downloads from platforms, odd names, broken files, and students who cheat."""
 
 import io
 import json
@@ -127,7 +127,7 @@ def notes(collected: list[Collected]) -> str:
     return "\n".join(note for one in collected for note in one.notes)
 
 
-# ---- What platforms give
+# ---- Downloads from platforms
 
 
 @pytest.mark.parametrize("ending", ["_assignsubmission_file_", "_assignsubmission_file"])
@@ -164,7 +164,7 @@ def test_moodle_without_folders(toy, tmp_path):
 
 
 def test_number_of_moodle_is_not_a_user_id(toy, tmp_path):
-    """4711 is Jane's lms_user_id; a participant's number is of one assignment and means somebody else."""
+    """4711 is Jane's lms_user_id; a participant's number belongs to one assignment and means somebody else."""
     source = zip_file(tmp_path / "m.zip", {f"Mia Late_4711_assignsubmission_file_/{MADE}.ipynb": notebook()})
     found = collect(toy, source)
     assert students(found) == {"Mia-Late": MADE}
@@ -241,7 +241,7 @@ def test_gradescope(toy, tmp_path, around):
         f"{around}submission_metadata.yml": GRADESCOPE.encode(),
         f"{around}submission_11/{MADE}.ipynb": notebook(answer="team"),
         f"{around}submission_12/{MADE}.ipynb": notebook(answer="mia"),
-        # What a student put there names nobody and says no time.
+        # A student's file there gives neither owner nor time.
         f"{around}submission_12/submission_metadata.yml": GRADESCOPE.replace("777", "s1003").encode(),
         f"{around}submission_12/submission_11/02_nade.ipynb": notebook("02_nade"),
         f"{around}submission_12/{MADE}/timestamp.txt": b"2001-01-01 00:00:00 UTC",
@@ -273,7 +273,7 @@ def test_nbgrader(no_roster, tmp_path, around):
         f"{around}alice/{MADE}/helper.py": b"",
         f"{around}bob/02_nade/hand in.ipynb": b"not JSON",
     }
-    if around:  # a whole course directory: what was released and graded is no submission
+    if around:  # a whole course directory: released and graded work is not a submission
         files |= {f"release/{MADE}/{MADE}.ipynb": notebook(), f"autograded/alice/{MADE}/{MADE}.ipynb": notebook()}
     found = collect(no_roster, write(tmp_path / "course", files))
     assert students(found) == {"alice": MADE, "bob": "02_nade"}
@@ -365,7 +365,7 @@ def test_one_students_folder_is_no_folder_around_students(no_roster, tmp_path):
 @pytest.mark.parametrize("name", ["alice/s1001_{}.ipynb", "alice/doejane_4711_801_{}.ipynb", "alice/s1001/{}.ipynb"])
 @pytest.mark.parametrize("inside_zip", [False, True])
 def test_nobody_hands_in_under_another_name(toy, tmp_path, name, inside_zip):
-    """A student of whom the roster does not know names a file after one whom it does."""
+    """A student who is not on the roster names a file after one who is."""
     files = {name.format(MADE): notebook(answer="alice"), f"bob/{MADE}.ipynb": notebook(answer="bob")}
     if inside_zip:
         files = {"alice.zip": pack(files), f"bob/{MADE}.ipynb": notebook()}
@@ -441,7 +441,7 @@ def test_any_names_in_a_zip(tmp_path_factory, names, data):
     ],
 )
 def test_lesson_by_file_name(no_roster, tmp_path, name):
-    """Whatever is in the file."""
+    """The file's content does not matter."""
     data = b"<html>" if not name.startswith("my") else notebook()
     assert students(collect(no_roster, write(tmp_path / "s", {f"alice/{name}.ipynb": data}))) == {"alice": MADE}
 
@@ -563,7 +563,7 @@ STUB = "raise NotImplementedError  # your answer"
 
 
 def test_a_blank_copy_is_nobodys_last_word(no_roster, tmp_path):
-    """Downloaded once more beside the own work, or zipped with the whole course, it comes later than the answers."""
+    """The release, downloaded again or zipped with the whole course, may be newer than the answers."""
     write(tmp_path / "a", {f"alice/{MADE}.ipynb": notebook()})
     write(tmp_path / "a", {f"alice/{MADE} (1).ipynb": notebook(answer=STUB)}, NOON + timedelta(hours=1))
     write(tmp_path / "b", {f"alice/{MADE}.ipynb": notebook(answer=STUB)}, NOON + timedelta(hours=2))
@@ -601,7 +601,7 @@ def test_released_notebooks_are_blank(path):
     assert intake._answered(path.read_bytes(), lesson) == 0
 
 
-# ---- What is stored
+# ---- Storage
 
 
 def one(toy: Settings, folder: Path, answer: str, hours: int) -> Collected:
@@ -650,7 +650,7 @@ def test_the_same_file_again_keeps_its_first_time(no_roster, tmp_path):
 
 
 def test_of_one_time_the_one_collected_last(no_roster, tmp_path):
-    """A first download, a mended one with the times of the first, and the first once more."""
+    """A first download, a corrected one with the same times, and the first again."""
     for answer, stands in [("a", "a"), ("b", "b"), ("a", "b"), ("b", "b")]:
         one(no_roster, tmp_path, answer, 0)
         assert submitted(no_roster) == {("alice", MADE): notebook(answer=stands)}
@@ -665,7 +665,7 @@ def test_two_of_one_moment_are_both_kept(no_roster, tmp_path):
 
 @pytest.mark.parametrize("writes", range(3))
 def test_interrupted_between_any_two_writes(no_roster, tmp_path, monkeypatch, writes):
-    """The next run comes to where an undisturbed one had come."""
+    """The next run ends where an undisturbed run would have ended."""
     one(no_roster, tmp_path, "first", 0)
     real, done = intake.write, []
 
@@ -692,7 +692,7 @@ def test_what_cannot_be_stored_stops_nobody(no_roster, tmp_path):
     assert "not stored: it is not a file but a folder" in notes(found)
 
 
-# ---- What is hostile or broken
+# ---- Hostile and broken files
 
 
 def test_links_are_not_followed(no_roster, tmp_path):
@@ -877,19 +877,19 @@ def test_large_files(no_roster, tmp_path):
 def test_folders_nested_deeper_than_python_recurses(no_roster, tmp_path):
     source = write(tmp_path / "s", {f"bob/{MADE}.ipynb": notebook()})
     here = os.open(source, os.O_RDONLY)
-    for _ in range(2100):  # deeper than a path may be long, too
+    for _ in range(2100):  # also deeper than a path can be long
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
     found = collect(no_roster, source)
-    subprocess.run(["rm", "-rf", source], check=True)  # which pytest's own clearing up cannot
+    subprocess.run(["rm", "-rf", source], check=True)  # pytest's own cleanup cannot do this
     assert students(found) == {"bob": MADE}
 
 
 def test_names_in_utf8_without_the_mark(no_roster, tmp_path):
-    """As macOS and many servers write them."""
+    """Names as macOS and many servers write them."""
     name = f"Jörg Müller_9_assignsubmission_file_/{MADE}.ipynb"
     plain = name.encode()
     stand_in = "x" * len(plain)
@@ -898,7 +898,7 @@ def test_names_in_utf8_without_the_mark(no_roster, tmp_path):
 
 
 def test_a_file_without_a_students_name(tmp_path):
-    """A number at its end counts copies; it is no student's."""
+    """A number at the end counts copies; it does not identify a student."""
     toy = make_class(tmp_path / "class", {"2": ("", "", "", "")})
     (found,) = collect(toy, write(tmp_path / "s", {f"{MADE}-2.ipynb": notebook()}))
     assert found.student is None and found.path is None
@@ -947,7 +947,7 @@ def test_sources_that_are_none(toy, tmp_path):
 
 
 def test_a_class_of_300(tmp_path):
-    """A download of Moodle in which one in six did something else than was asked."""
+    """A Moodle download in which one student in six did not follow the instructions."""
     names = [f"Student {chr(97 + n // 26 % 26)}{chr(97 + n % 26)}" for n in range(300)]
     roster = {f"u{n}": (*name.split(), "", str(5000 + n)) for n, name in enumerate(names)}
     toy = make_class(tmp_path / "class", roster)

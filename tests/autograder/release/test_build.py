@@ -1,4 +1,4 @@
-"""The build: what authors may write, what it makes of it, and that it always makes the same."""
+"""The build: the sources that it accepts, the notebooks that it makes, and that it is reproducible."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_the_same_source_gives_the_same_bytes(built, tmp_path):
 
 
 def test_other_cells_keep_their_ids_when_one_comes(built, tmp_path):
-    """So that a diff of the release shows what changed, and nothing else."""
+    """This way, a diff of the release shows only what changed."""
     more = rebuilt(tmp_path, SOURCE.replace("# %% setup=true", "# %% [markdown]\n# New\n\n# %% setup=true"))
     assert {cell.id for cell in built.cells} < {cell.id for cell in more.cells}
 
