@@ -64,12 +64,12 @@ def collect(
 
     with _in_words():
         collected = intake.collect(_settings(folder), source, lesson)
-    unused = [one for one in collected if one.path is None]
-    for one in collected:
-        if one.notes:
-            mark = "[red]not used[/]" if one.path is None else "[yellow]note[/]"
-            whose = ", ".join(part for part in (one.student, one.lesson) if part)
-            say(f"{mark} {plain(whose)}{': ' if whose else ''}{plain('; '.join(one.notes))}")
+    unused = [work for work in collected if work.path is None]
+    for work in collected:
+        if work.notes:
+            mark = "[red]not used[/]" if work.path is None else "[yellow]note[/]"
+            whose = ", ".join(part for part in (work.student, work.lesson) if part)
+            say(f"{mark} {plain(whose)}{': ' if whose else ''}{plain('; '.join(work.notes))}")
     say(f"{len(collected) - len(unused)} submissions in {folder}/submitted, {len(unused)} not used.")
     if unused:
         raise typer.Exit(1)
@@ -106,9 +106,9 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
         settings = _settings(folder)
         with _progress("Feedback", None) as tick:
             made = list(tick(feedback.make(settings, student or (), lesson or ())))
-    failed = [one for one in made if one.error]
-    for one in failed:
-        say(f"[red]no page[/] {plain(one.student)}, {plain(one.lesson)}: {plain(one.error)}")
+    failed = [page for page in made if page.error]
+    for page in failed:
+        say(f"[red]no page[/] {plain(page.student)}, {plain(page.lesson)}: {plain(page.error)}")
     say(f"{len(made) - len(failed)} pages: {folder}/feedback/STUDENT/LESSON/LESSON.html")
     if failed:
         raise typer.Exit(1)
@@ -116,7 +116,7 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
 
 @app.command()
 def export(folder: Folder = Path("class")) -> None:
-    """Export the grades as CSV and JSON, and for Canvas and Moodle."""
+    """Export the grades as CSV and JSON, for Canvas, for Moodle."""
     from autograder.results import exports
 
     with _in_words():
@@ -311,9 +311,9 @@ def _progress(what: str, total: int | None) -> Iterator[Any]:
         task = progress.add_task("", total=total, name="")
 
         def tick(each: Iterator[Any]) -> Iterator[Any]:
-            for one in each:
-                progress.update(task, advance=1, name=plain(one.student))
-                yield one
+            for item in each:
+                progress.update(task, advance=1, name=plain(item.student))
+                yield item
 
         yield tick
 
@@ -349,18 +349,18 @@ def _lost(ledger: dict[str, Any]) -> Iterator[str]:
 
 
 def _report(lesson: str, exercises: list[Any]) -> Table:
-    judged = max(one.judged for one in exercises)
+    judged = max(exercise.judged for exercise in exercises)
     table = Table(box=box.HORIZONTALS, pad_edge=False, title=f"{lesson}: {judged} submissions", title_justify="left")
     table.add_column("exercise", overflow="fold")
     table.add_column("lost", justify="right", no_wrap=True)
     table.add_column("property", overflow="fold")
     table.add_column("what most of them read", ratio=1, overflow="fold")
-    for one in exercises:
-        mean = f"[dim]mean {one.mean:.3g} of {one.max_points:g}[/]"
-        who = f"[dim]{one.full} earned all, {one.unanswered} did not answer[/]"
-        table.add_row(f"[bold]{one.name}[/]", "", mean, who)
+    for exercise in exercises:
+        mean = f"[dim]mean {exercise.mean:.3g} of {exercise.max_points:g}[/]"
+        who = f"[dim]{exercise.full} earned all, {exercise.unanswered} did not answer[/]"
+        table.add_row(f"[bold]{exercise.name}[/]", "", mean, who)
         above = ""
-        for lost in one.properties:
+        for lost in exercise.properties:
             worth = f" ({lost.points:g})" if lost.points else " (gate)"
             seen = f"[dim]{lost.seen}x[/] " if lost.seen < lost.lost else ""
             message = "[dim]as above[/]" if lost.message == above else _short(lost.message)

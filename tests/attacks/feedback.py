@@ -197,7 +197,7 @@ def odd_lesson(folder, release, traps):
     (folder.parent / f"{ANSI.replace('/', '|')}[bold]").mkdir()
 
 
-@attacks.folder(tries="Has a name that is not text.", stops="intake: it is refused in words", earns=None,
+@attacks.folder(tries="Has a name that is not text.", stops="intake: it is refused with a message", earns=None,
                 student=os.fsdecode(b"ada\xff\xfe"))  # fmt: skip
 def bytes_for_a_name(folder, release, traps):
     submission(folder).write_text(json.dumps(solved(release)))

@@ -116,7 +116,7 @@ def undeserved(graded: dict[str, Status]) -> Iterator[str]:
             yield f"{student!r}: not looked at"
         elif expected is None:
             if status.ledger is not None or not status.error:
-                yield f"{student!r}: not refused in words"
+                yield f"{student!r}: not refused with a message"
         elif status.ledger is None:
             yield f"{student!r}: not graded: {status.error}"
         else:

@@ -651,9 +651,9 @@ def test_the_same_file_again_keeps_its_first_time(no_roster, tmp_path):
 
 def test_of_one_time_the_one_collected_last(no_roster, tmp_path):
     """A first download, a corrected one with the same times, and the first again."""
-    for answer, stands in [("a", "a"), ("b", "b"), ("a", "b"), ("b", "b")]:
+    for answer, current in [("a", "a"), ("b", "b"), ("a", "b"), ("b", "b")]:
         one(no_roster, tmp_path, answer, 0)
-        assert submitted(no_roster) == {("alice", MADE): notebook(answer=stands)}
+        assert submitted(no_roster) == {("alice", MADE): notebook(answer=current)}
     assert kept(no_roster) == [notebook(answer="a")]
 
 

@@ -853,11 +853,11 @@ def test_limits_that_leave_no_room(unsafe):
 
 def test_this_machine_is_fit():
     findings = examine_sandbox(Limits())
-    assert findings[0].ok and "students' code is contained: bubblewrap" in findings[0].what
+    assert findings[0].ok and "students' code is confined: bubblewrap" in findings[0].what
 
 
 def test_systemd_bounds_the_memory_where_no_cgroup_can_be_made(tmp_path, monkeypatch):
-    """The command is a stand-in: what it is given, and that the pipe runs below it."""
+    """A mock command records its arguments and runs the pipe below it."""
     script = f'echo "$@" >> {tmp_path}/said\nwhile [ "$1" != "--" ]; do shift; done\nshift\nexec "$@"\n'
     pretend(tmp_path, monkeypatch, "systemd-run", script)
     monkeypatch.setattr(sandbox_server, "group_home", lambda limit: None)
