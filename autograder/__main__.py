@@ -116,7 +116,7 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
 
 @app.command()
 def export(folder: Folder = Path("class")) -> None:
-    """Export the grades as CSV and JSON, for Canvas, for Moodle."""
+    """Export the grades: CSV, JSON, Canvas and Moodle."""
     from autograder.results import exports
 
     with _in_words():
