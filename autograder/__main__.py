@@ -16,13 +16,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-REASON = 110  # characters of a reason that a table shows; all of it stands in the feedback
-SHOWN = 60  # up to this many submissions are listed; beyond it, only problems
+REASON = 110  # characters of a reason in a table; the feedback has all of it
+SHOWN = 60  # up to this many submissions are listed; beyond that, only problems
 
 app = typer.Typer(
-    help="Grade a class. docs/instructors.md tells how the commands belong together.",
-    epilog="Exit status: 0 done. 1 done, and something needs a look. 2 wrong use or settings. "
-    "3 no sandbox on this machine. 4 the gradebook, the disk or the cluster failed: run the command again to go on.",
+    help="Grade a class. docs/instructors.md explains how the commands work together.",
+    epilog="Exit status: 0 done. 1 done, but something needs a look. 2 wrong usage or settings. "
+    "3 no sandbox on this machine. 4 the gradebook, the disk or the cluster failed: run the command again to continue.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -38,9 +38,9 @@ Lessons = Annotated[list[str] | None, typer.Option("--lesson", help="only this l
 
 @app.command("new-class")
 def new_class(folder: Folder) -> None:
-    """Make a class directory, or bring one up to date.
+    """Create a class directory, or update one.
 
-    Run it again after a change of the class's course.toml.
+    Run it again after every change to the class's course.toml.
     """
     from autograder.classroom.settings import load
     from autograder.release.for_class import create
@@ -56,20 +56,20 @@ def new_class(folder: Folder) -> None:
 @app.command()
 def collect(
     folder: Folder,
-    source: Annotated[Path, typer.Argument(help="a folder, or the zip that a learning platform gives")],
-    lesson: Annotated[str | None, typer.Option(help="what all of it is for (default: each file tells)")] = None,
+    source: Annotated[Path, typer.Argument(help="a folder, or a zip from a learning platform")],
+    lesson: Annotated[str | None, typer.Option(help="the lesson of all files (default: decide per file)")] = None,
 ) -> None:
-    """Take in what students handed in. A second time changes nothing."""
+    """Collect what students handed in. Running it twice changes nothing."""
     from autograder.classroom import intake
 
     with _in_words():
         collected = intake.collect(_settings(folder), source, lesson)
-    unused = [one for one in collected if one.path is None]
-    for one in collected:
-        if one.notes:
-            mark = "[red]not used[/]" if one.path is None else "[yellow]note[/]"
-            whose = ", ".join(part for part in (one.student, one.lesson) if part)
-            say(f"{mark} {plain(whose)}{': ' if whose else ''}{plain('; '.join(one.notes))}")
+    unused = [work for work in collected if work.path is None]
+    for work in collected:
+        if work.notes:
+            mark = "[red]not used[/]" if work.path is None else "[yellow]note[/]"
+            whose = ", ".join(part for part in (work.student, work.lesson) if part)
+            say(f"{mark} {plain(whose)}{': ' if whose else ''}{plain('; '.join(work.notes))}")
     say(f"{len(collected) - len(unused)} submissions in {folder}/submitted, {len(unused)} not used.")
     if unused:
         raise typer.Exit(1)
@@ -80,14 +80,14 @@ def grade(
     folder: Folder = Path("class"),
     student: Students = None,
     lesson: Lessons = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="at once on this machine (default: one a core)")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="the address of a Dask scheduler, tls://HOST:PORT")] = None,
-    regrade: Annotated[bool, typer.Option("--regrade", help="grade again what is graded")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes to run here (default: one per core)")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler, tls://HOST:PORT")] = None,
+    regrade: Annotated[bool, typer.Option("--regrade", help="also grade again what is already graded")] = False,
     unsafe: Annotated[
-        bool, typer.Option("--unsafe-no-sandbox", help="run students' code unconfined; stamped on every result")
+        bool, typer.Option("--unsafe-no-sandbox", help="run students' code unconfined; every result says so")
     ] = False,
 ) -> None:
-    """Grade what is not graded yet. Interrupted, it goes on where it stopped."""
+    """Grade everything not graded yet. An interrupted run resumes where it stopped."""
     with _in_words():
         statuses = _grade(folder, student, lesson, workers, scheduler, regrade, unsafe)
     if any(status.status == "failed" for status in statuses):
@@ -96,9 +96,9 @@ def grade(
 
 @app.command()
 def feedback(folder: Folder = Path("class"), student: Students = None, lesson: Lessons = None) -> None:
-    """Make the pages that students get back.
+    """Make the feedback pages for students.
 
-    They show what a person graded and wrote, too: run it again after manual grading.
+    They include points and comments given by hand: run it again after manual grading.
     """
     from autograder.results import feedback
 
@@ -106,9 +106,9 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
         settings = _settings(folder)
         with _progress("Feedback", None) as tick:
             made = list(tick(feedback.make(settings, student or (), lesson or ())))
-    failed = [one for one in made if one.error]
-    for one in failed:
-        say(f"[red]no page[/] {plain(one.student)}, {plain(one.lesson)}: {plain(one.error)}")
+    failed = [page for page in made if page.error]
+    for page in failed:
+        say(f"[red]no page[/] {plain(page.student)}, {plain(page.lesson)}: {plain(page.error)}")
     say(f"{len(made) - len(failed)} pages: {folder}/feedback/STUDENT/LESSON/LESSON.html")
     if failed:
         raise typer.Exit(1)
@@ -116,7 +116,7 @@ def feedback(folder: Folder = Path("class"), student: Students = None, lesson: L
 
 @app.command()
 def export(folder: Folder = Path("class")) -> None:
-    """Write the grades as CSV, JSON, for Canvas, for Moodle."""
+    """Export the grades: CSV, JSON, Canvas and Moodle."""
     from autograder.results import exports
 
     with _in_words():
@@ -124,16 +124,16 @@ def export(folder: Folder = Path("class")) -> None:
     for path in written.paths:
         say(str(path))
     _name("not graded, and empty in these files", written.ungraded)
-    _name("not final, a person has to grade a part", written.waiting)
+    _name("not final, a person must grade a part", written.waiting)
     if written.ungraded:
         raise typer.Exit(1)
 
 
 @app.command()
 def report(folder: Folder = Path("class"), lesson: Lessons = None) -> None:
-    """Show what the class lost, and what it read.
+    """Show where the class lost points.
 
-    By exercise and property, with the message that most saw.
+    Losses are listed by exercise and property, with the message that most students saw.
     """
     from autograder.classroom import directory
     from autograder.classroom.files import write
@@ -144,16 +144,16 @@ def report(folder: Folder = Path("class"), lesson: Lessons = None) -> None:
         exercises = losses(ledger for (_, name), ledger in ledgers.items() if not lesson or name in lesson)
         path = folder / "exports" / "report.csv"
         write(path, to_csv(exercises))
-    for name, found in itertools.groupby(exercises, lambda exercise: exercise.lesson):
-        console.print(_report(name, list(found)))
+    for name, group in itertools.groupby(exercises, lambda exercise: exercise.lesson):
+        console.print(_report(name, list(group)))
     say(str(path) if exercises else f"Nothing is graded yet: python -m autograder grade {folder}")
 
 
 @app.command()
-def doctor(folder: Annotated[Path | None, typer.Argument(help="the class directory, to be looked at as well")] = None):
-    """Tell whether this machine is fit to grade.
+def doctor(folder: Annotated[Path | None, typer.Argument(help="also examine this class directory")] = None):
+    """Check whether this machine can grade.
 
-    What is missing, and the exact remedy.
+    It lists what is missing, with the exact remedy.
     """
     from autograder import doctor
 
@@ -162,27 +162,27 @@ def doctor(folder: Annotated[Path | None, typer.Argument(help="the class directo
         fit &= finding.ok
         say(f"{'[green]ok[/]     ' if finding.ok else '[red]missing[/]'} {plain(finding.what)}")
         for line in finding.remedy.splitlines():
-            # Commands are to be copied: no line breaks in them.
+            # No line breaks: commands are for copying.
             console.print(f"        {plain(line)}", soft_wrap=True)
     if not fit:
         raise typer.Exit(1)
 
 
 @app.command()
-def gradescope(folder: Folder, lesson: Annotated[str, typer.Argument(help="as in 03_made_masks")]) -> None:
+def gradescope(folder: Folder, lesson: Annotated[str, typer.Argument(help="such as 03_made_masks")]) -> None:
     """Make the zip that grades one lesson on Gradescope."""
     from autograder import gradescope
 
     with _in_words():
         path = gradescope.bundle(_settings(folder), lesson)
-    say(f"{path}: upload it as the assignment's autograder. It holds a secret: do not hand it out.")
+    say(f"{path}: upload it as the assignment's autograder. It holds a secret: do not share it.")
 
 
 @app.command("sample-class")
 def sample(folder: Folder = Path("build/class")) -> None:
-    """Try every command on a class of odd submissions.
+    """Try every command on a sample class of odd submissions.
 
-    The points are compared with what each submission deserves.
+    It compares the points with what each submission deserves.
     """
     from autograder import sample_class
 
@@ -200,31 +200,31 @@ def sample(folder: Folder = Path("build/class")) -> None:
         say(f"[red]wrong[/] {plain(line)}")
     if wrong:
         raise typer.Exit(1)
-    say(f"Every one of the {len(first)} submissions got exactly the points that it deserves.")
+    say(f"All {len(first)} submissions got exactly the points that they deserve.")
 
 
 def say(text: str) -> None:
-    """Print a line, broken between words where the window ends; a path stays whole, to be copied."""
-    # The markup counts as well and has no spaces: a line becomes a little shorter, and no tag is broken.
+    """Print text wrapped at word boundaries; paths stay whole, for copying."""
+    # Markup counts towards the width, so lines come out a little short; it has no spaces, so no tag is broken.
     lines = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
     console.print(lines, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
-    """Tell an error that is the user's or the machine's in words, with the exit status that the help documents."""
+    """Report errors of the user or the machine in plain words, with the exit status that the help documents."""
     from autograder.sandbox.remedies import NoSandbox
 
     try:
         yield
     except NoSandbox as missing:
-        _fail(f"{missing}\nWhere no result matters: --unsafe-no-sandbox runs students' code unconfined.", 3)
+        _fail(f"{missing}\nIf no result matters, --unsafe-no-sandbox runs students' code unconfined.", 3)
     except (ValueError, FileNotFoundError) as error:
         _fail(str(error), 2)
     except (OSError, RuntimeError) as error:
-        _fail(f"{error}\nWhat is done stays done: run the command again to go on.", 4)
+        _fail(f"{error}\nWhat is done stays done: run the command again to continue.", 4)
     except KeyboardInterrupt:
-        _fail("Stopped. What is done stays done: run the command again to go on.", 130)
+        _fail("Stopped. What is done stays done: run the command again to continue.", 130)
 
 
 def plain(text: str) -> str:
@@ -242,12 +242,12 @@ def _settings(folder: Path) -> Any:
     from autograder.classroom.settings import load
 
     if not (folder / "nbgrader_config.py").exists():
-        raise ValueError(f"{folder} is no class directory: make one with `python -m autograder new-class {folder}`")
+        raise ValueError(f"{folder} is not a class directory: make one with `python -m autograder new-class {folder}`")
     return load(folder)
 
 
 def _run(command: Any, *arguments: Any) -> None:
-    """Run another command: that something needs a look is no reason to stop."""
+    """Run another command, and carry on even if something needs a look."""
     with contextlib.suppress(typer.Exit):
         command(*arguments)
 
@@ -261,7 +261,7 @@ def _grade(
     regrade: bool,
     unsafe: bool,
 ) -> list[Any]:
-    """Grade with a progress bar, then print the table and where everything is."""
+    """Grade with a progress bar, then print the table and the paths of the results."""
     from autograder.classroom import directory, run
 
     _settings(folder)
@@ -281,39 +281,39 @@ def _grade(
         for line in _odd(status):
             say(f"{line[0]} {plain(status.student)}, {plain(status.lesson)}: {plain(line[1])}")
     counts = Counter(status.status for status in statuses)
-    say(", ".join(f"{count} {name}" for name, count in counts.items()) or f"Nothing is in {folder}/submitted.")
+    say(", ".join(f"{count} {name}" for name, count in counts.items()) or f"{folder}/submitted is empty.")
     if counts["outdated"]:
-        say("Outdated: graded with checks or points that were others then. --regrade grades them again.")
+        say("Outdated: graded before the checks or points changed. --regrade grades them again.")
     if any(status.ledger and status.ledger["sandbox"].startswith("none") for status in statuses):
-        say("[red]Graded without a sandbox:[/] the results say so.")
+        say("[red]Graded without a sandbox:[/] every result says so.")
     say(f"Status   {folder}/status.json")
     say(f"Reports  {folder}/ledger/STUDENT/LESSON.json")
-    say("Next: grade by hand in formgrader where a person has to, then feedback, export, report")
+    say("Next: grade by hand in formgrader where needed, then feedback, export, report")
     return statuses
 
 
 def _odd(status: Any) -> Iterator[tuple[str, str]]:
-    """What the instructor has to know of one submission."""
+    """Everything odd about one submission, for the instructor."""
     if status.status == "failed":
         yield "[red]not graded[/]", status.error
     for note in status.notes:
         yield "[yellow]note[/]", note
-    for one in status.ledger["exercises"] if status.ledger else ():
-        if one["fault"]:
-            yield "[red]fault of the check[/]", f"{one['exercise']}: {one['fault']}"
+    for report in status.ledger["exercises"] if status.ledger else ():
+        if report["fault"]:
+            yield "[red]fault of the check[/]", f"{report['exercise']}: {report['fault']}"
 
 
 @contextlib.contextmanager
 def _progress(what: str, total: int | None) -> Iterator[Any]:
-    """A progress bar over an iterator, in a terminal."""
+    """Show a progress bar over an iterator, in a terminal."""
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[name]}")
     with Progress(TextColumn(what), *columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total, name="")
 
         def tick(each: Iterator[Any]) -> Iterator[Any]:
-            for one in each:
-                progress.update(task, advance=1, name=plain(one.student))
-                yield one
+            for item in each:
+                progress.update(task, advance=1, name=plain(item.student))
+                yield item
 
         yield tick
 
@@ -342,30 +342,30 @@ def _lost(ledger: dict[str, Any]) -> Iterator[str]:
 
     if ledger["notes"]:
         yield f"[yellow]note[/] {_short('; '.join(ledger['notes']))}"
-    lost = [one for one in ledger["exercises"] if one["points"] < one["max_points"]]
+    lost = [report for report in ledger["exercises"] if report["points"] < report["max_points"]]
     for reason, reports in itertools.groupby(lost, reasons):
-        names = ", ".join(f"[bold]{one['exercise']}[/] -{one['max_points'] - one['points']:g}" for one in reports)
+        names = ", ".join(f"[bold]{each['exercise']}[/] -{each['max_points'] - each['points']:g}" for each in reports)
         yield f"{names}: {_short(reason)}"
 
 
 def _report(lesson: str, exercises: list[Any]) -> Table:
-    judged = max(one.judged for one in exercises)
+    judged = max(exercise.judged for exercise in exercises)
     table = Table(box=box.HORIZONTALS, pad_edge=False, title=f"{lesson}: {judged} submissions", title_justify="left")
     table.add_column("exercise", overflow="fold")
     table.add_column("lost", justify="right", no_wrap=True)
     table.add_column("property", overflow="fold")
     table.add_column("what most of them read", ratio=1, overflow="fold")
-    for one in exercises:
-        mean = f"[dim]mean {one.mean:.3g} of {one.max_points:g}[/]"
-        who = f"[dim]{one.full} earned all, {one.unanswered} did not answer[/]"
-        table.add_row(f"[bold]{one.name}[/]", "", mean, who)
-        told = ""
-        for lost in one.properties:
+    for exercise in exercises:
+        mean = f"[dim]mean {exercise.mean:.3g} of {exercise.max_points:g}[/]"
+        who = f"[dim]{exercise.full} earned all, {exercise.unanswered} did not answer[/]"
+        table.add_row(f"[bold]{exercise.name}[/]", "", mean, who)
+        above = ""
+        for lost in exercise.properties:
             worth = f" ({lost.points:g})" if lost.points else " (gate)"
             seen = f"[dim]{lost.seen}x[/] " if lost.seen < lost.lost else ""
-            message = "[dim]as above[/]" if lost.message == told else _short(lost.message)
+            message = "[dim]as above[/]" if lost.message == above else _short(lost.message)
             table.add_row("", str(lost.lost), f"{plain(lost.name)}{worth}", f"{seen}{message}")
-            told = lost.message
+            above = lost.message
     return table
 
 

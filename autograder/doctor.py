@@ -1,4 +1,4 @@
-"""Is this machine fit to grade? What is missing, and how to mend it."""
+"""Can this machine grade? What is missing, and how to fix it."""
 
 import contextlib
 import importlib.metadata
@@ -19,8 +19,8 @@ from autograder.sandbox.server import Server
 __all__ = ["Finding", "examine", "examine_sandbox"]
 
 GIB = 2**30
-DISK = 2 * GIB  # for the pages, pictures and copies of a class of hundreds
-MEMORY_EACH = GIB  # a grading process, its fork server and an ordinary submission
+DISK = 2 * GIB  # for the pages, pictures and copies of hundreds of students
+MEMORY_EACH = GIB  # one grading process, its fork server and an ordinary submission
 PACKAGES = {
     "distributed": "several cores or a cluster",
     "cryptography": "TLS between the grader's processes",
@@ -33,7 +33,7 @@ INSTALL = "Run: make env   (or: pip install --editable '.[dev]')"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a machine's examination."""
+    """One line of the examination."""
 
     ok: bool
     what: str
@@ -41,11 +41,11 @@ class Finding:
 
 
 def examine(folder: Path | None = None) -> Iterator[Finding]:
-    """Look at this machine, and at a class directory where one is named."""
+    """Examine this machine, and a class directory if one is named."""
     yield from _python()
     limits = Limits()
     if folder is not None:
-        with contextlib.suppress(ValueError):  # told below, with the rest of the class
+        with contextlib.suppress(ValueError):  # reported below, with the rest of the class
             limits = load(folder).limits
     yield from examine_sandbox(limits)
     yield from _machine(limits)
@@ -79,16 +79,16 @@ def _installed(package: str) -> bool:
 
 
 def examine_sandbox(limits: Limits) -> list[Finding]:
-    """Whether students' code can be contained on this machine, and what is missing."""
+    """Check whether this machine can confine students' code, and what is missing."""
     try:
         with Server(limits) as server:
-            found = [Finding(True, f"students' code is contained: {server.stamp}")]
+            findings = [Finding(True, f"students' code is confined: {server.stamp}")]
             if "watchdog" in server.stamp:
                 remedy = (
-                    "Log in with systemd (loginctl enable-linger) or grade as root, for a bound that the kernel keeps."
+                    "Log in with systemd (loginctl enable-linger) or grade as root, and the kernel enforces the bound."
                 )
-                found.append(Finding(True, "no cgroup for memory: a watchdog looks ten times a second", remedy))
-            return found
+                findings.append(Finding(True, "no cgroup for memory: a watchdog checks ten times per second", remedy))
+            return findings
     except NoSandbox as missing:
         return [Finding(False, missing.reason, missing.remedy)]
 
@@ -102,7 +102,7 @@ def _machine(limits: Limits) -> Iterator[Finding]:
     if limits.memory > free:
         yield Finding(
             False,
-            f"one submission may use {size(limits.memory)}, more than the memory that is free",
+            f"one submission may use {size(limits.memory)}, more than the free memory",
             "Free memory, or lower memory_mib under [limits] in course.toml.",
         )
 
@@ -117,29 +117,29 @@ def _class(folder: Path) -> Iterator[Finding]:
         yield Finding(False, f"{folder} does not exist", again)
         return
     disk = shutil.disk_usage(folder).free
-    yield _checked(disk >= DISK, f"{_rounded(disk)} of disk free", f"Make room: {_rounded(DISK)}.")
+    yield _checked(disk >= DISK, f"{_rounded(disk)} of disk free", f"Free at least {_rounded(DISK)}.")
     if not os.access(folder, os.W_OK):
         yield Finding(False, f"{folder} cannot be written", f"Run: sudo chown -R $USER {folder}")
     try:
-        found = load(folder)
+        settings = load(folder)
     except ValueError as error:
-        yield Finding(False, f"the settings of the class: {error}", f"Mend {folder / SETTINGS}.")
+        yield Finding(False, f"the settings of the class: {error}", f"Correct {folder / SETTINGS}.")
         return
-    yield Finding(True, f"{len(found.lessons)} lessons, {len(found.roster) or 'no'} students on the roster")
-    yield from _gradebook(found, again)
-    unbuilt = [name for name in found.lessons if not (folder / "release" / name / f"{name}.ipynb").exists()]
+    yield Finding(True, f"{len(settings.lessons)} lessons, {len(settings.roster) or 'no'} students on the roster")
+    yield from _gradebook(settings, again)
+    unbuilt = [name for name in settings.lessons if not (folder / "release" / name / f"{name}.ipynb").exists()]
     yield _checked(not unbuilt, f"not built: {', '.join(unbuilt)}" if unbuilt else "lessons built", again)
     secret = folder / "secret"
     if secret.exists() and secret.stat().st_mode & 0o077:
         yield Finding(False, f"others can read {secret}", f"Run: chmod 600 {secret}")
 
 
-def _gradebook(found: Settings, again: str) -> Iterator[Finding]:
+def _gradebook(settings: Settings, again: str) -> Iterator[Finding]:
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    url = make_url(found.db_url)
+    url = make_url(settings.db_url)
     shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite" and not Path(url.database).exists():
         yield Finding(False, f"there is no gradebook {url.database}", again)
@@ -149,9 +149,9 @@ def _gradebook(found: Settings, again: str) -> Iterator[Finding]:
         with engine.connect() as connection:
             known = inspect(connection).has_table("assignment")
     except (SQLAlchemyError, ImportError) as error:
-        said = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        start = "Start the database server, and mend db_url in course.toml (its password belongs into ~/.pgpass)."
-        yield Finding(False, f"the gradebook {shown} cannot be opened: {said}", start)
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        start = "Start the database server, or correct db_url in course.toml (its password belongs in ~/.pgpass)."
+        yield Finding(False, f"the gradebook {shown} cannot be opened: {reason}", start)
         return
     finally:
         engine.dispose()

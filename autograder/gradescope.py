@@ -1,12 +1,12 @@
-"""Gradescope: a zip whose `run_autograder` grades the one submission of a container, with the same judge.
+"""Gradescope: a zip whose `run_autograder` grades one submission in a container, with the same judge.
 
-`bundle` makes the zip for one lesson of a class; `main` runs in Gradescope's container. A test for each gate and
-property stands in `results.json`.
+`bundle` makes the zip for one lesson of a class; `main` runs in Gradescope's container. `results.json` has one test per
+gate and property.
 
-Gradescope starts a container for each submission and runs the grader in it as root. Where the container allows
-bubblewrap, it is used. Otherwise the student's code runs as another user, behind a filter that refuses the network
-among other system calls; the folders with the secret, the submission and the results are closed to that user. No
-other student's work is in the container.
+Gradescope starts one container per submission and runs the grader in it as root. If the container allows bubblewrap,
+the grader uses it. Otherwise the student's code runs as another user, behind a filter that refuses the network among
+other system calls; that user cannot read the folders with the secret, the submission and the results. The container
+holds no other student's work.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ __all__ = ["bundle", "main", "results"]
 
 CODE = ("autograder/**/*.py", "course_lib/**/*.py")
 SCRIPTS = Path(__file__).with_name("templates") / "gradescope"  # setup.sh, run_autograder
-# What the grader imports; the lock gives the versions.
+# The packages that the grader imports; the lock gives their versions.
 PACKAGES = [
     "torch",
     "numpy",
@@ -46,30 +46,30 @@ PACKAGES = [
     "pyseccomp",
 ]
 JOB, MASTER, VERSIONS = "job.json", "master.ipynb", "versions.txt"
-STUDENT = 64999  # a user that the container does not have
+STUDENT = 64999  # a user id that nobody in the container has
 
 
 def bundle(settings: Settings, name: str) -> Path:
-    """Make CLASS/gradescope/LESSON.zip, to be uploaded as the autograder of one Gradescope assignment.
+    """Make CLASS/gradescope/LESSON.zip, for upload as the autograder of one Gradescope assignment.
 
     Raises:
-        ValueError: the class has no such lesson, or it is not built.
+        ValueError: the class has no such lesson, or has not built it.
     """
     root = Path(__file__).parents[1]
     if name not in settings.lessons:
-        raise ValueError(f"{name} is no lesson of this class; there are {', '.join(settings.lessons)}")
+        raise ValueError(f"{name} is not a lesson of this class; the lessons are {', '.join(settings.lessons)}")
     release = settings.folder / "release" / name / f"{name}.ipynb"
     if not release.exists():
-        raise ValueError(f"{release} is not there: run `python -m autograder new-class {settings.folder}` first")
-    # A secret of its own: whoever gets hold of the zip does not have the class's.
+        raise ValueError(f"{release} does not exist: run `python -m autograder new-class {settings.folder}` first")
+    # The zip has its own secret, so that a leaked zip does not reveal the class's.
     secret = hashlib.sha256(f"{(settings.folder / 'secret').read_text().strip()}/gradescope".encode()).hexdigest()
     job = {"lesson": settings.lessons[name].to_json(), "limits": vars(settings.limits), "secret": secret}
     path = settings.folder / "gradescope" / f"{name}.zip"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for pattern in CODE:
-            for found in sorted(root.glob(pattern)):
-                archive.write(found, found.relative_to(root))
+            for source in sorted(root.glob(pattern)):
+                archive.write(source, source.relative_to(root))
         for script in sorted(SCRIPTS.iterdir()):
             entry = zipfile.ZipInfo(script.name)
             entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
@@ -83,10 +83,10 @@ def bundle(settings: Settings, name: str) -> Path:
 
 
 def main(root: Path = Path("/autograder")) -> int:
-    """Grade the submission of this container.
+    """Grade the submission in this container.
 
     Returns:
-        The exit status. Where the grader itself fails there is no `results.json`: Gradescope then says that the
+        The exit status. If the grader itself fails, there is no `results.json`: Gradescope then says that the
         autograder failed, and gives no points rather than wrong ones.
     """
     source, output = root / "source", root / "results" / "results.json"
@@ -96,11 +96,11 @@ def main(root: Path = Path("/autograder")) -> int:
             (root / name).chmod(0o700)
     job = json.loads((source / JOB).read_bytes())
     lesson, limits = Lesson.from_json(job["lesson"]), Limits(**job["limits"])
-    found, odd = _handed_in(root / "submission", lesson.name)
+    handed_in, odd = _handed_in(root / "submission", lesson.name)
     master = json.loads((source / MASTER).read_bytes())
     with _server(limits) as server:
         print(f"Sandbox: {server.stamp}")
-        graded = grade(lesson, master, found, job["secret"], server, "")
+        graded = grade(lesson, master, handed_in, job["secret"], server, "")
     for report in graded.ledger["exercises"]:
         if report["fault"]:
             print(f"The check of {report['exercise']} failed on this answer: {report['fault']}")
@@ -111,12 +111,13 @@ def main(root: Path = Path("/autograder")) -> int:
 
 
 def results(lesson: Lesson, ledger: Mapping[str, Any], odd: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A ledger in Gradescope's format: a test for each gate and property, in which all text is shown as text."""
-    said = [*odd, *ledger["notes"]]
+    """Convert a ledger to Gradescope's format: one test per gate and property, with all text shown as plain text."""
+    notes = [*odd, *ledger["notes"]]
     if lesson.questions:
-        said.append("Graded by a person: " + ", ".join(f"{one.name} ({one.points:g})" for one in lesson.questions))
+        by_hand = ", ".join(f"{question.name} ({question.points:g})" for question in lesson.questions)
+        notes.append(f"Graded by a person: {by_hand}")
     return {
-        "output": "\n".join(said),
+        "output": "\n".join(notes),
         "output_format": "text",
         "visibility": "visible",
         "stdout_visibility": "hidden",
@@ -128,7 +129,7 @@ def results(lesson: Lesson, ledger: Mapping[str, Any], odd: tuple[str, ...] = ()
 
 
 def _tests(number: int, report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    # Without every gate nothing is earned; the reason stands at the gate.
+    # An exercise earns nothing if a gate failed; the gate's test gives the reason.
     nothing = any(verdict["gate"] and not verdict["held"] for verdict in report["verdicts"])
     for place, verdict in enumerate(report["verdicts"], start=1):
         why = verdict["because"] or ("" if verdict["held"] else report["error"] or "not tested to the end")
@@ -154,11 +155,11 @@ def _server(limits: Limits) -> Server:
 
 
 def _handed_in(folder: Path, lesson: str) -> tuple[HandedIn, tuple[str, ...]]:
-    """The notebook that was handed in, and what is odd about it."""
+    """The submitted notebook, and what is odd about it."""
     paths = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     named = [path for path in paths if path.stem == lesson] or paths
     if len(named) == 1:
-        odd = () if named[0].stem == lesson else (f"The file is not named {lesson}.ipynb; it was graded all the same.",)
+        odd = () if named[0].stem == lesson else (f"The file is not named {lesson}.ipynb; it was graded anyway.",)
         try:
             return HandedIn(read_file(named[0])), odd
         except Unusable as error:
@@ -168,7 +169,7 @@ def _handed_in(folder: Path, lesson: str) -> tuple[HandedIn, tuple[str, ...]]:
 
 
 def _versions(lock: Path) -> Iterator[str]:
-    """The lock without its hashes: Gradescope's machines have no GPU, and the CPU build of torch has others."""
+    """The lock without its hashes, which differ for torch's CPU build: Gradescope's machines have no GPU."""
     for line in lock.read_text().splitlines():
         if "==" in line and not line.startswith((" ", "#")):
             yield line.removesuffix("\\").strip() + "\n"

@@ -30,14 +30,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson as this class has it. Plain data: it travels to the processes that grade.
+    """One lesson as this class has it: plain data, which travels to the grading processes.
 
     Attributes:
-        exercises: those that count, in the order of the notebook.
+        exercises: those that count, in the notebook's order.
         points: what each of them is worth.
-        due: with its time zone; None where nothing is late.
-        questions: what is graded by hand.
-        check_source: the text of the class's own checks, None where the course's count.
+        due: the due date with its time zone; None if nothing is late.
+        questions: graded by hand.
+        check_source: the text of the class's own checks; None for the course's.
     """
 
     name: str
@@ -49,25 +49,25 @@ class Lesson:
 
     @property
     def short(self) -> str:
-        """The name without its number: that of the module of its checks."""
+        """The name without its number, which names the module of its checks."""
         return short_name(self.name)
 
     @property
     def practice_checks(self) -> str:
-        """The module with the class's own checks, as it lies beside the students' notebook."""
+        """The module with the class's own checks, beside the students' notebook."""
         return f"checks_{self.short}"
 
     def checks(self) -> dict[str, Check]:
         """The check of each exercise that counts, with its points."""
-        found = self.all_checks()
-        return {name: found[name].worth(self.points[name]) for name in self.exercises}
+        checks = self.all_checks()
+        return {name: checks[name].worth(self.points[name]) for name in self.exercises}
 
     def all_checks(self) -> dict[str, Check]:
-        """The checks of all exercises, those for practice too, as they are declared."""
+        """The checks of all exercises, even those for practice, as declared."""
         return checks_of(self.name) if self.check_source is None else _variant(self.name, self.check_source)
 
     def digest(self) -> str:
-        """Says whether two grades came from the same checks and the same points."""
+        """A digest of the checks and points: equal digests mean comparable grades."""
         spec = importlib.util.find_spec(f"autograder.checks.{self.short}")
         files = [*([Path(spec.origin)] if spec else []), *sorted(Path(checking.__file__).parent.glob("*.py"))]
         texts = [path.read_text() for path in files]
@@ -94,20 +94,20 @@ class Lesson:
 def checks_of(lesson: str) -> dict[str, Check]:
     """The checks of a lesson ("01_likelihood") by exercise, in the order of their file."""
     module = importlib.import_module(f"autograder.checks.{short_name(lesson)}")
-    return {name: found for name, found in vars(module).items() if isinstance(found, Check)}
+    return {name: value for name, value in vars(module).items() if isinstance(value, Check)}
 
 
 @functools.cache
 def _variant(lesson: str, source: str) -> dict[str, Check]:
-    """The checks that a class's own module declares."""
+    """The checks declared in a class's own module."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     # The last part of its module's name is the lesson that a check belongs to.
     module = ModuleType(f"variant_{digest}.{short_name(lesson)}")
     sys.modules[module.__name__] = module
     exec(compile(source, f"checks/{short_name(lesson)}.py", "exec"), vars(module))
-    return {name: found for name, found in vars(module).items() if isinstance(found, Check)}
+    return {name: value for name, value in vars(module).items() if isinstance(value, Check)}
 
 
 def short_name(lesson: str) -> str:
-    """A lesson's name without its number, which is the name of the module of its checks."""
+    """A lesson's name without its number, which names the module of its checks."""
     return lesson.lstrip("0123456789_")

@@ -1,7 +1,7 @@
 """nbgrader's settings for this course.
 
-A class directory holds what a class hands in, the graded work and the gradebook; it lies outside version control
-and has a file `nbgrader_config.py` that calls `configure`; an instructor may add to it.
+A class directory holds the submissions, the graded work and the gradebook, outside version control. Its file
+`nbgrader_config.py` calls `configure`; instructors may add to it.
 
 Every nbgrader command run there then works: generate_assignment, autograde, generate_feedback, export, formgrader.
 """
@@ -20,15 +20,15 @@ __all__ = ["configure"]
 
 
 def configure(c: Config, folder: Path = Path()) -> None:
-    """Set nbgrader up for a class; what is set afterwards wins.
+    """Configure nbgrader for a class; later settings override these.
 
     Args:
-        folder: the class directory, whose `course.toml` names the gradebook and what lateness costs.
+        folder: the class directory, whose `course.toml` gives the gradebook and the late penalty.
 
     Raises:
-        ValueError: `course.toml` is not as it should be.
+        ValueError: `course.toml` is invalid.
     """
-    # nbgrader starts `alembic` by name when it makes a gradebook.
+    # nbgrader runs `alembic` by name to create a gradebook.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
     c.CourseDirectory.course_id = "deep-generative-models"
@@ -43,7 +43,7 @@ def configure(c: Config, folder: Path = Path()) -> None:
         c.AssignLatePenalties.plugin_class = "autograder.gradebook.late.PerDay"
         c.PerDay.per_day, c.PerDay.at_most = gradebook.late.per_day, gradebook.late.at_most
 
-    # Only for the feedback: formgrader has a template of its own by the same means.
+    # Only for the feedback: formgrader sets its own template in the same way.
     c.GenerateFeedback.HTMLExporter.extra_template_basedirs = [str(Path(__file__).with_name("templates"))]
     c.GenerateFeedback.preprocessors = ["autograder.results.feedback.ShowGrades"]
     c.HTMLExporter.filters = {"markdown2html": "autograder.results.feedback.markdown"}

@@ -1,8 +1,8 @@
-"""A sample class: what students hand in, whole and broken, and the points that each deserves.
+"""A sample class: submissions, intact and broken, and the points that each deserves.
 
-Answers come from a lesson's bank (`banks`): of each exercise a few mistakes, dealt out so that each student
-has one in every exercise. In the first lesson stands what else a class hands in: broken files, odd names, late
-work, code that hangs, attempts to get points in other ways, and a second round in which some hand in again.
+Answers come from a lesson's bank (`banks/`): a few mistakes per exercise, dealt so that each student has one in every
+exercise. The first lesson also gets everything else that a class hands in: broken files, odd names, late work, code
+that hangs, attempts to cheat, and a second round in which some hand in again.
 """
 
 import copy
@@ -27,7 +27,7 @@ from autograder.release.for_class import create as create_class
 
 __all__ = ["Submission", "create", "differences", "hand_in", "rounds"]
 
-MISTAKES = 3  # of each exercise
+MISTAKES = 3  # per exercise
 PER_DAY = 0.1
 LATE_CLASS = f"""late = {{per_day = {PER_DAY}}}
 [lesson.%s]
@@ -41,11 +41,11 @@ IN_TIME, TWO_DAYS_LATE = "2026-01-12 20:00:00 UTC", "2026-01-14 20:00:00 UTC"
 
 @dataclass(frozen=True)
 class Submission:
-    """What a student hands in, and the points that each exercise deserves.
+    """One student's submission, and the points that each exercise deserves.
 
     Attributes:
-        name: of the file; folders may stand before it.
-        days_late: started days.
+        name: the file's name, possibly with folders.
+        days_late: started days of lateness.
     """
 
     student: str
@@ -61,24 +61,24 @@ class Submission:
 
 
 def create(folder: Path) -> dict[str, Any]:
-    """Make the class directory, anew.
+    """Create the class directory afresh.
 
     Returns:
-        The bank of each lesson.
+        Each lesson's bank.
     """
     from banks import all_banks
 
     shutil.rmtree(folder, ignore_errors=True)
     create_class(folder)
     by_name = {bank.lesson: bank for bank in all_banks()}
-    found = {name: by_name[lesson.short] for name, lesson in load(folder).lessons.items()}
-    (folder / SETTINGS).write_text(LATE_CLASS % next(iter(found)))
+    by_lesson = {name: by_name[lesson.short] for name, lesson in load(folder).lessons.items()}
+    (folder / SETTINGS).write_text(LATE_CLASS % next(iter(by_lesson)))
     create_class(folder)
-    return found
+    return by_lesson
 
 
 def rounds(folder: Path, banks: Mapping[str, Any]) -> tuple[list[Submission], list[Submission]]:
-    """What is handed in at first, and again once that is graded; the same each time.
+    """The first submissions, and those of a second round after grading; the same on every call.
 
     Args:
         folder: the class directory.
@@ -110,7 +110,7 @@ class Lesson:
         self.everything = {name: check.max_points for name, check in self.checks.items()}
 
     def ordinary(self) -> Iterator[Submission]:
-        """What most students hand in."""
+        """Submissions such as most students make."""
         yield self._submission("solution", self.solution)
         styles = {name: entries[1 % len(entries)].source for name, entries in self.rights.items()}
         yield self._submission("another-style", self._answered(styles))
@@ -125,7 +125,7 @@ class Lesson:
         yield self._submission("unfinished", unfinished, self._without(*set(self.names) - set(half)))
 
     def odd(self) -> Iterator[Submission]:
-        """Broken files, odd names, odd code, tricks."""
+        """Broken files, odd names, odd code, attempts to cheat."""
         right, first, last = self.right, self.names[0], self.names[-1]
         text = json.dumps(self._answered(right))
 
@@ -174,7 +174,7 @@ class Lesson:
         yield self._submission("spoils", text)
 
     def again(self) -> Iterator[Submission]:
-        """What is handed in once more: the last one counts, for better or worse."""
+        """Second submissions: the last one counts, for better or worse."""
         yield self._submission("improves", self._answered(self.right))
         yield self._submission("spoils", "{", self._nothing())
 
@@ -187,7 +187,7 @@ class Lesson:
         name: str = "",
         time_late: int = 0,
     ) -> Submission:
-        # Written as plain JSON: nbformat would mend what is meant to be broken.
+        # Plain JSON, since nbformat would repair deliberate damage.
         text = json.dumps(file) if isinstance(file, NotebookNode) else file
         data = text.encode() if isinstance(text, str) else text
         deserved = self.everything | dict(points or {})
@@ -207,45 +207,45 @@ class Lesson:
 
 
 def hand_in(source: Path, submissions: Iterable[Submission]) -> None:
-    """Write submissions as nbgrader lays them out, for `collect`."""
-    for one in submissions:
-        folder = source / "submitted" / one.student / one.lesson
-        path = folder / one.name
+    """Write submissions in nbgrader's layout, for `collect`."""
+    for submission in submissions:
+        folder = source / "submitted" / submission.student / submission.lesson
+        path = folder / submission.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(one.file)
-        (folder / "timestamp.txt").write_text(TWO_DAYS_LATE if one.days_late else IN_TIME)
+        path.write_bytes(submission.file)
+        (folder / "timestamp.txt").write_text(TWO_DAYS_LATE if submission.days_late else IN_TIME)
 
 
 def differences(
     folder: Path, first: Sequence[Submission], again: Sequence[Submission], statuses: Iterable[Status]
 ) -> Iterator[str]:
-    """Where what a class got is not what it deserves, in words; nothing where all is right.
+    """Describe every difference between the points that a class got and those that it deserves.
 
     Args:
         folder: the class directory, graded and exported, with feedback.
-        statuses: of the second round's grading.
+        statuses: the outcomes of grading the second round.
     """
-    last = {(one.student, one.lesson): one for one in (*first, *again)}
+    last = {(submission.student, submission.lesson): submission for submission in (*first, *again)}
     exported = json.loads((folder / "exports" / "grades.json").read_text())["submissions"]
-    found = {(one["student"], one["lesson"]): one for one in exported}
-    for student, lesson in sorted(last.keys() | found.keys()):
+    graded = {(entry["student"], entry["lesson"]): entry for entry in exported}
+    for student, lesson in sorted(last.keys() | graded.keys()):
         where = f"{student}, {lesson}"
-        one, got = last.get((student, lesson)), found.get((student, lesson))
-        if one is None or got is None:
-            yield f"{where}: {'not handed in, and yet graded' if one is None else 'not graded'}"
+        deserved, got = last.get((student, lesson)), graded.get((student, lesson))
+        if deserved is None or got is None:
+            yield f"{where}: {'graded, but not handed in' if deserved is None else 'not graded'}"
             continue
         points = {report["exercise"]: report["points"] for report in got["exercises"]}
-        for name in {**one.points, **points}:
-            if points.get(name) != one.points.get(name):
-                yield f"{where}, {name}: deserves {one.points.get(name)} points, got {points.get(name)}"
-        if not math.isclose(got["points"], one.total, abs_tol=1e-9):
-            yield f"{where}: deserves {one.total:g} points in all, got {got['points']:g}"
+        for name in {**deserved.points, **points}:
+            if points.get(name) != deserved.points.get(name):
+                yield f"{where}, {name}: deserves {deserved.points.get(name)} points, got {points.get(name)}"
+        if not math.isclose(got["points"], deserved.total, abs_tol=1e-9):
+            yield f"{where}: deserves {deserved.total:g} points in all, got {got['points']:g}"
         page = folder / "feedback" / student / lesson / f"{lesson}.html"
-        total = f"{one.total:g} of {got['max_points']:g} points"
+        total = f"{deserved.total:g} of {got['max_points']:g} points"
         if not page.exists() or total not in page.read_text():
             yield f"{where}: the feedback does not say {total}"
-    graded = {(status.student, status.lesson) for status in statuses if status.status == "graded"}
-    for student, lesson in sorted(graded ^ {(one.student, one.lesson) for one in again}):
+    second = {(status.student, status.lesson) for status in statuses if status.status == "graded"}
+    for student, lesson in sorted(second ^ {(submission.student, submission.lesson) for submission in again}):
         yield f"{student}, {lesson}: expected the second round to grade exactly what was handed in again"
 
 
@@ -261,7 +261,7 @@ def _latin_1(notebook: NotebookNode) -> bytes:
 
 
 def _format_3(notebook: NotebookNode) -> dict[str, Any]:
-    """As notebooks were before 2015, without cell ids."""
+    """Convert to the format from before 2015, without cell ids."""
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -272,7 +272,7 @@ def _format_3(notebook: NotebookNode) -> dict[str, Any]:
     return {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": cells}]}
 
 
-# Prints and warns at every call, and costs nothing.
+# Noise: it prints and warns at every call, and must cost no points.
 _NOISE = """
 
 def {name}(*args, plain={name}, **kwargs):
@@ -284,7 +284,7 @@ def {name}(*args, plain={name}, **kwargs):
     return plain(*args, **kwargs)
 """
 
-# Ways to points that lead nowhere.
+# Attempts to cheat, all of which must fail.
 _TRICKS = (
     # An object that is equal to everything.
     '''class Equal:
@@ -310,7 +310,7 @@ np.allclose = np.isclose = torch.allclose = torch.isclose = lambda *args, **kwar
 def {name}(*args, **kwargs):
     return 0.0
 """,
-    # A check of one's own.
+    # A replaced check.
     """import autograder.checking.check
 
 autograder.checking.check.Report.points = property(lambda self: self.max_points)
@@ -320,7 +320,7 @@ autograder.checking.check.Report.lost = property(lambda self: set())
 def {name}(*args, **kwargs):
     return None
 """,
-    # Writing into whatever is open.
+    # Bytes written to every open file descriptor.
     """import os
 
 

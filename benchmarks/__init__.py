@@ -1,4 +1,4 @@
-"""Speed, side by side in one run: `python -m benchmarks`. Ratios carry over to other machines, times do not."""
+"""Speed, compared in one run: `python -m benchmarks`. Ratios carry over to other machines; times do not."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 
 @dataclass(frozen=True)
 class Comparison:
-    """A way of doing something beside a slower one, in seconds."""
+    """The times of a fast and a slow way of doing the same, in seconds."""
 
     what: str
     fast: str
@@ -19,7 +19,7 @@ class Comparison:
 
 
 def side_by_side(fast: Callable[[], object], slow: Callable[[], object], repetitions: int) -> tuple[float, float]:
-    """The shortest time of each, in seconds, measured in turns so that both meet the same disturbances."""
+    """Measure the shortest time of each, in seconds, in turns, so that both suffer the same disturbances."""
     shortest = [float("inf"), float("inf")]
     for repetition in range(repetitions + 1):
         for k, run in enumerate((fast, slow)):
@@ -27,6 +27,6 @@ def side_by_side(fast: Callable[[], object], slow: Callable[[], object], repetit
             run()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if repetition:  # the first one warms up
+            if repetition:  # the first repetition warms up
                 shortest[k] = min(shortest[k], time.perf_counter() - start)
     return shortest[0], shortest[1]

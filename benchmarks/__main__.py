@@ -11,10 +11,10 @@ MEASURED = (fvbn, nade, made, pixelcnn, grading)
 def main() -> None:
     print(f"torch {torch.__version__}, {device()}, {torch.get_num_threads()} threads")
     for lesson, answers, seconds, slowest, longest in checks.measure():
-        print(f"checks of {lesson}: {answers} right answers in {seconds:.2f} s, {slowest} in {longest:.2f} s of it")
+        print(f"checks of {lesson}: {answers} right answers in {seconds:.2f} s, {slowest} alone in {longest:.2f} s")
     spent = grading.processor_time()
     print(
-        f"class run of {grading.LESSON}: {spent.overhead:.2f} s of processor time for each submission, beside "
+        f"class run of {grading.LESSON}: {spent.overhead:.2f} s of CPU time per submission, plus "
         f"{spent.alone:.2f} s for its answers and checks; {spent.start:.0f} s for the start"
     )
     line = "{:62}{:18}{:>10}  {:20}{:>10}{:>8}".format

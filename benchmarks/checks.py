@@ -1,4 +1,4 @@
-"""How long the checks take: every right answer of each lesson's bank, judged once. About 3 s a lesson is the aim."""
+"""The time of the checks to judge every right answer in each lesson's bank once. The goal is about 3 s per lesson."""
 
 import time
 
@@ -8,9 +8,9 @@ from banks import all_banks
 
 
 def measure() -> list[tuple[str, int, float, str, float]]:
-    """For each lesson: its name, the number of right answers, their seconds in all, the slowest, and its seconds."""
+    """Per lesson: its name, the number of right answers, their total seconds, the slowest one, and its seconds."""
     rows = []
-    torch.func.grad(torch.sum)(torch.ones(2))  # the first gradient of a process imports 500 modules
+    torch.func.grad(torch.sum)(torch.ones(2))  # a process's first gradient imports 500 modules
     for bank in all_banks():
         seconds = {}
         for entry in bank.entries:

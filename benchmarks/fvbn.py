@@ -1,4 +1,4 @@
-"""FVBN on 28x28 images: one masked layer beside one layer a pixel, the cached sampler beside the plain one."""
+"""FVBN on 28x28 images: one masked layer against one layer per pixel, the cached sampler against the plain one."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ D = 784
 
 
 class SeparateLayers(nn.Module):
-    """The same model as FVBN, written as D logistic regressions: the d-th reads the d pixels before it."""
+    """FVBN as D logistic regressions: the d-th reads the d pixels before it."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ def training_step(model: nn.Module, x: torch.Tensor) -> Callable[[], None]:
 
 
 def measure() -> list[Comparison]:
-    """The comparisons of this file, on the best device of this machine."""
+    """Run this file's comparisons on the machine's best device."""
     x = torch.randint(0, 2, (100, D)).to(device())
     model = FVBN(D).to(device())
     steps = side_by_side(training_step(model, x), training_step(SeparateLayers().to(device()), x), repetitions=20)

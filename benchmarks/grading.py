@@ -1,7 +1,7 @@
-"""Grading: a class run beside stock nbgrader on the same submissions, and what of its work is neither check nor answer.
+"""Grading: a class run against stock nbgrader on the same submissions, and its overhead beyond checks and answers.
 
-Both grade one submission at a time. The time of one is that between the first graded notebook and the last, so that
-no program's start is in it.
+Both grade one submission at a time. The time per submission is measured between the first graded notebook and the
+last, which excludes the start of either program.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from autograder.release.for_class import create
 from benchmarks import Comparison
 
 LESSON, TRIVIAL = "03_made_masks", "01_trivial"
-OURS, STOCK = 8, 2  # submissions
+OURS, STOCK = 8, 2  # numbers of submissions
 TRIVIAL_SOURCE = """# %% setup=true
 import torch
 
@@ -66,7 +66,7 @@ def cube(student, rng):
     yield holds("cubes", student.call(3) == 27, because="cube(3) is 27")
 '''
 BUDGET = "COURSE_BUDGET=smoke"  # else stock nbgrader would train for minutes
-# What any class with nbgrader has. A cell may take as long as it needs.
+# The settings of any nbgrader class, except that a cell may take as long as it needs.
 STOCK_CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "stock"
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
@@ -76,12 +76,12 @@ c.Execute.timeout = 1800
 
 @dataclass(frozen=True)
 class ProcessorTime:
-    """Seconds of processor time of a class run over right answers.
+    """CPU seconds of a class run over right answers.
 
     Attributes:
-        alone: of one submission, its answers and their checks, in one process that is warm.
-        whole: of one submission, all that the run spends on it.
-        start: of the run's own start: Dask, the sandbox, imports.
+        alone: per submission, for its answers and their checks alone, in one warm process.
+        whole: per submission, for everything that the run does.
+        start: once, for the run's own start: Dask, the sandbox, imports.
     """
 
     alone: float
@@ -90,12 +90,12 @@ class ProcessorTime:
 
     @property
     def overhead(self) -> float:
-        """What rebuilding, the sandbox, the pipe, Dask and the gradebook cost for each submission."""
+        """The cost per submission of rebuilding, the sandbox, the pipe, Dask and the gradebook."""
         return self.whole - self.alone
 
 
 def measure() -> Iterator[Comparison]:
-    """The time of one submission in a class run and with stock nbgrader."""
+    """Compare the time per submission in a class run and with stock nbgrader."""
     text = (SOLUTIONS / f"{LESSON}.py").read_text()
     cases = (
         (f"{LESSON}, trained as at {BUDGET}", LESSON, {f"solutions/{LESSON}.py": text}),
@@ -114,7 +114,7 @@ def measure() -> Iterator[Comparison]:
 
 
 def processor_time(count: int = 34, warm: int = 4) -> ProcessorTime:
-    """Measure a run over `count` submissions, of which the first few warm it up."""
+    """Measure a run over `count` submissions, where the first few warm it up."""
     alone = [answers_and_checks()]
     with tempfile.TemporaryDirectory() as folder:
         settings = make(Path(folder), LESSON, {})
@@ -128,11 +128,11 @@ def processor_time(count: int = 34, warm: int = 4) -> ProcessorTime:
 
 
 def answers_and_checks(repetitions: int = 5) -> float:
-    """Processor time of the solution's cells and their checks, without any sandbox."""
+    """Measure the CPU time of the solution's cells and their checks, without any sandbox."""
     notebook = build_source(SOLUTIONS / f"{LESSON}.py")
     cells = [cell.source for cell in notebook.cells if cell.metadata.get("nbgrader") and not is_grade(cell)]
     for repetition in range(repetitions + 1):
-        if repetition == 1:  # the first one warms up
+        if repetition == 1:  # repetition 0 warms up
             start = time.process_time()
         namespace: dict = {}
         for source in cells:
@@ -144,17 +144,17 @@ def answers_and_checks(repetitions: int = 5) -> float:
 
 
 def processor_seconds() -> float:
-    """Of this process and all that it started, those that ended and were waited for included."""
+    """CPU time of this process and everything that it started, including ended children that were waited for."""
     here = psutil.Process()
-    ended = {here.pid: here.cpu_times()[:2]}  # what this process started before is not of this run
+    ended = {here.pid: here.cpu_times()[:2]}  # earlier children of this process do not count
     for process in here.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended: its parent counts it
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended, and its parent counts it
             ended[process.pid] = process.cpu_times()[:4]
     return sum(map(sum, ended.values()))
 
 
 def exercises_alone(text: str) -> str:
-    """A lesson's source without the cells that show or train something."""
+    """Strip a lesson's source of the cells that show or train something."""
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.cells = [
         cell for cell in notebook.cells if "tags" not in cell.metadata or "from autograder.checks" in cell.source

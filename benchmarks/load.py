@@ -1,6 +1,6 @@
 """A large class in one run: `python -m benchmarks.load`. It takes minutes.
 
-Right and wrong answers of lesson 03's bank are mixed; each notebook holds the outputs of a whole session.
+The notebooks mix right and wrong answers from lesson 03's bank, and hold the outputs of a whole session.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from autograder.release.lessons import run
 from banks.made_masks import bank
 from benchmarks.grading import BUDGET, LESSON, make, processor_seconds
 
-EARLY = 50  # submissions after which the coordinator's memory is what it should stay
+EARLY = 50  # after so many submissions, the coordinator's memory should no longer grow
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--students", type=int, default=300)
-    parser.add_argument("--workers", type=int, help="default: one for each core")
+    parser.add_argument("--workers", type=int, help="default: one per core")
     arguments = parser.parse_args()
     if arguments.students <= EARLY:
         parser.error(f"expected more than {EARLY} students, got {arguments.students}")
@@ -42,17 +42,17 @@ def main() -> None:
             wrong += differences(status, deserved[status.student])
             spent = processor_seconds() - before
         seconds = time.perf_counter() - start
-    print(f"{number} submissions of {LESSON}: {seconds:.0f} s, {spent / number:.2f} s of processor time for each")
+    print(f"{number} submissions of {LESSON}: {seconds:.0f} s, {spent / number:.2f} s of CPU time per submission")
     early, late = memory[EARLY] / 2**20, memory[number] / 2**20
     print(f"coordinator: {early:.0f} MiB after {EARLY}, {late:.0f} MiB after {number}: {late / early:.3f} times")
-    print("\n".join(wrong) or "every grade is the deserved one")
+    print("\n".join(wrong) or "every grade is as deserved")
 
 
 def hand_in(settings: Settings, students: int) -> dict[str, dict[str, float]]:
-    """Hand in a session's notebook for each student, with answers dealt from the bank.
+    """Hand in one session's notebook per student, with answers dealt from the bank.
 
     Returns:
-        What each student's exercises deserve.
+        The points that each student's exercises deserve.
     """
     os.environ.update([BUDGET.split("=")])
     session = build_source(SOLUTIONS / f"{LESSON}.py")
@@ -75,14 +75,14 @@ def hand_in(settings: Settings, students: int) -> dict[str, dict[str, float]]:
 
 
 def differences(status: Status, deserved: dict[str, float]) -> list[str]:
-    """Where a grade is not the deserved one, in words."""
+    """Describe where a grade differs from the deserved one."""
     if status.ledger is None:
         return [f"{status.student}: {status.status} {status.error}"]
-    found = {report["exercise"]: report["points"] for report in status.ledger["exercises"]}
+    earned = {report["exercise"]: report["points"] for report in status.ledger["exercises"]}
     return [
-        f"{status.student}, {name}: deserves {points:g} points, got {found[name]:g}"
+        f"{status.student}, {name}: deserves {points:g} points, got {earned[name]:g}"
         for name, points in deserved.items()
-        if not math.isclose(found[name], points, abs_tol=1e-9)
+        if not math.isclose(earned[name], points, abs_tol=1e-9)
     ]
 
 

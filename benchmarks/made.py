@@ -1,4 +1,4 @@
-"""MADE on 28x28 images: a training step with and without masks, the cached sampler beside the plain one."""
+"""MADE on 28x28 images: a training step with and without masks, the cached sampler against the plain one."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ D = 784
 
 
 class Unmasked(AutoregressiveModel):
-    """The autoencoder that MADE would be without masks. It is no distribution: it shows what masks cost."""
+    """MADE without its masks: an autoencoder, which is not a distribution, to show what masks cost."""
 
     def __init__(self, width: int):
         super().__init__((D,), levels=2)
@@ -23,7 +23,7 @@ class Unmasked(AutoregressiveModel):
 
 
 def measure() -> list[Comparison]:
-    """The comparisons of this file, on the best device of this machine."""
+    """Run this file's comparisons on the machine's best device."""
     x = torch.randint(0, 2, (100, D)).to(device())
     masked, unmasked = MADE(D, [500]).to(device()), Unmasked(500).to(device())
     times = side_by_side(training_step(unmasked, x), training_step(masked, x), repetitions=50)

@@ -1,4 +1,4 @@
-"""NADE on 28x28 images: its own backward pass beside autograd's, the cached sampler beside the plain one."""
+"""NADE on 28x28 images: its own backward pass against autograd's, the cached sampler against the plain one."""
 
 import torch
 
@@ -11,14 +11,14 @@ D, HIDDEN = 784, 500
 
 
 class ByAutograd(NADE):
-    """The same model by its recursion, step by step: autograd keeps every hidden layer."""
+    """The same model, computed step by step by its recursion: autograd keeps every hidden layer."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.stack(list(self.conditionals(x)), 1)[:, self.order.argsort()]
 
 
 def measure() -> list[Comparison]:
-    """The comparisons of this file, on the best device of this machine."""
+    """Run this file's comparisons on the machine's best device."""
     x = torch.randint(0, 2, (100, D)).to(device())
     model, by_autograd = NADE(D, HIDDEN).to(device()), ByAutograd(D, HIDDEN).to(device())
     steps = side_by_side(training_step(model, x), training_step(by_autograd, x), repetitions=3)

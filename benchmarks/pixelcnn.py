@@ -1,4 +1,4 @@
-"""PixelCNNs on 28x28 images: the cached sampler beside the plain one, of whose passes only a few are timed."""
+"""PixelCNNs on 28x28 images: the cached sampler against the plain one, timed for a few of its passes only."""
 
 from itertools import islice
 
@@ -18,9 +18,9 @@ MODELS = {
 
 @torch.no_grad()
 def decided_alike(model: AutoregressiveModel, x: torch.Tensor, uniforms: torch.Tensor) -> int:
-    """How many dimensions of the samples x one full forward pass decides as they are, from the same uniforms.
+    """Count the dimensions of the samples x that one full forward pass decides alike, from the same uniforms.
 
-    The plain sampler makes such a pass before each decision. Where all are alike, it draws the same samples.
+    The plain sampler makes such a pass before each decision. If all dimensions agree, it draws the same samples.
     """
     parameters = model(x).flatten(-len(model.event_shape)).movedim(-1, 1)
     again = (model.cumulative(parameters) <= uniforms.to(x.device).unsqueeze(-1)).sum(-1)
@@ -29,14 +29,14 @@ def decided_alike(model: AutoregressiveModel, x: torch.Tensor, uniforms: torch.T
 
 @torch.no_grad()
 def some_passes(model: AutoregressiveModel, n: int) -> None:
-    """The plain sampler's first passes. All of them cost the same: each computes the whole image."""
+    """Run the plain sampler's first passes. All passes cost the same: each computes the whole image."""
     x = torch.zeros(n, *model.event_shape, dtype=torch.long, device=model.order.device)
     for _ in islice(model.conditionals(x, cached=False), TIMED):
         pass
 
 
 def measure() -> list[Comparison]:
-    """The comparisons of this file, on the best device of this machine."""
+    """Run this file's comparisons on the machine's best device."""
     comparisons, n = [], 16
     for name, build in MODELS.items():
         torch.manual_seed(0)

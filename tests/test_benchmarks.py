@@ -79,4 +79,4 @@ def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, caps
     __main__.main()
     told = capsys.readouterr().out
     assert told.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
-    assert "0.25 s of processor time for each submission, beside 0.20 s for its answers and checks; 9 s" in told
+    assert "0.25 s of CPU time per submission, plus 0.20 s for its answers and checks; 9 s" in told

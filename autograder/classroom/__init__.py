@@ -1,1 +1,1 @@
-"""One class: its settings and directory, taking in what students handed in, and a run that grades all of it."""
+"""One class: its settings and directory, the intake of submissions, and the run that grades them all."""

@@ -1,4 +1,4 @@
-"""The Dask workers that judge: a cluster on this machine, or one that a scheduler's address names."""
+"""The Dask workers that judge: a cluster on this machine, or the one at a scheduler's address."""
 
 import contextlib
 import ipaddress
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Workers", "trusted"]
 
-PATIENCE = 60  # seconds without a result, after which a look is taken whether the cluster is there
+PATIENCE = 60  # after so many seconds without a result, check that the cluster still exists
 DASK = {
-    "distributed.scheduler.allowed-failures": 0,  # a submission whose worker ended comes back here at once
+    "distributed.scheduler.allowed-failures": 0,  # a submission whose worker died comes back here at once
     "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.http.routes": [],  # nobody looks over a network
+    "distributed.scheduler.http.routes": [],  # no web pages: nobody reads them
     "distributed.worker.http.routes": [],
-    # What Dask measures of itself would cost more than a submission's grade.
+    # Dask's measurements of itself would cost more than grading a submission.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "10s",
-    # A worker keeps no results. One that a huge submission made large has to go on, or to be started anew.
+    # Workers hold no results to spill. A worker that a huge submission inflated must go on, or be restarted.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.admin.large-graph-warning-threshold": f"{2 * MAX_RESULT}B",
-    # Workers on this machine are copies of one process, in which torch and the checks are imported once.
+    # Workers on this machine are forks of one process, which imports torch and the checks once.
     "distributed.worker.multiprocessing-method": "forkserver",
 }
 PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
@@ -44,11 +44,11 @@ IMPORTED_ONCE = ["distributed", "autograder.grading.submission", "autograder.che
 
 
 class Workers:
-    """A Dask cluster, started when the first submission comes; a context manager.
+    """A Dask cluster, started on the first submission; a context manager.
 
     Args:
-        address: of a scheduler; None for a cluster on this machine.
-        count: processes of the cluster on this machine.
+        address: the scheduler's; None for a cluster on this machine.
+        count: the number of worker processes on this machine; None for one per core.
     """
 
     def __init__(self, address: str | None, count: int | None):
@@ -69,7 +69,7 @@ class Workers:
         return bool(self._running)
 
     def have_room(self) -> bool:
-        """Whether another submission would be under way soon."""
+        """Whether another submission would soon be judged."""
         return self._client is None or len(self._running) < 2 * max(1, sum(self._client.nthreads().values()))
 
     def send(self, job: Job, package: bytes) -> None:
@@ -77,14 +77,14 @@ class Workers:
         if self._client is None:
             self._start()
         about = {"student": job.student, "refused": job.handed_in.refused, "timestamp": job.handed_in.timestamp}
-        # Names of one group: the scheduler remembers groups for good.
+        # One key group for all: the scheduler never forgets a group.
         future = self._client.submit(
             work, package, json.dumps(about).encode(), job.handed_in.data, key=("judge", next(self._numbers))
         )
         self._running[future] = job
 
     def finished(self) -> Iterator[tuple[Job, bytes | None]]:
-        """Wait for the next; a result of None says that the worker ended.
+        """Wait for the next results; a result of None means that the worker died.
 
         Raises:
             RuntimeError: the cluster has gone.
@@ -107,7 +107,7 @@ class Workers:
                 continue
             error = future.exception()
             if not isinstance(error, KilledWorker):
-                raise RuntimeError(f"a Dask worker cannot judge; has it this course installed? {error!r}") from error
+                raise RuntimeError(f"a Dask worker cannot judge; is this course installed there? {error!r}") from error
             yield job, None
 
     def _start(self) -> None:
@@ -120,7 +120,7 @@ class Workers:
             quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
             _start_forkserver()
             with warnings.catch_warnings():
-                # Of its web page, on which there is nothing.
+                # Dask warns about the port of its web page, which is empty.
                 warnings.filterwarnings("ignore", "(?s).*Port .* is already in use")
                 cluster = LocalCluster(n_workers=self._count, threads_per_worker=1, **secured, **quiet)
             self._client = self._stack.enter_context(Client(self._stack.enter_context(cluster)))
@@ -131,34 +131,34 @@ class Workers:
             client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, TypeError, ValueError) as error:
             raise RuntimeError(
-                f"the Dask scheduler {self._address} cannot be used: {error}. It has to run, with at least one worker; "
-                "for tls:// Dask's settings (distributed.comm.tls) name the certificates"
+                f"the Dask scheduler {self._address} cannot be used: {error}. It must run, with at least one worker; "
+                "for tls://, Dask's settings (distributed.comm.tls) name the certificates"
             ) from error
 
 
 def _start_forkserver() -> None:
-    """Start the process whose copies Dask's workers will be; its imports go on while Dask starts."""
+    """Start the process that Dask's workers are forked from; it imports while Dask starts."""
     import dask
     from distributed.utils import get_mp_context
 
-    # Libraries read how many threads they may have when they are imported.
+    # Libraries read their number of threads when they are imported.
     os.environ.update({name: str(value) for name, value in dask.config.get(PRE_SPAWN).items()})
-    get_mp_context().set_forkserver_preload(IMPORTED_ONCE)  # in place of all packages that Dask knows
+    get_mp_context().set_forkserver_preload(IMPORTED_ONCE)  # instead of everything that Dask would preload
     forkserver.ensure_running()
 
 
 def trusted(scheduler: str) -> str:
-    """The address of a scheduler to which a class's secret and work may be sent.
+    """Check that a class's secret and work may be sent to a scheduler, and complete its address.
 
     Raises:
-        ValueError: anyone on the network could listen, or answer in its place.
+        ValueError: anyone on the network could eavesdrop, or impersonate it.
     """
     url = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
     if url.scheme == "tls" or url.scheme == "tcp" and _loopback(url.hostname or ""):
         return url.geturl()
     raise ValueError(
-        f"expected a scheduler at tls://HOST:PORT, or at tcp://127.0.0.1:PORT of this machine, got {scheduler}: start "
-        "scheduler and workers with --tls-ca-file, --tls-cert and --tls-key"
+        f"expected a scheduler at tls://HOST:PORT, or at tcp://127.0.0.1:PORT on this machine, got {scheduler}: start "
+        "the scheduler and the workers with --tls-ca-file, --tls-cert and --tls-key"
     )
 
 

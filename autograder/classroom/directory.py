@@ -1,13 +1,13 @@
-"""A class directory: where its files are, and how they are read and written.
+"""A class directory: where its files are, and how to read and write them.
 
     submitted/STUDENT/LESSON/LESSON.ipynb    what was handed in, with timestamp.txt where the time is known
-    autograded/STUDENT/LESSON/LESSON.ipynb   with points and reports
+    autograded/STUDENT/LESSON/LESSON.ipynb   the same with points and reports
     ledger/STUDENT/LESSON.json               the judge's reports
-    feedback/STUDENT/LESSON/LESSON.html      what students get back
-    release/LESSON/LESSON.ipynb              what students got
-    secret                                   seeds the random cases of the checks; readable by its owner alone
+    feedback/STUDENT/LESSON/LESSON.html      the page that the student gets back
+    release/LESSON/LESSON.ipynb              the notebook that students were given
+    secret                                   seeds the random cases of the checks; only its owner can read it
 
-What students made is read without trust; what the grader makes is whole or not there.
+Files from students are never trusted; files from the grader are complete or absent.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ configure(get_config(), Path(__file__).parent)  # noqa: F821
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have a class directory for oneself; who comes second waits. The lock ends with its process."""
+    """Lock a class directory; a second process waits until this one ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -71,8 +71,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 def submissions(folder: Path) -> list[tuple[str, str]]:
     """(student, lesson) of everything that was handed in, in order."""
-    found = (folder / "submitted").glob("[!.]*/[!.]*")
-    return sorted(path.parts[-2:] for path in found if path.is_dir())
+    paths = (folder / "submitted").glob("[!.]*/[!.]*")
+    return sorted(path.parts[-2:] for path in paths if path.is_dir())
 
 
 def handed_in(folder: Path, student: str, lesson: str) -> Path:
@@ -88,7 +88,7 @@ def ledger(folder: Path, student: str, lesson: str) -> Path:
 
 
 def master(folder: Path, lesson: str) -> str:
-    """The release of a lesson, against which work is graded.
+    """The released notebook of a lesson, against which work is graded.
 
     Raises:
         ValueError: there is none.
@@ -103,7 +103,7 @@ def master(folder: Path, lesson: str) -> str:
 
 
 def take(folder: Path, student: str, lesson: str) -> tuple[HandedIn, str]:
-    """Read what was handed in, whatever it is; and what is odd about its time, in words."""
+    """Read a submission, whatever it is, and say what is odd about its timestamp ("" if nothing is)."""
     path = handed_in(folder, student, lesson)
     time, odd = time_in(path.parent)
     try:
@@ -113,10 +113,10 @@ def take(folder: Path, student: str, lesson: str) -> tuple[HandedIn, str]:
 
 
 def time_in(folder: Path) -> tuple[str | None, str]:
-    """When the work in a folder was handed in, and what is odd about that.
+    """When the work in a folder was handed in, and what is odd about its timestamp.
 
     Returns:
-        ISO text in UTC, None where the time is not known; and words, or "".
+        The time as ISO text in UTC, None if unknown; and a note, or "".
     """
     path = folder / "timestamp.txt"
     if not os.path.lexists(path):
@@ -131,7 +131,7 @@ def time_in(folder: Path) -> tuple[str | None, str]:
 
 
 def _exchange_secret(folder: Path) -> str:
-    """What names a student's feedback in nbgrader's exchange; "" where the work did not come from there."""
+    """The name of a student's feedback in nbgrader's exchange; "" if the work did not come from there."""
     try:
         text = read_file(folder / EXCHANGE_SECRET).decode()
     except (Unusable, ValueError):
@@ -140,33 +140,33 @@ def _exchange_secret(folder: Path) -> str:
 
 
 def load_ledger(folder: Path, student: str, lesson: str) -> dict[str, Any] | None:
-    """The ledger of a submission; None where it was not judged."""
+    """The ledger of a submission; None if it has not been judged."""
     try:
         return json.loads(ledger(folder, student, lesson).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # written by no grader
+    except (FileNotFoundError, ValueError):  # not written by the grader
         return None
 
 
 def ledgers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every ledger of a class by (student, lesson), in order: there is one for each submission whose grade stands."""
+    """Every ledger of a class by (student, lesson), in order: one per submission with a valid grade."""
     names = sorted((path.parent.name, path.stem) for path in (folder / "ledger").glob("*/*.json"))
-    return {name: found for name in names if (found := load_ledger(folder, *name)) is not None}
+    return {name: loaded for name in names if (loaded := load_ledger(folder, *name)) is not None}
 
 
 def write_ledger(folder: Path, about: dict[str, Any]) -> None:
-    """Write a submission's ledger; last, since it says that the rest is there."""
+    """Write a submission's ledger. It must come last, since it vouches for the rest."""
     student, lesson, time = about["student"], about["lesson"], about["timestamp"]
     graded = autograded(folder, student, lesson)
     if time:
-        # nbgrader compares it with that of the next submission.
+        # nbgrader compares this time with the next submission's.
         write(graded.with_name("timestamp.txt"), time)
-    if found := _exchange_secret(handed_in(folder, student, lesson).parent):
-        write(graded.with_name(EXCHANGE_SECRET), found)
+    if secret := _exchange_secret(handed_in(folder, student, lesson).parent):
+        write(graded.with_name(EXCHANGE_SECRET), secret)
     write(ledger(folder, student, lesson), json.dumps(about, indent=1))
 
 
 def forget(folder: Path, student: str, lesson: str) -> None:
-    """Remove what was made of a submission before: its ledger first, since it says that the rest is there."""
+    """Delete everything made from an earlier submission: its ledger first, since it vouches for the rest."""
     path = ledger(folder, student, lesson)
     if path.exists():
         path.unlink()
@@ -176,15 +176,15 @@ def forget(folder: Path, student: str, lesson: str) -> None:
 
 
 def class_secret(folder: Path) -> str:
-    """The secret of a class, from which the random cases of the checks are drawn; made at its first use."""
+    """The class's secret, which seeds the random cases of the checks; created on first use."""
     path = folder / "secret"
     if not path.exists():
-        descriptor, whole = tempfile.mkstemp(dir=folder, prefix=".secret-")  # readable by its owner alone
+        descriptor, whole = tempfile.mkstemp(dir=folder, prefix=".secret-")  # only its owner can read it
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
             file.flush()
             os.fsync(descriptor)
-        with contextlib.suppress(FileExistsError):  # whoever came first
+        with contextlib.suppress(FileExistsError):  # another process was first
             os.link(whole, path)
         os.unlink(whole)
         sync(folder)
@@ -192,5 +192,5 @@ def class_secret(folder: Path) -> str:
 
 
 def nbgrader_settings(folder: Path) -> Config:
-    """nbgrader's settings of a class, the instructor's own among them."""
+    """A class's settings for nbgrader, including the instructor's own."""
     return PyFileConfigLoader(FILE, str(folder.resolve())).load_config()

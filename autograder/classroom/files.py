@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 import os
 from pathlib import Path
@@ -7,16 +7,16 @@ __all__ = ["sync", "write"]
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file, and the folders to it; whoever reads sees the old content or the new, never a part.
+    """Write a file atomically, and create its folders: readers see the old content or the new, never a part.
 
     Raises:
-        OSError: it cannot be written; what was there is there still.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.half")
     half.unlink(missing_ok=True)
     try:
-        # "x" makes a new file or none: where a student's folder was copied, a link could lie in its place.
+        # "x" creates a new file or fails: a student's folder could hold a link of this name.
         with open(half, "xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
@@ -29,7 +29,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Have a folder's new names on the disk: only then do they outlast a loss of power."""
+    """Flush a folder's entries to disk, so that new files survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

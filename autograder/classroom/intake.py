@@ -1,9 +1,9 @@
 """Intake: from whatever a class handed in to `CLASS/submitted/STUDENT/LESSON/LESSON.ipynb`.
 
 A source is a folder or a zip: a learning platform's download (Moodle, Canvas, Gradescope), nbgrader's `submitted/`, or
-folders and files named after students. Whose a file is and when it came is told by what the platform or the
-instructor wrote: the outermost folder or file name. Nothing that a student wrote, be it in a notebook or
-in a zip of their own, can put work under another name or at another time.
+folders and files named after students. Only what the platform or the instructor wrote, the outermost folder or file
+name, decides whose a file is and when it came. Nothing that a student wrote, whether in a notebook or in a zip, can put
+work under another name or at another time.
 
 Nothing is lost: what does not go to `submitted/` is kept in `CLASS/collected/STUDENT/LESSON/TIME.ipynb`, or reported.
 """
@@ -30,23 +30,23 @@ from autograder.lesson import Lesson
 __all__ = ["Collected", "collect"]
 
 SUBMITTED, KEPT = "submitted", "collected"
-MAX_NAME = 80  # bytes of the name of a student's folder
+MAX_NAME = 80  # bytes in the name of a student's folder
 TIME = "%Y-%m-%d %H:%M:%S UTC"
 
-# "Jane Doe_12345_assignsubmission_file_", a folder or the beginning of a file's name. The number is of this assignment.
+# "Jane Doe_12345_assignsubmission_file_", a folder or the start of a file's name. The number belongs to one assignment.
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_[a-z]+(?:_(?P<rest>.*))?$", re.DOTALL)
-# "doejane_LATE_12345_67890_name.ipynb": the user's number and the file's; "anon_Ab3dE_67890_name.ipynb".
+# "doejane_LATE_12345_67890_name.ipynb": user number, file number; "anon_Ab3dE_67890_name.ipynb".
 _CANVAS = re.compile(r"(?P<name>.+?)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<rest>.+)", re.DOTALL)
 _CANVAS_ANONYMOUS = re.compile(r"(?P<late>LATE_)?(?P<name>anon_[^_]+)_\d+_(?P<rest>.+)", re.DOTALL)
 _RESUBMISSION = re.compile(r"-(\d{1,3})\.\w+$")
 _GRADESCOPE = "submission_metadata.yml"
 _COPY = re.compile(r"\s*\(\d+\)|^\W*copy of\b", re.IGNORECASE)  # "name (1)", "Copy of name"
 
-# Where a notebook, whole or broken, names its exercises: nbgrader's and Jupyter's cell ids, and what a cell defines.
+# Where a notebook, intact or broken, names its exercises: in nbgrader's and Jupyter's cell ids, and in definitions.
 _NAMES = re.compile(rb'"(?:grade_id|id)"\s{0,9}:\s{0,9}"([\w-]{1,99})"|(?:"|\\n)(?:def|class) {1,9}(\w{1,99})')
 MAX_NAMES = 100_000
 MAX_STUBS = 1_000
-_STUB = re.compile(rb"raise NotImplementedError")  # what the release has in place of an answer
+_STUB = re.compile(rb"raise NotImplementedError")  # the release's placeholder for an answer
 
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
@@ -54,13 +54,13 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 @dataclass(frozen=True)
 class Collected:
-    """What became of one student's work on one lesson, or of something that could not be used.
+    """The outcome of one student's work on one lesson, or of something that could not be used.
 
     Attributes:
-        student: None where it cannot be told.
-        lesson: None where it cannot be told.
-        path: the submission in the class directory; None where nothing could be used.
-        notes: what is odd about it, in words.
+        student: None if unknown.
+        lesson: None if unknown.
+        path: the submission in the class directory; None if nothing could be used.
+        notes: what is odd about it.
     """
 
     student: str | None
@@ -71,18 +71,18 @@ class Collected:
 
 @dataclass(frozen=True)
 class _Owner:
-    """Whose a file is, in the words of the platform or of a folder's or file's name.
+    """The owner of a file, according to the platform or to the name of a folder or file.
 
     Attributes:
-        names: each may be known to the roster; all that are known must mean one student.
-        number: the user's, by the platform.
-        lasting: the number is the roster's lms_user_id. Otherwise it only tells namesakes apart.
-        rest: the names of folders and of the file that are not the owner's, outermost first: they may tell the lesson.
+        names: the roster may know each; those it knows must all mean one student.
+        number: the platform's number of the user.
+        lasting: the number is the roster's lms_user_id. Otherwise it only distinguishes namesakes.
+        rest: the other names of folders and of the file, outermost first: they may name the lesson.
         attempt: the platform's number of the submission.
-        time: the submission's, by the platform.
-        sure: more than the bare beginning of a file's name says so.
-        student: the id, once it is looked up.
-        known: the roster has it.
+        time: the platform's time of the submission.
+        sure: the evidence is more than the start of a file's name.
+        student: the id, once looked up.
+        known: the roster has the id.
     """
 
     names: tuple[str, ...]
@@ -106,7 +106,7 @@ class _Work:
     """A usable notebook.
 
     Attributes:
-        answered: the number of its exercises with an answer.
+        answered: how many of its exercises have an answer.
         blank: it has exercises, and none is answered.
     """
 
@@ -120,38 +120,38 @@ class _Work:
 
     @property
     def rank(self) -> tuple:
-        """What decides between several of one student for one lesson; the last one counts.
+        """The order of a student's notebooks for one lesson; the last one counts.
 
-        A copy of the release with nothing done, downloaded once more or zipped with the rest, is nobody's last word.
+        An untouched copy of the release, downloaded again or zipped with the rest, never supersedes real work.
         """
         changed = self.found.inside_time or self.found.time or self.time
         return not self.blank, self.owner.attempt, self.time, changed, self.answered, str(self.found)
 
 
 class _OtherLesson(Unusable):
-    """It is work, but not on the lesson that is collected."""
+    """The file is work, but not on the lesson being collected."""
 
 
 def collect(settings: Settings, source: Path, lesson: str | None = None) -> list[Collected]:
-    """Take in submissions. A second time changes nothing.
+    """Take in submissions; a second call changes nothing.
 
     Args:
         source: a folder or a zip.
-        lesson: what the whole source is for, as a platform's download is for one assignment. Work that tells no
-            lesson is then taken for this one; work on another is left out, and reported. None: each file tells.
+        lesson: the lesson of the whole source, as when a platform's download is one assignment. Work that names no
+            lesson then counts for this one; work on another is left out and reported. None: each file decides.
 
     Returns:
-        One for each student and lesson, then one for each thing that could not be used.
+        One per student and lesson, then one per thing that could not be used.
 
     Raises:
         FileNotFoundError: there is no such source.
         ValueError: the source is neither a folder nor a zip, or the class has no such lesson.
     """
     if lesson is not None and lesson not in settings.lessons:
-        raise ValueError(f"there is no lesson {lesson!r} in this class; there are {', '.join(settings.lessons)}")
+        raise ValueError(f"there is no lesson {lesson!r} in this class; the lessons are {', '.join(settings.lessons)}")
     works: list[_Work] = []
     unusable: list[Collected] = []
-    others: dict[str, list[Found]] = defaultdict(list)  # by student, what is no notebook
+    others: dict[str, list[Found]] = defaultdict(list)  # by student, files that are not notebooks
     with opened(source) as listing:
         for owner, found in _with_owners(list(listing), settings):
             student = owner.student if owner else None
@@ -168,22 +168,22 @@ def collect(settings: Settings, source: Path, lesson: str | None = None) -> list
                 where = f"{found}: " if found.parts else ""
                 unusable.append(Collected(student, by_name, None, (f"{where}{error}",)))
         stored = [_store(settings, group) for group in _by_student_and_lesson(works, settings.roster)]
-    stored = [_with_left_out(one, others) for one in stored]
+    stored = [_with_left_out(outcome, others) for outcome in stored]
     what = f"notebook for {lesson}" if lesson else "notebook"
-    for student in sorted(others.keys() - {one.student for one in (*stored, *unusable)}):
-        names = ", ".join(f"{one} ({one.problem})" if one.problem else str(one) for one in others[student][:3])
+    for student in sorted(others.keys() - {outcome.student for outcome in (*stored, *unusable)}):
+        names = ", ".join(f"{file} ({file.problem})" if file.problem else str(file) for file in others[student][:3])
         unusable.append(Collected(student, lesson, None, (f"no {what} was handed in, only {names}",)))
     return stored + unusable
 
 
 def _with_left_out(stored: Collected, others: Mapping[str, list[Found]]) -> Collected:
-    """Work on another lesson is not to be missed because its student handed in the right one as well."""
-    left_out = [f"{one} was left out: {one.problem}" for one in others.get(stored.student, ()) if one.problem]
+    """Report work on another lesson even if its student handed in the right one as well."""
+    left_out = [f"{file} was left out: {file.problem}" for file in others.get(stored.student, ()) if file.problem]
     return replace(stored, notes=(*stored.notes, *left_out))
 
 
 def _with_owners(files: list[Found], settings: Settings) -> Iterator[tuple[_Owner | None, Found]]:
-    """Every file, zips of students opened, with whom it belongs to; work of a group comes once for each member."""
+    """Every file with its owner, students' zips opened; a group's work comes once per member."""
     roster = _Roster(settings.roster)
     files = _unwrapped(files, roster, settings.lessons)
     groups = _gradescope(files)
@@ -197,7 +197,7 @@ def _with_owners(files: list[Found], settings: Settings) -> Iterator[tuple[_Owne
 
 
 def _contents(found: Found) -> list[Found]:
-    """The file, or what it holds if it is a student's zip."""
+    """The file, or the contents of a student's zip."""
     if not is_zip(found.name) or found.problem:
         return [found]
     try:
@@ -210,7 +210,7 @@ def _contents(found: Found) -> list[Found]:
 
 
 def _unwrapped(files: list[Found], roster: "_Roster", lessons: Mapping[str, Lesson]) -> list[Found]:
-    """The files without the folders that stand around all students: nbgrader's `submitted`, a download's own folder."""
+    """The files without the folders that enclose all students: nbgrader's `submitted`, a download's own folder."""
     if any(found.parts[0] == SUBMITTED for found in files if len(found.parts) > 1):
         files = [found.below() for found in files if found.parts[:1] in ((), (SUBMITTED,))]
     inner = files
@@ -218,7 +218,7 @@ def _unwrapped(files: list[Found], roster: "_Roster", lessons: Mapping[str, Less
         (head,) = heads
         if not head or _MOODLE.match(head[0]) or roster.find(head[0]):
             break
-        # A student's folder and a folder of students look alike, but for the students in it.
+        # Only the students inside distinguish a folder of students from a student's folder.
         inner = [found.below() for found in inner]
         owners = [owner for found in inner if (owner := _owner(found, roster, lessons, {})) and owner.sure]
         if len({owner.key for owner in owners}) > 1 or any(owner.number for owner in owners):
@@ -227,13 +227,13 @@ def _unwrapped(files: list[Found], roster: "_Roster", lessons: Mapping[str, Less
 
 
 def _gradescope(files: list[Found]) -> dict[tuple[str, ...], list[_Owner]]:
-    """By folder, whose it is, as Gradescope's export lists it."""
+    """The owners of each folder, as Gradescope's export lists them."""
     table = next((found for found in files if found.parts == (_GRADESCOPE,)), None)
     if table is None:
         return {}
     owners = {}
     try:
-        # A million lines in a large class: the parser in C, where there is one.
+        # A large class has a million lines: use the C parser if there is one.
         entries = yaml.load(table.read(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         for folder, entry in entries.items():
             time = entry.get(":created_at")
@@ -243,7 +243,7 @@ def _gradescope(files: list[Found]) -> dict[tuple[str, ...], list[_Owner]]:
                 for person in people
                 if (names := list(filter(None, person)))
             ]
-    except Exception as error:  # yaml raises its own, and anything may be missing
+    except Exception as error:  # yaml has its own errors, and any key may be missing
         raise ValueError(
             f"{table} is not as Gradescope writes it: {shown(f'{type(error).__name__}: {error}')}"
         ) from error
@@ -253,10 +253,10 @@ def _gradescope(files: list[Found]) -> dict[tuple[str, ...], list[_Owner]]:
 def _owner(
     found: Found, roster: "_Roster", lessons: Mapping[str, Lesson], times: Mapping[tuple[str, ...], Found]
 ) -> _Owner | None:
-    """Whose a file is, by its outermost folder that is not a lesson's, or else by its own name; None if neither says.
+    """The owner of a file: from its outermost folder that is not a lesson's, else from its own name; None if unknown.
 
     Args:
-        times: nbgrader's timestamp.txt, by folder.
+        times: nbgrader's timestamp.txt files, by folder.
     """
     if not found.parts:
         return None
@@ -291,7 +291,7 @@ def _by_file_name(name: str, roster: "_Roster", lessons: Mapping[str, Lesson]) -
         cuts = [len(stem), *(cut.start() for cut in reversed(list(re.finditer(r"[\s_+-]+", stem))))]
         texts = [(stem[:cut], stem[cut:]) for cut in cuts]
     for text, rest in texts:
-        # "03_made_masks-2" is not of the student number 2.
+        # "03_made_masks-2" does not belong to student number 2.
         if (text == stem[: len(text)] or len(_squash(text)) > 2) and roster.find(text):
             return _Owner((text.strip(" _-+"),), rest=(rest,))
     text, rest = texts[0] if span else texts[-1]
@@ -300,7 +300,7 @@ def _by_file_name(name: str, roster: "_Roster", lessons: Mapping[str, Lesson]) -
 
 
 class _Roster:
-    """Finds students by whatever they are called: id, address, number on the platform, name in either order."""
+    """Finds students by any of their names: id, address, number on the platform, name in either order."""
 
     def __init__(self, students: Mapping[str, Mapping[str, str]]) -> None:
         self.students = students
@@ -320,15 +320,15 @@ class _Roster:
         return set().union(*(self.called.get(spelling, ()) for spelling in _spellings(text)))
 
     def identified(self, owner: _Owner) -> _Owner:
-        """The owner with a student's id: the roster's, or else a name made from what they are called."""
-        by_names = [found for name in owner.names if (found := self.find(name))]
+        """The owner with a student's id: the roster's, or else one made from the owner's name."""
+        by_names = [students for name in owner.names if (students := self.find(name))]
         by_name = set.intersection(*by_names) if by_names else set()
         by_number = self.numbers.get(owner.number, set()) if owner.number else set()
         if not owner.lasting:
             by_number = by_number & by_name
-        found = by_number & by_name if by_number and by_names else by_number or by_name
-        if len(found) == 1:
-            return replace(owner, student=found.pop(), known=True)
+        candidates = by_number & by_name if by_number and by_names else by_number or by_name
+        if len(candidates) == 1:
+            return replace(owner, student=candidates.pop(), known=True)
         student = _folder_name(owner.names[0], self.students)
         if not self.students:
             return replace(owner, student=student)
@@ -336,12 +336,12 @@ class _Roster:
             shown(", ".join((*owner.names, *filter(None, [owner.number])))),
             set().union(*by_names, by_number),
         )
-        why = f"may be any of {', '.join(sorted(maybe))}" if maybe else "is not in the roster"
+        why = f"could be any of {', '.join(sorted(maybe))}" if maybe else "is not on the roster"
         return replace(owner, student=student, notes=(*owner.notes, f"{called} {why}"))
 
 
 def _spellings(text: str) -> set[str]:
-    """The forms in which two spellings of a name are the same: with and without accents, umlauts written out."""
+    """Normal forms of a name, of which two spellings share one: without accents, and with umlauts written out."""
     text = unicodedata.normalize("NFC", text.casefold())
     return {_squash(text), _squash(text.translate(_UMLAUTS))} - {""}
 
@@ -352,7 +352,7 @@ def _squash(text: str) -> str:
 
 
 def _folder_name(text: str, taken: Container[str]) -> str:
-    """A name made of a text that is safe as a folder's and is not taken."""
+    """Turn a text into a safe folder name that is not taken."""
     text = unicodedata.normalize("NFC", text)
     kept = (letter if unicodedata.category(letter)[0] in "LNM" or letter in "._@" else "-" for letter in text)
     name = re.sub("-+", "-", "".join(kept)).strip("-._")
@@ -366,13 +366,13 @@ def _folder_name(text: str, taken: Container[str]) -> str:
 
 
 def _lesson_by_name(owner: _Owner | None, found: Found, lessons: Mapping[str, Lesson]) -> str | None:
-    """By the file's name, else by the folders', from the innermost."""
+    """The lesson that the file's name gives, else that of the innermost folder that names one."""
     names = (*(owner.rest if owner else found.parts), *found.inside)
     return next((span[0] for name in reversed(names) if (span := _lesson_at(name, lessons))), None)
 
 
 def _lesson_at(text: str, lessons: Mapping[str, Lesson]) -> tuple[str, int, int] | None:
-    """The lesson that a text names, with or without its number ("03 made-masks final"), and where; None if several."""
+    """The lesson that a text names, with or without number ("03 made-masks final"), and where; None if ambiguous."""
     spans = [(name, *match.span()) for name in lessons if (match := _lesson_pattern(name).search(text))]
     longest = max((end - start for _, start, end in spans), default=0)
     spans = [span for span in spans if span[2] - span[1] == longest]
@@ -390,16 +390,16 @@ def _lesson_pattern(name: str) -> re.Pattern[str]:
 def _work(
     settings: Settings, source: Path, wanted: str | None, owner: _Owner | None, found: Found, by_name: str | None
 ) -> _Work:
-    """A notebook with its lesson; only the text is looked through, so a broken file tells as much as a whole one.
+    """A notebook with its lesson. Only its text is searched, so a broken file works as well as an intact one.
 
     Raises:
-        Unusable: it cannot be read, or whose or for which lesson it is cannot be told.
-        _OtherLesson: it is not for the lesson that is wanted.
+        Unusable: it cannot be read, or its student or lesson is unknown.
+        _OtherLesson: it is not for the wanted lesson.
     """
     if found.problem:
         raise Unusable(found.problem)
     if owner is None:
-        raise Unusable("whose it is cannot be told from its name or its folder's")
+        raise Unusable("neither its name nor its folder's says whose it is")
     if is_zip(found.name):
         raise Unusable("a zip inside a zip is not opened")
     data = found.read()
@@ -409,7 +409,7 @@ def _work(
     of_source = span[0] if (span := _lesson_at(source.stem, settings.lessons)) else None
     lesson = by_name or by_cells or wanted or of_source
     if lesson is None:
-        raise Unusable("which lesson it is cannot be told from its name or its cells")
+        raise Unusable("neither its name nor its cells say which lesson it is for")
     if wanted not in (None, lesson):
         if by_cells != wanted:
             raise _OtherLesson(f"it is work on {lesson}")
@@ -417,7 +417,7 @@ def _work(
     notes = owner.notes
     if by_cells and not counts[lesson]:
         notes += (f"its name says {lesson}, its cells are those of {by_cells}",)
-    # A zip of a student's own says what the student wants it to say; and nothing was handed in tomorrow.
+    # A student's own zip says whatever the student wants; and nothing was handed in tomorrow.
     times = [time for time in (owner.time, found.time) if time and time <= datetime.now(UTC)]
     time = times[0] if times else datetime.fromtimestamp(int(source.stat().st_mtime), UTC)
     answered = _answered(data, settings.lessons[lesson])
@@ -426,17 +426,17 @@ def _work(
 
 
 def _exercises(data: bytes, lesson: Lesson) -> int:
-    """How many of a lesson's exercises a notebook has."""
+    """The number of a lesson's exercises in a notebook."""
     named = {match[1] or match[2] for match in islice(_NAMES.finditer(data), MAX_NAMES)}
     return len({name.decode().removesuffix("-check") for name in named}.intersection(lesson.exercises))
 
 
 def _answered(data: bytes, lesson: Lesson) -> int:
-    """How many of them have an answer, as far as the text shows."""
+    """The number of those exercises that have an answer, as far as the text shows."""
     stubs = 0
     for stub in islice(_STUB.finditer(data), MAX_STUBS):
         lines = data[max(0, stub.start() - 300) : stub.start()].split(b"\\n")
-        # Left standing below an answer it is never reached.
+        # Below an answer that returns, a leftover stub is never reached.
         stubs += not lines[-2:][0].strip(b'", \r\n\t').startswith(b"return")
     return _exercises(data, lesson) - stubs
 
@@ -445,7 +445,7 @@ def _answered(data: bytes, lesson: Lesson) -> int:
 
 
 def _by_student_and_lesson(works: list[_Work], roster: Container[str]) -> Iterator[list[_Work]]:
-    """The works of each student on each lesson, the one that counts last."""
+    """Each student's works on each lesson, the one that counts last."""
     called: dict[tuple[str, str], set[str]] = defaultdict(set)
     for work in works:
         called[work.owner.student, work.lesson].add(work.owner.key)
@@ -453,7 +453,7 @@ def _by_student_and_lesson(works: list[_Work], roster: Container[str]) -> Iterat
     for work in works:
         owner = work.owner
         if not owner.known and len(called[owner.student, work.lesson]) > 1:
-            # Namesakes, or names that differ in signs alone.
+            # Namesakes, or names that differ only in punctuation.
             student = _folder_name(f"{owner.names[0]} {owner.number or _digest(owner.key)}", roster)
             work = replace(work, owner=replace(owner, student=student))
         groups[work.owner.student, work.lesson].append(work)
@@ -465,7 +465,7 @@ def _by_student_and_lesson(works: list[_Work], roster: Container[str]) -> Iterat
 
 
 def _store(settings: Settings, works: list[_Work]) -> Collected:
-    """Put the last of a student's works in its place and keep the others, and what stood there."""
+    """Submit the last of a student's works; keep the others and the submission that it replaces."""
     *others, work = works
     student, lesson, notes = work.owner.student, work.lesson, list(work.notes)
     kept, home = (settings.folder / top / student / lesson for top in (KEPT, SUBMITTED))
@@ -484,12 +484,12 @@ def _store(settings: Settings, works: list[_Work]) -> Collected:
         if there is None:
             _submit(path, data, work.time)
         elif there != data:
-            # Of two from one moment the one that was collected last counts.
+            # If both have the same time, the one collected last counts.
             older = work.time < since or work.time == since and _is_kept(kept, data)
             if older or work.blank and _answered(there, settings.lessons[lesson]) > 0:
                 _keep(kept, data, work.time)
-                why = "older than what is there," if older else "nothing in it is answered, unlike in what is there,"
-                notes.append(f"{why} of {since:{TIME}}: kept in {KEPT}/, not submitted")
+                why = "older than" if older else "nothing in it is answered, unlike in"
+                notes.append(f"{why} the submission of {since:{TIME}}: kept in {KEPT}/, not submitted")
             else:
                 _keep(kept, there, since)
                 _submit(path, data, work.time)
@@ -503,7 +503,7 @@ def _store(settings: Settings, works: list[_Work]) -> Collected:
 
 
 def _submit(path: Path, data: bytes, time: datetime) -> None:
-    """The time goes first: interrupted in between, the next run finds another notebook than its own, and goes on."""
+    """Write the time first: if interrupted in between, the next run finds the old notebook and carries on."""
     write(path.with_name("timestamp.txt"), f"{time:{TIME}}".encode())
     write(path, data)
 
@@ -526,12 +526,12 @@ def _submitted_time(home: Path, path: Path) -> datetime:
 
 
 def _written_time(found: Found | None) -> datetime | None:
-    """What a timestamp.txt says; None where there is none or it says nothing."""
+    """The time in a timestamp.txt; None if there is no file or no time in it."""
     if found is None:
         return None
     try:
         return _utc(parse_utc(found.read()[:100].decode().strip())).replace(microsecond=0)
-    except Exception:  # dateutil raises whatever odd text provokes
+    except Exception:  # odd text can make dateutil raise anything
         return None
 
 

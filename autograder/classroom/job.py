@@ -1,4 +1,4 @@
-"""One submission in a class run: on its way through a worker, and what became of it."""
+"""One submission in a class run: the job for a worker, and the outcome."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,13 @@ __all__ = ["Job", "Status"]
 
 @dataclass(frozen=True)
 class Status:
-    """What became of one student's work on one lesson.
+    """The outcome of one student's work on one lesson.
 
     Attributes:
-        status: "graded" now; "unchanged": graded by an earlier run; "outdated": graded by an earlier run with checks
-            or points that were others then; "failed": not graded, `error` says why; "missing": nothing was handed in.
-        ledger: what was judged (`autograder.grading.submission.grade`), where there is a grade.
-        notes: what the instructor should know, and the student need not.
+        status: "graded": by this run; "unchanged": by an earlier run; "outdated": by an earlier run, with checks or
+            points that have changed since; "failed": not graded, `error` says why; "missing": nothing was handed in.
+        ledger: the judge's reports (`autograder.grading.submission.grade`), if there is a grade.
+        notes: for the instructor, not for the student.
     """
 
     student: str
@@ -27,7 +27,7 @@ class Status:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data, without the reports."""
+        """The outcome as plain JSON data, without the reports."""
         points = {key: self.ledger[key] if self.ledger else None for key in ("points", "max_points")}
         about = {key: getattr(self, key) for key in ("student", "lesson", "status", "error")}
         return about | points | {"notes": [*(self.ledger["notes"] if self.ledger else []), *self.notes]}
@@ -35,7 +35,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Job:
-    """A submission on its way through a worker."""
+    """A submission to be judged by a worker."""
 
     student: str
     lesson: str

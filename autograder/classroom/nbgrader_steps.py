@@ -1,8 +1,8 @@
 """The steps through which plain `nbgrader autograde` and formgrader reach the judge.
 
-`nbgrader_config` puts them in their places: the exporter reads whatever was handed in; `Judge`, nbgrader's only
-sanitizing step here, puts the judged notebook in its place; nbgrader's own steps then write the gradebook; and
-`KeepLedger` comes last, as in a class run.
+`nbgrader_config` installs them: the exporter reads whatever was handed in; `Judge`, the only sanitizing step, replaces
+it with the judged notebook; nbgrader's own steps then write the gradebook; and `KeepLedger` comes last, as in a class
+run.
 """
 
 import json
@@ -27,11 +27,11 @@ from autograder.sandbox.server import shared
 
 __all__ = ["AnyFile", "Judge", "KeepLedger", "Submissions", "clear"]
 
-UNSAFE = "UNSAFE_NO_SANDBOX"  # in the environment: typed for each run, never read from a file of the course
+UNSAFE = "UNSAFE_NO_SANDBOX"  # an environment variable: set for each run, never read from a file of the course
 
 
 class Submissions(CourseDirectory):
-    """nbgrader's folders, of which nothing but the notebook is taken: it would copy every other file, links too."""
+    """nbgrader's folders, reduced to the notebook: nbgrader would copy every other file, even links."""
 
     def __init__(self, folders: CourseDirectory):
         kept = {name: getattr(folders, name) for name in CourseDirectory.class_trait_names(config=True)}
@@ -45,7 +45,7 @@ class Submissions(CourseDirectory):
 
 
 class AnyFile(NotebookExporter):
-    """Leaves the reading of what was handed in to `Judge`: a broken file is never the end of the run."""
+    """Leaves reading the submission to `Judge`, so that a broken file never ends the run."""
 
     def __init__(self, parent: Any = None, **kw: Any):
         super().__init__(parent=parent, **kw)
@@ -54,21 +54,21 @@ class AnyFile(NotebookExporter):
         self.ledger: dict[str, Any] = {}
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[str, ResourcesDict]:
-        # nbgrader converts twice: what was handed in, then what came of that.
+        # nbgrader converts twice: first the submission, then the result of that.
         judged = os.path.dirname(filename) == self.parent.writer.build_directory
         notebook = nbformat.read(filename, as_version=4) if judged else nbformat.v4.new_notebook()
         return self.from_notebook_node(notebook, resources=resources, **kw)
 
 
 class Judge(NbGraderPreprocessor):
-    """Puts the judged notebook in the place of what was handed in."""
+    """Replaces the submission with the judged notebook."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         student, name = resources["nbgrader"]["student"], resources["nbgrader"]["assignment"]
         settings = load(Path(self.parent.parent.coursedir.root))
         lesson = settings.lessons.get(name)
         if lesson is None:
-            raise ValueError(f"{name} is no lesson of this class; there are {', '.join(settings.lessons)}")
+            raise ValueError(f"{name} is not a lesson of this class; the lessons are {', '.join(settings.lessons)}")
         with Gradebook(settings.db_url) as book:
             book.check(lesson)
         master = json.loads(directory.master(settings.folder, name))
@@ -85,7 +85,7 @@ class Judge(NbGraderPreprocessor):
 
 
 class KeepLedger(NbGraderPreprocessor):
-    """Writes the judge's reports into the class's ledger, once the gradebook has the points."""
+    """Writes the judge's reports to the ledger, once the gradebook has the points."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         ledger, folder = self.parent.ledger, Path(self.parent.parent.coursedir.root)
@@ -94,7 +94,7 @@ class KeepLedger(NbGraderPreprocessor):
 
 
 def clear(folder: Path, *, assignment: str, student: str, notebooks: list[str]) -> None:
-    """nbgrader's pre-convert hook: the old grade goes first, so that it can never stand for the new submission."""
+    """nbgrader's pre-convert hook: delete the old grade first, so that it never passes for the new submission's."""
     *_, student, lesson, _ = Path(notebooks[0]).parts
     directory.forget(folder, student, lesson)
     with Gradebook(load_gradebook(folder).db_url) as book:

@@ -1,13 +1,13 @@
-"""A class from submissions to grades: one process that alone writes, and Dask workers that judge.
+"""A class from submissions to grades: Dask workers judge, and one process does all the writing.
 
-The coordinator hands each submission out as bytes, and takes bytes back (JSON); it writes the graded notebook, the
-gradebook, and last the ledger. So whatever happens to it, a ledger means that all the rest is there, and a run after
-an interrupted one takes up what has none. `autograder.classroom.directory` names the files of a class directory, where
-are also
+The coordinator sends each submission out as bytes and gets bytes (JSON) back; it writes the graded notebook, then the
+gradebook, and the ledger last. So even after a crash, a ledger means that everything else is there, and the next run
+takes up the submissions without one. `autograder.classroom.directory` lists the files of a class directory. It also
+holds
 
     course.toml          the class's settings (`autograder.classroom.settings`)
-    nbgrader_config.py   plain nbgrader commands run there do the same as the functions here
-    status.json          what became of every submission
+    nbgrader_config.py   makes nbgrader's own commands, run there, do what the functions here do
+    status.json          the outcome of every submission
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ from autograder.grading.submission import FORMAT, GraderFailed
 __all__ = ["Run", "grade"]
 
 STATUS = "status.json"
-MAX_NAME = 128  # of a student's id in nbgrader's gradebook
-DEATHS = 3  # of workers: then the submission is taken for the cause
+MAX_NAME = 128  # bytes of a student's id, which nbgrader's gradebook limits
+MAX_WORKER_DEATHS = 3  # after that the submission itself is blamed
 
 
 def grade(
@@ -46,29 +46,29 @@ def grade(
     regrade: bool = False,
     unsafe: bool = False,
 ) -> Iterator[Status]:
-    """Grade what a class handed in, in parallel; each status comes as soon as it is known.
+    """Grade a class's submissions in parallel; yield each status as soon as it is known.
 
     Args:
         folder: the class directory.
-        students, lessons: only these; everything where None.
-        scheduler: the address of a Dask scheduler; a cluster on this machine where None.
-        workers: processes of the cluster on this machine; one for each core where None.
-        regrade: judge again what an earlier run has judged.
-        unsafe: without a sandbox.
+        students, lessons: only these; None for all.
+        scheduler: the address of a Dask scheduler; None for a cluster on this machine.
+        workers: the number of worker processes on this machine; None for one per core.
+        regrade: judge submissions again that an earlier run has judged.
+        unsafe: run without a sandbox.
 
     Raises:
-        FileNotFoundError: there is no class: `create` makes it.
-        ValueError: the settings, an argument, or the class's build is not as it should be.
-        NoSandbox: students' code cannot be contained where it would run.
-        GradebookError, OSError: what was graded cannot be written; a later run goes on from there.
-        RuntimeError: the Dask cluster cannot be reached or has gone.
+        FileNotFoundError: there is no class; `create` makes one.
+        ValueError: the settings, an argument or the class's build is invalid.
+        NoSandbox: students' code cannot be confined where it would run.
+        GradebookError, OSError: a grade cannot be written; a later run resumes there.
+        RuntimeError: the Dask cluster cannot be reached, or has gone.
     """
     if not (folder / directory.FILE).exists():
         raise FileNotFoundError(f"{folder} holds no class: make one with `python -m autograder new-class`")
     settings = load(folder)
     for name in lessons or ():
         if name not in settings.lessons:
-            raise ValueError(f"{name} is no lesson of this class; there are {', '.join(settings.lessons)}")
+            raise ValueError(f"{name} is not a lesson of this class; the lessons are {', '.join(settings.lessons)}")
     address = scheduler and trusted(scheduler)
     with directory.locked(folder), Gradebook(settings.db_url, directory.nbgrader_settings(folder)) as book:
         book.enrol(settings.roster)
@@ -77,18 +77,18 @@ def grade(
             for student, lesson in _everything(settings)
             if (students is None or student in students) and (lessons is None or lesson in lessons)
         ]
-        told = _told(folder)
+        earlier = _earlier(folder)
         with Workers(address, workers) as cluster:
             for status in Run(settings, book, regrade, unsafe).grade(wanted, cluster):
-                told[status.student, status.lesson] = status.to_dict()
+                earlier[status.student, status.lesson] = status.to_dict()
                 yield status
-        still = set(_everything(settings))
-        listed = [told[names] for names in sorted(told) if names in still]
+        current = set(_everything(settings))
+        listed = [earlier[names] for names in sorted(earlier) if names in current]
         write(folder / STATUS, json.dumps({"format": FORMAT, "submissions": listed}, indent=1))
 
 
 class Run:
-    """One run over a class: what of it has to be judged, and the writing of what was."""
+    """One run over a class: it finds what must be judged, and writes the results."""
 
     def __init__(self, settings: Settings, book: Gradebook, regrade: bool, unsafe: bool):
         self.settings, self.book, self.regrade, self.unsafe = settings, book, regrade, unsafe
@@ -98,17 +98,17 @@ class Run:
         self.digests = {name: lesson.digest() for name, lesson in settings.lessons.items()}
 
     def grade(self, wanted: list[tuple[str, str]], workers: Workers) -> Iterator[Status]:
-        """Judge what has to be judged. As many submissions as keep the workers busy are held in memory, not more."""
+        """Judge what must be judged, holding only as many submissions in memory as keep the workers busy."""
         todo, suspects = iter(wanted), []
         while True:
             while workers.have_room() and (names := next(todo, None)):
-                found = self._open(*names)
-                if isinstance(found, Status):
-                    yield found
+                opened = self._open(*names)
+                if isinstance(opened, Status):
+                    yield opened
                 else:
-                    workers.send(found, self.packages(found.lesson))
+                    workers.send(opened, self.packages(opened.lesson))
             if not workers.busy and suspects:
-                # One of them ends its worker. Alone, it takes no other with it.
+                # One of the suspects kills its worker. Judged alone, it harms no other.
                 job = suspects.pop()
                 workers.send(job, self.packages(job.lesson))
             elif not workers.busy:
@@ -116,13 +116,13 @@ class Run:
             for job, result in workers.finished():
                 if result is not None:
                     yield self._close(job, result)
-                elif (deaths := job.deaths + 1) < DEATHS:
+                elif (deaths := job.deaths + 1) < MAX_WORKER_DEATHS:
                     suspects.append(dataclasses.replace(job, deaths=deaths))
                 else:
-                    yield job.failed(f"to judge it ended the grader's own process {DEATHS} times")
+                    yield job.failed(f"judging it ended the grader's own process {MAX_WORKER_DEATHS} times")
 
     def _open(self, student: str, lesson: str) -> Status | Job:
-        """Read a submission and, where it has to be judged, take away what was made of it before."""
+        """Read a submission; if it must be judged, delete its earlier results."""
         folder = self.settings.folder
         odd = ["not on the roster"] if self.settings.roster and student not in self.settings.roster else []
         job = Job(student, lesson, HandedIn(b""), tuple(odd))
@@ -155,7 +155,7 @@ class Run:
             self.book.clear(job.student, job.lesson)
 
     def _close(self, job: Job, result: bytes) -> Status:
-        """Write what a worker found; the ledger comes last, since it says that the rest is there."""
+        """Write a worker's result; the ledger comes last, since it vouches for the rest."""
         try:
             graded = unpack(result)
         except GraderFailed as error:
@@ -167,10 +167,10 @@ class Run:
         return Status(*names, "graded", graded.ledger, notes=job.notes)
 
     def _package(self, name: str) -> bytes:
-        """What the workers have to know of a lesson.
+        """Pack everything that workers need for a lesson.
 
         Raises:
-            ValueError: it is not built as the settings have it now.
+            ValueError: its build does not match the settings.
         """
         lesson = self.settings.lessons[name]
         self.book.check(lesson)
@@ -179,7 +179,7 @@ class Run:
 
 
 def _everything(settings: Settings) -> list[tuple[str, str]]:
-    """(student, lesson) of all that was handed in, and of all that should have been."""
+    """(student, lesson) of everything that was handed in or should have been."""
     return sorted({*directory.submissions(settings.folder), *itertools.product(settings.roster, settings.lessons)})
 
 
@@ -190,7 +190,7 @@ def _check_names(settings: Settings, student: str, lesson: str) -> None:
     except UnicodeEncodeError:
         raise ValueError("expected a student's id in UTF-8 as the folder's name") from None
     if lesson not in settings.lessons:
-        raise ValueError(f"{lesson} is no lesson of this class; there are {', '.join(settings.lessons)}")
+        raise ValueError(f"{lesson} is not a lesson of this class; the lessons are {', '.join(settings.lessons)}")
 
 
 def _check_place(folder: Path, student: str, lesson: str) -> None:
@@ -199,12 +199,12 @@ def _check_place(folder: Path, student: str, lesson: str) -> None:
         if place.is_symlink():
             raise ValueError(f"{place.relative_to(folder)} is a link, which is not followed")
     if not os.path.lexists(path):
-        found = ", ".join(sorted(os.listdir(path.parent))[:3]) or "nothing"
-        raise ValueError(f"expected the file {path.name}, found {found}: rename it")
+        names = ", ".join(sorted(os.listdir(path.parent))[:3]) or "nothing"
+        raise ValueError(f"expected the file {path.name}, found {names}: rename it")
 
 
-def _told(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What earlier runs said, for the submissions that this one does not look at."""
+def _earlier(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The statuses of earlier runs, for the submissions that this one does not touch."""
     try:
         listed = json.loads((folder / STATUS).read_text(encoding="utf-8"))["submissions"]
     except FileNotFoundError:

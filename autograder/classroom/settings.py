@@ -1,6 +1,6 @@
-"""A class's settings: the instructor's one file `course.toml`, the roster, and the lessons that follow from them.
+"""A class's settings: the instructor's file `course.toml`, the roster, and the lessons that follow from them.
 
-`TEMPLATE` is the file as a new class gets it, and the documentation of every key in it.
+`TEMPLATE` is the file that a new class gets; it documents every key.
 """
 
 import csv
@@ -31,21 +31,21 @@ __all__ = [
     "sources",
 ]
 
-PRACTICE = "00_"  # how the names of lessons begin that are not collected, unless `course.toml` names them
+PRACTICE = "00_"  # prefix of lessons that are in a class only if `course.toml` names them
 SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 SETTINGS, ROSTER = "course.toml", "roster.csv"
-ANSWER = "*Your answer*"  # stands in the cell for a question's answer
+ANSWER = "*Your answer*"  # placeholder in the cell for a question's answer
 TEMPLATE = Path(__file__).parents[1] / "templates" / SETTINGS
 COLUMNS = ("id", "first_name", "last_name", "email", "lms_user_id")  # nbgrader's
 
-# Modules that a class's own checks may import by the names of an earlier release.
+# Modules that have moved; a class's own checks may still import them by their old names.
 MOVED = {
     "autograder.check": "autograder.checking.check",
     "autograder.student": "autograder.checking.student",
     "autograder.checks.common": "autograder.checking.answers, .comparing, .samplers and .cases",
 }
 _DB_URL = "sqlite:///gradebook.db?timeout=60"
-_LIMITS = {  # key: the field of Limits, and what the key counts in
+_LIMITS = {  # key: the field of Limits, and the key's unit
     "start_seconds": ("start", 1.0),
     "cell_seconds": ("cell", 1.0),
     "check_seconds": ("check", 1.0),
@@ -60,7 +60,7 @@ _LIMITS = {  # key: the field of Limits, and what the key counts in
 
 @dataclass(frozen=True)
 class Late:
-    """The share of the score that is lost for each started day, and how much at most."""
+    """The share of the score lost per started day, and the largest share."""
 
     per_day: float
     at_most: float = 1.0
@@ -68,11 +68,11 @@ class Late:
 
 @dataclass(frozen=True)
 class GradebookSettings:
-    """What plain nbgrader has to know of a class.
+    """The settings of a class that plain nbgrader needs.
 
     Attributes:
-        db_url: the gradebook's address, good from any working directory.
-        late: None where lateness costs nothing.
+        db_url: the gradebook's address, valid from any working directory.
+        late: None if lateness costs nothing.
     """
 
     db_url: str
@@ -81,12 +81,12 @@ class GradebookSettings:
 
 @dataclass(frozen=True)
 class Settings(GradebookSettings):
-    """A class directory and what its settings say.
+    """A class directory and its settings.
 
     Attributes:
         folder: the class directory, absolute.
         lessons: by name, in order.
-        roster: by student id what `roster.csv` says of them; empty where there is none.
+        roster: each student's row of `roster.csv`, by id; empty if there is no such file.
     """
 
     folder: Path
@@ -99,32 +99,32 @@ def load(folder: Path) -> Settings:
     """Read a class's settings.
 
     Args:
-        folder: the class directory; without a `course.toml` it is a class of all lessons.
+        folder: the class directory; without a `course.toml`, the class has all lessons.
 
     Raises:
-        ValueError: the settings, the roster or a private variant are not as they should be; the message says
-            where, what was expected and what came.
+        ValueError: the settings, the roster or a private variant are invalid; the message says where, what was
+            expected and what was given.
     """
     folder = folder.resolve()
     table = _read(folder)
-    found = sources(folder)
-    names = table.get("lessons", [name for name in found if not name.startswith(PRACTICE)])
+    every_source = sources(folder)
+    names = table.get("lessons", [name for name in every_source if not name.startswith(PRACTICE)])
     _strings("lessons", names)
     for name in names:
-        _one_of("lessons", name, found, "lesson")
+        _one_of("lessons", name, every_source, "a lesson")
     details = _table("lesson", table.get("lesson", {}))
     for name in details:
-        _one_of("lesson", name, names, "lesson of this class")
-    lessons = {name: _lesson(folder, found[name], details.get(name, {})) for name in sorted(names)}
+        _one_of("lesson", name, names, "a lesson of this class")
+    lessons = {name: _lesson(folder, every_source[name], details.get(name, {})) for name in sorted(names)}
     if not lessons:
-        raise ValueError(f"lessons: expected at least one of {', '.join(found)}")
+        raise ValueError(f"lessons: expected at least one of {', '.join(every_source)}")
     gradebook = load_gradebook(folder)
     limits, roster = _limits(table.get("limits", {})), _roster(folder / ROSTER)
     return Settings(gradebook.db_url, gradebook.late, folder, lessons, limits, roster)
 
 
 def load_gradebook(folder: Path) -> GradebookSettings:
-    """Read the part of a class's settings that plain nbgrader needs, without loading any lesson.
+    """Read the settings that plain nbgrader needs, without loading any lesson.
 
     Raises:
         ValueError: as `load`.
@@ -144,12 +144,12 @@ def load_gradebook(folder: Path) -> GradebookSettings:
     if url.get_backend_name() == "sqlite":
         url = url.set(database=str(folder / url.database))
     elif url.drivername == "postgresql":
-        url = url.set(drivername="postgresql+psycopg2")  # SQLAlchemy's default is another, from 2.1 on
+        url = url.set(drivername="postgresql+psycopg2")  # from 2.1 on, SQLAlchemy has another default
     late = table.get("late")
     if late is not None:
         _known("late", _table("late", late), ("per_day", "at_most"))
         if "per_day" not in late:
-            raise ValueError("late: expected per_day, the share of the score lost for each started day")
+            raise ValueError("late: expected per_day, the share of the score lost per started day")
         late = Late(**{key: _number(f"late.{key}", value, 1.0) for key, value in late.items()})
     return GradebookSettings(url.render_as_string(hide_password=False), late)
 
@@ -167,15 +167,15 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def sources(folder: Path) -> dict[str, Path]:
-    """The text source of every lesson there is: the class's own where it has one."""
+    """The text source of every lesson: the class's own if it has one, else the course's."""
     own = sorted((folder / "solutions").glob("*.py"))
-    found = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
+    by_name = {path.stem: path for path in (*SOLUTIONS.glob("[0-9][0-9]_*.py"), *own)}
     for path in own:
         if not re.fullmatch(r"[0-9]{2}_\w+", path.stem):
             raise ValueError(f"{path}: expected a lesson's name like 03_made_masks.py")
     for path in sorted((folder / "checks").glob("*.py")):
-        _one_of(f"{path}", path.stem, [short_name(name) for name in found], "lesson's checks")
-    return dict(sorted(found.items()))
+        _one_of(f"{path}", path.stem, [short_name(name) for name in by_name], "the name of a lesson's checks")
+    return dict(sorted(by_name.items()))
 
 
 def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
@@ -187,7 +187,7 @@ def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
         checks = Lesson(name, (), {}, check_source=check_source).all_checks()
     except Exception as error:
         moved = MOVED.get(getattr(error, "name", None) or "", "")
-        advice = f" (what was in {error.name} is in {moved} now: change the import)" if moved else ""
+        advice = f" ({error.name} has moved to {moved}: change the import)" if moved else ""
         raise ValueError(f"the checks of {name} cannot be loaded: {type(error).__name__}: {error}{advice}") from error
     order = re.findall(r'^# %% .*\bexercise="(\w+)"', source.read_text(encoding="utf-8"), re.MULTILINE)
     everything = sorted(checks, key=lambda exercise: order.index(exercise) if exercise in order else len(order))
@@ -195,10 +195,10 @@ def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
     chosen = table.get("exercises", everything)
     _strings(f"{where}.exercises", chosen)
     for exercise in chosen:
-        _one_of(f"{where}.exercises", exercise, everything, "exercise")
+        _one_of(f"{where}.exercises", exercise, everything, "an exercise")
     points = {exercise: checks[exercise].max_points for exercise in everything if exercise in chosen}
     for exercise, value in _table(f"{where}.points", table.get("points", {})).items():
-        _one_of(f"{where}.points", exercise, points, "exercise that counts")
+        _one_of(f"{where}.points", exercise, points, "an exercise that counts")
         points[exercise] = _number(f"{where}.points.{exercise}", value)
     due = table.get("due")
     if due is not None and (not isinstance(due, datetime) or due.tzinfo is None):
@@ -263,7 +263,7 @@ def _roster(path: Path) -> dict[str, dict[str, str]]:
                 if not re.fullmatch(r"[^\s./\\][^/\\\x00-\x1f]*", student):
                     raise ValueError(f"line {rows.line_num}: expected an id that can name a folder, got {row['id']!r}")
                 if student in students:
-                    raise ValueError(f"line {rows.line_num}: the id {student!r} comes twice")
+                    raise ValueError(f"line {rows.line_num}: the id {student!r} appears twice")
                 students[student] = {key: (row.get(key) or "").strip() for key in COLUMNS[1:]}
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from error
@@ -278,12 +278,12 @@ def _known(where: str, table: Mapping[str, Any], known: Collection[str]) -> None
 
 def _one_of(where: str, name: str, known: Collection[str], what: str) -> None:
     if name not in known:
-        raise ValueError(f"{where}: {name!r} is no {what}{_nearest(name, known)}; there are {', '.join(known)}")
+        raise ValueError(f"{where}: {name!r} is not {what}{_nearest(name, known)}; expected one of {', '.join(known)}")
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {found[0]!r}?" if found else ""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _table(where: str, value: Any) -> dict[str, Any]:

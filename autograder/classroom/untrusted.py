@@ -1,6 +1,6 @@
-"""Every file of a folder or a zip, read without trusting it: links are not followed, and everything has a limit.
+"""Reads every file of a folder or a zip without trusting it: links are not followed, and everything has a limit.
 
-Nothing is unpacked to disk. A file that must not or cannot be read is listed like any other; reading it says why.
+Nothing is unpacked to disk. A file that cannot or must not be read is listed like any other; reading it says why.
 """
 
 import io
@@ -21,33 +21,33 @@ __all__ = ["MAX_FILE", "Found", "Unusable", "is_notebook", "is_zip", "opened", "
 
 MIB = 2**20
 MAX_FILE = 50 * MIB
-MAX_SOURCE, MAX_OWN = 8192 * MIB, 200 * MIB  # notebooks and zips together: of a whole source, of a student's own zip
+MAX_SOURCE, MAX_OWN = 8192 * MIB, 200 * MIB  # all notebooks and zips: in a source, in a student's own zip
 MAX_NAME = 255
 MAX_FILES, MAX_OWN_NOTEBOOKS = 200_000, 50
-MAX_DIRECTORY = 16 * MIB  # a zip's table of contents becomes some ten times as large in memory
-MAX_RATIO = 200  # uncompressed to compressed, above a MiB: notebooks reach 20
+MAX_DIRECTORY = 16 * MIB  # a zip's table of contents grows about tenfold in memory
+MAX_RATIO = 200  # uncompressed to compressed, above 1 MiB: notebooks reach 20
 
 _LINK = "it is a link, which is not followed"
 _IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
-# Browsers and mail programs append what they take for the type.
+# Browsers and mail programs append an extension that they guess.
 _NOTEBOOK = re.compile(r"\.ipynb(\.(txt|json|html?))?$", re.IGNORECASE)
 
 
 class Unusable(ValueError):
-    """Why something that was handed in cannot be used, in words."""
+    """Something that was handed in cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file of a source.
+    """A file in a source.
 
     Attributes:
-        parts: the names of the folders that it stands in, and its own.
-        time: when it was last changed, as the file system or the zip has it; None where that says nothing.
-        read: gives its content; raises Unusable.
-        problem: why there is no content, where the listing shows that already.
-        inside: where it stands in a student's own zip (`parts` is the zip then); empty where it is in none.
-        inside_time: `time`, as the student's own zip has it. The student wrote that.
+        parts: the names of its folders, and its own.
+        time: when it was last changed, according to the file system or the zip; None if unknown.
+        read: returns its content; raises Unusable.
+        problem: why it has no content, if the listing already shows that.
+        inside: its path in a student's own zip (`parts` is then the zip's); empty outside such zips.
+        inside_time: `time`, according to the student's own zip, and so in the student's hands.
     """
 
     parts: tuple[str, ...]
@@ -71,7 +71,7 @@ class Found:
 
 @contextmanager
 def opened(source: Path) -> Iterator[Iterator[Found]]:
-    """The files of a folder or a zip.
+    """List the files of a folder or a zip.
 
     Raises:
         FileNotFoundError: there is nothing at `source`.
@@ -93,13 +93,13 @@ def opened(source: Path) -> Iterator[Iterator[Found]]:
 
 
 def zipped(found: Found) -> list[Found]:
-    """The files of a student's own zip. Zips in it are not opened.
+    """List the files of a student's own zip. Zips inside it are not opened.
 
     Raises:
-        Unusable: it is no zip, is damaged, or holds too much.
+        Unusable: it is not a zip, is damaged, or holds too much.
     """
     archive = _own(found.read())
-    # The zip is not kept in memory: each file is read by opening it again.
+    # The zip does not stay in memory: reading a file opens it again.
     inner = [
         replace(
             found,
@@ -125,17 +125,17 @@ def is_zip(name: str) -> bool:
 
 
 def read_file(path: Path | str) -> bytes:
-    """A regular file's content; links are not followed, and devices and pipes never opened for good.
+    """Read a regular file; links are not followed, and devices and pipes are refused.
 
     Raises:
-        Unusable: it is something else, cannot be read, or is too large.
+        Unusable: it is not a regular file, cannot be read, or is too large.
     """
     try:
         kind = os.lstat(path).st_mode
         if stat.S_ISLNK(kind):
             raise Unusable(_LINK)
         if not stat.S_ISREG(kind):
-            raise Unusable("it is no file but a folder, pipe or device")
+            raise Unusable("it is not a file but a folder, pipe or device")
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
@@ -146,7 +146,7 @@ def read_file(path: Path | str) -> bytes:
 
 
 def shown(text: str) -> str:
-    """A name from outside, fit for a terminal and a log: short, and without control characters."""
+    """Make a name from outside safe to print and log: short, without control characters."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= 200 else f"{text[:98]} ... {text[-98:]}"
 
@@ -181,22 +181,22 @@ def _folder(top: Path) -> Iterator[Found]:
 def _changed(entry: os.DirEntry[str]) -> datetime | None:
     try:
         return datetime.fromtimestamp(int(entry.stat(follow_symlinks=False).st_mtime), UTC)
-    except (OSError, ValueError, OverflowError):  # it vanished in between, or the year is no year
+    except (OSError, ValueError, OverflowError):  # it has vanished, or the time is out of range
         return None
 
 
 def _zip(file: BinaryIO) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
-    except Exception as error:  # zipfile raises whatever a broken or hostile file provokes
-        raise Unusable(f"it is no zip, or a damaged one ({error})") from error
+    except Exception as error:  # a broken or hostile file can make zipfile raise anything
+        raise Unusable(f"it is not a zip, or a damaged one ({error})") from error
 
 
 def _own(data: bytes) -> zipfile.ZipFile:
-    """A student's zip. Its table of contents is measured before zipfile reads it: a million entries fit in 50 MiB."""
+    """Open a student's zip, once its table of contents proves small: a million entries fit in 50 MiB."""
     end = data.rfind(b"PK\5\6", max(0, len(data) - 2**16 - 22))
     if end < 0 or len(data) < end + 22:
-        raise Unusable("it is no zip, or a damaged one (its end is missing)")
+        raise Unusable("it is not a zip, or a damaged one (its end is missing)")
     if struct.unpack_from("<L", data, end + 12)[0] > MAX_DIRECTORY:
         raise Unusable("a zip of too many files")
     return _zip(io.BytesIO(data))
@@ -218,14 +218,14 @@ def _entries(archive: zipfile.ZipFile, room: int) -> Iterator[Found]:
         if is_notebook(name) or is_zip(name):
             room -= info.file_size
         if room < 0:
-            yield _unusable(parts, "what the zip holds is too large in all")
+            yield _unusable(parts, "the zip holds too much in all")
         else:
             yield Found(parts, _time(info), partial(_read_entry, archive, info))
 
 
 def _files_of(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     names = ((info, _name(info)) for info in archive.infolist())
-    # Not is_dir(), which fails on an empty name.
+    # ZipInfo.is_dir() fails on an empty name.
     return [info for info, name in names if not name.endswith("/") and not any(map(_ignored, name.split("/")))]
 
 
@@ -241,7 +241,7 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.flag_bits & 1:
         raise Unusable("it is encrypted: ask for it without a password")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise Unusable(f"it is compressed by an unusual method (number {info.compress_type}): ask for a plain zip")
+        raise Unusable(f"it uses an unusual compression method (number {info.compress_type}): ask for a plain zip")
     if info.file_size > MAX_FILE:
         raise Unusable(f"it is larger than {MAX_FILE // MIB} MiB")
     if info.file_size > MIB and info.file_size > MAX_RATIO * info.compress_size:
@@ -254,7 +254,7 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """An entry's path, with slashes. Many programs write UTF-8 without saying so, Windows writes backslashes."""
+    """An entry's path, with slashes. Many programs write UTF-8 without declaring it; Windows writes backslashes."""
     name = info.filename
     if not info.flag_bits & 0x800:
         try:
@@ -265,7 +265,7 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _time(info: zipfile.ZipInfo) -> datetime | None:
-    """When an entry was changed: in UTC where the zip says so, else in local time, taken for that of this machine."""
+    """When an entry was last changed: in UTC if the zip has that, else local time, assumed to be this machine's."""
     extra = info.extra
     try:
         while len(extra) >= 4:
@@ -273,16 +273,16 @@ def _time(info: zipfile.ZipInfo) -> datetime | None:
             if kind == 0x5455 and extra[4] & 1:
                 return datetime.fromtimestamp(struct.unpack_from("<L", extra, 5)[0], UTC)
             extra = extra[4 + size :]
-        # 1980 begins the calendar of zips: it stands where no time is known.
+        # Zip dates begin in 1980, which therefore means an unknown time.
         return datetime(*info.date_time).astimezone(UTC) if info.date_time[0] > 1980 else None
     except (ValueError, OverflowError, IndexError, struct.error):
         return None
 
 
 def _ignored(name: str) -> bool:
-    """What systems and programs leave behind; `.ipynb_checkpoints` and `._name` begin with a dot.
+    """Files that systems and programs leave behind; `.ipynb_checkpoints` and `._name` begin with a dot.
 
-    A student's name may begin with one as well: Moodle makes a folder of it.
+    A student's name may begin with a dot as well: Moodle makes a folder of it.
     """
     hidden = name.startswith(".") and name.strip(".") != "" and "_assignsubmission_" not in name
     return hidden or name.lower() in _IGNORED

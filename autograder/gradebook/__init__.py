@@ -1,1 +1,1 @@
-"""nbgrader's database: creating it, writing grades, reading them, late penalties."""
+"""nbgrader's database: creating it, writing and reading grades, late penalties."""

@@ -1,4 +1,4 @@
-"""Creating a class's gradebook, and keeping its assignments as the class's settings have them."""
+"""Creates a class's gradebook, and keeps its assignments in step with the class's settings."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -23,14 +23,14 @@ def update(
     notebooks: Mapping[str, NotebookNode],
     left_out: Collection[str],
 ) -> None:
-    """Create the gradebook where there is none, and bring its assignments up to date.
+    """Create the gradebook if there is none, and update its assignments.
 
     Args:
         lessons, notebooks: the class's lessons and their notebooks with solutions, by name.
-        left_out: names of lessons that are not in the class; they leave the gradebook unless they have submissions.
+        left_out: names of lessons that are not in the class; the gradebook drops them unless they have submissions.
 
     Raises:
-        ValueError: work is graded already, and the cells with points would become others; nothing is changed then.
+        ValueError: work is already graded, and the set of cells with points would change; nothing is written then.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SQLAlchemy warns about nbgrader's tables
@@ -46,7 +46,7 @@ def update(
 
 
 def create(db_url: str) -> None:
-    """Make nbgrader's tables in one transaction: all of them are there or none, and a second process waits."""
+    """Create nbgrader's tables in one transaction: all or none, and a second process waits."""
     version = ScriptDirectory(Path(nbgrader.__file__).with_name("alembic")).get_current_head()
     engine = create_engine(db_url)
     lock = "BEGIN IMMEDIATE" if engine.name == "sqlite" else "SELECT pg_advisory_xact_lock(hashtext('nbgrader'))"
@@ -61,7 +61,7 @@ def create(db_url: str) -> None:
 
 
 def _refuse_other_cells(gradebook: Gradebook, lesson: str, notebook: NotebookNode) -> None:
-    """nbgrader's own refusal would come when the old release is gone already."""
+    """Refuse before nbgrader does, which would already have deleted the old release."""
     try:
         known = gradebook.find_notebook(lesson, lesson)
     except MissingEntry:
@@ -70,8 +70,8 @@ def _refuse_other_cells(gradebook: Gradebook, lesson: str, notebook: NotebookNod
     old = {cell.name for cell in known.source_cells}
     if known.submissions and new != old:
         raise ValueError(
-            f"{lesson}: there is graded work of {len(known.submissions)} students, and nbgrader lets no cell with "
-            f"points come or go then ({', '.join(sorted(new ^ old))}). Expected the exercises and questions as they "
-            "were; points and due dates may change. To begin the lesson again, without all its grades: "
+            f"{lesson}: work of {len(known.submissions)} students is graded, so nbgrader lets nobody add or remove "
+            f"cells with points ({', '.join(sorted(new ^ old))}). Keep the exercises and questions as they "
+            "were; points and due dates may change. To start the lesson afresh, losing all its grades: "
             f"`nbgrader db assignment remove {lesson} --force`"
         )

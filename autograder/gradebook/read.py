@@ -1,6 +1,6 @@
-"""What was graded, read at once from the gradebook: feedback and exports are made of it.
+"""Reads all grades from the gradebook at once, for feedback and exports.
 
-nbgrader's own ways to read the gradebook ask the database again for every cell; here it takes three queries.
+nbgrader's own ways of reading query the database for every cell; this module makes three queries.
 """
 
 import datetime
@@ -26,9 +26,9 @@ class Mark:
     """The points of one exercise or question.
 
     Attributes:
-        points: what counts: a grader's points where there are any, else the judge's; extra credit included.
-        manual: whether a grader gave them.
-        waits: whether they still have to be given or looked at by hand.
+        points: the points that count: a person's if given, else the judge's; includes extra credit.
+        manual: whether a person gave them.
+        waits: whether a person must still give or review them.
     """
 
     points: float
@@ -42,10 +42,10 @@ class Marks:
     """One submission in the gradebook.
 
     Attributes:
-        timestamp, due: when it was handed in, and when it had to be, an extension included; in UTC, without a zone.
-        penalty: points taken off because it was late.
+        timestamp, due: when it was handed in, and when it was due, including any extension; in UTC, without a zone.
+        penalty: points deducted for lateness.
         marks: by exercise or question.
-        comments: a grader's words, by exercise or question.
+        comments: a person's, by exercise or question.
     """
 
     student: str
@@ -58,7 +58,7 @@ class Marks:
 
     @property
     def points(self) -> float:
-        """All points, the penalty taken off; never below 0."""
+        """All points less the penalty; never below 0."""
         return max(0.0, sum(mark.points for mark in self.marks.values()) - self.penalty)
 
     @property
@@ -77,7 +77,7 @@ class Marks:
 
 
 def read(gradebook: Gradebook, student: str | None = None, lesson: str | None = None) -> dict[tuple[str, str], Marks]:
-    """Every submission in the gradebook by (student, lesson), in order; of one student or lesson where one is named."""
+    """Every submission in the gradebook by (student, lesson), in order; only one student's or lesson's if named."""
     wanted = []
     if student is not None:
         wanted.append(SubmittedAssignment.student_id == student)
@@ -95,23 +95,23 @@ def read(gradebook: Gradebook, student: str | None = None, lesson: str | None = 
             )
         return query.filter(*wanted)
 
-    found = {}
+    marks = {}
     about = SubmittedAssignment.timestamp, SubmittedAssignment.extension, Assignment.duedate
     for who, what, timestamp, extension, due, penalty in rows(*about, SubmittedNotebook.late_submission_penalty):
         due = due + extension if due and extension else due
-        found[who, what] = Marks(who, what, timestamp, due, penalty or 0.0)
+        marks[who, what] = Marks(who, what, timestamp, due, penalty or 0.0)
     about = GradeCell.name, Grade.score, GradeCell.max_score, Grade.manual_score, Grade.needs_manual_grade
     for who, what, name, points, most, manual, waits in rows(*about, cell=(Grade, GradeCell)):
         mark = Mark(points or 0.0, most, manual is not None, waits)
-        found[who, what].marks[name.removesuffix("-check")] = mark
+        marks[who, what].marks[name.removesuffix("-check")] = mark
     for who, what, name, comment in rows(SolutionCell.name, Comment.manual_comment, cell=(Comment, SolutionCell)):
         if comment:
-            found[who, what].comments[name] = comment
-    return dict(sorted(found.items()))
+            marks[who, what].comments[name] = comment
+    return dict(sorted(marks.items()))
 
 
 def maxima(gradebook: Gradebook) -> dict[str, float]:
-    """The most points of each lesson, in order, those that nobody has handed in included."""
+    """Each lesson's maximum points, in order, including lessons that nobody has handed in."""
     query = gradebook.db.query(Assignment.name, GradeCell.max_score).select_from(GradeCell)
     query = query.join(Notebook, Notebook.id == GradeCell.notebook_id).join(Notebook.assignment)
     total: dict[str, float] = {}

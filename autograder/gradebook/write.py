@@ -1,6 +1,6 @@
-"""The gradebook's one writer: nbgrader's own database, through one session, one commit for each submission.
+"""The only writer of the gradebook: nbgrader's own database, through one session, with one commit per submission.
 
-What is written is what nbgrader's own steps (SaveAutoGrades, AssignLatePenalties) write, so that formgrader,
+It writes what nbgrader's own steps (SaveAutoGrades, AssignLatePenalties) write, so that formgrader,
 `nbgrader generate_feedback` and `nbgrader export` find what they expect.
 """
 
@@ -21,16 +21,16 @@ from autograder.lesson import Lesson
 __all__ = ["COURSE_ID", "Gradebook", "GradebookError"]
 
 COURSE_ID = "deep-generative-models"
-LOCK_SECONDS = 60  # how long PostgreSQL waits for a lock; SQLite has its `?timeout=` in the address
+LOCK_SECONDS = 60  # for PostgreSQL; SQLite's address has a `?timeout=`
 
 
 class GradebookError(RuntimeError):
-    """The gradebook cannot be read or written; the message says why and what to do. What it held is as it was."""
+    """The gradebook cannot be read or written, and is unchanged; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The ids of a lesson's rows: graded cells and solution cells by name."""
+    """The ids of a lesson's rows; those of graded cells and solution cells by name."""
 
     assignment: str
     notebook: str
@@ -42,11 +42,11 @@ class Gradebook:
     """A class's gradebook; a context manager.
 
     Args:
-        db_url: its address.
-        config: nbgrader's settings, which name the plugin for late work.
+        db_url: the gradebook's address.
+        config: nbgrader's settings, which name the plugin for late penalties.
 
     Raises:
-        GradebookError: it cannot be opened.
+        GradebookError: the gradebook cannot be opened.
     """
 
     def __init__(self, db_url: str, config: Config | None = None):
@@ -68,10 +68,10 @@ class Gradebook:
         self._book.close()
 
     def check(self, lesson: Lesson) -> None:
-        """Make sure that the gradebook knows the lesson as the class's settings have it.
+        """Check that the gradebook and the class's settings agree about a lesson.
 
         Raises:
-            ValueError: it does not; the message says what to do.
+            ValueError: they do not; the message says what to do.
         """
         with self._reading():
             rows = self._rows(lesson.name)
@@ -85,7 +85,7 @@ class Gradebook:
                 )
 
     def enrol(self, roster: Mapping[str, Mapping[str, str]]) -> None:
-        """Write the roster's students with what it says of them."""
+        """Write the students on the roster, with their details."""
         with self._writing() as session:
             known = {student.id: student for student in session.query(api.Student)}
             for name, fields in roster.items():
@@ -95,17 +95,17 @@ class Gradebook:
                     setattr(student, field, value or None)
 
     def graded(self) -> dict[tuple[str, str], str | None]:
-        """(student, lesson) of every submission in the gradebook that was graded, with its time as ISO text."""
+        """(student, lesson) of every graded submission in the gradebook, with its time as ISO text."""
         with self._reading() as session:
-            found = (
+            graded = (
                 session.query(api.Student.id, api.Assignment.name, api.SubmittedAssignment.timestamp)
                 .join(api.SubmittedAssignment, api.SubmittedAssignment.student_id == api.Student.id)
                 .join(api.Assignment, api.Assignment.id == api.SubmittedAssignment.assignment_id)
             )
-            return {(student, lesson): _iso(timestamp) for student, lesson, timestamp in found}
+            return {(student, lesson): _iso(timestamp) for student, lesson, timestamp in graded}
 
     def clear(self, student: str, lesson: str) -> None:
-        """Take the grader's points of an older submission away; a person's points and comments stay."""
+        """Remove the automatic points of an older submission; a person's points and comments stay."""
         with self._writing() as session:
             submission = self._submission(student, lesson)
             if submission is None:
@@ -125,15 +125,15 @@ class Gradebook:
         scores: Mapping[str, float | None],
         unanswered: frozenset[str],
     ) -> None:
-        """Write the grades of one submission, all or none.
+        """Write all grades of one submission, or none.
 
         Args:
             timestamp: when it was handed in (ISO text).
-            scores: for each graded cell the grader's points, None where a person has to grade.
-            unanswered: the solution cells that are as they were released.
+            scores: the automatic points of each graded cell; None if a person must grade it.
+            unanswered: the solution cells that are unchanged since the release.
 
         Raises:
-            GradebookError: they could not be written; the gradebook is as it was.
+            GradebookError: the grades cannot be written; the gradebook is unchanged.
         """
         rows = self._rows(lesson)
         with self._writing() as session:
@@ -159,7 +159,7 @@ class Gradebook:
             self._penalise(submission, notebook)
 
     def penalise(self, student: str, lesson: str) -> None:
-        """Work the late penalty out again: an extension may have been granted, a due date or a score changed."""
+        """Recompute the late penalty: an extension, a due date or a score may have changed."""
         with self._writing():
             submission = self._submission(student, lesson)
             for notebook in submission.notebooks if submission else []:
@@ -168,7 +168,7 @@ class Gradebook:
     def _penalise(self, submission: api.SubmittedAssignment, notebook: api.SubmittedNotebook) -> None:
         self._session.flush()
         self._session.refresh(notebook, ["score"])
-        # nbgrader fails on an extension of a lesson that is never due.
+        # nbgrader crashes on an extension of a lesson without a due date.
         seconds = submission.total_seconds_late if submission.assignment.duedate else 0
         penalty = None
         if seconds > 0:
@@ -197,7 +197,7 @@ class Gradebook:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Any]:
-        """A transaction: all of it is written, or nothing."""
+        """A transaction: everything is written, or nothing."""
         with self._in_words():
             try:
                 yield self._session
@@ -231,15 +231,15 @@ def lesson_points(lesson: Lesson) -> dict[str, float]:
 
 
 def _advice(error: Exception) -> str:
-    said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-    if "locked" in said or "lock timeout" in said:
+    reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+    if "locked" in reason or "lock timeout" in reason:
         return (
-            f"another process has held the gradebook's lock for too long ({said}). Close what writes to it "
+            f"another process has held the gradebook's lock for too long ({reason}). Close what writes to it "
             "(formgrader, a backup), then run this again: what is graded stays graded"
         )
-    if "full" in said or "No space" in said:
-        return f"the disk is full ({said}). Make room, then run this again: what is graded stays graded"
-    return f"the gradebook cannot be used: {said}"
+    if "full" in reason or "No space" in reason:
+        return f"the disk is full ({reason}). Free some space, then run this again: what is graded stays graded"
+    return f"the gradebook cannot be used: {reason}"
 
 
 def _add(session: Any, row: Any) -> Any:

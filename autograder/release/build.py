@@ -1,7 +1,7 @@
-"""The build: text sources (`solutions/`) to nbgrader's sources (`build/source`) to the release (`notebooks/`).
+"""The build: from text sources (`solutions/`) to nbgrader's sources (`build/source`) to the release (`notebooks/`).
 
-`python -m autograder.release.build` does it all; with `--check` it fails where a committed release is not what its
-source gives. The result depends on the sources and the checks alone, byte for byte.
+`python -m autograder.release.build` does it all; with `--check` it fails if a committed notebook differs from what its
+source builds. The result depends only on the sources and the checks, byte for byte.
 """
 
 import argparse
@@ -32,14 +32,14 @@ __all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "releas
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE, NOTEBOOKS = ROOT / "build" / "source", ROOT / "notebooks"
 
-OPTIONS = {"exercise", "check", "setup", "tags"}  # what an author may write on a cell's line
+OPTIONS = {"exercise", "check", "setup", "tags"}  # the options that authors may write on a cell's first line
 QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}
 
 
 class SourceError(ValueError):
-    """A text source breaks the pattern of a lesson; the message says where and how to mend it."""
+    """A text source breaks the pattern of a lesson; the message says where, and how to fix it."""
 
 
 def lessons() -> list[str]:
@@ -48,14 +48,14 @@ def lessons() -> list[str]:
 
 
 def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
-    """A lesson's notebook with solutions and nbgrader's metadata.
+    """Build a lesson's notebook with solutions and nbgrader's metadata.
 
-    An exercise that does not count stays as practice: its solution cell is run when work is graded, since other
-    answers may call it, but its check is an ordinary cell.
+    An exercise that does not count stays for practice: grading runs its solution cell, since other answers may call it,
+    but its check is an ordinary cell.
 
     Args:
         path: a text source in jupytext's percent format.
-        lesson: the lesson as a class has it; as the course has it where None.
+        lesson: the lesson as a class has it; None for the course's own version.
 
     Raises:
         SourceError: an unknown cell option, an exercise without its check right below, markers out of place, ...
@@ -79,12 +79,12 @@ def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
 
 
 class _Build:
-    """Gives each cell of a lesson, one after the other, its id and nbgrader's metadata.
+    """Gives the cells of a lesson, one by one, their ids and nbgrader's metadata.
 
     Args:
         source: the name of the lesson's text source, for messages.
-        checks: the check of each exercise.
-        points: what each exercise that counts is worth.
+        checks: each exercise's check.
+        points: the worth of each exercise that counts.
 
     Attributes:
         exercises: the names of the exercises so far.
@@ -125,15 +125,15 @@ class _Build:
         self.ids.append(cell.id)
 
     def expect_every_check(self, *, in_order: bool) -> None:
-        """Make sure that the exercises of the notebook are those of the checks.
+        """Verify that the notebook's exercises and the checks match.
 
         Raises:
-            SourceError: one is missing, or their order differs and has to be the same.
+            SourceError: one is missing, or their order differs although it must not.
         """
         same = self.exercises == list(self.checks) if in_order else sorted(self.exercises) == sorted(self.checks)
         if not same or {f"{name}-check" for name in self.exercises} - set(self.ids):
             raise SourceError(
-                f"{self.source}: every exercise needs its check and every check its exercise, in one order; "
+                f"{self.source}: every exercise needs its check and every check its exercise, in the same order; "
                 f"the notebook has {self.exercises}, the checks are {list(self.checks)}"
             )
 
@@ -141,7 +141,7 @@ class _Build:
         if self.exercises[-1:] != [name] or self.ids[-1:] != [name]:
             raise SourceError(f"{where}: the check {name!r} must be right below its exercise")
         if cell.source.strip():
-            raise SourceError(f"{where}: a check's cell is left empty; the build writes it")
+            raise SourceError(f"{where}: expected an empty cell for the check: the build writes it")
         if name not in self.checks:
             raise SourceError(f"{where}: autograder/checks has no check {name!r} for this lesson")
         points = self.points.get(name)
@@ -154,7 +154,7 @@ def _expect_pattern(where: str, cell: NotebookNode, options: Mapping[str, Any]) 
         raise SourceError(
             f"{where}: unknown option {', '.join(sorted(unknown))}; expected {', '.join(sorted(OPTIONS))}"
         )
-    # nbgrader takes these words for a marker anywhere, even in a sentence.
+    # nbgrader treats these words as a marker anywhere, even in a sentence.
     markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
     if markers != ([_BEGIN, _END] if options.get("exercise") else []):
         raise SourceError(
@@ -163,7 +163,7 @@ def _expect_pattern(where: str, cell: NotebookNode, options: Mapping[str, Any]) 
 
 
 def write_sources(names: list[str]) -> None:
-    """Write nbgrader's sources; what no lesson makes any more is removed."""
+    """Write nbgrader's sources, and delete those of lessons that no longer exist."""
     for path in SOURCE.glob("*"):
         if path.name not in lessons():
             shutil.rmtree(path)
@@ -173,10 +173,10 @@ def write_sources(names: list[str]) -> None:
 
 
 def release(names: list[str], folder: Path | None = None) -> None:
-    """Make the student release of these lessons: nbgrader's own generate_assignment, without a gradebook.
+    """Make the student release of these lessons, with nbgrader's generate_assignment but without a gradebook.
 
     Args:
-        folder: where to; `notebooks/` where None.
+        folder: the target; None for `notebooks/`.
     """
     from traitlets.config import Config
 
@@ -194,10 +194,10 @@ def release(names: list[str], folder: Path | None = None) -> None:
 
 
 def generate(names: Iterable[str], config: "Config") -> None:
-    """Turn these lessons' sources into releases with nbgrader's own generate_assignment.
+    """Turn these lessons' sources into releases with nbgrader's generate_assignment.
 
     Raises:
-        RuntimeError: nbgrader cannot; with its words.
+        RuntimeError: nbgrader fails; the message is its own.
     """
     from nbgrader.apps import NbGraderAPI
 
@@ -209,18 +209,18 @@ def generate(names: Iterable[str], config: "Config") -> None:
 
 
 def drift(names: list[str]) -> list[str]:
-    """Where the committed release differs from what the sources give, as lines of a diff; empty where it does not."""
+    """A diff, in lines, of the committed release against a fresh build; empty if they agree."""
     with tempfile.TemporaryDirectory() as folder:
         release(names, Path(folder))
         made = {path.relative_to(folder): path.read_text() for path in Path(folder).rglob("*.ipynb")}
-    found = {
+    committed = {
         path.relative_to(NOTEBOOKS): path.read_text()
         for path in NOTEBOOKS.rglob("*.ipynb")
         if ".ipynb_checkpoints" not in path.parts
     }
     lines: list[str] = []
-    for path in sorted(made.keys() | found.keys()):
-        before, after = found.get(path, "").splitlines(), made.get(path, "").splitlines()
+    for path in sorted(made.keys() | committed.keys()):
+        before, after = committed.get(path, "").splitlines(), made.get(path, "").splitlines()
         lines += difflib.unified_diff(before, after, f"notebooks/{path}", f"from the sources: {path}", lineterm="", n=1)
     return lines
 
@@ -250,25 +250,25 @@ def _call(check: Check, points: float | None) -> str:
 
 
 def _import_own_checks(where: str, notebook: NotebookNode, lesson: Lesson) -> None:
-    """Let the notebook practise with the class's checks, which lie beside it."""
+    """Make the notebook import the class's own checks, which lie beside it."""
     common, own = (
         f"from autograder.checks import {lesson.short} as checks",
         f"import {lesson.practice_checks} as checks",
     )
     cells = [cell for cell in notebook.cells if re.search(rf"^{common}\b", cell.source, re.MULTILINE)]
     if len(cells) != 1:
-        raise SourceError(f"{where}: expected the line {common!r} in one cell: there the class's own checks come in")
+        raise SourceError(f"{where}: expected the line {common!r} in one cell, for the class's own checks to replace")
     cells[0].source = cells[0].source.replace(common, own)
 
 
 def _question_cells(questions: Iterable[Question], ids: list[str]) -> Iterator[NotebookNode]:
-    """A heading, then for each question its text and the cell for the answer, which a person grades."""
+    """A heading, then each question's text and the cell for its answer, which a person grades."""
     yield _markdown(QUESTIONS, ids)
     for question in questions:
         points = f"{question.points:g} point" + ("" if question.points == 1 else "s")
         yield _markdown(f"### {question.name} · {points}\n\n{question.text}", ids)
         if question.name in ids:
-            raise SourceError(f"the question {question.name!r} has the name of another cell: rename it")
+            raise SourceError(f"the question {question.name!r} has the same name as another cell: rename it")
         ids.append(question.name)
         metadata = _nbgrader(question.name, grade=True, solution=True, points=question.points)
         yield nbformat.v4.new_markdown_cell(ANSWER, metadata=metadata, id=question.name)
@@ -281,17 +281,17 @@ def _markdown(source: str, ids: list[str]) -> NotebookNode:
 
 
 def _content_id(source: str, taken: Collection[str]) -> str:
-    """An id that stays the same while other cells come and go."""
+    """An id that does not depend on other cells."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:8]
     return next(name for name in (digest, *(f"{digest}-{count}" for count in range(2, 99))) if name not in taken)
 
 
 def _defines(where: str, name: str, source: str) -> None:
     if not re.fullmatch(r"[a-z_][a-z0-9_]*|[A-Z][A-Za-z0-9]*", name):
-        raise SourceError(f"{where}: an exercise is named like a function or a class, got {name!r}")
+        raise SourceError(f"{where}: expected an exercise named like a function or a class, got {name!r}")
     defined = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     if name not in defined:
-        raise SourceError(f"{where}: the cell must define {name}, it defines {', '.join(defined) or 'nothing'}")
+        raise SourceError(f"{where}: the cell must define {name}, but it defines {', '.join(defined) or 'nothing'}")
 
 
 def main() -> int:
@@ -301,14 +301,14 @@ def main() -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="change nothing; fail where a committed notebook is not what its source gives",
+        help="change nothing; fail if a committed notebook differs from what its source builds",
     )
-    parser.add_argument("lessons", nargs="*", help="names of lessons (default: all)")
+    parser.add_argument("lessons", nargs="*", help="lessons to build (default: all)")
     arguments = parser.parse_args()
     names = arguments.lessons or lessons()
     if arguments.check:
         lines = drift(lessons())
-        print("\n".join(lines) or "notebooks/ is what solutions/ gives.")
+        print("\n".join(lines) or "notebooks/ matches solutions/.")
         if lines:
             print("\nRun `make notebooks` and commit the result.", file=sys.stderr)
         return bool(lines)

@@ -1,6 +1,6 @@
-"""The bundle that students get: `make student` makes `build/student` and `build/student.zip`.
+"""The student bundle: `make student` writes `build/student` and `build/student.zip`.
 
-It holds the student notebooks, the library, and of the autograder what a check in a notebook needs: nothing
+It holds the student notebooks, the library, and those parts of the autograder that a check in a notebook needs: nothing
 that solves, tests or grades.
 """
 
@@ -32,7 +32,7 @@ README = ROOT / "tools" / "student.md"  # becomes the bundle's README.md
 
 
 def make(folder: Path) -> Path:
-    """Make the bundle in an empty folder, and its zip beside it.
+    """Write the bundle to an empty folder, and its zip beside it.
 
     Returns:
         The zip's path.
@@ -43,7 +43,7 @@ def make(folder: Path) -> Path:
     for pattern in CONTENTS:
         paths = sorted(ROOT.glob(pattern))
         if not paths:
-            raise FileNotFoundError(f"the bundle should hold {pattern}, and there is no such file")
+            raise FileNotFoundError(f"the bundle needs {pattern}, but there is no such file")
         for path in paths:
             target = folder / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A class's directory and its own lessons, made from its settings: notebooks with and without solutions."""
+"""Creates a class directory and builds the class's lessons from its settings, with and without solutions."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ __all__ = ["build", "create"]
 
 
 def create(folder: Path) -> None:
-    """Make a class directory, or bring one up to date with its settings and the course.
+    """Create a class directory, or update one to its settings and the course.
 
     Raises:
         ValueError, RuntimeError: as `build`.
@@ -32,16 +32,16 @@ def create(folder: Path) -> None:
 
 
 def build(settings: Settings) -> None:
-    """Make the class's `source` (with solutions) and `release` (the students'), and bring its gradebook up to date.
+    """Build the class's `source` (with solutions) and `release` (for students), and update its gradebook.
 
-    Points and due dates may change at any time. A lesson that left the settings leaves the gradebook as well, unless it
-    has submissions there. A lesson's release is there only when its assignment in the gradebook is complete; where
-    this was interrupted, do it again.
+    Points and due dates may change at any time. A lesson removed from the settings also leaves the gradebook, unless it
+    has submissions there. A lesson is released only once its assignment in the gradebook is complete; after an
+    interruption, call this again.
 
     Raises:
-        ValueError: a source breaks the pattern of a lesson, or work is graded already and the cells with points
-            would become others; nothing is changed then.
-        RuntimeError: nbgrader cannot make an assignment; with its words.
+        ValueError: a source breaks the pattern of a lesson, or work is already graded and the set of cells with points
+            would change; nothing is written then.
+        RuntimeError: nbgrader cannot make an assignment; the message is its own.
     """
     known = sources(settings.folder)
     notebooks = {name: build_source(known[name], lesson) for name, lesson in settings.lessons.items()}

@@ -1,6 +1,6 @@
-"""Run every lesson with its solutions, top to bottom, each in a fresh kernel; `make lessons` does so without network.
+"""Run every lesson with its solutions, top to bottom, in a fresh kernel; `make lessons` does so without network.
 
-The notebooks with their outputs are left in `build/lessons`, to look at.
+The executed notebooks go to `build/lessons`, for you to look at.
 """
 
 import argparse
@@ -20,17 +20,17 @@ __all__ = ["run"]
 
 
 def run(notebook: NotebookNode) -> float:
-    """Execute a notebook in place, in a folder of its own.
+    """Execute a notebook in place, in a temporary folder.
 
     Returns:
-        The seconds that it took, the kernel's start included.
+        The seconds that it took, including the kernel's start.
 
     Raises:
-        CellExecutionError: a cell raised; the message holds the cell and its traceback.
+        CellExecutionError: a cell failed; the message holds the cell and its traceback.
     """
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        # A kernel that talks over loopback TCP warns about it at each start.
+        # Kernels warn about loopback TCP at each start.
         quiet = ["--IPKernelApp.log_level=ERROR"]
         resources = {"metadata": {"path": folder}}
         NotebookClient(notebook, timeout=None, extra_arguments=quiet, resources=resources).execute()
@@ -38,9 +38,13 @@ def run(notebook: NotebookNode) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m autograder.release.lessons")
-    parser.add_argument("--budget", choices=["smoke", "cpu", "gpu"], default="cpu", help="default: cpu")
-    parser.add_argument("lessons", nargs="*", default=lessons(), help="names of lessons (default: all)")
+    parser = argparse.ArgumentParser(
+        prog="python -m autograder.release.lessons", description="Run the lessons with their solutions."
+    )
+    parser.add_argument(
+        "--budget", choices=["smoke", "cpu", "gpu"], default="cpu", help="size of training (default: cpu)"
+    )
+    parser.add_argument("lessons", nargs="*", default=lessons(), help="lessons to run (default: all)")
     arguments = parser.parse_args()
     os.environ["COURSE_BUDGET"] = arguments.budget
     folder = ROOT / "build" / "lessons"

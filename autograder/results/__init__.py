@@ -1,1 +1,1 @@
-"""What comes out of grading: feedback pages, exported grades, and the losses of a class by property."""
+"""The results of grading: feedback pages, exported grades, and the points that a class lost, by property."""

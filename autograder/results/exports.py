@@ -1,14 +1,15 @@
-"""Grades as files, for spreadsheets, programs and learning platforms.
+"""Exports of the grades, for spreadsheets, programs and learning platforms.
 
 In CLASS/exports:
 
-    grades.csv      nbgrader's own export: a row for each student and lesson
-    exercises.csv   a row for each submission and exercise: points, what was lost, why
-    grades.json     everything: each property of each exercise, comments, lateness
+    grades.csv      nbgrader's own export: one row per student and lesson
+    exercises.csv   one row per submission and exercise: points, what was lost, why
+    grades.json     everything: each exercise's properties, comments, lateness
     canvas.csv      for Canvas: Grades, Import
     moodle.csv      for Moodle: Grades, Import, CSV file
 
-A submission that is not graded has no points in the last four: an empty cell, which both platforms leave as it is.
+An ungraded submission has no points in the last four: in the tables its cell is empty, and both platforms then keep
+the grade that they have.
 """
 
 import json
@@ -28,7 +29,7 @@ from autograder.results.table import harmless, table
 
 __all__ = ["FORMAT", "Exported", "export", "reasons"]
 
-FORMAT = 1  # of grades.json
+FORMAT = 1  # version of the format of grades.json
 NOBODY = {"first_name": "", "last_name": "", "email": "", "lms_user_id": ""}
 EXERCISES = ("student", "lesson", "exercise", "points", "max_points", "judged", "lost", "why", "comment")
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
@@ -37,12 +38,12 @@ MOODLE = ("First name", "Last name", "ID number", "Email address")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The files that `export` wrote.
 
     Attributes:
         paths: the files.
-        waiting: (student, lesson) whose points are not final: a person has to grade a part.
-        ungraded: (student, lesson) that stand in the gradebook without a grade.
+        waiting: (student, lesson) of submissions that a person must finish grading.
+        ungraded: (student, lesson) of submissions in the gradebook without a grade.
     """
 
     paths: tuple[Path, ...]
@@ -60,7 +61,7 @@ def export(settings: Settings) -> Exported:
         book, most = read.read(gradebook), read.maxima(gradebook)
         CsvExportPlugin(to=str(folder / "grades.csv")).export(gradebook)
     ledgers = directory.ledgers(settings.folder)
-    graded = {key: found for key, found in book.items() if key in ledgers}
+    graded = {key: marks for key, marks in book.items() if key in ledgers}
     texts = {
         "exercises.csv": table(EXERCISES, _exercises(graded, ledgers)),
         "grades.json": json.dumps(_everything(settings, graded, ledgers, most), indent=1, ensure_ascii=False) + "\n",
@@ -71,35 +72,35 @@ def export(settings: Settings) -> Exported:
         write(folder / name, text)
     return Exported(
         tuple(folder / name for name in ("grades.csv", *texts)),
-        tuple(key for key, found in graded.items() if found.waits),
+        tuple(key for key, marks in graded.items() if marks.waits),
         tuple(sorted(book.keys() - ledgers.keys())),
     )
 
 
 def reasons(report: Mapping[str, Any]) -> str:
-    """Why an exercise's points were lost, in one line; of a report as it stands in a ledger."""
-    found = [verdict["because"] for verdict in report["verdicts"] if verdict["because"]]
-    return " ".join(" | ".join([*found, *([report["error"]] if report["error"] else [])]).split())
+    """Why an exercise lost points, in one line, from its report in a ledger."""
+    counter_examples = [verdict["because"] for verdict in report["verdicts"] if verdict["because"]]
+    return " ".join(" | ".join([*counter_examples, *([report["error"]] if report["error"] else [])]).split())
 
 
 def _exercises(book: Mapping[Any, Marks], ledgers: Mapping[Any, Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
-    for (student, lesson), found in book.items():
+    for (student, lesson), marks in book.items():
         reports = {report["exercise"]: report for report in ledgers[student, lesson]["exercises"]}
-        for name, mark in found.marks.items():
+        for name, mark in marks.marks.items():
             report = reports.get(name)
             lost = "; ".join(verdict["name"] for verdict in report["verdicts"] if not verdict["held"]) if report else ""
             judged = report["points"] if report else ""
-            told = harmless(reasons(report)) if report else ""
-            comment = harmless(found.comments.get(name, ""))
+            why = harmless(reasons(report)) if report else ""
+            comment = harmless(marks.comments.get(name, ""))
             points = "" if mark.waits and not mark.manual else mark.points
-            yield harmless(student), lesson, name, points, mark.max_points, judged, lost, told, comment
+            yield harmless(student), lesson, name, points, mark.max_points, judged, lost, why, comment
 
 
 def _everything(
     settings: Settings, book: Mapping[Any, Marks], ledgers: Mapping[Any, Any], most: Mapping[str, float]
 ) -> Any:
     submissions = []
-    for (student, lesson), found in book.items():
+    for (student, lesson), marks in book.items():
         ledger = ledgers[student, lesson]
         reports = {report["exercise"]: report for report in ledger["exercises"]}
         submissions.append(
@@ -107,41 +108,43 @@ def _everything(
                 "student": student,
                 **settings.roster.get(student, NOBODY),
                 "lesson": lesson,
-                "points": found.points,
-                "max_points": found.max_points,
-                "late_penalty": found.penalty,
-                "days_late": found.days_late,
-                "handed_in": found.timestamp and f"{found.timestamp.isoformat()}Z",
-                "final": not found.waits,
+                "points": marks.points,
+                "max_points": marks.max_points,
+                "late_penalty": marks.penalty,
+                "days_late": marks.days_late,
+                "handed_in": marks.timestamp and f"{marks.timestamp.isoformat()}Z",
+                "final": not marks.waits,
                 "sandbox": ledger["sandbox"],
                 "notes": ledger["notes"],
                 "exercises": [
-                    _one(found, name, mark, reports.get(name)) for name, mark in found.marks.items() if name in reports
+                    _entry(marks, name, mark, reports.get(name))
+                    for name, mark in marks.marks.items()
+                    if name in reports
                 ],
                 "questions": [
-                    _one(found, name, mark, None) for name, mark in found.marks.items() if name not in reports
+                    _entry(marks, name, mark, None) for name, mark in marks.marks.items() if name not in reports
                 ],
             }
         )
     return {"format": FORMAT, "lessons": dict(most), "submissions": submissions}
 
 
-def _one(found: Marks, name: str, mark: Mark, report: Mapping[str, Any] | None) -> dict[str, Any]:
+def _entry(marks: Marks, name: str, mark: Mark, report: Mapping[str, Any] | None) -> dict[str, Any]:
     counts = {"points": mark.points, "max_points": mark.max_points, "by_hand": mark.manual, "final": not mark.waits}
-    counts["comment"] = found.comments.get(name, "")
+    counts["comment"] = marks.comments.get(name, "")
     if report is None:
         return {"name": name, **counts}
     return {**report, "judged": report["points"], **counts}
 
 
 def _canvas(settings: Settings, book: Mapping[Any, Marks], most: Mapping[str, float]) -> str:
-    """Canvas knows a student by its own ID, else by the login; `Section` has to be there and may be empty."""
+    """Canvas identifies a student by its own ID, else by the login; it requires `Section`, which may be empty."""
     lessons = _handed_in(book)
     rows = [["    Points Possible", "", "", "", "", *(_number(most[lesson]) for lesson in lessons)]]
     for student, details in _students(settings, book):
         names = [part for part in (details["last_name"], details["first_name"]) if part]
         name = ", ".join(names) or _id(settings, student)
-        # An LTI user id, which is what lms_user_id may hold, is no number, and no ID of Canvas.
+        # lms_user_id may hold an LTI user id, which is not a number and not a Canvas ID.
         number = details["lms_user_id"] if details["lms_user_id"].isdecimal() else ""
         rows.append(
             [name, number, "", _id(settings, student), "", *(_points(book, student, lesson) for lesson in lessons)]
@@ -150,7 +153,7 @@ def _canvas(settings: Settings, book: Mapping[Any, Marks], most: Mapping[str, fl
 
 
 def _moodle(settings: Settings, book: Mapping[Any, Marks], most: Mapping[str, float]) -> str:
-    """Moodle lets the instructor choose by which column it knows a student: the ID number or the email address."""
+    """Moodle lets the instructor choose the column that identifies a student: ID number or email address."""
     lessons = _handed_in(book)
     rows = []
     for student, details in _students(settings, book):
@@ -170,13 +173,13 @@ def _students(settings: Settings, book: Mapping[Any, Marks]) -> Iterable[tuple[s
 
 
 def _id(settings: Settings, student: str) -> str:
-    """A student's id for a table: what the roster says is the instructor's own word, and has to stay as it is."""
+    """A student's id for a table; ids on the roster are the instructor's own and must stay unchanged."""
     return student if student in settings.roster else harmless(student)
 
 
 def _points(book: Mapping[Any, Marks], student: str, lesson: str) -> str:
-    found = book.get((student, lesson))
-    return _number(found.points) if found else ""
+    marks = book.get((student, lesson))
+    return _number(marks.points) if marks else ""
 
 
 def _number(value: float) -> str:

@@ -1,8 +1,8 @@
-"""Feedback: for each graded submission one page that holds everything, to be returned to its student.
+"""Feedback: one self-contained page per graded submission, for its student.
 
 `make` renders a whole class with one exporter and a few queries; `nbgrader generate_feedback` makes the same pages,
-through the same template and the same `ShowGrades`. A page shows what the student typed and printed as text, never as
-markup, and is rendered from the autograded notebook, into which nothing but text and pictures of a submission comes.
+through the same template and `ShowGrades`. A page shows what the student typed and printed as text, never as markup. It
+is rendered from the autograded notebook, which holds only text and pictures from a submission.
 """
 
 import secrets
@@ -30,12 +30,12 @@ from autograder.gradebook.read import Marks
 __all__ = ["Made", "ShowGrades", "exporter", "make", "markdown", "page"]
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-MAX_SHOWN = 50_000  # characters of an answer: it is coloured, which multiplies its size
+MAX_SHOWN = 50_000  # characters of an answer: syntax highlighting multiplies its size
 
 
 @dataclass(frozen=True)
 class Made:
-    """One page, or why there is none."""
+    """One page, or the reason why there is none."""
 
     student: str
     lesson: str
@@ -44,12 +44,12 @@ class Made:
 
 
 def make(settings: Settings, students: Collection[str] = (), lessons: Collection[str] = ()) -> Iterator[Made]:
-    """Write CLASS/feedback/STUDENT/LESSON/LESSON.html for every graded submission; what is given back is up to date.
+    """Write CLASS/feedback/STUDENT/LESSON/LESSON.html for every graded submission, and yield each page once written.
 
-    A page whose submission is not graded any more (a newer one could not be) is removed.
+    Pages of submissions that are no longer graded (a newer one could not be) are deleted.
 
     Args:
-        students, lessons: only these; all where empty.
+        students, lessons: only these; empty for all.
     """
     renderer = exporter()
     with Gradebook(settings.db_url) as gradebook:
@@ -61,7 +61,7 @@ def make(settings: Settings, students: Collection[str] = (), lessons: Collection
         path = settings.folder / "feedback" / student / lesson / f"{lesson}.html"
         notebook = directory.autograded(settings.folder, student, lesson)
         try:
-            # Not nbformat.read, which would validate at length what the grader itself wrote.
+            # nbformat.read would spend time on validating the grader's own file.
             text = page(renderer, nbformat.v4.reads(notebook.read_text(encoding="utf-8")), book[student, lesson])
         except (OSError, ValueError, KeyError, AttributeError) as error:
             why = "not in the gradebook" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
@@ -76,68 +76,68 @@ def make(settings: Settings, students: Collection[str] = (), lessons: Collection
 
 
 def _prepare_exchange(graded: Path, feedback: Path) -> None:
-    """Write what `nbgrader release_feedback` reads beside each page: it stops at the first student without it.
+    """Write the files beside each page that `nbgrader release_feedback` needs: it stops at the first student without.
 
-    Work that did not come through nbgrader's exchange gets a secret that nobody knows, so nobody finds its page there.
+    Work from outside nbgrader's exchange gets a secret that nobody knows, so nobody finds its page there.
     """
     for name, otherwise in (("timestamp.txt", "unknown"), (directory.EXCHANGE_SECRET, secrets.token_hex(32))):
         source, target = graded / name, feedback / name
-        if not target.exists():  # a newer submission's grade removes the folder
+        if not target.exists():  # grading a newer submission deletes the folder
             write(target, source.read_bytes() if source.exists() else otherwise)
 
 
-def page(renderer: HTMLExporter, notebook: NotebookNode, found: Marks) -> str:
-    """One page.
+def page(renderer: HTMLExporter, notebook: NotebookNode, marks: Marks) -> str:
+    """Render one page.
 
     Args:
-        renderer: from `exporter`; one does for a whole class.
-        notebook: the autograded notebook; it is changed.
-        found: what the gradebook says of it.
+        renderer: from `exporter`; one is enough for a whole class.
+        notebook: the autograded notebook; it is modified.
+        marks: the submission in the gradebook.
     """
-    resources = ResourcesDict(nbgrader={"student": found.student, "assignment": found.lesson, "notebook": found.lesson})
-    show(notebook, resources, found)
+    resources = ResourcesDict(nbgrader={"student": marks.student, "assignment": marks.lesson, "notebook": marks.lesson})
+    show(notebook, resources, marks)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of nbconvert, about what is odd in a notebook
+        warnings.simplefilter("ignore")  # nbconvert warns about odd notebooks
         return renderer.from_notebook_node(notebook, resources=resources)[0]
 
 
-def show(notebook: NotebookNode, resources: dict[str, Any], found: Marks) -> None:
+def show(notebook: NotebookNode, resources: dict[str, Any], marks: Marks) -> None:
     """Put the gradebook's points and comments where the template looks for them."""
     for cell in notebook.cells:
         graded = cell.metadata.get("nbgrader", {})
         name = graded.get("grade_id", "").removesuffix("-check")
         if graded.get("solution"):
-            graded.comment = found.comments.get(name, "")
+            graded.comment = marks.comments.get(name, "")
             cell.source = _cut(cell.source)
-        if graded.get("grade") and name in found.marks:
-            mark = found.marks[name]
+        if graded.get("grade") and name in marks.marks:
+            mark = marks.marks[name]
             graded.update(score=mark.points, points=mark.max_points, waits=mark.waits, by_hand=mark.manual)
-    totals = {"score": found.points, "max_score": found.max_points, "late_penalty": found.penalty, "waits": found.waits}
+    totals = {"score": marks.points, "max_score": marks.max_points, "late_penalty": marks.penalty, "waits": marks.waits}
     resources["nbgrader"].update(totals)
 
 
 class ShowGrades(NbGraderPreprocessor):
-    """For `nbgrader generate_feedback`, in the place of nbgrader's own GetGrades."""
+    """Replaces nbgrader's own GetGrades in `nbgrader generate_feedback`."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
-            found = read.read(gradebook, names["student"], names["assignment"])
-        show(nb, resources, found[names["student"], names["assignment"]])
+            book = read.read(gradebook, names["student"], names["assignment"])
+        show(nb, resources, book[names["student"], names["assignment"]])
         return nb, resources
 
 
 def markdown(source: str) -> str:
-    """Markdown as HTML, in which markup stays text: for Formgrader, where an instructor reads what students wrote.
+    """Render Markdown as HTML with all markup escaped, for Formgrader, where an instructor reads students' text.
 
-    nbconvert's own filter lets markup through, and Formgrader's page may do all that the instructor may.
+    nbconvert's own filter lets markup through, and Formgrader's page may do anything that the instructor may.
     """
     renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False)
-    return MarkdownWithMath(renderer=renderer).render(source.replace("\\href", "\\ href"))  # MathJax makes a link of it
+    return MarkdownWithMath(renderer=renderer).render(source.replace("\\href", "\\ href"))  # MathJax would make a link
 
 
 def exporter() -> HTMLExporter:
-    """nbconvert's exporter with the template of the feedback."""
+    """nbconvert's exporter with the feedback template."""
     config = Config()
     config.Exporter.default_preprocessors = []
     config.HTMLExporter.template_name = "feedback"

@@ -1,4 +1,4 @@
-"""What a class lost: by lesson, exercise and property, with the message that most students saw."""
+"""The points that a class lost, by lesson, exercise and property, with the message that most students saw."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from autograder.results.table import harmless, table
 __all__ = ["COLUMNS", "Exercise", "Property", "losses", "to_csv"]
 
 COLUMNS = ("lesson", "exercise", "property", "points", "judged", "unanswered", "lost", "message", "message_seen")
-UNANSWERED = ("Missing", "NotImplementedError")  # kinds of what ended a check
+UNANSWERED = ("Missing", "NotImplementedError")  # kinds of error that mean no answer
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 
@@ -21,10 +21,10 @@ class Property:
     """One property of an exercise.
 
     Attributes:
-        points: what it is worth; 0 for a gate, without which the exercise earns nothing.
-        lost: how many lost it who answered the exercise.
-        message: what most of them read, in one student's words; messages that differ in numbers only count as one.
-        seen: how many read that.
+        points: its worth; 0 for a gate, without which the exercise earns nothing.
+        lost: how many of those who answered the exercise lost it.
+        message: what most of them read, in one student's copy; messages that differ only in numbers count as one.
+        seen: how many read that message.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Exercise:
     """One exercise.
 
     Attributes:
-        judged: how many submissions.
-        unanswered: how many of them have no answer: what those lost says nothing of its properties.
+        judged: the number of submissions.
+        unanswered: how many of them have no answer; their losses say nothing about the properties.
         full: how many earned everything.
-        mean, max_points: points, of all.
-        properties: those that somebody lost, the most lost first.
+        mean, max_points: mean points over all submissions, and the maximum.
+        properties: those that somebody lost, most lost first.
     """
 
     lesson: str
@@ -57,50 +57,51 @@ class Exercise:
 
 
 def losses(ledgers: Iterable[Mapping[str, Any]]) -> list[Exercise]:
-    """The class by exercise, in the order of the lessons and of the exercises in them."""
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    """Summarise a class by exercise, in the order of the lessons and of their exercises."""
+    by_exercise: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for ledger in ledgers:
-        for one in ledger["exercises"]:
-            found.setdefault((ledger["lesson"], one["exercise"]), []).append(one)
-    exercises = [_exercise(lesson, name, reports) for (lesson, name), reports in found.items()]
+        for report in ledger["exercises"]:
+            by_exercise.setdefault((ledger["lesson"], report["exercise"]), []).append(report)
+    exercises = [_exercise(lesson, name, reports) for (lesson, name), reports in by_exercise.items()]
     return sorted(exercises, key=lambda exercise: exercise.lesson)
 
 
 def to_csv(exercises: Iterable[Exercise]) -> str:
-    """A row for each property that somebody lost."""
-    return table(COLUMNS, (_row(one, lost) for one in exercises for lost in one.properties))
+    """A table with one row per property that somebody lost."""
+    return table(COLUMNS, (_row(exercise, lost) for exercise in exercises for lost in exercise.properties))
 
 
-def _row(one: Exercise, lost: Property) -> tuple[Any, ...]:
-    counts = lost.points, one.judged, one.unanswered, lost.lost
-    return one.lesson, one.name, lost.name, *counts, harmless(lost.message), lost.seen
+def _row(exercise: Exercise, lost: Property) -> tuple[Any, ...]:
+    counts = lost.points, exercise.judged, exercise.unanswered, lost.lost
+    return exercise.lesson, exercise.name, lost.name, *counts, harmless(lost.message), lost.seen
 
 
 def _exercise(lesson: str, name: str, reports: list[Mapping[str, Any]]) -> Exercise:
     messages: dict[str, list[str]] = {}
     points: dict[str, float] = {}
-    answered = [one for one in reports if one["kind"] not in UNANSWERED]
-    for one in answered:
-        for verdict in one["verdicts"]:
+    answered = [report for report in reports if report["kind"] not in UNANSWERED]
+    for report in answered:
+        for verdict in report["verdicts"]:
             points[verdict["name"]] = verdict["points"]
             if not verdict["held"]:
-                messages.setdefault(verdict["name"], []).append(verdict["because"] or one["error"] or _ended(one))
-    lost = [Property(gone, points[gone], len(said), *_most_seen(said)) for gone, said in messages.items()]
+                reason = verdict["because"] or report["error"] or _ended(report)
+                messages.setdefault(verdict["name"], []).append(reason)
+    lost = [Property(name, points[name], len(reasons), *_most_seen(reasons)) for name, reasons in messages.items()]
     return Exercise(
         lesson,
         name,
         len(reports),
         len(reports) - len(answered),
-        sum(one["points"] == one["max_points"] for one in reports),
-        math.fsum(one["points"] for one in reports) / len(reports),
-        max(one["max_points"] for one in reports),
-        tuple(sorted(lost, key=lambda one: -one.lost)),
+        sum(report["points"] == report["max_points"] for report in reports),
+        math.fsum(report["points"] for report in reports) / len(reports),
+        max(report["max_points"] for report in reports),
+        tuple(sorted(lost, key=lambda loss: -loss.lost)),
     )
 
 
-def _ended(one: Mapping[str, Any]) -> str:
-    """Why a property without a counter-example was lost: a gate ended the check before it was tested to the end."""
-    gates = [verdict["name"] for verdict in one["verdicts"] if verdict["gate"] and not verdict["held"]]
+def _ended(report: Mapping[str, Any]) -> str:
+    """Why a property without a counter-example was lost: the check ended before testing it fully."""
+    gates = [verdict["name"] for verdict in report["verdicts"] if verdict["gate"] and not verdict["held"]]
     return f"not tested to the end: the check ended at {gates[0]!r}" if gates else "not tested to the end"
 
 

@@ -1,4 +1,4 @@
-"""Tables as CSV, in which no text of a student is a formula."""
+"""CSV tables in which no student's text can act as a formula."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ __all__ = ["harmless", "table"]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV."""
+    """Format a table as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -18,7 +18,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text that a student may have written, for a cell of a table: a spreadsheet would run what begins like a formula.
+    """Escape a student's text for a table cell: a spreadsheet would run anything that begins like a formula.
 
     >>> harmless("=HYPERLINK(1)"), harmless("expected 3, got 4")
     ("'=HYPERLINK(1)", 'expected 3, got 4')

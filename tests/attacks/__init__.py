@@ -1,10 +1,10 @@
 """Hostile submissions to the small course: what each tries, where it must stop, and the points that it deserves.
 
 Each attack keeps honest answers beside it, so that "earns exactly what its honest answers deserve" is a sharp
-statement. Every attack is bounded by itself: where a defence fails a test fails, and the machine stays whole.
+statement. Every attack limits its own damage: if a defence fails, a test fails, and the machine survives.
 
 >>> attacks = Catalogue()
->>> @attacks.cell("double", tries="Answers with text.", stops="judge: text is no number")
+>>> @attacks.cell("double", tries="Answers with text.", stops="judge: text is not a number")
 ... def text():
 ...     def double(x):
 ...         return str(2 * x)
@@ -26,10 +26,10 @@ from tests.autograder.toy_class import LESSON, POINTS
 
 __all__ = ["HONEST", "LEFT", "NOTHING", "PLACES", "Attack", "Catalogue", "answered", "submission"]
 
-# Who must stop an attack, from the outside to the inside.
+# The places that can stop an attack, from outermost to innermost.
 PLACES = ("intake", "rebuild", "sandbox", "pipe", "judge", "gradebook", "feedback")
 NOTHING = dict.fromkeys(POINTS, 0.0)
-LEFT = "left-behind"  # stands in the name of all that an attack leaves: files, queues
+LEFT = "left-behind"  # part of the name of everything that an attack leaves: files, queues
 HONEST = {
     "double": "def double(x):\n    return 2 * x\n",
     "ask": "def ask(f, n):\n    return math.sqrt(sum(f(i) for i in range(n)))\n",
@@ -51,14 +51,14 @@ class Attack:
     """One hostile submission.
 
     Attributes:
-        name: what it is called; also the student's name, unless `student` says otherwise.
-        tries, stops: what it tries; where it must stop, beginning with one of `PLACES`.
-        points: what its honest answers deserve; None where it has to be refused in words.
-        hand_in: writes it into the folder of the submission (CLASS/submitted/STUDENT/LESSON), given the notebook
-            as released (plain JSON) and what there is to be reached (`tests.attacks.traps.Traps`).
-        shows: what the ledger must tell of it, or one of several: that the attack ran to its end, and what it got.
-        cells: the cells of an attack that needs no more than that.
-        works_outside: it gets what it wants where nothing stops it, which a test shows.
+        name: the attack's name; also the student's, unless `student` says otherwise.
+        tries, stops: the goal; the defence that must stop it, beginning with one of `PLACES`.
+        points: the worth of its honest answers; None if it must be refused with a message.
+        hand_in: writes it to the submission's folder (CLASS/submitted/STUDENT/LESSON), given the released notebook
+            (plain JSON) and the targets (`tests.attacks.traps.Traps`).
+        shows: text that the ledger must contain, or one of several: the attack ran to its end, and what it got.
+        cells: the cells of an attack that consists of cells only.
+        works_outside: the attack succeeds if nothing stops it, as a test shows.
     """
 
     name: str
@@ -78,16 +78,16 @@ class Attack:
 
 
 class Catalogue:
-    """The attacks of one file."""
+    """The attacks in one file."""
 
     def __init__(self) -> None:
         self.entries: list[Attack] = []
 
     def cell(self, exercise: str, *, earns: float = 0.0, **words: Any) -> Callable[[Callable], Callable]:
-        """Add an attack in the cell of one exercise: a function whose body is that cell.
+        """Add an attack in one exercise's cell: a function whose body is that cell.
 
-        The names of its parameters are names of `Traps`, whose values the cell is given in its first lines; the
-        other exercises are answered honestly. `earns` is what this exercise deserves nevertheless.
+        Its parameters are names from `Traps`, whose values the cell gets in its first lines; the other exercises are
+        answered honestly. `earns` gives the points that this exercise deserves nevertheless.
         """
 
         def add(factory: Callable) -> Callable:
@@ -101,11 +101,11 @@ class Catalogue:
         return add
 
     def cells(self, *, earns: Mapping[str, float], **words: Any) -> Callable[[Callable], Callable]:
-        """Add an attack of several cells, or one that Python cannot hold: a function from `Traps` to the cells."""
+        """Add an attack in several cells, or one that is not Python: a function from `Traps` to the cells."""
         return lambda factory: self._cells(factory, factory, POINTS | earns, words)
 
     def notebook(self, *, earns: Mapping[str, float], **words: Any) -> Callable[[Callable], Callable]:
-        """Add an attack by the file: a function from the released notebook to what is handed in instead."""
+        """Add an attack through the file: a function from the released notebook to the one handed in."""
 
         def add(factory: Callable) -> Callable:
             def hand_in(folder: Path, release: Notebook, traps: Any) -> None:
@@ -116,9 +116,9 @@ class Catalogue:
         return add
 
     def folder(self, *, earns: Mapping[str, float] | None, **words: Any) -> Callable[[Callable], Callable]:
-        """Add an attack by the folder: a function of the folder, the released notebook and `Traps` that fills it.
+        """Add an attack through the folder: a function of folder, released notebook and `Traps` that fills the folder.
 
-        `earns` is None where all of it has to be refused.
+        `earns` is None if all of it must be refused.
         """
         return lambda factory: self._add(factory, factory, None if earns is None else POINTS | earns, words)
 
@@ -134,12 +134,12 @@ class Catalogue:
 
 
 def submission(folder: Path) -> Path:
-    """The file that a student hands in."""
+    """The path of a student's notebook."""
     return folder / f"{LESSON}.ipynb"
 
 
 def answered(notebook: Notebook, **sources: str) -> Notebook:
-    """A copy of the notebook with these sources in the cells of these exercises."""
+    """Copy the notebook, with these sources in these exercises' cells."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook["cells"]:
         cell["source"] = sources.get(cell["id"], cell["source"])
@@ -147,6 +147,6 @@ def answered(notebook: Notebook, **sources: str) -> Notebook:
 
 
 def _write(folder: Path, content: Notebook | str | bytes) -> None:
-    # As plain JSON: nbformat would mend what is meant to be broken.
+    # Plain JSON, since nbformat would repair deliberate damage.
     text = json.dumps(content) if isinstance(content, dict) else content
     submission(folder).write_bytes(text.encode() if isinstance(text, str) else text)

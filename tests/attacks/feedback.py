@@ -1,4 +1,4 @@
-"""Harm to whoever reads: the student's page in a browser, the instructor's terminal, their spreadsheet, their disk."""
+"""Harm to readers: the student's page in a browser, the instructor's terminal, spreadsheet and disk."""
 
 import json
 import os
@@ -103,7 +103,7 @@ def formulas_of_pages(traps):
 
 
 @attacks.cells(
-    tries="Writes letters that look like others, turn lines around, and stand on top of each other.",
+    tries="Writes letters that look like others, reverse lines, and are drawn on top of each other.",
     stops=TEXT,
     earns={"double": 0.0},
 )
@@ -144,7 +144,7 @@ def formulas_in_reports(traps):
 
 
 def named(name: str, student: str, tries: str, stops: str) -> None:
-    """Add a student of an odd name, whose folder the instructor has; the answers are right."""
+    """Add a student with an odd name and right answers, whose folder the instructor has."""
 
     def hand_in(folder, release, traps):
         submission(folder).write_text(json.dumps(solved(release)))
@@ -190,14 +190,14 @@ def odd_file_name(folder, release, traps):
 
 
 @attacks.folder(
-    tries="Brings work on a lesson that there is not, with a name of commands of terminals.", stops=TERMINAL, earns={}
+    tries="Brings work on a lesson that does not exist, named with terminal commands.", stops=TERMINAL, earns={}
 )
 def odd_lesson(folder, release, traps):
     submission(folder).write_text(json.dumps(solved(release)))
     (folder.parent / f"{ANSI.replace('/', '|')}[bold]").mkdir()
 
 
-@attacks.folder(tries="Is called something that is no text.", stops="intake: it is refused in words", earns=None,
+@attacks.folder(tries="Has a name that is not text.", stops="intake: it is refused with a message", earns=None,
                 student=os.fsdecode(b"ada\xff\xfe"))  # fmt: skip
 def bytes_for_a_name(folder, release, traps):
     submission(folder).write_text(json.dumps(solved(release)))

@@ -1,6 +1,6 @@
 """Out of the sandbox: files, secrets, processes, network and kernel of the machine that grades.
 
-Most of these say what they got in what their function returns, so that the ledger would show it.
+Most of these functions return whatever they got, so that the ledger would show it.
 """
 
 from banks import body
@@ -119,7 +119,7 @@ def searches_the_packages():
 
 @attacks.cell(
     "double",
-    tries="Reads the environment of whoever grades, its own and that of every process.",
+    tries="Reads the grader's environment, its own and that of every process.",
     stops="sandbox: it has an environment of its own, and sees no other process",
     shows=NOTHING_FOUND,
     works_outside=True,
@@ -230,7 +230,7 @@ def writes_into_the_class(left, notebook):
 
 
 def note(number: int) -> None:
-    """Three students who leave each other notes wherever a file can stand; the order does not matter."""
+    """Add three students who leave each other notes wherever a file can be; their order does not matter."""
 
     def notes_in_files():
         import contextlib
@@ -293,7 +293,7 @@ for number in (1, 2, 3):
 
 @attacks.cell(
     "double",
-    tries="Connects to whoever listens on this machine: TCP, UDP, and Unix sockets of both kinds.",
+    tries="Connects to every listener on this machine: TCP, UDP, and both kinds of Unix sockets.",
     stops="sandbox: its network is empty, and the host's sockets are not in it",
     shows=NOTHING_FOUND,
     works_outside=True,
@@ -314,7 +314,7 @@ def connects_to_the_host(port, udp, path, abstract):
             found.append(abstract)
         with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as connection:
             connection.connect(("127.0.0.1", udp))
-            for _ in range(2):  # the second tells whether somebody heard the first
+            for _ in range(2):  # the second shows whether somebody received the first
                 connection.send(b"hello")
             connection.settimeout(0.2)
             with contextlib.suppress(TimeoutError):
@@ -407,7 +407,7 @@ def touches_other_processes(bystander):
 
 @attacks.cell(
     "double",
-    tries="Kills everybody whom it may.",
+    tries="Kills every process that it may.",
     stops="sandbox: that is everybody in its own process namespace",
     earns=2.5,
 )
@@ -488,7 +488,7 @@ system_calls(
 
 @attacks.cell(
     "double",
-    tries="Opens devices: memory, disks, the terminal of whoever grades.",
+    tries="Opens devices: memory, disks, the grader's terminal.",
     stops="sandbox: only harmless devices are there",
     shows=NOTHING_FOUND,
 )
@@ -515,7 +515,7 @@ def opens_devices():
 
 @attacks.cell(
     "double",
-    tries="Types commands into the terminal of whoever grades.",
+    tries="Types commands into the grader's terminal.",
     stops="sandbox: it has no terminal, and the kernel refuses to type",
     shows=NOTHING_FOUND,
 )

@@ -1,6 +1,6 @@
-"""Points and harm by the file: everything in a notebook but the sources of its answers is ignored.
+"""Points and harm through the file: the grader ignores everything in a notebook but the sources of its answers.
 
-Most of these answer one exercise wrongly and say by other means that it was right.
+Most of these answer one exercise wrongly and claim by other means that it was right.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def code(source: str, **keys) -> dict:
 
 
 def graded(name: str, points: float, **keys) -> dict:
-    """nbgrader's metadata of a cell with points."""
+    """nbgrader's metadata for a cell with points."""
     return (
         {"schema_version": 3, "grade": True, "solution": False, "locked": True, "task": False}
         | {
@@ -134,7 +134,7 @@ def renamed_answers(notebook):
 
 
 @attacks.notebook(
-    tries="Claims one exercise by many cells, the right one of which another student wrote.",
+    tries="Claims one exercise by many cells, the right one copied from another student.",
     stops="rebuild: of several cells the original one counts",
     earns=LOST,
 )
@@ -178,7 +178,7 @@ def other_kernel(notebook):
     return notebook
 
 
-@attacks.notebook(tries="Keeps its answers in cells that are no code.", stops=METADATA, earns=NOTHING)
+@attacks.notebook(tries="Keeps its answers in cells that are not code.", stops=METADATA, earns=NOTHING)
 def answers_that_are_no_code(notebook):
     notebook = solved(notebook)
     for kind, name in zip(("raw", "markdown", 7), HONEST, strict=True):
@@ -217,7 +217,7 @@ def wrong_types(notebook):
     return notebook
 
 
-@attacks.notebook(tries="Is a list, and no notebook at all.", stops=READS, earns=NOTHING)
+@attacks.notebook(tries="Is a list instead of a notebook.", stops=READS, earns=NOTHING)
 def a_list(notebook):
     return json.dumps([notebook, notebook])
 
@@ -227,13 +227,13 @@ def cells_of_a_table(notebook):
     return {"cells": {"double": HONEST["double"]}, "metadata": "x", "nbformat": "4", "nbformat_minor": None}
 
 
-@attacks.notebook(tries="Has two lists of cells, of which a reader may take either.", stops=READS, earns=LOST)
+@attacks.notebook(tries="Has two lists of cells, so that readers may disagree.", stops=READS, earns=LOST)
 def duplicate_keys(notebook):
     first, second = (json.dumps(solved(notebook, double=source)["cells"]) for source in (HONEST["double"], WRONG))
     return f'{{"nbformat": 4, "nbformat_minor": 5, "metadata": {{}}, "cells": {first}, "cells": {second}}}'
 
 
-@attacks.notebook(tries="Has numbers that are none in JSON.", stops=READS, earns={})
+@attacks.notebook(tries="Has numbers that JSON does not allow.", stops=READS, earns={})
 def odd_literals(notebook):
     return solved(notebook) | {"a": float("nan"), "b": float("-inf"), "nbformat_minor": 10**4000}
 
@@ -255,7 +255,7 @@ def version_99(notebook):
     return solved(notebook) | {"nbformat": 99, "nbformat_minor": -1, "orig_nbformat": 3}
 
 
-@attacks.notebook(tries="Is of version 2, where cells stand in worksheets.", stops=READS, earns={})
+@attacks.notebook(tries="Is of version 2, where cells are in worksheets.", stops=READS, earns={})
 def version_2(notebook):
     cells = [
         {"cell_type": "code", "input": one["source"], "language": "python", "outputs": []}
@@ -344,7 +344,7 @@ def link_for_a_folder(folder, release, traps):
 
 
 @attacks.folder(
-    tries="Hands in a pipe, at which a reader would wait for ever.",
+    tries="Hands in a pipe, where a reader would wait for ever.",
     stops="intake: only files are read",
     earns=NOTHING,
 )
@@ -373,7 +373,7 @@ def sparse_file(folder, release, traps):
 
 @attacks.folder(
     tries="Brings files that stand in for libraries, for the grader's code, and for its settings.",
-    stops="sandbox: of a submission's folder nothing but the answers is in there",
+    stops="sandbox: it holds only the answers from a submission's folder",
     earns={"double": 0.0},
 )
 def libraries_of_its_own(folder, release, traps):
@@ -402,7 +402,7 @@ def links_in_the_way(folder, release, traps):
 
 @attacks.folder(
     tries="Says by its timestamp that it came in the year minus one.",
-    stops="intake: a time that is none counts as none",
+    stops="intake: an invalid time counts as none",
     earns={},
 )
 def odd_timestamp(folder, release, traps):

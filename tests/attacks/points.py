@@ -1,4 +1,4 @@
-"""Points by tricks inside the student's own process: whatever it makes of itself, only plain data leaves it."""
+"""Points by tricks inside the student's own process: whatever it does, only plain data leaves it."""
 
 import math  # as the lesson's own first cell does
 
@@ -9,7 +9,7 @@ attacks = Catalogue()
 # ------------------------------------------------------------------------------------- objects that are not numbers
 
 
-@attacks.cell("double", tries="Answers with an object that is equal to everything.", stops="pipe: it is no plain data")
+@attacks.cell("double", tries="Answers with an object that is equal to everything.", stops="pipe: it is not plain data")
 def equal_to_everything():
     class Equal:
         def __eq__(self, other):
@@ -118,7 +118,7 @@ def tensor_equal_to_everything():
     return double
 
 
-@attacks.cell("double", tries="Turns into any array by __array__.", stops="pipe: it is no plain data")
+@attacks.cell("double", tries="Turns into any array by __array__.", stops="pipe: it is not plain data")
 def array_of_itself():
     import numpy as np
 
@@ -226,7 +226,7 @@ def patched_random():
 
 
 @attacks.cell(
-    "double", tries="Knows the cases of the public seed by heart.", stops="judge: the seed is the class's secret"
+    "double", tries="Has memorised the cases of the public seed.", stops="judge: the seed is the class's secret"
 )
 def answers_by_heart():
     import hashlib
@@ -244,7 +244,7 @@ def answers_by_heart():
     return double
 
 
-@attacks.cell("ask", tries="Gives the first answer that was right again and again.", stops="judge: cases differ")
+@attacks.cell("ask", tries="Repeats its first right answer.", stops="judge: cases differ")
 def answers_from_memory():
     remembered = []
 
@@ -528,7 +528,7 @@ def pickle_in_an_array(left):
 
 @attacks.cell(
     "double",
-    tries="Writes a frame with a pickled array by itself.",
+    tries="Writes its own frame with a pickled array.",
     stops="pipe: nothing is unpickled, and arrays of objects are refused",
 )
 def pickle_in_a_frame(left):
@@ -571,7 +571,7 @@ from autograder.inside.codec import encode
 
 
 def asked():
-    """The tag of the request that this process is at."""
+    """The tag of the request that this process is answering."""
     frame = sys._getframe()
     while frame.f_code.co_name != "serve":
         frame = frame.f_back
@@ -579,14 +579,14 @@ def asked():
 
 
 def framed(tree, tag, kind=b"A", length=None):
-    """An answer as the judge reads it."""
+    """Frame an answer as the judge reads it."""
     text = json.dumps(tree).encode()
     text = struct.pack("<I", len(text)) + text
     return autograder.inside.cells.HEADER.pack(len(text) if length is None else length, kind, tag) + text
 
 
 def write(data):
-    """Into whatever is open."""
+    """Write to every open descriptor."""
     for descriptor in range(3, 256):
         try:
             os.write(descriptor, data)
@@ -599,7 +599,7 @@ def answer(value):
 
 
 def replace(forged):
-    """The worker's answer "forge" becomes this."""
+    """Replace the worker's answer "forge" by this frame."""
     plain = autograder.inside.responder.encode
     autograder.inside.responder.encode = lambda value, *special: (
         forged if isinstance(value, dict) and value.get("value") == "forge" else plain(value, *special)
@@ -610,7 +610,7 @@ def replace(forged):
 
 
 def forger(tries: str, *, name: str, body: str, earns: float = 0.0) -> None:
-    """Add an attack that writes into the pipe itself, by `framed` and `write`."""
+    """Add an attack that writes to the pipe itself, with `framed` and `write`."""
 
     def cells(traps):
         return {"double": FRAMES + body}
@@ -618,7 +618,7 @@ def forger(tries: str, *, name: str, body: str, earns: float = 0.0) -> None:
     cells.__name__ = name
     attacks.cells(
         tries=tries,
-        stops="pipe: what was not asked for is refused, and what cannot be read ends the process",
+        stops="pipe: unrequested answers are refused, and unreadable ones end the process",
         earns={"double": earns},
     )(cells)
 
@@ -846,7 +846,7 @@ def forged_callbacks():
 
 @attacks.cell(
     "ask",
-    tries="Calls itself by the given function, without end.",
+    tries="Calls itself through the given function, without end.",
     stops="judge: recursion of the student's own is their error",
 )
 def endless_recursion():
@@ -859,7 +859,7 @@ def endless_recursion():
 @attacks.cell(
     "Counter",
     tries="Gives a forged handle in place of a number: an object that is right in every answer.",
-    stops="judge: a handle is no number",
+    stops="judge: a handle is not a number",
 )
 def forged_handles():
     import autograder.inside.responder
@@ -877,7 +877,7 @@ def forged_handles():
 
 @attacks.cell(
     "Counter",
-    tries="Answers `total` by what the check has last asked of any counter.",
+    tries="Answers `total` with the check's last request to any counter.",
     stops="judge: it asks of the other counter as well",
     earns=1.0,
 )
@@ -900,7 +900,7 @@ def shared_state():
 
 
 @attacks.cells(
-    tries="Raises exceptions named as the judge's own words, and ones that are no Exception.",
+    tries="Raises exceptions named as the judge's own words, and ones that are not an Exception.",
     stops="judge: an exception makes no points, whatever its name",
     earns=NOTHING,
 )
@@ -914,8 +914,8 @@ def forged_exceptions(traps):
 
 @attacks.cell(
     "double",
-    tries="Raises an exception whose text and class cannot be had.",
-    stops="judge: no answer is no point",
+    tries="Raises an exception that hides its text and class.",
+    stops="judge: no answer earns nothing",
 )
 def exception_without_words():
     class Silent(Exception):

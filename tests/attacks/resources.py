@@ -1,13 +1,13 @@
-"""Time, memory, processes and disk: an attack uses up its own share and ends, and nobody else notices.
+"""Time, memory, processes and disk: an attack exhausts its own share and ends, and nobody else notices.
 
-Each is bounded by itself as well, so that a hole fails a test and not the machine. `prctl(15, mark)` gives a process
-its name, by which it could be found afterwards.
+Each also limits its own damage, so that a hole breaks a test and not the machine. `prctl(15, mark)` names a process, so
+that the test can find it afterwards.
 """
 
 from tests.attacks import Catalogue
 
 attacks = Catalogue()
-STOPPED = "found []"  # what an attack says that could not do all it wanted
+STOPPED = "found []"  # the answer of an attack that failed in part
 TOO_SLOW = "not finished within"
 CLOCK = "judge: the wall clock ends the process"
 MEMORY = "sandbox: the memory of all processes together is bounded"
@@ -40,7 +40,7 @@ def fork_bomb(mark):
 
 @attacks.cell(
     "double",
-    tries="Never stands still: each process starts the next one and ends.",
+    tries="Never stops: each process starts the next one and ends.",
     stops=ENDS_WITH_IT,
     earns=2.5,
 )
@@ -84,7 +84,7 @@ def thread_bomb():
 
 @attacks.cell(
     "double",
-    tries="Leaves a daemon of its own session, deaf to signals, that lives on.",
+    tries="Leaves a daemon in its own session that ignores signals and lives on.",
     stops=ENDS_WITH_IT,
     earns=2.5,
 )
@@ -152,7 +152,7 @@ def child_that_holds_the_pipe(mark):
 
 
 @attacks.cell(
-    "double", tries="Ends its process at once.", stops="judge: silence is no point", shows="ended the process"
+    "double", tries="Ends its process at once.", stops="judge: silence earns nothing", shows="ended the process"
 )
 def ends_at_once():
     import os
@@ -163,7 +163,7 @@ def ends_at_once():
     return double
 
 
-@attacks.cell("double", tries="Kills itself and its parent.", stops="judge: silence is no point")
+@attacks.cell("double", tries="Kills itself and its parent.", stops="judge: silence earns nothing")
 def kills_itself():
     import contextlib
     import os
@@ -178,7 +178,7 @@ def kills_itself():
 
 
 @attacks.cell(
-    "double", tries="Crashes by reading an address that is none.", stops="judge: silence is no point", shows="a crash"
+    "double", tries="Crashes by reading an invalid address.", stops="judge: silence earns nothing", shows="a crash"
 )
 def crashes():
     import ctypes
@@ -192,7 +192,7 @@ def crashes():
 @attacks.cell(
     "double",
     tries="Crashes by recursion in C, with no limit on it.",
-    stops="judge: silence is no point",
+    stops="judge: silence earns nothing",
     shows="ended the process",
 )
 def recursion_without_limit():
@@ -244,7 +244,7 @@ def memory_of_many():
         time.sleep(1)
         os.write(said, b"\n")
         full = os.read(done, 100) == b"." * 8 + b"\n"
-        # One that was ended for the others' sake may have written before.
+        # A process may have written before it was killed for the others' sake.
         full = full and all(os.waitpid(child, os.WNOHANG)[0] == 0 for child in children)
         return "found 800 MiB" if full else "found []"
 
@@ -312,7 +312,7 @@ def huge_exception():
 
 @attacks.cell(
     "double",
-    tries="Returns a list that never ends where it is written down.",
+    tries="Returns a list whose serialisation never ends.",
     stops=CLOCK,
     shows=("more memory than", "memory", TOO_SLOW),
 )
@@ -447,7 +447,7 @@ def floods_the_display():
 # -------------------------------------------------------------------------------------------------------------- time
 
 
-@attacks.cell("double", tries="Loops for ever, deaf to signals and exceptions.", stops=CLOCK, shows=TOO_SLOW)
+@attacks.cell("double", tries="Loops for ever, ignoring signals and exceptions.", stops=CLOCK, shows=TOO_SLOW)
 def endless_loop():
     import contextlib
     import signal

@@ -1,8 +1,8 @@
-"""The whole corpus in one class, beside honest classmates: what each gets, what it left, and who reads what it wrote.
+"""The whole catalogue in one class, with honest classmates: its points, its traces, and the readers of its texts.
 
-Each hostile submission must earn exactly what its honest answers deserve. The class is graded once, with short clocks
-and small limits, by more workers than there are cores: most of what takes time is waiting for a clock. It is one
-test, since several would grade the class several times where tests run in several processes.
+Each hostile submission must earn exactly what its honest answers deserve. The class is graded once, with short time
+limits, by more workers than cores, since most of the time is spent waiting for a timeout. It is a single test, since
+several tests in several processes would grade the class several times.
 """
 
 import csv
@@ -45,7 +45,7 @@ files = 128
 file_size_mib = 16
 tmp_mib = 32
 """
-# First, in the middle and last in the order of names, which is the order of grading.
+# Names first, in the middle and last in the order of grading.
 CLASSMATES = {
     "ada": ({}, POINTS),
     VICTIM: ({"Counter": f"# {{word}}\n{HONEST['Counter']}"}, POINTS),
@@ -84,7 +84,7 @@ def test_every_attack_stops_where_it_must(tmp_path, monkeypatch):
 
 
 def hand_in(made: ToyClass, around: Traps) -> dict[str, str]:
-    """Everybody's work; what there is in the class directory then."""
+    """Hand in everybody's work, and record the class directory."""
     release = json.loads(json.dumps(made.release()))
     for student, (sources, _) in CLASSMATES.items():
         sources = {name: source.replace("{word}", around.word) for name, source in sources.items()}
@@ -97,7 +97,7 @@ def hand_in(made: ToyClass, around: Traps) -> dict[str, str]:
 
 
 def handed_in(made: ToyClass) -> dict[str, str]:
-    """What is in the class directory that the grader must not change."""
+    """Everything in the class directory that the grader must not change."""
     found = {}
     for top in ("submitted", "solutions", "checks", "release", "source", "secret", "course.toml"):
         for path in (made.folder / top, *(made.folder / top).rglob("*")):
@@ -107,7 +107,7 @@ def handed_in(made: ToyClass) -> dict[str, str]:
 
 
 def undeserved(graded: dict[str, Status]) -> Iterator[str]:
-    """Who did not get exactly what they deserve: in the ledger, and in the gradebook."""
+    """Students who did not get exactly what they deserve, in the ledger and in the gradebook."""
     deserved = {attack.student: attack.points for attack in ATTACKS}
     deserved |= {student: expected for student, (_, expected) in CLASSMATES.items()}
     for student, expected in deserved.items():
@@ -116,7 +116,7 @@ def undeserved(graded: dict[str, Status]) -> Iterator[str]:
             yield f"{student!r}: not looked at"
         elif expected is None:
             if status.ledger is not None or not status.error:
-                yield f"{student!r}: not refused in words"
+                yield f"{student!r}: not refused with a message"
         elif status.ledger is None:
             yield f"{student!r}: not graded: {status.error}"
         else:
@@ -128,14 +128,14 @@ def undeserved(graded: dict[str, Status]) -> Iterator[str]:
 
 
 def reasons(status: Status) -> str:
-    """All that a ledger tells."""
+    """All text in a ledger."""
     reports = status.ledger["exercises"] if status.ledger else []
     told = [verdict["because"] for report in reports for verdict in report["verdicts"]]
     return " ".join([*told, *(report["error"] for report in reports), *(report["fault"] for report in reports)])
 
 
 def unsaid(graded: dict[str, Status]) -> Iterator[str]:
-    """Which attack did not run to its end, or got what it wanted."""
+    """Attacks that did not run to their end, or succeeded."""
     for attack in ATTACKS:
         told = reasons(graded[attack.student])
         wanted = (attack.shows,) if isinstance(attack.shows, str) else attack.shows
@@ -144,7 +144,7 @@ def unsaid(graded: dict[str, Status]) -> Iterator[str]:
 
 
 def leaked(made: ToyClass, around: Traps, printed: str) -> Iterator[str]:
-    """Where something secret stands in what was made of somebody else's work."""
+    """Results of one student's work that contain another's secret."""
     secrets = {
         "the canary": around.word,
         "the class's secret": Path(around.secret).read_text().strip(),
@@ -162,7 +162,7 @@ def leaked(made: ToyClass, around: Traps, printed: str) -> Iterator[str]:
 
 
 def left_behind(made: ToyClass, around: Traps, before: dict[str, str]) -> Iterator[str]:
-    """What is there, on the machine or in the class directory, that should not be."""
+    """Traces, on the machine or in the class directory, that should not be there."""
     after = handed_in(made)
     for path in before.keys() | after.keys():
         if before.get(path) != after.get(path):
@@ -195,7 +195,7 @@ def left_behind(made: ToyClass, around: Traps, before: dict[str, str]) -> Iterat
 
 
 def running(around: Traps) -> list[psutil.Process]:
-    """What an attack has started and not ended."""
+    """Processes that an attack started and that are still running."""
     return [process for process in psutil.process_iter(["name"]) if process.info["name"] == around.mark]
 
 
@@ -203,7 +203,7 @@ def running(around: Traps) -> list[psutil.Process]:
 
 
 def read_by_the_instructor(made: ToyClass, monkeypatch: pytest.MonkeyPatch) -> str:
-    """All that the commands print, as in a terminal; they make the pages and the tables."""
+    """Run the commands that write pages and tables, and return what they print to a terminal."""
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120, highlight=False)
     for name in ("console", "errors"):
         monkeypatch.setattr(commands, name, terminal)
@@ -214,7 +214,7 @@ def read_by_the_instructor(made: ToyClass, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 class Page(HTMLParser):
-    """Complains of what would run, load or leave a page."""
+    """Complains about anything that would run, load or leave a page."""
 
     DEAD = {"script", "iframe", "object", "embed", "form", "base", "link", "audio", "video", "applet", "frame", "math"}
     ADDRESSES = re.compile(r"#|data:image/(png|jpeg);base64,[A-Za-z0-9+/=]*$")
@@ -250,7 +250,7 @@ def test_markup_on_a_page_is_noticed():
 
 
 def dangerous_pages(made: ToyClass) -> Iterator[str]:
-    """Feedback that is missing, too large, or more than text and pictures."""
+    """Feedback that is missing, too large, or holds more than text and pictures."""
     known = None
     for attack in ATTACKS:
         if attack.points is None:
@@ -274,14 +274,14 @@ def dangerous_pages(made: ToyClass) -> Iterator[str]:
 
 
 def dangerous_text(made: ToyClass, printed: str) -> Iterator[str]:
-    """What would command a terminal or a spreadsheet."""
+    """Text that would control a terminal or a spreadsheet."""
     own = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours, and the progress bar's moves
     rest = own.sub("", printed)
     for text, pattern in ((rest, r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"), (printed, r"\x1b\[2J")):
         for found in itertools.islice(re.finditer(pattern, text), 5):
             yield f"printed: a command to the terminal: {text[max(0, found.start() - 80) : found.end() + 80]!r}"
     for path in sorted((made.folder / "exports").glob("*.csv")):
-        if path.name == "grades.csv":  # nbgrader's own
+        if path.name == "grades.csv":  # nbgrader wrote it
             continue
         for cell in cells_of(path):
             if cell.startswith(("=", "+", "@", "\t", "\r")) or re.match(r"-[^\d.]", cell):
@@ -303,7 +303,7 @@ OUTSIDE = [attack for attack in ATTACKS if attack.works_outside]
 
 @pytest.fixture
 def around(tmp_path) -> Iterator[Traps]:
-    """The traps around what looks like a class."""
+    """The traps around a mock class."""
     with traps(ToyClass(tmp_path)) as found:
         for path in (found.notebook, found.solutions, found.checks, found.secret, found.gradebook):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -313,7 +313,7 @@ def around(tmp_path) -> Iterator[Traps]:
 
 @pytest.mark.parametrize("attack", OUTSIDE, ids=lambda attack: attack.name)
 def test_without_walls_it_gets_what_it_wants(attack: Attack, around):
-    """Else it would prove nothing that it gets nothing in the class."""
+    """Otherwise its failure in the class would prove nothing."""
     (source,) = attack.cells(around).values()
     environment = os.environ | {"HOME": around.home}
     ran = subprocess.run(
@@ -329,7 +329,7 @@ def test_without_walls_what_it_leaves_running_is_found(name, around):
     nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([sys.executable, "-c", source], check=True, **nowhere)
     try:
-        for _ in range(100):  # they start on their own time
+        for _ in range(100):  # they may take a while to start
             if found := running(around):
                 break
             time.sleep(0.1)

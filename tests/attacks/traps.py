@@ -1,4 +1,4 @@
-"""What there is to be reached from a submission, if nothing stopped it; each of them would notice, or be missed."""
+"""Targets that a submission could reach if nothing stopped it; each would notice, or be missed."""
 
 import contextlib
 import os
@@ -17,26 +17,26 @@ from tests.autograder.toy_class import LESSON, ToyClass
 
 __all__ = ["MINE", "Traps", "traps"]
 
-MINE = "a bystander of the tests"  # in the bystander's command line
+MINE = "a bystander of the tests"  # part of the bystander's command line
 VARIABLE = "ATTACKS_CANARY"
 VICTIM = "mia"
 
 
 @dataclass
 class Traps:
-    """Everything is plain data, since it is written into the cells of the attacks.
+    """The targets, as plain data for the cells of the attacks.
 
     Attributes:
-        word: stands in all that nobody may read, and is itself given to no attack.
-        mark: the name of every process that an attack starts, in this run.
+        word: part of everything that nobody may read; no attack gets it.
+        mark: in this run, the name of every process that an attack starts.
         left: a folder for everyone, in which nothing may appear.
         diary: a file that everyone on the machine may read.
-        home: the home of whoever grades.
+        home: the grader's home.
         variable: the environment variable whose value is `word`.
-        port, udp, path, abstract: where somebody listens: TCP, UDP, a Unix socket with a path and one without.
-        bystander: the number of a process whose command line ends in `word`.
-        notebook, solutions, checks, secret, gradebook: of the class; the notebook is a classmate's.
-        hits: what the listeners heard of.
+        port, udp, path, abstract: addresses of listeners: TCP, UDP, a Unix socket with a path and one without.
+        bystander: the id of a process whose command line ends in `word`.
+        notebook, solutions, checks, secret, gradebook: files of the class; the notebook is a classmate's.
+        hits: connections that the listeners noticed.
     """
 
     word: str
@@ -60,7 +60,7 @@ class Traps:
 
 @contextlib.contextmanager
 def traps(toy: ToyClass) -> Iterator[Traps]:
-    """Set the traps around a class; what grades it must be started within."""
+    """Set the traps around a class; the grader must be started inside this context."""
     with contextlib.ExitStack() as stack:
         # Not in /tmp, of which each sandbox has its own, but where any user of the machine may look and write.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attacks-", dir="/var/tmp")))
@@ -89,7 +89,7 @@ def traps(toy: ToyClass) -> Iterator[Traps]:
         lesson = LESSON.partition("_")[2]
         yield Traps(
             word=word,
-            mark=f"left-{secrets.token_hex(4)}",  # the kernel keeps 15 letters
+            mark=f"left-{secrets.token_hex(4)}",  # the kernel keeps 15 characters
             left=str(folder / "left"),
             diary=str(folder / "diary"),
             home=str(folder / "home"),
@@ -106,14 +106,14 @@ def traps(toy: ToyClass) -> Iterator[Traps]:
 
 
 def _listening(stack: contextlib.ExitStack, name: str, family: int, kind: int, address, hits: list[str]):
-    """Listen, write down that somebody came, and return where."""
+    """Listen, record connections, and return the address."""
     listener = stack.enter_context(socket.socket(family, kind))
     listener.bind(address)
     if kind == socket.SOCK_STREAM:
         listener.listen()
 
     def serve() -> None:
-        with contextlib.suppress(OSError):  # the end: it was shut down
+        with contextlib.suppress(OSError):  # the listener was shut down
             while True:
                 if kind == socket.SOCK_STREAM:
                     listener.accept()[0].close()

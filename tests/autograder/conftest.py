@@ -1,4 +1,4 @@
-"""The small course, for every test that asks for it."""
+"""The small course, for every test that uses it."""
 
 import contextlib
 import sys
@@ -13,13 +13,13 @@ from tests.autograder.toy_class import TOY, ToyClass
 
 @pytest.fixture(scope="session")
 def made_toy(tmp_path_factory) -> ToyClass:
-    """The small course, to be copied: it is made once."""
+    """The small course, made once, for copying."""
     return ToyClass.make(tmp_path_factory.mktemp("course"))
 
 
 @pytest.fixture
 def toy_checks():
-    """The checks of the small course stand beside the real ones, here and in every process that is started."""
+    """Put the small course's checks beside the real ones, here and in every child process."""
     with shown():
         yield
 
@@ -32,7 +32,7 @@ def toy(made_toy, tmp_path) -> ToyClass:
 
 @pytest.fixture(scope="session")
 def graded_toy(tmp_path_factory) -> ToyClass:
-    """The small course with a graded class (`tests.autograder.graded_class`), to be looked at or copied."""
+    """The small course with a graded class (`tests.autograder.graded_class`), for reading or copying."""
     return graded_class.make(ToyClass.make(tmp_path_factory.mktemp("graded"), graded_class.SETTINGS))
 
 

@@ -75,12 +75,12 @@ def make(toy: ToyClass) -> ToyClass:
         by_hand(book, "ada", "explain", 1.5, f"Good, but {INJECTIONS[0]}")
         by_hand(book, "bob", "ask-check", 0.75, "Too long by half.")
         by_hand(book, "bob", "explain", 0.0, "")
-    toy.grade()  # works the late penalty out again
+    toy.grade()  # recomputes the late penalty
     return toy
 
 
 def by_hand(book: Gradebook, student: str, name: str, points: float, comment: str) -> None:
-    """What formgrader does when a person grades."""
+    """Grade by hand, as formgrader does."""
     grade = book.find_grade(name, LESSON, LESSON, student)
     grade.manual_score, grade.needs_manual_grade = points, False
     book.find_comment(name.removesuffix("-check"), LESSON, LESSON, student).manual_comment = comment or None
@@ -88,7 +88,7 @@ def by_hand(book: Gradebook, student: str, name: str, points: float, comment: st
 
 
 def hostile(toy: ToyClass) -> dict:
-    """A notebook with markup in all its places; of its answers one is right."""
+    """A notebook with markup everywhere, and one right answer."""
     everything = "\n".join(INJECTIONS)
     typed = [one.replace("\x00", "") for one in INJECTIONS]  # Python takes no null bytes
     notebook = answered(

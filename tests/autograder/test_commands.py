@@ -25,12 +25,12 @@ COMMANDS = ("new-class", "collect", "grade", "feedback", "export", "report", "do
 
 
 def run(*words):
-    """The command's result, as if its output went into a pipe."""
+    """Run a command with its output going to a pipe."""
     return CliRunner().invoke(commands.app, [str(word) for word in words], env={"COLUMNS": "80"})
 
 
 def narrow(text: str) -> bool:
-    """Fits a window of 80 columns; a path stays whole, so that it can be copied."""
+    """Whether text fits 80 columns, apart from paths, which stay whole for copying."""
     return all(len(line) <= 80 or "/" in line for line in text.splitlines())
 
 
@@ -64,14 +64,14 @@ def test_a_folder_that_is_no_class_is_told(words, tmp_path):
     words = [word.format(tmp_path) for word in words]
     result = run(*(words if str(tmp_path) in words else [*words, tmp_path]))
     assert result.exit_code == 2
-    assert "is no class directory: make one with `python -m autograder new-class" in result.stderr
+    assert "is not a class directory: make one with `python -m autograder new-class" in result.stderr
 
 
 @pytest.mark.parametrize("words, said", [
-    (["grade", "{}", "--lesson", "02_other"], "02_other is no lesson of this class"),
+    (["grade", "{}", "--lesson", "02_other"], "02_other is not a lesson of this class"),
     (["collect", "{}", "{}/none"], "none"),
     (["collect", "{}", "{}", "--lesson", "02_other"], "there is no lesson '02_other'"),
-    (["gradescope", "{}", "02_other"], "no lesson of this class"),
+    (["gradescope", "{}", "02_other"], "not a lesson of this class"),
     (["grade", "{}", "--scheduler", "tcp://example.org:8786"], "tls://"),
     (["grade", "{}", "--workers", "0"], "workers"),
 ])  # fmt: skip
@@ -89,10 +89,10 @@ def test_wrong_settings_are_told(toy):
 
 @pytest.mark.parametrize("error, status, said", [
     (NoSandbox("bwrap is not installed.", "Run: sudo apt-get install bubblewrap"), 3, "apt-get install bubblewrap"),
-    (GradebookError("the gradebook is locked"), 4, "run the command again to go on"),
+    (GradebookError("the gradebook is locked"), 4, "run the command again to continue"),
     (OSError(28, "No space left on device"), 4, "No space left on device"),
     (RuntimeError("the cluster has gone"), 4, "the cluster has gone"),
-    (KeyboardInterrupt(), 130, "run the command again to go on"),
+    (KeyboardInterrupt(), 130, "run the command again to continue"),
 ])  # fmt: skip
 def test_what_stops_a_run_is_told(toy, monkeypatch, error, status, said):
     def grade(*_, **__):
@@ -136,7 +136,7 @@ def test_what_could_not_be_graded_is_told(toy, monkeypatch):
     ledger = toy.ledger("bob")
     ledger["exercises"][1]["fault"] = "KeyError: 'x'"
     statuses = [
-        Status("ada", LESSON, "failed", error="to judge it ended the [bold]grader's process 3 times"),
+        Status("ada", LESSON, "failed", error="judging it ended the [bold]grader's process 3 times"),
         Status("bob", LESSON, "graded", ledger, notes=("timestamp.txt holds no date and time",)),
         Status("dan", LESSON, "outdated", toy.ledger("dan")),
     ]
@@ -144,7 +144,7 @@ def test_what_could_not_be_graded_is_told(toy, monkeypatch):
     result = run("grade", toy.folder)
     said = " ".join(result.output.split())
     assert result.exit_code == 1
-    assert "not graded ada, 01_toy: to judge it ended the [bold]grader's process 3 times" in said
+    assert "not graded ada, 01_toy: judging it ended the [bold]grader's process 3 times" in said
     assert "fault of the check bob, 01_toy: ask: KeyError: 'x'" in said and "timestamp.txt holds no date" in said
     assert "--regrade grades them again" in said
 
@@ -185,7 +185,7 @@ def test_export(toy):
     assert {line.rpartition("/")[2] for line in result.output.splitlines() if "/" in line} == {
         "grades.csv", "exercises.csv", "grades.json", "canvas.csv", "moodle.csv",
     }  # fmt: skip
-    assert "1 not final, a person has to grade a part: eve 01_toy" in " ".join(result.output.split())
+    assert "1 not final, a person must grade a part: eve 01_toy" in " ".join(result.output.split())
     (toy.folder / "ledger" / "bob" / f"{LESSON}.json").unlink()
     result = run("export", toy.folder)
     assert result.exit_code == 1 and "1 not graded, and empty in these files: bob 01_toy" in result.output
@@ -231,12 +231,12 @@ def test_doctor(monkeypatch):
 
 def test_gradescope(toy):
     result = run("gradescope", toy.folder, LESSON)
-    assert result.exit_code == 0 and "do not hand it out" in " ".join(result.output.split())
+    assert result.exit_code == 0 and "do not share it" in " ".join(result.output.split())
     assert (toy.folder / "gradescope" / f"{LESSON}.zip").exists()
 
 
 def test_in_a_terminal_there_is_a_progress_bar(toy, monkeypatch):
-    """And a student's name is no markup there."""
+    """A student's name is not markup there, either."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
     monkeypatch.setattr(commands, "console", screen)
     statuses = [Status(student, LESSON, "unchanged") for student in ("ada", EVIL, "[red]")]

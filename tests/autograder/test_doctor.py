@@ -1,4 +1,4 @@
-"""The examination of a machine and a class: each thing that can be missing is found, with its remedy."""
+"""The examination of a machine and a class: it reports everything missing, with the remedy."""
 
 from collections import namedtuple
 
@@ -10,7 +10,7 @@ from autograder.doctor import Finding
 
 @pytest.fixture(autouse=True)
 def without_the_sandbox(monkeypatch):
-    """The sandbox is examined by its own tests."""
+    """Stub the examination of the sandbox, which has its own tests."""
     monkeypatch.setattr(doctor, "examine_sandbox", lambda limits: [Finding(True, f"contained: {limits.check:g} s")])
 
 
@@ -65,7 +65,7 @@ def test_a_machine_that_is_too_small(made_toy, monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: namedtuple("usage", "free")(2**28))
     found = wrong(made_toy.folder)
     assert "of memory free" in " ".join(found) and "one submission may use 3 GiB" in " ".join(found)
-    assert found["0.2 GiB of disk free"] == "Make room: 2.0 GiB."
+    assert found["0.2 GiB of disk free"] == "Free at least 2.0 GiB."
 
 
 def test_a_package_that_is_missing(monkeypatch):

@@ -1,4 +1,4 @@
-"""The zip for Gradescope: what is in it, what its `run_autograder` writes, and what a submission can get at."""
+"""The zip for Gradescope: its contents, the output of its `run_autograder`, and what a submission can reach."""
 
 import importlib.metadata
 import json
@@ -30,7 +30,7 @@ TEST = {"score": float, "max_score": float, "status": str, "name": str, "name_fo
 
 
 def assert_format(results: dict) -> None:
-    """That `results.json` is as Gradescope's specification has it."""
+    """Assert that `results.json` follows Gradescope's specification."""
     assert isinstance(results, dict) and ("score" in results or results["tests"])
     for about, known in [(results, TOP), *((test, TEST) for test in results["tests"])]:
         assert about.keys() <= known.keys()
@@ -52,7 +52,7 @@ def assert_format(results: dict) -> None:
 
 @pytest.fixture(scope="module")
 def container(made_toy, tmp_path_factory):
-    """What Gradescope makes of the zip: /autograder with its `source`."""
+    """Unpack the zip as Gradescope does: /autograder with its `source`."""
     toy = made_toy.copy(tmp_path_factory.mktemp("gradescope"))
     path = gradescope.bundle(load(toy.folder), LESSON)
     root = tmp_path_factory.mktemp("autograder")
@@ -152,7 +152,7 @@ def test_a_file_of_another_name_is_graded(container):
 
 
 def test_a_failure_of_the_grader_leaves_no_results(container):
-    """Gradescope then says so; old results would be taken for this submission's."""
+    """Gradescope then says so; old results would pass for this submission's."""
     toy, _, root = container
     master = root / "source" / "master.ipynb"
     text = master.read_text()
@@ -272,7 +272,7 @@ def test_scores_add_up_to_what_the_ledger_says(answer):
 
 def test_a_lesson_that_is_not_there_is_told(made_toy, tmp_path):
     toy = made_toy.copy(tmp_path)
-    with pytest.raises(ValueError, match="no lesson of this class; there are 01_toy"):
+    with pytest.raises(ValueError, match="not a lesson of this class; the lessons are 01_toy"):
         gradescope.bundle(load(toy.folder), "02_other")
     Path(toy.folder, "release", LESSON, f"{LESSON}.ipynb").unlink()
     with pytest.raises(ValueError, match="new-class"):

@@ -1,4 +1,4 @@
-"""The sample class: what is handed in, what each deserves, and the command that takes it through all the others."""
+"""The sample class: its submissions, the points that they deserve, and the command that runs all other commands."""
 
 import json
 import re
@@ -96,30 +96,30 @@ def answers() -> Bank:
 
 
 @pytest.fixture(scope="module")
-def toy() -> dict[str, Bank]:
+def by_lesson() -> dict[str, Bank]:
     with shown():
         return {LESSON: answers()}
 
 
 @pytest.fixture(scope="module")
-def graded(made_toy, toy, tmp_path_factory):
-    """The small course's sample class, and what the command said."""
+def graded(made_toy, by_lesson, tmp_path_factory):
+    """The small course's sample class, and the command's result."""
     toy = made_toy.copy(tmp_path_factory.mktemp("sample"))
     toy.set(
         f'lessons = ["{LESSON}"]\n'
-        + (sample_class.SETTINGS % LESSON).replace("check_seconds = 20", "check_seconds = 5")
+        + (sample_class.LATE_CLASS % LESSON).replace("check_seconds = 20", "check_seconds = 5")
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample_class, "create", lambda folder: toy)
+        patch.setattr(sample_class, "create", lambda folder: by_lesson)
         result = CliRunner().invoke(commands.app, ["sample-class", str(toy.folder)], env={"COLUMNS": "80"})
     return toy, result
 
 
-def test_everyone_gets_what_they_deserve(graded, toy):
+def test_everyone_gets_what_they_deserve(graded, by_lesson):
     toy, result = graded
     assert result.exit_code == 0, result.output
-    first, again = sample_class.rounds(toy.folder, toy)
-    assert f"Every one of the {len(first)} submissions got exactly the points that it deserves." in result.output
+    first, again = sample_class.rounds(toy.folder, by_lesson)
+    assert f"All {len(first)} submissions got exactly the points that they deserve." in result.output
     expected = {one.student: dict(one.points) for one in (*first, *again)}
     assert {student: toy.gradebook(student) for student in expected} == expected
     assert expected["tricks"] == expected["spoils"] == dict.fromkeys(POINTS, 0.0)
@@ -135,15 +135,15 @@ def test_what_the_commands_say_can_be_read_in_a_narrow_window(graded):
         assert said in " ".join(result.output.split()), said
 
 
-def test_it_is_the_same_each_time(graded, toy):
+def test_it_is_the_same_each_time(graded, by_lesson):
     toy, _ = graded
-    assert sample_class.rounds(toy.folder, toy) == sample_class.rounds(toy.folder, toy)
+    assert sample_class.rounds(toy.folder, by_lesson) == sample_class.rounds(toy.folder, by_lesson)
 
 
-def test_differences_are_told(graded, toy):
-    """Each of them, as a submission that deserves something else would show."""
+def test_differences_are_told(graded, by_lesson):
+    """Every kind of difference, provoked by submissions that deserve something else."""
     toy, _ = graded
-    first, again = sample_class.rounds(toy.folder, toy)
+    first, again = sample_class.rounds(toy.folder, by_lesson)
     statuses = [Status(one.student, LESSON, "graded") for one in again]
 
     def told(change, graded=statuses):
@@ -156,7 +156,7 @@ def test_differences_are_told(graded, toy):
     assert more[2] == f"noisy, {LESSON}: the feedback does not say 11 of 5 points"
     assert told(lambda one: replace(one, days_late=0))[0] == f"late, {LESSON}: deserves 5 points in all, got 4"
     assert told(lambda one: replace(one, student="x") if one.student == "noisy" else one) == [
-        f"noisy, {LESSON}: not handed in, and yet graded",
+        f"noisy, {LESSON}: graded, but not handed in",
         f"x, {LESSON}: not graded",
     ]
     (line,) = told(lambda one: one, [*statuses, Status("noisy", LESSON, "graded")])
@@ -165,7 +165,7 @@ def test_differences_are_told(graded, toy):
 
 @pytest.mark.parametrize("bank", all_banks(), ids=lambda bank: bank.lesson)
 def test_mistakes_of_every_exercise_are_in_the_class(bank):
-    """A few, each another one, so that the class stays small however many a bank has."""
+    """A few distinct mistakes, so that the class stays small however large the bank is."""
     notebook = _blank(bank)
     lesson = sample_class.Lesson(f"01_{bank.lesson}", notebook, notebook, bank)
     mistakes = [one for one in lesson.ordinary() if one.student.startswith("mistakes-")]
@@ -177,7 +177,7 @@ def test_mistakes_of_every_exercise_are_in_the_class(bank):
 
 
 def _blank(bank: Bank) -> nbformat.NotebookNode:
-    """A notebook with a cell for each exercise and each check of a bank."""
+    """A notebook with one cell per exercise and one per check of a bank."""
     cells = []
     for name in bank.checks:
         for grade_id in (name, f"{name}-check"):

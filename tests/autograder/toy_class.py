@@ -1,4 +1,4 @@
-"""A small class for the tests, with a lesson of its own of three exercises."""
+"""A small class for the tests, with its own lesson of three exercises."""
 
 import shutil
 import subprocess
@@ -35,7 +35,7 @@ class ToyClass:
 
     @classmethod
     def make(cls, root: Path, settings: str = SETTINGS) -> "ToyClass":
-        """Make a class directory with the lesson."""
+        """Create a class directory with the lesson."""
         toy = cls(root)
         for source, place in ((TOY / f"{LESSON}.py", "solutions"), (TOY / "checks" / "toy.py", "checks")):
             (toy.folder / place).mkdir(parents=True)
@@ -44,7 +44,7 @@ class ToyClass:
         return toy
 
     def set(self, settings: str) -> None:
-        """Give the class other settings, and build it again."""
+        """Change the class's settings, and rebuild it."""
         (self.folder / "course.toml").write_text(settings)
         create(self.folder)
 
@@ -65,7 +65,7 @@ class ToyClass:
         return nbformat.read(self.folder / "release" / LESSON / f"{LESSON}.ipynb", as_version=4)
 
     def grade(self, **options: Any) -> dict[str, Status]:
-        """Grade the class with one worker; what became of each student."""
+        """Grade the class with one worker; the status of each student."""
         return {status.student: status for status in run.grade(self.folder, **{"workers": 1} | options)}
 
     def submit(self, student: str, notebook: NotebookNode | str | bytes) -> Path:
@@ -88,7 +88,7 @@ class ToyClass:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
 
     def gradebook(self, student: str) -> dict[str, float | None]:
-        """The points of each exercise in nbgrader's gradebook; None where it waits for a grade."""
+        """The points of each exercise in nbgrader's gradebook; None if a person must still grade it."""
         from nbgrader.api import Gradebook
 
         with Gradebook(load_gradebook(self.folder).db_url, COURSE_ID) as book:
@@ -96,7 +96,7 @@ class ToyClass:
             return {grade.cell.name.removesuffix("-check"): grade.auto_score for grade in grades}
 
     def rows(self) -> dict[str, list[tuple]]:
-        """All that the gradebook says of students and their work, without the ids that it makes up."""
+        """Everything in the gradebook about students and their work, without its generated ids."""
         from nbgrader.api import Gradebook, Student, SubmittedAssignment
 
         with Gradebook(load_gradebook(self.folder).db_url, COURSE_ID) as book:

@@ -1,4 +1,4 @@
-"""Checks: their declaration, their points, what the student reads."""
+"""Checks: their declaration, their points, and the report for the student."""
 
 import json
 import re
@@ -148,7 +148,7 @@ def test_in_a_notebook_the_report_is_shown_and_a_hint_offered():
     assert "checks.answer.hint()" in lost.html()
     assert "hint()" not in answer(lambda x: x).html()
     bundle = lost._repr_mimebundle_()
-    assert bundle["text/plain"] == "0.0"  # what nbgrader reads points from
+    assert bundle["text/plain"] == "0.0"  # nbgrader reads the points from this
     assert answer(lambda x: min(x, 3))._repr_mimebundle_()["text/plain"] == "2.0"
 
 
@@ -217,7 +217,7 @@ def test_points_in_another_measure_are_exact_in_sum(declared, points):
 
 
 def test_a_reason_is_bounded_whatever_the_answer_is():
-    """It shows what the student's code returned, which may be megabytes."""
+    """It shows the return value of the student's code, which may be megabytes."""
     (verdict, *_) = answer.run(lambda x: "x" * 10**6).verdicts
     assert len(verdict.because) < 2100 and verdict.because.endswith("characters in all)")
 

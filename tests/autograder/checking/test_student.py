@@ -1,4 +1,4 @@
-"""What a check can ask of a student's code, and what it hears back."""
+"""Calls that a check can make to the student's code, and the answers that it gets."""
 
 import contextlib
 import subprocess
@@ -120,7 +120,7 @@ def test_what_a_call_leaves_behind_is_seen(answer, message):
 
 
 def test_a_result_that_changes_long_afterwards_is_seen():
-    """Also where more calls follow than results are kept."""
+    """This holds even if more calls follow than results are kept."""
     first = torch.zeros(2)
 
     def answer(n):
@@ -159,7 +159,7 @@ def test_an_answer_that_keeps_something_is_seen_when_asked_again():
 
 
 def test_large_results_are_kept_on_neither_side():
-    """What a submission returns must not add up, least of all in the judge's process."""
+    """Results must not accumulate, least of all in the judge's process."""
     channel = InProcess(lambda n: np.zeros(n))
     one = Student(channel, "answer")
     for _ in range(9):
@@ -406,7 +406,7 @@ def test_a_module_is_a_network_without_a_likelihood():
 
 
 class Forger:
-    """A channel whose student answers with bytes of their own."""
+    """A channel whose student answers with arbitrary bytes."""
 
     def __init__(self, answer: bytes):
         self.answer = answer
@@ -514,5 +514,5 @@ print(*{"sympy", "scipy.stats"} & set(sys.modules))
 
 
 def test_a_first_check_and_a_first_gradient_import_nothing_that_takes_seconds():
-    """Each process that judges, and each that is judged, would wait for it."""
+    """Otherwise, every judging and every judged process would wait for it."""
     assert subprocess.check_output([sys.executable, "-c", STARTS], text=True) == "\n"

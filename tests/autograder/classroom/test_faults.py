@@ -1,4 +1,4 @@
-"""What can go wrong under a class run: after the next run the gradebook is as if nothing had.
+"""Faults during a class run: after the next run, the gradebook is as if nothing had happened.
 
 COURSE_SEEDS sets how often the coordinator is killed (5 times, or 50 in `make soak`).
 """
@@ -43,7 +43,7 @@ for status in run.grade(Path(sys.argv[1]), workers=1):
 
 @pytest.fixture(scope="module")
 def handed_in(made_toy, tmp_path_factory) -> ToyClass:
-    """A class of which some work was graded before, by the grader and by a person, and handed in anew since."""
+    """A class where some work was graded before, automatically and by hand, and has been handed in again."""
     from nbgrader.api import Gradebook
 
     toy = made_toy.copy(tmp_path_factory.mktemp("handed-in"))
@@ -85,7 +85,7 @@ def disturbed(handed_in, tmp_path) -> ToyClass:
 
 
 def state(toy: ToyClass) -> tuple:
-    """All that a run leaves."""
+    """Everything that a run leaves."""
     steps = ("autograded", "ledger", "status.json")
     paths = [path for step in steps for path in (toy.folder / step, *(toy.folder / step).rglob("*"))]
     texts = {str(path.relative_to(toy.folder)): path.read_text() for path in paths if path.is_file()}
@@ -93,7 +93,7 @@ def state(toy: ToyClass) -> tuple:
 
 
 def test_a_disturbed_run_that_goes_on_leaves_what_an_undisturbed_one_leaves(undisturbed, disturbed):
-    """Even one that is told to stop after each submission."""
+    """Even a run that stops after each submission."""
     for _ in range(3):
         statuses = run.grade(disturbed.folder, workers=1)
         next(status for status in statuses if status.status == "graded")
@@ -107,7 +107,7 @@ def test_a_disturbed_run_that_goes_on_leaves_what_an_undisturbed_one_leaves(undi
 
 @contextlib.contextmanager
 def running(toy: ToyClass) -> Iterator[subprocess.Popen]:
-    """A coordinator in a process of its own."""
+    """A coordinator in its own process."""
     command = [sys.executable, "-c", RUN, str(toy.folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -122,10 +122,10 @@ def ended(processes: list[psutil.Process]) -> bool:
 
 
 def kill_once(toy: ToyClass, seed: int) -> str:
-    """Run a coordinator, kill it at a random moment of its work, and see all that it started end with it."""
+    """Kill a coordinator at a random moment, and check that everything that it started ends with it."""
     rng = random.Random(seed)
     with running(toy) as process:
-        # A quarter in the start, which takes seconds; the others around the writing of a submission, which is quick.
+        # A quarter during the start, which takes seconds; the others around writing a submission, which is quick.
         lines = rng.randrange(4)
         for _ in range(lines):
             if not process.stdout.readline():
@@ -160,7 +160,7 @@ def test_kill_9_at_each_of_many_moments(undisturbed, disturbed, seed):
 
 
 def test_a_worker_that_is_killed(undisturbed, disturbed):
-    """Its submission is judged by another worker; the class goes on."""
+    """Another worker judges its submission; the class goes on."""
     slow = "import time\ntime.sleep(4)\n\n\ndef double(x):\n    return 2 * x"
     with running(disturbed) as process:
         disturbed.submit("zoe", answered(disturbed.source(), double=slow))
@@ -184,7 +184,7 @@ def test_a_worker_that_is_killed(undisturbed, disturbed):
 
 
 def test_a_submission_that_kills_its_worker_each_time(disturbed, undisturbed, tmp_path, monkeypatch):
-    """Here the check does it. The class goes on, and the submission is told to have failed."""
+    """Here the check does it. The class goes on, and the submission is reported as failed."""
     checks = disturbed.folder / "checks" / "toy.py"
     kill = "    if student.call(7) == 77:\n        import os\n\n        os.kill(os.getpid(), 9)\n"
     checks.write_text(checks.read_text().replace('    """Twice."""\n', f'    """Twice."""\n{kill}'))
@@ -195,7 +195,7 @@ def test_a_submission_that_kills_its_worker_each_time(disturbed, undisturbed, tm
 
 
 def test_a_full_disk(undisturbed, disturbed, monkeypatch):
-    """Of a file that cannot be written nothing is left; what was graded before stays graded."""
+    """A failed write leaves no part of a file; work graded before stays graded."""
     write, room = files.write, iter(range(3))
 
     def full(path: Path, text: str) -> None:
@@ -252,7 +252,7 @@ def test_a_really_full_disk(undisturbed, disturbed):
     command = ["unshare", "--mount", sys.executable, "-c", FULL, str(disturbed.folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "Make room" in result.stdout or "No space left" in result.stdout, result.stdout
+    assert "Free some space" in result.stdout or "No space left" in result.stdout, result.stdout
     disturbed.folder.rename(disturbed.folder.with_name("before"))
     disturbed.folder.with_name("after").rename(disturbed.folder)
     assert disturbed.rows() == undisturbed.rows()
@@ -281,7 +281,7 @@ def test_a_gradebook_that_is_locked_for_a_while(undisturbed, disturbed):
 
 
 def test_a_gradebook_that_stays_locked(undisturbed, disturbed):
-    """The run ends in words, and what was graded stays graded."""
+    """The run ends with a message, and graded work stays graded."""
     statuses = run.grade(disturbed.folder, workers=1)
     first = next(status for status in statuses if status.status == "graded")
     assert first.ledger is not None

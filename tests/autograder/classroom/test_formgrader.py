@@ -1,4 +1,4 @@
-"""What an instructor sees in formgrader, and a student in JupyterLab, in a real browser."""
+"""Formgrader for instructors and JupyterLab for students, in a real browser."""
 
 import re
 import shutil

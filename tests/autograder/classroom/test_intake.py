@@ -1,4 +1,4 @@
-"""Intake, as a lecturer meets it: downloads of platforms, odd names, broken files, and students who try something."""
+"""Intake in practice: downloads from platforms, odd names, broken files, and students who cheat."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def make_class(folder: Path, roster=ROSTER) -> Settings:
     keys = ("first_name", "last_name", "email", "lms_user_id")
     lessons = {name: Lesson(name, names, dict.fromkeys(names, 1.0)) for name, names in LESSONS.items()}
     people = {student: dict(zip(keys, row, strict=True)) for student, row in roster.items()}
-    return Settings(folder, "sqlite:///gradebook.db", None, lessons, Limits(), people)
+    return Settings("sqlite:///gradebook.db", None, folder, lessons, Limits(), people)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def notes(collected: list[Collected]) -> str:
     return "\n".join(note for one in collected for note in one.notes)
 
 
-# ---- What platforms give
+# ---- Downloads from platforms
 
 
 @pytest.mark.parametrize("ending", ["_assignsubmission_file_", "_assignsubmission_file"])
@@ -164,11 +164,11 @@ def test_moodle_without_folders(toy, tmp_path):
 
 
 def test_number_of_moodle_is_not_a_user_id(toy, tmp_path):
-    """4711 is Jane's lms_user_id; a participant's number is of one assignment and means somebody else."""
+    """4711 is Jane's lms_user_id; a participant's number belongs to one assignment and means somebody else."""
     source = zip_file(tmp_path / "m.zip", {f"Mia Late_4711_assignsubmission_file_/{MADE}.ipynb": notebook()})
     found = collect(toy, source)
     assert students(found) == {"Mia-Late": MADE}
-    assert "not in the roster" in notes(found)
+    assert "not on the roster" in notes(found)
 
 
 def test_blind_marking_goes_by_the_number(toy, tmp_path):
@@ -181,7 +181,7 @@ def test_namesakes_are_told_apart_or_kept_apart(toy, tmp_path):
     files = {f"Anna Lee_{n}_assignsubmission_file_/{MADE}.ipynb": notebook(answer=str(n)) for n in (4714, 7, 8)}
     found = collect(toy, zip_file(tmp_path / "m.zip", files))
     assert submitted(toy).keys() == {("s1004", MADE), ("Anna-Lee-7", MADE), ("Anna-Lee-8", MADE)}
-    assert "may be any of s1004, s1005" in notes(found)
+    assert "could be any of s1004, s1005" in notes(found)
 
 
 def test_canvas(toy, tmp_path):
@@ -212,7 +212,7 @@ def test_canvas(toy, tmp_path):
 def test_canvas_name_and_number_of_two_students(toy, tmp_path):
     found = collect(toy, zip_file(tmp_path / "s.zip", {f"doejane_4712_801_{MADE}.ipynb": notebook()}))
     assert students(found) == {"doejane": MADE}
-    assert "may be any of s1001, s1002" in notes(found)
+    assert "could be any of s1001, s1002" in notes(found)
 
 
 GRADESCOPE = """\
@@ -241,7 +241,7 @@ def test_gradescope(toy, tmp_path, around):
         f"{around}submission_metadata.yml": GRADESCOPE.encode(),
         f"{around}submission_11/{MADE}.ipynb": notebook(answer="team"),
         f"{around}submission_12/{MADE}.ipynb": notebook(answer="mia"),
-        # What a student put there names nobody and says no time.
+        # A student's file there gives neither owner nor time.
         f"{around}submission_12/submission_metadata.yml": GRADESCOPE.replace("777", "s1003").encode(),
         f"{around}submission_12/submission_11/02_nade.ipynb": notebook("02_nade"),
         f"{around}submission_12/{MADE}/timestamp.txt": b"2001-01-01 00:00:00 UTC",
@@ -273,7 +273,7 @@ def test_nbgrader(no_roster, tmp_path, around):
         f"{around}alice/{MADE}/helper.py": b"",
         f"{around}bob/02_nade/hand in.ipynb": b"not JSON",
     }
-    if around:  # a whole course directory: what was released and graded is no submission
+    if around:  # a whole course directory: released and graded work is not a submission
         files |= {f"release/{MADE}/{MADE}.ipynb": notebook(), f"autograded/alice/{MADE}/{MADE}.ipynb": notebook()}
     found = collect(no_roster, write(tmp_path / "course", files))
     assert students(found) == {"alice": MADE, "bob": "02_nade"}
@@ -340,7 +340,7 @@ def test_names_without_a_roster(no_roster, tmp_path):
     named = {"alice", "bob", "carol", "erin", "frank"}
     assert students(found) == dict.fromkeys(named, MADE) | {"dave": "02_nade"}
     (nobody,) = [one for one in found if one.path is None]
-    assert nobody.student is None and nobody.lesson == MADE and "whose it is cannot be told" in nobody.notes[0]
+    assert nobody.student is None and nobody.lesson == MADE and "neither its name nor its" in nobody.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_one_students_folder_is_no_folder_around_students(no_roster, tmp_path):
 @pytest.mark.parametrize("name", ["alice/s1001_{}.ipynb", "alice/doejane_4711_801_{}.ipynb", "alice/s1001/{}.ipynb"])
 @pytest.mark.parametrize("inside_zip", [False, True])
 def test_nobody_hands_in_under_another_name(toy, tmp_path, name, inside_zip):
-    """A student of whom the roster does not know names a file after one whom it does."""
+    """A student who is not on the roster names a file after one who is."""
     files = {name.format(MADE): notebook(answer="alice"), f"bob/{MADE}.ipynb": notebook(answer="bob")}
     if inside_zip:
         files = {"alice.zip": pack(files), f"bob/{MADE}.ipynb": notebook()}
@@ -441,7 +441,7 @@ def test_any_names_in_a_zip(tmp_path_factory, names, data):
     ],
 )
 def test_lesson_by_file_name(no_roster, tmp_path, name):
-    """Whatever is in the file."""
+    """The file's content does not matter."""
     data = b"<html>" if not name.startswith("my") else notebook()
     assert students(collect(no_roster, write(tmp_path / "s", {f"alice/{name}.ipynb": data}))) == {"alice": MADE}
 
@@ -472,7 +472,7 @@ def test_lesson_that_cannot_be_told(no_roster, tmp_path, data):
     source = write(tmp_path / "s", {"alice/homework.ipynb": data})
     (found,) = collect(no_roster, source)
     assert found == Collected("alice", None, None, found.notes)
-    assert "alice/homework.ipynb: which lesson it is cannot be told" in found.notes[0]
+    assert "alice/homework.ipynb: neither its name nor its cells say which lesson it is for" in found.notes[0]
     assert students(collect(no_roster, source, MADE)) == {"alice": MADE}
 
 
@@ -563,14 +563,14 @@ STUB = "raise NotImplementedError  # your answer"
 
 
 def test_a_blank_copy_is_nobodys_last_word(no_roster, tmp_path):
-    """Downloaded once more beside the own work, or zipped with the whole course, it comes later than the answers."""
+    """The release, downloaded again or zipped with the whole course, may be newer than the answers."""
     write(tmp_path / "a", {f"alice/{MADE}.ipynb": notebook()})
     write(tmp_path / "a", {f"alice/{MADE} (1).ipynb": notebook(answer=STUB)}, NOON + timedelta(hours=1))
     write(tmp_path / "b", {f"alice/{MADE}.ipynb": notebook(answer=STUB)}, NOON + timedelta(hours=2))
     collect(no_roster, tmp_path / "a")
     found = collect(no_roster, tmp_path / "b")
     assert submitted(no_roster) == {("alice", MADE): notebook()}
-    assert "nothing in it is answered, unlike in what is there" in notes(found)
+    assert "nothing in it is answered, unlike in the submission of" in notes(found)
 
 
 @pytest.mark.parametrize("first", [notebook(answer=STUB), b"{"])
@@ -601,7 +601,7 @@ def test_released_notebooks_are_blank(path):
     assert intake._answered(path.read_bytes(), lesson) == 0
 
 
-# ---- What is stored
+# ---- Storage
 
 
 def one(toy: Settings, folder: Path, answer: str, hours: int) -> Collected:
@@ -636,7 +636,7 @@ def test_a_resubmission_replaces_and_nothing_is_lost(no_roster, tmp_path):
 def test_an_older_one_does_not_replace(no_roster, tmp_path):
     one(no_roster, tmp_path, "new", 5)
     found = one(no_roster, tmp_path, "old", 0)
-    assert "older than what is there" in found.notes[0] and found.path
+    assert "older than the submission of" in found.notes[0] and found.path
     assert submitted(no_roster) == {("alice", MADE): notebook(answer="new")}
     assert kept(no_roster) == [notebook(answer="old")]
     assert time_of(no_roster, "alice") == NOON + timedelta(hours=5)
@@ -650,10 +650,10 @@ def test_the_same_file_again_keeps_its_first_time(no_roster, tmp_path):
 
 
 def test_of_one_time_the_one_collected_last(no_roster, tmp_path):
-    """A first download, a mended one with the times of the first, and the first once more."""
-    for answer, stands in [("a", "a"), ("b", "b"), ("a", "b"), ("b", "b")]:
+    """A first download, a corrected one with the same times, and the first again."""
+    for answer, current in [("a", "a"), ("b", "b"), ("a", "b"), ("b", "b")]:
         one(no_roster, tmp_path, answer, 0)
-        assert submitted(no_roster) == {("alice", MADE): notebook(answer=stands)}
+        assert submitted(no_roster) == {("alice", MADE): notebook(answer=current)}
     assert kept(no_roster) == [notebook(answer="a")]
 
 
@@ -665,7 +665,7 @@ def test_two_of_one_moment_are_both_kept(no_roster, tmp_path):
 
 @pytest.mark.parametrize("writes", range(3))
 def test_interrupted_between_any_two_writes(no_roster, tmp_path, monkeypatch, writes):
-    """The next run comes to where an undisturbed one had come."""
+    """The next run ends where an undisturbed run would have ended."""
     one(no_roster, tmp_path, "first", 0)
     real, done = intake.write, []
 
@@ -689,10 +689,10 @@ def test_what_cannot_be_stored_stops_nobody(no_roster, tmp_path):
     source = write(tmp_path / "s", {f"{name}/{MADE}.ipynb": notebook() for name in ("alice", "bob")})
     found = collect(no_roster, source)
     assert students(found) == {"bob": MADE}
-    assert "not stored: it is no file but a folder" in notes(found)
+    assert "not stored: it is not a file but a folder" in notes(found)
 
 
-# ---- What is hostile or broken
+# ---- Hostile and broken files
 
 
 def test_links_are_not_followed(no_roster, tmp_path):
@@ -731,7 +731,7 @@ def test_pipes_and_devices_are_not_opened(no_roster, tmp_path):
     os.mkfifo(source / "bob" / "data.zip")
     found = collect(no_roster, source)
     assert students(found) == {"bob": MADE}
-    assert notes(found).count("it is no file but a folder, pipe or device") == 2
+    assert notes(found).count("it is not a file but a folder, pipe or device") == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -807,13 +807,13 @@ NAME = f"{MADE}.ipynb"
 HOSTILE = {
     "link": (hostile_entry(NAME, as_link), "it is a link, which is not followed"),
     "pipe": (hostile_entry(NAME, as_pipe), "it is a special file"),
-    "method": (hostile_entry(NAME, as_bzip2), "compressed by an unusual method"),
+    "method": (hostile_entry(NAME, as_bzip2), "unusual compression method"),
     "encrypted": (encrypted(NAME), "encrypted"),
     "damaged": (damaged(NAME), "the zip is damaged"),
-    "cut off": (pack({NAME: notebook()})[:-30], "no zip, or a damaged one"),
-    "no zip": (b"Rar!", "no zip, or a damaged one"),
-    "empty": (b"", "no zip, or a damaged one"),
-    "half an end": (pack({NAME: notebook()})[:-4] + b"PK\5\6", "no zip, or a damaged one"),
+    "cut off": (pack({NAME: notebook()})[:-30], "not a zip, or a damaged one"),
+    "no zip": (b"Rar!", "not a zip, or a damaged one"),
+    "empty": (b"", "not a zip, or a damaged one"),
+    "half an end": (pack({NAME: notebook()})[:-4] + b"PK\5\6", "not a zip, or a damaged one"),
     "traversal": (pack({f"../../../bob/{NAME}": notebook()}), "leads out of the zip"),
     "absolute": (pack({f"/tmp/{NAME}": notebook()}), "leads out of the zip"),
     "drive": (pack({f"C:\\{NAME}": notebook()}), "leads out of the zip"),
@@ -864,7 +864,7 @@ def test_limits_of_a_source_are_reported(no_roster, tmp_path, monkeypatch):
     monkeypatch.setattr(untrusted, "MAX_FILES", 100)
     monkeypatch.setattr(untrusted, "MAX_SOURCE", 4 * len(notebook()))
     found = collect(no_roster, tmp_path / "s.zip")
-    assert len(students(found)) == 4 and notes(found).count("too large in all") == 2
+    assert len(students(found)) == 4 and notes(found).count("the zip holds too much in all") == 2
 
 
 def test_large_files(no_roster, tmp_path):
@@ -877,19 +877,19 @@ def test_large_files(no_roster, tmp_path):
 def test_folders_nested_deeper_than_python_recurses(no_roster, tmp_path):
     source = write(tmp_path / "s", {f"bob/{MADE}.ipynb": notebook()})
     here = os.open(source, os.O_RDONLY)
-    for _ in range(2100):  # deeper than a path may be long, too
+    for _ in range(2100):  # also deeper than a path can be long
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
     found = collect(no_roster, source)
-    subprocess.run(["rm", "-rf", source], check=True)  # which pytest's own clearing up cannot
+    subprocess.run(["rm", "-rf", source], check=True)  # pytest's own cleanup cannot do this
     assert students(found) == {"bob": MADE}
 
 
 def test_names_in_utf8_without_the_mark(no_roster, tmp_path):
-    """As macOS and many servers write them."""
+    """Names as macOS and many servers write them."""
     name = f"Jörg Müller_9_assignsubmission_file_/{MADE}.ipynb"
     plain = name.encode()
     stand_in = "x" * len(plain)
@@ -898,7 +898,7 @@ def test_names_in_utf8_without_the_mark(no_roster, tmp_path):
 
 
 def test_a_file_without_a_students_name(tmp_path):
-    """A number at its end counts copies; it is no student's."""
+    """A number at the end counts copies; it does not identify a student."""
     toy = make_class(tmp_path / "class", {"2": ("", "", "", "")})
     (found,) = collect(toy, write(tmp_path / "s", {f"{MADE}-2.ipynb": notebook()}))
     assert found.student is None and found.path is None
@@ -933,7 +933,7 @@ def test_names_that_are_no_text(no_roster, tmp_path):
 def test_sources_that_are_none(toy, tmp_path):
     write(tmp_path, {"grades.csv": b"id", "broken.zip": pack({"a": b""})[:-30], "empty.zip": b""})
     for name in ("grades.csv", "broken.zip", "empty.zip"):
-        with pytest.raises(ValueError, match=f"expected a folder or a zip, .*{name} is neither: it is no zip"):
+        with pytest.raises(ValueError, match=f"expected a folder or a zip, .*{name} is neither: it is not a zip"):
             collect(toy, tmp_path / name)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="is neither"):
@@ -947,7 +947,7 @@ def test_sources_that_are_none(toy, tmp_path):
 
 
 def test_a_class_of_300(tmp_path):
-    """A download of Moodle in which one in six did something else than was asked."""
+    """A Moodle download in which one student in six did not follow the instructions."""
     names = [f"Student {chr(97 + n // 26 % 26)}{chr(97 + n % 26)}" for n in range(300)]
     roster = {f"u{n}": (*name.split(), "", str(5000 + n)) for n, name in enumerate(names)}
     toy = make_class(tmp_path / "class", roster)

@@ -40,7 +40,7 @@ def copied_check(toy):
 
 
 def copied_solution(toy):
-    """JupyterLab gives a copied cell an id of its own and keeps nbgrader's metadata."""
+    """JupyterLab gives a copied cell a new id and keeps nbgrader's metadata."""
     notebook = solved(toy)
     place = position(notebook, "double")
     notebook.cells.insert(place, copy.deepcopy(notebook.cells[place]) | {"id": "another", "source": WRONG})
@@ -48,7 +48,7 @@ def copied_solution(toy):
 
 
 def answered_below(toy):
-    """The stub untouched, the answer in a cell of its own below."""
+    """The stub untouched, the answer in a new cell below."""
     notebook, released = solved(toy), toy.release()
     place = position(notebook, "double")
     answer = notebook.cells[place].source
@@ -77,7 +77,7 @@ def moved(toy):
 
 
 def forged(toy):
-    """Nothing answered; check cells that say otherwise."""
+    """Nothing answered; check cells that claim otherwise."""
     notebook = toy.release()
     for cell in notebook.cells:
         if cell.id.endswith("-check"):
@@ -89,7 +89,7 @@ def forged(toy):
 
 
 def without_metadata(toy):
-    """Cells pasted into a new notebook, in one of which stands a word of its own."""
+    """Cells pasted into a new notebook, one of them with an extra word."""
     return nbformat.v4.new_notebook(
         cells=[new_markdown_cell("mine")] + [new_code_cell(cell.source) for cell in toy.source().cells]
     )
@@ -111,13 +111,13 @@ def with_scripts(toy):
 
 
 def old_format(toy):
-    """A notebook as it was written before 2015."""
+    """A notebook in the format from before 2015."""
     cells = [{"cell_type": "code", "input": cell.source, "outputs": []} for cell in toy.source().cells]
     return json.dumps({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]})
 
 
 def lines(toy):
-    """Sources as lists of lines, one of which is none; a cell without a source; half of a character."""
+    """Sources as lists of lines, one of them null; a cell without a source; half a character."""
     notebook = json.loads(nbformat.writes(solved(toy)))
     notebook["cells"][0]["source"] = [7]
     notebook["cells"].insert(0, {"cell_type": "code"})
@@ -140,7 +140,7 @@ def double(x):
 
 ACCENT = "def double(x):  # \u00e9\n    return 2 * x"
 
-# What a student hands in, and the points that it deserves.
+# Submissions, and the points that they deserve.
 CLASS = {
     "solution": (solved, POINTS),
     "untouched": (ToyClass.release, NOTHING),
@@ -274,7 +274,7 @@ def test_nbgrader_exports_the_points(plain, tmp_path):
 
 
 class Harmless(HTMLParser):
-    """Asserts of a page that nothing in it runs, and nothing is loaded."""
+    """Asserts that nothing in a page runs or is loaded."""
 
     def handle_starttag(self, tag, attributes):
         assert tag not in ("script", "iframe", "link", "object", "embed", "form", "base")
@@ -300,7 +300,7 @@ def test_feedback_shows_points_and_reports_and_loads_nothing(plain, ours, studen
 
 
 def test_a_broken_resubmission_loses_the_old_grade(ours):
-    """And an answered one gets a grade again; the ledger is of the same file as the grade."""
+    """An answered one is graded again; ledger and grade belong to the same file."""
     toy = ours[0].copy(ours[0].root.with_name("again"))
     for handed_in, expected in (("{", NOTHING), (solved(toy, double=WRONG), EXPECTED["wrong"])):
         toy.submit("solution", handed_in)
@@ -311,7 +311,7 @@ def test_a_broken_resubmission_loses_the_old_grade(ours):
 
 
 def test_a_failure_of_the_grader_leaves_no_old_grade(ours):
-    """Here the release is gone: no grade is a failure that is told, never the old grade."""
+    """Here the release is gone: a missing grade is reported as a failure, never replaced by the old one."""
     toy = ours[0].copy(ours[0].root.with_name("broken"))
     (toy.folder / "release" / LESSON / f"{LESSON}.ipynb").unlink()
     result = toy.nbgrader("autograde", LESSON, "--student", "solution", "--force")
@@ -325,7 +325,7 @@ def test_a_failure_of_the_grader_leaves_no_old_grade(ours):
 
 
 def test_nbgrader_takes_nothing_but_the_notebook(toy, tmp_path):
-    """Neither other files nor what links lead to; a time that is none does not end the run."""
+    """Neither other files nor the targets of links are taken; an invalid time does not end the run."""
     path = toy.submit("ada", toy.source())
     (tmp_path / "private").write_text("private")
     (path.parent / "link").symlink_to(tmp_path / "private")

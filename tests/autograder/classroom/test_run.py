@@ -1,4 +1,4 @@
-"""A class run: what becomes of every submission, what a later run does again, and where the work may be sent."""
+"""A class run: the outcome of every submission, what a later run repeats, and where work may be sent."""
 
 import json
 import os
@@ -23,7 +23,7 @@ WRONG = "def double(x):\n    return int(2 * x)"
 
 @pytest.fixture(scope="module")
 def graded(made_toy, tmp_path_factory) -> ToyClass:
-    """A class after its first run. Nothing in it is changed: `again` is a copy."""
+    """A class after its first run. Tests must not change it: `again` is a copy."""
     toy = made_toy.copy(tmp_path_factory.mktemp("run"))
     toy.submit("ada", toy.source())
     toy.submit("bob", answered(toy.source(), double=WRONG))
@@ -62,7 +62,7 @@ def test_a_second_run_judges_nothing_again(again, monkeypatch):
 
 
 def test_what_changed_is_judged_again(again):
-    """A new file, a new time, a ledger or a gradebook that is gone; and nothing else."""
+    """Only a new file, a new time, or a missing ledger or gradebook causes that."""
     again.submit("ada", answered(again.source(), double=WRONG))
     for student in ("cat", "dan", "eve", "fay"):
         again.submit(student, again.source())
@@ -96,7 +96,7 @@ def test_other_checks_are_told_and_judge_again_when_asked(again):
 
 
 def test_every_submission_has_a_status(again):
-    """The odd ones in words, and the class goes on."""
+    """Odd submissions are reported, and the class goes on."""
     folder = again.folder
     (folder / "roster.csv").write_text("id,first_name\nada,Ada\nzoe,Zoe\n")
     again.submit("cat", again.source()).rename(folder / "submitted" / "cat" / LESSON / "01_toy (1).ipynb")
@@ -113,7 +113,7 @@ def test_every_submission_has_a_status(again):
     statuses = again.grade()
     errors = {student: status.error for student, status in statuses.items() if status.status == "failed"}
     assert "expected the file 01_toy.ipynb, found 01_toy (1).ipynb" in errors.pop("cat")
-    assert "99_none is no lesson of this class; there are 01_toy" in errors.pop("dan")
+    assert "99_none is not a lesson of this class; the lessons are 01_toy" in errors.pop("dan")
     assert "submitted/eve/01_toy is a link, which is not followed" in errors.pop("eve")
     assert "at most 128 characters" in errors.pop("x" * 129)
     assert "in UTF-8" in errors.pop("\udcff")
@@ -164,12 +164,12 @@ def test_an_extension_counts_without_judging_again(again):
 def test_what_is_no_class_is_told(tmp_path, toy):
     with pytest.raises(FileNotFoundError, match="new-class"):
         list(run.grade(tmp_path))
-    with pytest.raises(ValueError, match="02_none is no lesson of this class"):
+    with pytest.raises(ValueError, match="02_none is not a lesson of this class"):
         list(run.grade(toy.folder, lessons=["02_none"]))
 
 
 def test_what_workers_send_is_read_as_data_alone(tmp_path):
-    """A pickle in the place of an answer is no answer, and never run."""
+    """A pickle instead of an answer is never an answer, and never run."""
 
     class Trap:
         def __reduce__(self):
@@ -200,7 +200,7 @@ def test_schedulers_to_which_no_work_may_be_sent(toy, address):
 
 
 def test_what_workers_need_is_imported_once():
-    """They are copies of one process that has torch and the checks."""
+    """Workers are forks of one process that has torch and the checks."""
     with cluster.Workers(None, 2) as workers:
         workers._start()
         found = workers._client.run(lambda: (os.getppid(), "autograder.checking.answers" in sys.modules)).values()
@@ -208,7 +208,7 @@ def test_what_workers_need_is_imported_once():
 
 
 def test_a_cluster_of_its_own(toy, tmp_path):
-    """A scheduler and a worker as an administrator starts them, with certificates."""
+    """Start a scheduler and a worker as an administrator would, with certificates."""
     security = Security.temporary()
     keys = {"ca-file": security.tls_ca_file, "cert": security.tls_worker_cert, "key": security.tls_worker_key}
     options, settings = [], {}

@@ -1,4 +1,4 @@
-"""A class's settings, and what is built from them."""
+"""A class's settings, and the class built from them."""
 
 import os
 import re
@@ -31,7 +31,7 @@ from autograder.release.build import SourceError
 from autograder.sandbox.limits import Limits
 from tests.autograder.toy_class import LESSON, TOY
 
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of nbgrader's gradebook
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's gradebook warns
 
 COURSE_ID = "deep-generative-models"
 CHOSEN = """
@@ -50,7 +50,7 @@ text = "Why is $2x$ even?"
 
 
 def make_class(folder: Path, settings: str = f'lessons = ["{LESSON}"]\n') -> Path:
-    """A class whose only lesson is the small one, which it brings itself."""
+    """A class whose only lesson is the small one, in its own folder."""
     for part in ("solutions", "checks"):
         (folder / part).mkdir(parents=True)
     shutil.copy(TOY / f"{LESSON}.py", folder / "solutions")
@@ -68,7 +68,7 @@ def notebook(folder: Path, step: str = "release") -> nbformat.NotebookNode:
     return nbformat.read(folder / step / LESSON / f"{LESSON}.ipynb", as_version=4)
 
 
-# What the settings say
+# Settings
 
 
 def test_without_a_file_it_is_a_class_of_all_lessons(tmp_path):
@@ -147,7 +147,7 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
     assert (folder / "gradebook.db").exists()
     postgres = "postgresql://teacher:a%40b@db.example.org:5433/grades"
     (folder / "course.toml").write_text(f'db_url = "{postgres}"')
-    # With the driver that is installed.
+    # The address names the installed driver.
     assert load(folder).db_url == postgres.replace("postgresql:", "postgresql+psycopg2:")
     assert create_engine(load(folder).db_url).dialect.driver == "psycopg2"
 
@@ -157,17 +157,17 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
     [
         ("lessons = [", "course.toml cannot be read: "),
         ("lesons = []", "unknown key 'lesons', did you mean 'lessons'.; expected db_url, late, "),
-        ('lessons = ["03_made_mask"]', "'03_made_mask' is no lesson, did you mean '03_made_masks'.; there are 00_"),
+        ('lessons = ["03_made_mask"]', "'03_made_mask' is not a lesson, did you mean '03_made_masks'.; expected one "),
         ('lessons = "03_made_masks"', "lessons: expected a list of names, got '03_made_masks'"),
         ('lessons = ["02_nade", "02_nade"]', "expected each name once"),
         ("lessons = []", "expected at least one of 00_"),
-        ('lessons = ["02_nade"]\n[lesson.01_toy]', "lesson: '01_toy' is no lesson of this class; there are 02_nade"),
+        ('lessons = ["02_nade"]\n[lesson.01_toy]', "'01_toy' is not a lesson of this class; expected one of 02_nade"),
         ("lesson = 3", "lesson: expected a table of keys and values, got 3"),
         ("[lesson.01_toy]\nexercise = []", "unknown key 'exercise', did you mean 'exercises'"),
-        ('[lesson.01_toy]\nexercises = ["Conter"]', "'Conter' is no exercise, did you mean 'Counter'"),
+        ('[lesson.01_toy]\nexercises = ["Conter"]', "'Conter' is not an exercise, did you mean 'Counter'"),
         ("[lesson.01_toy]\nexercises = []", "expected at least one exercise or question"),
-        ("[lesson.01_toy]\npoints = {dubble = 1}", "'dubble' is no exercise that counts, did you mean 'double'"),
-        ('[lesson.01_toy]\nexercises = ["ask"]\npoints = {double = 1}', "'double' is no exercise that counts"),
+        ("[lesson.01_toy]\npoints = {dubble = 1}", "'dubble' is not an exercise that counts, did you mean 'double'"),
+        ('[lesson.01_toy]\nexercises = ["ask"]\npoints = {double = 1}', "'double' is not an exercise that counts"),
         ("[lesson.01_toy]\npoints = {double = 0}", "points.double: expected a number above 0, got 0"),
         ("[lesson.01_toy]\npoints = {double = nan}", "points.double: expected a number above 0, got nan"),
         ("[lesson.01_toy]\npoints = {double = inf}", "points.double: expected a number above 0, got inf"),
@@ -220,7 +220,7 @@ def test_a_roster_is_read_by_id(tmp_path):
     [
         ("name,email\nann,a@b\n", "expected a column id, found name, email"),
         ("", "expected a column id, found nothing"),
-        ("id\nann\nbob\nann\n", "line 4: the id 'ann' comes twice"),
+        ("id\nann\nbob\nann\n", "line 4: the id 'ann' appears twice"),
         ("id,email\n,a@b\n", "line 2: expected an id that can name a folder, got ''"),
         ("id\n../bob\n", "line 2: expected an id that can name a folder, got '../bob'"),
         ("id\n.hidden\n", "line 2: expected an id that can name a folder"),
@@ -251,18 +251,18 @@ def test_a_variant_may_replace_one_check_of_the_course(tmp_path):
     checks = own.checks()
     assert {name for name in checks if checks[name] is not common.checks()[name]} == {"kl"}
     assert checks["kl"].run(lambda: 6).points == 3
-    # The lesson's name is part of what seeds the cases.
+    # The lesson's name is part of the seed of the cases.
     assert checks["kl"].lesson == "likelihood"
 
 
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("checks/likelihod.py", "", "'likelihod' is no lesson's checks, did you mean 'likelihood'"),
+        ("checks/likelihod.py", "", "'likelihod' is not the name of a lesson's checks, did you mean 'likelihood'"),
         ("checks/likelihood.py", "1 / 0", "the checks of 01_likelihood cannot be loaded: ZeroDivisionError"),
         ("checks/likelihood.py", "def f(:", "the checks of 01_likelihood cannot be loaded: SyntaxError"),
-        ("checks/likelihood.py", "from autograder.check import check", "is in autograder.checking.check now: change"),
-        ("checks/likelihood.py", "from autograder.checks.common import real", "is in autograder.checking.answers, "),
+        ("checks/likelihood.py", "from autograder.check import check", "moved to autograder.checking.check: change"),
+        ("checks/likelihood.py", "from autograder.checks.common import real", "moved to autograder.checking.answers, "),
         ("solutions/likelihood.py", "", "expected a lesson's name like 03_made_masks.py"),
     ],
 )
@@ -274,7 +274,7 @@ def test_a_variant_that_is_wrong_is_refused_in_words(tmp_path, name, text, messa
         load(tmp_path)
 
 
-# What is built
+# The built class
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(made, tmp_path) -> Path:
-    """A built class, to be changed."""
+    """A built class that a test may change."""
     return shutil.copytree(made, tmp_path / "class")
 
 
@@ -294,7 +294,7 @@ def test_exercises_that_do_not_count_stay_as_practice(made):
     cells = {cell.id: cell for cell in notebook(made).cells}
     assert "nbgrader" not in cells["ask-check"].metadata
     assert cells["ask-check"].source == "checks.ask(ask)  # practice, without points"
-    # Another answer may call it, so it is run when work is graded; it has no points.
+    # Grading runs it, since another answer may call it; it has no points.
     assert is_solution(cells["ask"]) and not is_grade(cells["ask"])
     assert cells["ask"].source.endswith("raise NotImplementedError  # your answer")
     assert cells["double-check"].source == "checks.double.worth(7)(double)"
@@ -360,7 +360,7 @@ def test_plain_nbgrader_makes_the_same_release_with_the_instructors_own_settings
 
 
 def submit(folder: Path, points: float) -> None:
-    """As grading does: a student with points of the judge and of a person."""
+    """Write, as grading does, a student with points from the judge and from a person."""
     with gradebook(folder) as book:
         book.add_student("ann")
         submission = book.add_submission(LESSON, "ann")
@@ -394,7 +394,7 @@ def test_cells_with_points_come_and_go_only_before_work_is_graded(folder, old, n
     before = notebook(folder)
     submit(folder, 1.0)
     (folder / "course.toml").write_text(CHOSEN.replace(old, new))
-    with pytest.raises(ValueError, match="01_toy: there is graded work of 1 students, and nbgrader lets no cell"):
+    with pytest.raises(ValueError, match="01_toy: work of 1 students is graded, so nbgrader lets nobody add"):
         for_class.build(load(folder))
     assert notebook(folder) == before and len(grades(folder)) == 3
 
@@ -444,7 +444,7 @@ def test_a_variants_source_that_is_wrong_changes_nothing(folder, old, new, messa
     assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == before
 
 
-# The gradebook is made once
+# The gradebook is created once
 
 
 KILLED = """
@@ -480,7 +480,7 @@ def tables(folder: Path) -> list[str]:
 
 def test_a_gradebook_is_there_whole_or_not_at_all(made, tmp_path):
     folder = make_class(tmp_path / "class", CHOSEN)
-    for statements in (1, 35, 43):  # of 43; then comes the commit
+    for statements in (1, 35, 43):  # out of 43, before the commit
         killed = run(KILLED, folder, str(statements))
         assert killed.wait() == -signal.SIGKILL
         assert tables(folder) == []

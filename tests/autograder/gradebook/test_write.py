@@ -1,4 +1,4 @@
-"""The gradebook's one writer, on SQLite and on a real PostgreSQL server: what nbgrader would write, all or nothing."""
+"""The only writer of the gradebook, on SQLite and a real PostgreSQL server: it writes what nbgrader would."""
 
 import glob
 import os
@@ -34,11 +34,11 @@ text = "Why?"
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory) -> Iterator[str]:
-    """The address of a PostgreSQL server of one's own, without its database; it fails where none is installed."""
+    """The address, without database, of a private PostgreSQL server; fails if PostgreSQL is not installed."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin")) or [os.path.dirname(shutil.which("initdb") or "")]
     programs = Path(found[-1])
     assert (programs / "initdb").exists(), "there is no PostgreSQL server: run tools/system-packages database"
-    # It refuses to run as root, and a socket's path may be 107 characters long.
+    # PostgreSQL refuses to run as root, and a socket's path may have at most 107 characters.
     folder = Path(subprocess.check_output(["mktemp", "-d", "/tmp/postgres-XXXXXX"], text=True).strip())
     who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
     if who:
@@ -198,7 +198,7 @@ def test_no_server_is_told(toy):
 
 @pytest.mark.parametrize("graded", ["postgresql"], indirect=True)
 def test_a_class_in_postgresql(graded):
-    """From submissions to nbgrader's own commands; the other tests of a class have it in SQLite."""
+    """A class from submissions to nbgrader's own commands; other tests cover SQLite."""
     graded.submit("ada", graded.source()).with_name("timestamp.txt").write_text("2026-01-01 13:00:00 UTC")
     graded.submit("bob", answered(graded.release(), explain="Because."))
     statuses = graded.grade()

@@ -1,4 +1,4 @@
-"""The judge, and the process that holds a student's code: nothing in there makes points or stops the rest."""
+"""The judge and the process with a student's code: nothing in there makes points or stops the rest."""
 
 import threading
 import time
@@ -231,7 +231,7 @@ def test_a_process_that_was_closed_answers_nothing(server):
 
 
 def test_a_sandbox_that_ends_costs_no_points(toy_checks):
-    """The submission has to be judged again: no report says that its code failed."""
+    """The submission must be judged again: no report says that its code failed."""
     with Server() as server:
         waits = "import time\ntime.sleep(600)\n" + DOUBLE
 
@@ -256,7 +256,7 @@ def test_checks_come_in_the_order_of_their_file():
 
 @pytest.mark.parametrize("bank", all_banks(), ids=lambda bank: bank.lesson)
 def test_the_pipe_changes_no_verdict(server, bank):
-    """Right answers, and one of each kind of wrong, lose in a process of their own what they lose in a notebook."""
+    """Right answers, and one of each kind of wrong ones, lose the same in their own process as in a notebook."""
     right = [entry for entry in bank.entries if entry.is_right]
     kinds = {(e.exercise, e.shows, e.raises): e for e in reversed(bank.entries) if not e.is_right}
     box = Pipe(server)

@@ -1,4 +1,4 @@
-"""Rebuilding a submission: what of a student's notebook is kept, and how much of it."""
+"""Rebuilding a submission: which parts of a student's notebook are kept, and how much of them."""
 
 import base64
 import copy
@@ -14,7 +14,7 @@ DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 
 
 def test_the_master_stays_as_it_is():
-    """It is used for the next submission, too."""
+    """The release also serves the next submission."""
     solution = {"grade": False, "solution": True, "locked": False, "grade_id": "double"}
     master = new_notebook(
         cells=[
@@ -52,7 +52,7 @@ def stub(**other) -> dict:
 
 
 def rebuilt(*cells: dict) -> tuple[str, list[str], set[str]]:
-    """What is graded as the exercise, when these cells are handed in beside the answer to the question."""
+    """The source that is graded as the exercise if these cells are handed in beside the question's answer."""
     question = new_markdown_cell("Because.", id="why", metadata=QUESTION)
     handed_in = HandedIn(json.dumps(new_notebook(cells=[question, *cells])).encode())
     notebook, notes, missing = rebuild(MASTER, handed_in)
@@ -85,7 +85,7 @@ def test_an_answer_in_its_own_cell_counts():
 
 
 def test_what_the_lesson_gives_is_no_answer():
-    """A demonstration may define the exercise's function; what only calls it, or tells of it, does not define it."""
+    """A demonstration may define the exercise's function; a cell that only calls or mentions it does not define it."""
     for cell in (MASTER.cells[3], new_code_cell(MASTER.cells[3].source), new_code_cell("print(double(2))")):
         assert rebuilt(stub(), cell, new_markdown_cell(ANSWER)) == (STUB, [], set())
 
@@ -114,7 +114,7 @@ def test_cells_that_were_not_read_are_said():
 
 
 def test_outputs_are_bounded():
-    """Long ones, and many that hold nothing."""
+    """Long outputs, and many empty ones."""
     longest, empty = new_output("stream", text="x" * 20_000), new_output("display_data")
     for many in ([longest] * 1000, [empty] * 1_000_000):
         kept = sanitised(many)

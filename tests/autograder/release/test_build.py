@@ -1,4 +1,4 @@
-"""The build: what authors may write, what it makes of it, and that it always makes the same."""
+"""The build: the sources that it accepts, the notebooks that it makes, and that it is reproducible."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_the_same_source_gives_the_same_bytes(built, tmp_path):
 
 
 def test_other_cells_keep_their_ids_when_one_comes(built, tmp_path):
-    """So that a diff of the release shows what changed, and nothing else."""
+    """This way, a diff of the release shows only what changed."""
     more = rebuilt(tmp_path, SOURCE.replace("# %% setup=true", "# %% [markdown]\n# New\n\n# %% setup=true"))
     assert {cell.id for cell in built.cells} < {cell.id for cell in more.cells}
 
@@ -66,12 +66,12 @@ def test_cells_of_equal_text_get_different_ids(toy_checks, tmp_path):
         ("import math", "import math  # like BEGIN SOLUTION", "and in no other; got"),
         ('# %% check="double"', '# %% [markdown]\n# between\n\n# %% check="double"', "right below its exercise"),
         ('# %% check="double"', '# %% check="ask"', "right below its exercise"),
-        ('# %% check="double"\n', '# %% check="double"\nassert double(1) == 2\n', "is left empty; the build writes it"),
+        ('# %% check="double"\n', '# %% check="double"\nassert double(1) == 2\n', "expected an empty cell for"),
         ('# %% check="double"\n', "", "every exercise needs its check"),
         (DOUBLE_CELL, "", "must be right below its exercise"),
         (DOUBLE_CELL + '# %% check="double"', "", "every exercise needs its check and every check its exercise"),
-        ("def double(x):", "def twice(x):", "the cell must define double, it defines twice"),
-        ("def double(x):", "if True:\n  def double(x):", "the cell must define double, it defines nothing"),
+        ("def double(x):", "def twice(x):", "the cell must define double, but it defines twice"),
+        ("def double(x):", "if True:\n  def double(x):", "the cell must define double, but it defines nothing"),
         ('exercise="double"', 'exercise="double it"', "named like a function or a class"),
         ('# %% tags=["demo"]\nprint', '# %% check="nothing"\nprint', "right below its exercise"),
     ],
@@ -119,7 +119,7 @@ def test_questions_come_last_with_a_cell_each_for_the_answer(toy_checks, built):
 
 def test_a_question_with_a_cells_name_is_refused(toy_checks):
     lesson = Lesson(LESSON, tuple(POINTS), POINTS, questions=(Question("setup", 1.0, "What?"),))
-    with pytest.raises(SourceError, match="the question 'setup' has the name of another cell"):
+    with pytest.raises(SourceError, match="the question 'setup' has the same name as another cell"):
         build_source(TOY / f"{LESSON}.py", lesson)
 
 

@@ -15,8 +15,8 @@ from autograder.classroom.settings import SOLUTIONS
 from autograder.release import bundle
 from autograder.release.build import build_source, lessons
 
-LONG_ENOUGH = 25  # characters; a shorter line (`return p`) stands in many places and tells nothing
-IDIOMS = {  # nor does a longer one that any code may need
+LONG_ENOUGH = 25  # characters; a shorter line (`return p`) occurs in many places and proves nothing
+IDIOMS = {  # longer lines that any code may need
     "generator = torch.Generator().manual_seed(seed)",
     'self.register_buffer("mask", mask)',
 }
@@ -33,7 +33,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(folder, tmp_path_factory) -> Path:
-    """A Python of its own that has the course from the bundle, and other packages from this environment.
+    """A separate Python with the course from the bundle, and other packages from this environment.
 
     A folder named in a .pth file is searched, but .pth files inside it are not read: the editable installation of this
     repository stays out of sight.
@@ -66,8 +66,10 @@ def test_bundle_holds_only_what_students_need(folder):
         "LICENSE", "README.md", "autograder", "course_lib", "data", "environment.yml", "notebooks", "pyproject.toml",
     }  # fmt: skip
     assert {path.name for path in (folder / "autograder").iterdir()} == {
-        "__init__.py", "check.py", "checks", "codec.py", "given.py", "student.py", "worker.py",
+        "__init__.py", "checking", "checks", "given.py", "inside",
     }  # fmt: skip
+    inside = {path.name for path in (folder / "autograder" / "inside").iterdir()}
+    assert inside == {"__init__.py", "codec.py", "responder.py"}
     assert sorted(path.stem for path in folder.glob("notebooks/*/*.ipynb")) == lessons()
 
 
@@ -89,7 +91,7 @@ def test_course_comes_from_the_bundle(python):
 
 @pytest.mark.parametrize("name", lessons())
 def test_checks_judge_in_the_bundle(folder, python, name, tmp_path):
-    """With the answers written into it, a released notebook earns every point where only the bundle is installed."""
+    """A released notebook with the answers filled in earns every point where only the bundle is installed."""
     solved = {cell.id: cell.source for cell in build_source(SOLUTIONS / f"{name}.py").cells}
     notebook = nbformat.read(folder / "notebooks" / name / f"{name}.ipynb", as_version=4)
     needed = [cell for cell in notebook.cells if "nbgrader" in cell.metadata or "as checks" in cell.source]

@@ -1,4 +1,4 @@
-"""Every lesson runs with its solutions from top to bottom; as students get it, `tests/test_browser.py` runs it."""
+"""Every lesson runs with its solutions from top to bottom; `tests/test_browser.py` runs the students' version."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def test_run_says_which_cell_failed():
 
 
 def test_offline_leaves_loopback_alone():
-    """Nothing leads out, but a kernel and its client can still talk."""
+    """Nothing reaches the network, but a kernel and its client can still communicate."""
     script = """
 import socket
 with socket.create_server(("127.0.0.1", 0)) as server:

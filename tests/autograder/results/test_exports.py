@@ -18,7 +18,7 @@ TOTALS = {"ada": 6.5, "bob": 3.4, "dan": 0.0, "eve": 1.5, "fay": 0.0, EVIL: 0.0}
 
 @pytest.fixture(scope="module")
 def exported(graded_toy, tmp_path_factory):
-    """The graded class and its exports; one submission stands in the gradebook without a grade."""
+    """The graded class and its exports; one submission is in the gradebook without a grade."""
     toy = graded_toy.copy(tmp_path_factory.mktemp("exported"))
     toy.submit("gus", toy.release())
     (toy.folder / "ledger" / "gus").mkdir()
@@ -46,7 +46,7 @@ def test_what_is_not_final_is_named(exported):
 
 def test_nbgraders_own_export_agrees(exported, tmp_path):
     toy, _ = exported
-    # nbgrader quotes nothing: a comma in a name is one too many, so the columns are counted from the end.
+    # nbgrader does not quote commas in names, so count columns from the end.
     lines = [line.split(",") for line in (toy.folder / "exports" / "grades.csv").read_text().splitlines()]
     found = {line[3]: float(line[-2]) for line in lines if line[3] in TOTALS}
     assert found == pytest.approx(TOTALS)
@@ -78,11 +78,11 @@ def test_a_persons_points_that_a_regrade_asks_to_look_at_again_are_shown(graded_
     assert ("ada", LESSON) in exports.export(load(toy.folder)).waiting
     found = {(row["student"], row["exercise"]): row["points"] for row in rows(toy, "exercises.csv")}
     assert float(found["ada", "explain"]) == 1.5
-    assert found["eve", "explain"] == ""  # nobody has given any
+    assert found["eve", "explain"] == ""  # nobody has given points
 
 
 def test_no_cell_is_a_formula(graded_toy, tmp_path):
-    """What a student wrote comes into a spreadsheet on the instructor's machine."""
+    """Students' texts end up in a spreadsheet on the instructor's machine."""
     toy = graded_toy.copy(tmp_path)
     path = toy.folder / "ledger" / "bob" / f"{LESSON}.json"
     ledger = json.loads(path.read_text())
@@ -118,7 +118,7 @@ def test_json_holds_every_property(exported):
 
 
 def test_canvas_can_import_it(exported):
-    """By the rules of Canvas's importer: names of the first columns, then `Points Possible`, then a row a student."""
+    """Canvas's importer expects its column names first, then `Points Possible`, then one row per student."""
     toy, _ = exported
     table = list(csv.reader(io.StringIO((toy.folder / "exports" / "canvas.csv").read_text())))
     header, possible, *students = table
@@ -144,7 +144,7 @@ def test_moodle_can_import_it(exported):
 
 
 def test_marks_are_what_nbgrader_says(graded_toy, tmp_path):
-    """Of every submission, with extra credit and an extension."""
+    """This holds for every submission, with extra credit and an extension."""
     import datetime
 
     from nbgrader.api import Gradebook

@@ -30,7 +30,7 @@ def pages(graded_toy):
 
 
 class Page(HTMLParser):
-    """A page as a browser takes it apart: its text, and whether anything in it could run or load something."""
+    """A page as a browser parses it: its text, and whether anything in it could run or load something."""
 
     TAGS = frozenset(
         ["html", "head", "meta", "title", "style", "body", "h1", "h2", "div", "b", "table", "thead", "tbody"]
@@ -72,7 +72,7 @@ def test_nothing_in_a_page_runs_or_is_loaded(pages, student):
 
 
 def test_hostile_text_is_shown_as_text(pages):
-    """All of it, in every place: code, printed lines, errors, reports, the answer in words."""
+    """Text everywhere: code, printed lines, errors, reports, the answer in words."""
     shown = page(pages, "eve").text
     for text in INJECTIONS:
         plain = text.replace("\x1b[31m", "").replace("\x1b[0m", "").replace("\x1b[38;2;1;2;3m", "")
@@ -86,9 +86,9 @@ def test_points_reports_and_words_of_the_grader(pages):
     ada, bob, dan = (" ".join(page(pages, student).text.split()) for student in ("ada", "bob", "dan"))
     assert "6.5 of 7 points" in ada and "Two of a thing are the thing and the thing." in ada
     assert f"From your grader: Good, but {INJECTIONS[0]}" in ada and "Why is 2 x = x + x?" in ada
-    assert "Late: 0.85 points were taken off." in bob and "3.4 of 7 points" in bob
+    assert "Late: 0.85 points were deducted." in bob and "3.4 of 7 points" in bob
     assert "Twice: 2 of 2.5 points" in bob and "should be" in bob and "def double(x):" in bob
-    assert "0.75 of 1" in bob and "These points were given by a person" in bob and "Too long by half." in bob
+    assert "0.75 of 1" in bob and "A person gave these points" in bob and "Too long by half." in bob
     assert "not answered yet" in dan and "Late" not in dan and "From your grader" not in dan
 
 
@@ -146,7 +146,7 @@ def test_a_broken_autograded_notebook_is_told_and_stops_no_other(pages, tmp_path
 
 
 def test_a_page_is_bounded(pages, tmp_path):
-    """An answer of a megabyte in one line and in many: the page stays small, and is made at once."""
+    """A megabyte of answer, in one line or many: the page stays small, and renders quickly."""
     exporter = feedback.exporter()
     (found,) = [one for one in read.read(_book(pages)).values() if one.student == "ada"]
     for source in ("(" * 10**6, "# x\n" * 250_000, '"' * 10**6, "0" * 10**6, "f'{" * 300_000, "\\" * 10**6):
@@ -188,7 +188,7 @@ def test_the_ledger_and_the_notebook_say_the_same_of_the_sandbox(pages):
 
 
 def test_what_students_wrote_is_text_in_formgrader_too(pages):
-    """Its page may do all that the instructor may; with nbconvert's own filter there this fails."""
+    """Its page may do anything that the instructor may; with nbconvert's own filter, this test fails."""
     filters = HTMLExporter(config=directory.nbgrader_settings(pages.folder)).environment.filters
     for text in (
         *INJECTIONS,

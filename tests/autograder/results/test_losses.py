@@ -25,7 +25,7 @@ def raises():
 
 
 def test_how_many_lost_what_and_what_most_read():
-    """Messages that differ in their numbers are one message."""
+    """Messages that differ only in numbers count as one."""
     (exercise,) = losses(ledgers(12, 13, 3, -5, 4, "text"))
     assert (exercise.lesson, exercise.name, exercise.judged, exercise.full) == ("01_toy", "guess", 6, 1)
     assert exercise.mean == (3 + 2 + 0 + 0 + 1 + 0) / 6 and exercise.max_points == 3
@@ -54,7 +54,7 @@ def unanswered():
 
 
 def test_who_did_not_answer_says_nothing_of_the_properties():
-    """Else in most classes every property's message would be that."""
+    """Otherwise, that would be every property's message in most classes."""
     blank = {"lesson": "01_toy", "exercises": [guess.run(unanswered).to_dict()]}
     missing = {"lesson": "01_toy", "exercises": [guess.refuse("Missing", "no cell").to_dict()]}
     (exercise,) = losses([blank, missing, *ledgers(12, 13), blank])
@@ -72,5 +72,5 @@ def test_what_nobody_lost_is_not_there():
 def test_csv():
     (even, large) = csv.DictReader(io.StringIO(to_csv(losses(ledgers(12, 13, 13, 4)))))
     assert (even["property"], even["lost"], even["judged"], even["unanswered"]) == ("even", "2", "4", "0")
-    assert even["message"] == "'=odd"  # no formula
+    assert even["message"] == "'=odd"  # not a formula
     assert (large["property"], large["points"], large["message_seen"]) == ("large", "2", "1")

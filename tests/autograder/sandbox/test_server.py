@@ -39,7 +39,7 @@ ORDINARY = "TESTS_AS_ORDINARY_USER"
 
 @pytest.fixture(scope="module")
 def server():
-    """Made by a thread that then ends, which a server has to outlive, and by a process that has a secret."""
+    """A server started by a thread that ends first, in a process that has a secret."""
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setenv("CLASS_SECRET", SECRET)
         made = pool.submit(Server)
@@ -86,7 +86,7 @@ def opened(server: Server):
 
 
 def ask(pipe: Pipe, body: str):
-    """What a student's function with this body returns."""
+    """Return the answer of a student's function with this body."""
     body = "import ctypes, errno, os, socket, subprocess, sys, time\n" + textwrap.dedent(body).strip()
     pipe.start_clock(60, "too slow")
     pipe.define("f", "def f():\n" + textwrap.indent(body, "    "))
@@ -99,7 +99,7 @@ def answer(server: Server, body: str):
 
 
 def soon(holds: Callable[[], bool]) -> bool:
-    """Whether something comes about, on a busy machine too."""
+    """Whether something happens soon, even on a busy machine."""
     for _ in range(1200):
         if holds():
             return True
@@ -108,7 +108,7 @@ def soon(holds: Callable[[], bool]) -> bool:
 
 
 def gone(*pids: int) -> bool:
-    """Whether processes end; one that nobody has buried yet has ended."""
+    """Whether processes end; a zombie has ended."""
     return soon(lambda: not any(alive(pid) for pid in pids))
 
 
@@ -118,7 +118,7 @@ def alive(pid: int) -> bool:
     return False
 
 
-# What is there, and what is not.
+# Contents of the sandbox.
 
 
 def test_only_what_is_needed_is_there(server):
@@ -148,7 +148,7 @@ def test_nothing_of_the_repository_but_the_students_side(server):
 
 
 def test_an_installed_course_is_hidden(tmp_path, monkeypatch):
-    """Where the course is a package beside torch, it is covered."""
+    """If the course is a package beside torch, it is hidden."""
     packages = tmp_path / "site-packages"
     for name in ("course_lib", "autograder"):
         (packages / name).mkdir(parents=True)
@@ -268,7 +268,7 @@ def test_no_network(server):
 
 
 def test_no_way_to_the_outer_proc(server):
-    """It would show command lines and mounts with the host's paths: one's own and others', by any name."""
+    """It would show command lines and mounts with the host's paths, under any name."""
     body = """
         own = [f'/proc/{name}' for name in ('self', 'thread-self', 'mounts', 'sys', 1, 2, os.getpid(), os.getppid())]
         away = ['/dev/fd', '/dev/stdin', '/etc/mtab', '/proc/../proc/self', '/dev/../proc/1', '/tmp/../proc/mounts']
@@ -289,7 +289,7 @@ def test_no_way_to_the_outer_proc(server):
 
 
 def test_environment_and_memory_hold_nothing_of_the_host(server):
-    """Of the submission and of the fork server, of which it is a copy: all that they can write to is searched."""
+    """Search all writable memory of the submission and of the fork server that it was forked from."""
     with opened(server) as pipe:
         ask(pipe, "globals()['kept'] = '-'.join(['a', 'mark', 'of', 'the', 'student'])")
         first = psutil.Process(pipe.process.pid).parent()
@@ -298,7 +298,7 @@ def test_environment_and_memory_hold_nothing_of_the_host(server):
         for pid in (pipe.process.pid, first.pid):
             about = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
             assert not any(SECRET.encode() in text for text in (*memory(pid), *about))
-            # In memory the path may be left: compiled modules, as they are read, hold that of their source.
+            # The path may remain in memory: compiled modules hold the path of their source.
             assert not any(str(REPOSITORY).encode() in text for text in about)
 
 
@@ -342,7 +342,7 @@ def test_nobody_without_rights(server):
 
 
 def test_the_user_really_changes(server):
-    """For the kernel a root grader's submissions are nobody's, an ordinary user's are theirs."""
+    """The kernel runs a root grader's submissions as nobody, and an ordinary user's as that user."""
     with opened(server) as pipe:
         uids = psutil.Process(pipe.process.pid).uids()
     assert set(uids) == {65534 if os.geteuid() == 0 else os.geteuid()}
@@ -404,7 +404,7 @@ def test_the_other_ways_into_the_kernel_end_the_process(server):
 def test_no_terminal(server):
     body = """
         import fcntl, pty
-        parent, child = pty.openpty()  # one's own is there, as IPython's `!command` needs it
+        parent, child = pty.openpty()  # a pseudo-terminal is there, since IPython's `!command` needs it
         refused = []
         for action in (lambda: open('/dev/tty'), lambda: fcntl.ioctl(child, 0x5412, b'x'),
                        lambda: fcntl.ioctl(child, 0x5412 + (1 << 32) - (1 << 32), b'x')):
@@ -429,7 +429,7 @@ def test_no_signal_reaches_others(server):
                     pass
             return reached
         """
-        assert answer(server, body) in ([], [-1])  # -1 is all that one may reach: nobody
+        assert answer(server, body) in ([], [-1])  # -1 means every process that it may signal: none
         assert ask(other, "return 1") == 1
     assert answer(server, "return 1") == 1
 
@@ -470,7 +470,7 @@ def test_a_fork_bomb_is_bounded_and_ends(server):
         assert 10 < ask(pipe, body) < Limits().processes
         pids = [p.pid for p in psutil.Process(pipe.process.pid).children(recursive=True)]
         assert pids
-        assert answer(server, "return os.waitstatus_to_exitcode(os.system('exit 3'))") == 3  # the next one has room
+        assert answer(server, "return os.waitstatus_to_exitcode(os.system('exit 3'))") == 3  # there is room again
     assert gone(*pids)
 
 
@@ -498,7 +498,7 @@ def test_memory_of_one_process(request, kind):
 
 @pytest.mark.parametrize("kind", ["small", "watched"])
 def test_memory_of_several_processes(request, kind):
-    """Each of them is within bounds, not all together."""
+    """Each process stays within the bound, but not all together."""
     small = request.getfixturevalue(kind)
     body = """
         for _ in range(6):
@@ -509,7 +509,7 @@ def test_memory_of_several_processes(request, kind):
                     time.sleep(0.005)
                 time.sleep(600)
         held = [os.waitstatus_to_exitcode(os.wait()[1])]
-        return held  # some of them did not live
+        return held  # some of them died
     """
     try:
         assert answer(small, body) == [-9]
@@ -556,7 +556,7 @@ def test_number_of_files(server):
     assert number <= Limits().tmp // 4096 and error == 28
 
 
-# What comes after.
+# The end of a submission.
 
 
 def groups() -> list[Path]:
@@ -573,7 +573,7 @@ def test_nothing_is_left_behind(unsafe, tmp_path, monkeypatch):
         return found, mounts, os.listdir(tmp_path), len(os.listdir("/proc/self/fd")), threading.active_count()
 
     before = state()
-    away = ", start_new_session=True" if not unsafe else ""  # without walls it would be out of reach
+    away = ", start_new_session=True" if not unsafe else ""  # without a sandbox, it would be out of reach
     with Server(unsafe=unsafe) as server:
         with opened(server) as pipe:
             ask(pipe, f"open('mark', 'w').close()\nglobals()['kept'] = subprocess.Popen(['/bin/sleep', '600']{away})")
@@ -606,7 +606,7 @@ def test_the_end_of_the_server_ends_its_submissions(server, plain, unsafe):
         with pytest.raises(ServerEnded):
             asked.result()
     assert len(pids) == 2 and gone(*pids)
-    assert answer(server, "return 1") == 1  # a new one is started
+    assert answer(server, "return 1") == 1  # a new server is started
 
 
 def computes(process: psutil.Process) -> None:
@@ -625,7 +625,7 @@ from tests.autograder.sandbox.test_server import computes
 
 server = Server(unsafe=bool(int(sys.argv[1])))
 if os.fork() == 0:
-    sys.exit()  # a copy that ends takes nothing with it
+    sys.exit()  # a fork that ends takes nothing with it
 os.wait()
 pipe = Pipe(server)
 pipe.define("start", "import subprocess\\nsubprocess.Popen(['/bin/sleep', '600'])")
@@ -643,7 +643,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("unsafe", [False, True])
 def test_kill_9_of_the_grader_ends_everything(unsafe, tmp_path, monkeypatch):
-    """A submission computes, has started another process, and a copy of the grader lives on: none of it matters."""
+    """A busy submission, a process that it started, and a surviving fork of the grader do not matter."""
     command = [sys.executable, "-c", STARTS, str(int(unsafe))]
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as grader:
@@ -655,8 +655,8 @@ def test_kill_9_of_the_grader_ends_everything(unsafe, tmp_path, monkeypatch):
             assert gone(*pids) and alive(copy)
         finally:
             os.kill(copy, 9)
-    assert soon(lambda: not os.listdir(tmp_path))  # the last act of a fork server without walls
-    group_home(Limits().memory)  # the next grader clears away what only a living process could
+    assert soon(lambda: not os.listdir(tmp_path))  # the last act of an unconfined fork server
+    group_home(Limits().memory)  # the next grader deletes what only a living process can
     assert not [path for path in groups() if f"-{grader.pid}-" in path.name]
 
 
@@ -689,7 +689,7 @@ def test_a_crash_is_told_and_stops_nothing_else(server, plain, unsafe, body, sai
 
 
 def test_a_kill_from_outside_may_have_been_for_want_of_memory(server):
-    """The kernel's own choice when the machine runs out of memory cannot be told from another kill."""
+    """An out-of-memory kill of the whole machine looks like any other kill."""
     with opened(server) as pipe:
         os.kill(pipe.process.pid, 9)
         with pytest.raises(StudentError, match="ended the process that ran it: not enough memory, or a kill"):
@@ -752,7 +752,7 @@ def test_shared_is_one_server():
             sandbox_server._shared.pop().close()
 
 
-# Machines that cannot.
+# Machines without a sandbox.
 
 
 KNOWN = {
@@ -853,11 +853,11 @@ def test_limits_that_leave_no_room(unsafe):
 
 def test_this_machine_is_fit():
     findings = examine_sandbox(Limits())
-    assert findings[0].ok and "students' code is contained: bubblewrap" in findings[0].what
+    assert findings[0].ok and "students' code is confined: bubblewrap" in findings[0].what
 
 
 def test_systemd_bounds_the_memory_where_no_cgroup_can_be_made(tmp_path, monkeypatch):
-    """The command is a stand-in: what it is given, and that the pipe runs below it."""
+    """A mock command records its arguments and runs the pipe below it."""
     script = f'echo "$@" >> {tmp_path}/said\nwhile [ "$1" != "--" ]; do shift; done\nshift\nexec "$@"\n'
     pretend(tmp_path, monkeypatch, "systemd-run", script)
     monkeypatch.setattr(sandbox_server, "group_home", lambda limit: None)
@@ -874,9 +874,9 @@ def test_systemd_bounds_the_memory_where_no_cgroup_can_be_made(tmp_path, monkeyp
 
 @pytest.mark.skipif(ORDINARY in os.environ, reason="this is the ordinary user's run")
 def test_all_of_this_as_an_ordinary_user(request):
-    """Root's run starts another one: for that user closed folders above Python and the repository are opened."""
+    """Root's run starts another, for which closed folders above Python and the repository are opened."""
     if os.geteuid() != 0:
-        return  # this was it
+        return  # that was the inner run
     home = tempfile.mkdtemp(prefix="ordinary-", dir="/tmp")
     request.addfinalizer(lambda: shutil.rmtree(home))
     os.chown(home, 1000, 1000)

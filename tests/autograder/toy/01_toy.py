@@ -25,6 +25,7 @@ from autograder.checks import toy as checks
 # %% [markdown]
 # ## Exercise 1 · Twice
 
+
 # %% exercise="double"
 def double(x):
     """Twice the number."""
@@ -38,6 +39,7 @@ def double(x):
 # %% [markdown]
 # ## Exercise 2 · Ask
 
+
 # %% exercise="ask"
 def ask(f, n):
     """The square root of the sum of f(0), ..., f(n - 1)."""
@@ -50,6 +52,7 @@ def ask(f, n):
 
 # %% [markdown]
 # ## Exercise 3 · Count
+
 
 # %% exercise="Counter"
 class Counter:
