@@ -940,7 +940,7 @@ def sample_mixture(student, rng):
         yield ask(*_single(np.ones(4), np.log(abs(far)), levels, numbers)).holds("value", _wrong_sample)
 
     for levels, M in ((2, 1), (6, 2), (16, 5)):
-        n, logits = 5000, tenths(rng, M, most=1)
+        n, logits = 5000, rng.permutation(np.linspace(-1, 1, M))  # far from equal weights
         means, log_scales = rng.permutation(levels)[:M] + 0.3, rng.permutation(np.linspace(-0.8, 1, M))
         means[0] = levels - 0.3  # beyond the last level
         u = (rng.integers(0, 2**32, (n, 2)) + 0.5) / 2**32
