@@ -14,7 +14,7 @@ from autograder.checking.check import Outcome
 from autograder.checking.comparing import say
 from autograder.checking.student import StudentError
 
-__all__ = ["Answer", "asking", "binary", "entries", "integers", "parts", "real", "real_list"]
+__all__ = ["Answer", "asking", "binary", "entries", "integers", "part", "parts", "real", "real_list"]
 
 
 def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
@@ -83,6 +83,16 @@ def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
     if isinstance(value, tuple | list) and len(value) == len(names):
         return value, ""
     return None, f"the result should be a tuple ({', '.join(names)}); got {_what(value)}"
+
+
+def part(value: Any, names: Sequence[str], name: str, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
+    """Read one entry of a tuple, an array of this shape: (array, "") or (None, reason).
+
+    >>> part((1.0, 2.0), ["mean", "deviation"], "deviation", ())
+    (array(2.), '')
+    """
+    items, why = parts(value, names)
+    return real(items[names.index(name)], shape, name) if items else (None, why)
 
 
 def entries(value: Any, names: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
