@@ -21,6 +21,7 @@ __all__ = [
     "entries",
     "integers",
     "one_per_row",
+    "part",
     "parts",
     "real",
     "real_list",
@@ -99,6 +100,16 @@ def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
     if isinstance(value, tuple | list) and len(value) == len(names):
         return value, ""
     return None, f"the result should be a tuple ({', '.join(names)}); got {_what(value)}"
+
+
+def part(value: Any, names: Sequence[str], name: str, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
+    """Read one entry of a tuple, an array of this shape: (array, "") or (None, reason).
+
+    >>> part((1.0, 2.0), ["mean", "deviation"], "deviation", ())
+    (array(2.), '')
+    """
+    items, why = parts(value, names)
+    return real(items[names.index(name)], shape, name) if items else (None, why)
 
 
 def entries(value: Any, names: Sequence[str]) -> tuple[dict[str, Any] | None, str]:

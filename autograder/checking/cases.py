@@ -1,6 +1,7 @@
 """Cases for checks: parameters, images and orderings, drawn or all of them, and how a case is handed over."""
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from autograder.checking.comparing import say
 
-__all__ = ["all_images", "orders", "say_case", "say_order", "tensors", "tenths"]
+__all__ = ["all_images", "orders", "say_case", "say_order", "say_values", "tensors", "tenths"]
 
 
 def tenths(rng: np.random.Generator, *shape: int, most: float = 2.0) -> np.ndarray:
@@ -50,6 +51,15 @@ def say_order(order: np.ndarray) -> str:
         return f"order = {say(order[:6])[:-1]}, ...]"
     natural = (order == np.arange(len(order))).all()
     return f"order = {say(order)}" + ("" if natural else f" (dimension {', then '.join(map(str, order.tolist()))})")
+
+
+def say_values(dimensions: Iterable[int], values: Iterable[int]) -> str:
+    """Some dimensions of x and their values in words.
+
+    >>> say_values([2, 0], [1, 0])
+    'x_2 = 1, x_0 = 0'
+    """
+    return ", ".join(f"x_{d} = {value}" for d, value in zip(dimensions, values, strict=True))
 
 
 def tensors(value: Any) -> Any:

@@ -72,18 +72,31 @@ def should_be(want: Any, got: Any) -> str:
     return f"is {left}; got {right}"
 
 
-def differs(got: Any, want: Any, name: Callable[..., str], size: Any = None, tolerance: float = TOLERANCE) -> str:
+def differs(
+    got: Any,
+    want: Any,
+    name: Callable[..., str],
+    size: Any = None,
+    tolerance: float = TOLERANCE,
+    axes: int | None = None,
+) -> str:
     """What is wrong with the first entry that does not agree; "" where all agree.
 
     Args:
         name: says which entry it is, from the coordinates of its index.
         size, tolerance: as in `first_wrong`.
+        axes: how many coordinates to keep: 1 names and shows the whole row of the entry, 0 the whole result.
 
     >>> differs(np.array([1.0, 3.0]), np.array([1.0, 2.0]), lambda row: f"log p of image {row}")
     'log p of image 1 is 2; got 3'
+    >>> differs([[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [0.2, 0.8]], lambda row: f"row {row}", axes=1)
+    'row 1 is [0.2, 0.8]; got [0.5, 0.5]'
     """
     index = first_wrong(got, want, size, tolerance)
-    return "" if index is None else f"{name(*index)} {should_be(np.asarray(want)[index], np.asarray(got)[index])}"
+    if index is None:
+        return ""
+    index = index[:axes]
+    return f"{name(*index)} {should_be(np.asarray(want)[index], np.asarray(got)[index])}"
 
 
 def differs_from_sum(

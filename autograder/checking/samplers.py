@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import special
 
+from autograder.checking.cases import say_values
+
 __all__ = ["p_value", "wrong_decision"]
 
 
@@ -56,7 +58,7 @@ def wrong_decision(
     if not len(found):
         return None
     row, place = int(found[0, 0]), first + int(found[0, 1])
-    d, given = order[place], ", ".join(f"x_{j} = {x[row, j]}" for j in order[:place])
+    d, given = order[place], say_values(order[:place], x[row, order[:place]])
     name = f"P(x_{d} = 1 | {given})" if given else f"P(x_{d} = 1)"
     should = int(u[row, d] < p[row, d])
     return row, f"{name} is {p[row, d]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {should}; got {x[row, d]}"

@@ -1,22 +1,22 @@
 """Checks of lesson 01, likelihood and the chain rule.
 
-Each check begins with the smallest case there is, so that the first counter-example is the one to think about.
+Each check begins with the smallest possible case, so that the first counter-example is the easiest to think about.
 Numbers are compared within 1e-5 of their size: an answer computed in float32 passes, unless its exercise asks for more.
 """
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from scipy import special
 
-from autograder.checking.answers import asking, binary, parts, real, real_list
-from autograder.checking.cases import all_images, tenths
+from autograder.checking.answers import asking, binary, part, real, real_list
+from autograder.checking.cases import all_images, orders, say_order, say_values, tenths
 from autograder.checking.check import check, holds
-from autograder.checking.comparing import TOLERANCE, close, first_wrong, say, should_be
+from autograder.checking.comparing import TOLERANCE, close, differs, mass, not_one, say, should_be
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
@@ -36,14 +36,19 @@ __all__ = [
 def _hundredths(rng: np.random.Generator, *shape: int, low: int = 5, high: int = 95) -> np.ndarray:
     """Probabilities with two digits, never 1/2: easy to read in a message."""
     numbers = rng.integers(low, high, shape)
-    return (numbers + (numbers >= 50)) / 100
+    return np.asarray((numbers + (numbers >= 50)) / 100)
 
 
-def _distribution(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Positive, adds up to 1, no two entries equal."""
-    size = int(np.prod(shape))
-    weights = rng.choice(np.arange(1, max(20, 2 * size)), size, replace=False)
+def _distribution(rng: np.random.Generator, *shape: int, mild: bool = False) -> np.ndarray:
+    """Positive, adds up to 1, no two entries equal; if mild, none is five times as large as another."""
+    size = math.prod(shape)
+    low, high = (size + 4, 4 * size + 16) if mild else (1, max(20, 2 * size))
+    weights = rng.choice(np.arange(low, high), size, replace=False)
     return (weights / weights.sum()).reshape(shape)
+
+
+def _say_joint(table: np.ndarray) -> str:
+    return f"joint = {say(table)}" if table.ndim <= 3 else f"D = {table.ndim}"
 
 
 @check(
@@ -51,12 +56,12 @@ def _distribution(rng: np.random.Generator, *shape: int) -> np.ndarray:
     points={"probabilities": 1, "certain pixels": 1, "bits per dimension": 1},
     hints=[
         "For one pixel: which of the two numbers p[d] and 1 - p[d] is the probability of what you saw?",
-        "Independent pixels multiply; their logarithms add, over the D pixels of one image. What comes out has one "
-        "number for each image. A pixel with p[d] = 0 or 1 gives log 1 = 0 or log 0 = -inf; what must never "
-        "appear is 0 times -inf.",
-        "Choose, at every position of x, between p and 1 - p first; take the logarithm of what was chosen; then sum "
-        "over the last axis. For bits per dimension: minus the mean over the images, once divided by the number of "
-        "pixels, once by the natural logarithm of 2.",
+        "Independent pixels multiply; their logarithms add, over the D pixels of one image. The result has one "
+        "number per image. A pixel with p[d] = 0 or 1 gives log 1 = 0 or log 0 = -inf; the product 0 times -inf "
+        "must never appear.",
+        "Choose, at every position of x, between p and 1 - p first; take the logarithm of the number that you chose; "
+        "then sum over the last axis. For bits per dimension: minus the mean over the images, once divided by the "
+        "number of pixels, once by the natural logarithm of 2.",
     ],
 )
 def log_likelihood(student, rng):
@@ -71,64 +76,51 @@ def log_likelihood(student, rng):
     p[d] may be 0 or 1                          "certain pixels", alone, among others, and at drawn positions
     only 0 and 1 are certain                    1e-30 and 1 - 2**-24, which float32 represents as well
     bpd is one number, -mean(nats) / (D log 2)  "bits per dimension", whatever the nats are; D differs from B
-    bpd is inf if any image is impossible       the certain pixels: bpd has to follow from the answer's own nats
+    bpd is inf if any image is impossible       the certain pixels: bpd must follow from the answer's own nats
     ==========================================  =================================================================
     """
 
     def nats_of(value, p, x):
-        both, why = parts(value, ("nats", "bpd"))
-        return (None, why) if why else real(both[0], (len(x),), "nats")
+        nats, why = part(value, ("nats", "bpd"), "nats", (len(x),))
+        return (nats, value), why  # bpd is read by the test that needs it
 
-    def bpd_of(value, p, x):
-        both, why = parts(value, ("nats", "bpd"))
-        return (None, why) if why else real(both[1], (), "bpd")
-
-    def both_of(value, p, x):
-        nats, why = nats_of(value, p, x)
-        return (nats, None if why else value[1]), why  # bpd is read where it is judged
+    def bpd_of(value, *_):
+        return part(value, ("nats", "bpd"), "bpd", ())
 
     def words(p, x):
         if len(p) > 5:
             return f"D = {len(p)}, B = {len(x)}"
         return f"p = {say(p)}" + (f", x = {say(x)}" if x.size <= 24 else "")
 
-    def mass(both, p, x):
-        total = _exp(both[0]).sum()
-        if not close(total, 1):
-            return f"the sum of exp(nats) over all {len(x)} images {should_be(1.0, total)}"
+    def mass_one(answer, p, x):
+        return differs(mass(answer[0]), 1, lambda: f"the sum of exp(nats) over all {len(x)} images")
 
-    def each(both, p, x):
-        nats, want = both[0], _pixels(p, x)
-        # 1e-12 in place of log 1 = 0 is no mistake of its own.
-        wrong = first_wrong(nats, want, size=np.abs(want[np.isfinite(want)]).max(initial=1e-7))
-        if wrong is not None:
-            (row,) = wrong
-            image = f"image {row}"
-            if len(p) <= 5:
-                image = f"the image {say(x[row])} has probability {np.exp(want[row]):.4g}"
-            return f"{image}: log p(x) {should_be(want[row], nats[row])}"
+    def each(answer, p, x):
+        want = _pixels(p, x)
+
+        def name(row):
+            image = f"the image {say(x[row])} has probability {np.exp(want[row]):.4g}"
+            return f"{image if len(p) <= 5 else f'image {row}'}: log p(x)"
+
+        # An answer of 1e-12 in place of log 1 = 0 is right.
+        return differs(answer[0], want, name, size=np.abs(want[np.isfinite(want)]).max(initial=1e-7))
 
     def bits(bpd, p, x):
-        mean = _pixels(p, x).mean()
-        want = -mean / (len(p) * np.log(2))
-        if not close(bpd, want):
-            return f"log p(x) has the mean {mean:.4g} nats, so the number of bits per dimension {should_be(want, bpd)}"
+        nats = _pixels(p, x)
+        name = f"log p(x) has the mean {nats.mean():.4g} nats, so the number of bits per dimension"
+        return differs(bpd, _bits(nats, len(p)), lambda: name)
 
-    def follows(both, p, x):
-        nats, (bpd, why) = both[0], real(both[1], (), "bpd")
-        if why:
-            return why
-        own = -nats.mean() / (len(p) * np.log(2))
-        return "" if np.isnan(own) or close(bpd, own) else bits(bpd, p, x)
+    def follows(answer, p, x):
+        own, (bpd, why) = _bits(answer[0], len(p)), bpd_of(answer[1])
+        return why if why or np.isnan(own) or close(bpd, own) else bits(bpd, p, x)
 
-    ask, ask_bpd = (asking(student.call, read=read, say=words) for read in (both_of, bpd_of))
+    ask, ask_bpd = (asking(student.call, read=read, say=words) for read in (nats_of, bpd_of))
     for D in (1, 2, 3):
         answer = ask(_hundredths(rng, D), all_images(D))
         yield answer.gate("shapes")
-        yield answer.holds("probabilities", mass, each)
-    yield ask(_hundredths(rng, 5), all_images(5)).holds("probabilities", mass, each)
-    some = all_images(3)[rng.choice(8, 4, replace=False)]
-    some = np.concatenate([some, some[:1]])
+        yield answer.holds("probabilities", mass_one, each)
+    yield ask(_hundredths(rng, 5), all_images(5)).holds("probabilities", mass_one, each)
+    some = all_images(3)[rng.choice(8, 4, replace=False)][[0, 1, 2, 3, 0]]
     for x in (some[1:2], some):
         yield ask(_hundredths(rng, 3), x).holds("probabilities", each)
     for x in (all_images(1)[1:], all_images(2)[1:], all_images(3)[1:], some):
@@ -136,20 +128,15 @@ def log_likelihood(student, rng):
     p = _hundredths(rng, 784)
     large = ask(p, np.stack([p < 0.5, rng.integers(0, 2, 784)]).astype(int))
     yield large.holds("probabilities", each)
-    if not large.why:
-        yield large.holds("bits per dimension", follows)
     between, other = _hundredths(rng, 2)
-    drawn = rng.permutation([0.0, 1.0, between, other])
-    for p, x in (
-        ([1.0], [[1], [0]]),
-        ([0.0], [[0], [1]]),
-        ([0.0, between, 1.0], [[0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]]),
-        ([1e-30, 1 - 2**-24], all_images(2)),
-        (drawn, rng.permutation(all_images(4))[:13]),
-    ):
-        answer = ask(np.array(p), np.array(x))
-        yield answer.holds("certain pixels", each)
-        if not answer.why:  # an answer that fails here has made one mistake, not two
+    cases = [([1.0], [[1], [0]]), ([0.0], [[0], [1]])]
+    cases += [([0.0, between, 1.0], [[0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]])]
+    cases += [([1e-30, 1 - 2**-24], all_images(2))]
+    cases += [(rng.permutation([0.0, 1.0, between, other]), rng.permutation(all_images(4))[:13])]
+    certain = [ask(np.array(p), np.array(x)) for p, x in cases]
+    yield from (answer.holds("certain pixels", each) for answer in certain)
+    for answer in (large, *certain):
+        if not answer.why:  # an error in one of these cases is one mistake, not two
             yield answer.holds("bits per dimension", follows)
 
 
@@ -159,9 +146,9 @@ def _pixels(p: np.ndarray, x: np.ndarray) -> np.ndarray:
         return np.log(np.where(x == 1, p, 1 - p)).sum(1)
 
 
-def _exp(a):
-    with np.errstate(over="ignore"):
-        return np.exp(a)
+def _bits(nats: np.ndarray, D: int) -> float:
+    """Bits per dimension."""
+    return -nats.mean() / (D * np.log(2))
 
 
 @check(
@@ -172,7 +159,7 @@ def _exp(a):
         "Average log p[k] - log q[k] with the weights p[k]; the weights make it a sum. Then ask what each of the "
         "two logarithms does at 0.",
         "Outcomes that never happen under p must not enter the sum at all: a product 0 * (-inf) would spoil it. Keep "
-        "the others as they are, and an outcome that q calls impossible gives infinity by itself.",
+        "the others as they are: an outcome that is impossible under q then gives infinity automatically.",
     ],
 )
 def kl(student, rng):
@@ -194,27 +181,25 @@ def kl(student, rng):
     def words(p, q):
         return f"p = {say(p)} and q = {say(q)}" if len(p) <= 8 else f"K = {len(p)}"
 
+    def off(got, p, q, size, tolerance=TOLERANCE):
+        why = differs(got, _kl(p, q), lambda: "KL(p || q) in nats", size, tolerance)
+        if why and np.isfinite(got) and close(got, _kl(q, p)):
+            return f"{why}, which is KL(q || p)"
+        return f"{why}, which is the same in bits" if why and close(got * np.log(2), _kl(p, q)) else why
+
     def wrong(got, p, q):
         logs = np.abs(np.log(np.where(p > 0, p, 1))) + np.abs(np.log(np.where(q > 0, q, 1)))
         return off(got, p, q, size=np.sum(p * (1 + logs)))
 
     def roughly(got, p, q):
-        return off(got, p, q, tolerance=0.05)  # float32 rounds 1 - p[0] to 1
+        return off(got, p, q, size=None, tolerance=0.05)  # float32 rounds 1 - p[0] to 1
 
-    def off(got, p, q, size=None, tolerance=TOLERANCE):
-        want, other = _kl(p, q), _kl(q, p)
-        if close(got, want, size, tolerance):
-            return ""
-        hint = ""
-        if np.isfinite(got) and close(got, other):
-            hint = ", which is KL(q || p)"
-        elif close(got * np.log(2), want):
-            hint = ", which is the same in bits"
-        return f"KL(p || q) in nats {should_be(want, float(got))}{hint}"
+    def mild(K):
+        return _distribution(rng, K, mild=True)
 
     ask = asking(student.call, read=lambda value, p, q: real(value, (), "KL(p || q)"), say=words)
     for K in (2, 3, 5):
-        p = _mild(rng, K)
+        p = mild(K)
         if K == 2:
             p = _hundredths(rng, 1, low=20, high=40)[0] * np.array([1, -1]) + np.array([0, 1])
         for q in (p[::-1].copy(), p):
@@ -223,33 +208,19 @@ def kl(student, rng):
             yield answer.holds("value", wrong)
     yield ask(np.ones(1), np.ones(1)).holds("value", wrong)
     for K in (2, 3, 8, 300):
-        p, q = _mild(rng, K), _mild(rng, K)
+        p, q = mild(K), mild(K)
         while abs(_kl(p, q) - _kl(q, p)) < 2e-3:
-            p, q = _mild(rng, K), _mild(rng, K)
+            p, q = mild(K), mild(K)
         yield ask(p, q).holds("direction", wrong)
     some, others = _distribution(rng, 3), _distribution(rng, 3)
-    for left, right in (
-        ([1.0, 0.0], [0.5, 0.5]),
-        ([0.5, 0.5], [1.0, 0.0]),
-        ([0.25, 0.75, 0.0], [0.5, 0.5, 0.0]),
-        ([0.0, *some], [0.0, *others]),
-        ([*some, 0.0], [*others / 2, 0.5]),
-        ([*some / 2, 0.5], [*others, 0.0]),
-        ([0.5, 0.5], [1e-30, 1.0]),
-        ([1e-30, *some], [0.0, *others]),
-        ([1e-30, *some], [*others, 1e-30]),
-    ):
+    cases = [([1.0, 0.0], [0.5, 0.5]), ([0.5, 0.5], [1.0, 0.0]), ([0.25, 0.75, 0.0], [0.5, 0.5, 0.0])]
+    cases += [([0.0, *some], [0.0, *others]), ([*some, 0.0], [*others / 2, 0.5]), ([*some / 2, 0.5], [*others, 0.0])]
+    cases += [([0.5, 0.5], [1e-30, 1.0]), ([1e-30, *some], [0.0, *others]), ([1e-30, *some], [*others, 1e-30])]
+    for left, right in cases:
         yield ask(np.array(left), np.array(right)).holds("zeros", wrong)
     for size in (1e-9, 1e-14, 1e-22):
         rare = size * (1 + rng.integers(1, 99) / 100)
         yield ask(np.array([rare, 1 - rare]), np.array([1e-36, 1.0])).holds("zeros", roughly)
-
-
-def _mild(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """A distribution in which no two outcomes are equally likely, and none is five times as likely as another."""
-    size = int(np.prod(shape))
-    weights = rng.choice(np.arange(size + 4, 4 * size + 16), size, replace=False)
-    return (weights / weights.sum()).reshape(shape)
 
 
 def _kl(p: np.ndarray, q: np.ndarray) -> float:
@@ -287,51 +258,42 @@ def conditionals(student, rng):
     def read(value, table):
         return real_list(value, [(2,) * d for d in range(table.ndim)], "entry {} of the list")
 
-    def words(table):
-        return f"joint = {say(table)}" if table.ndim <= 3 else f"D = {table.ndim}"
-
     def wrong(tables, joint):
-        for d, got in enumerate(tables):
-            both = joint.sum(tuple(range(d + 1, joint.ndim)))
-            chance = both.sum(-1)
-            with np.errstate(invalid="ignore"):
-                want = np.where(chance > 0, both[..., 1] / chance, 0)
-            outside = ~((got >= 0) & (got <= 1))
-            # What 1 - p(x_d = 0 | prefix) loses of a small number is forgiven; but 0 is 0.
-            off = first_wrong(np.where(chance > 0, got, 0), want, np.where(want == 0, 1e-9, 1))
-            for prefix in (*map(tuple, np.argwhere((chance == 0) & outside)), off):
-                if prefix is None:
-                    continue
-                given = ", ".join(f"x_{i} = {value}" for i, value in enumerate(prefix))
-                name = f"p(x_{d} = 1 | {given})" if given else "p(x_0 = 1)"
-                if chance[prefix] == 0:
-                    return f"{given} never happens, any number in [0, 1] will do for {name}; got {got[prefix]:.4g}"
-                return f"{name} {should_be(want[prefix], got[prefix])}"
+        return next(filter(None, (_wrong_conditional(got, joint, d) for d, got in enumerate(tables))), "")
 
-    ask = asking(student.call, read=read, say=words)
-    for D in (2, 3):
-        for _ in range(2):
-            answer = ask(_mild(rng, *(2,) * D))
-            yield answer.gate("shapes")
-            yield answer.holds("chain rule", wrong)
+    ask = asking(student.call, read=read, say=_say_joint)
+    for D in (2, 2, 3, 3):
+        answer = ask(_distribution(rng, *(2,) * D, mild=True))
+        yield answer.gate("shapes")
+        yield answer.holds("chain rule", wrong)
     half, other = _distribution(rng, 2), _distribution(rng, 2)
     zeros, rare, sure = _distribution(rng, 2, 2, 2), _distribution(rng, 2, 2, 2), np.zeros((2, 2, 2))
     zeros[0, 1], zeros[1, :, 0] = 0, 0
     rare[1, 0] *= 1e-7
     rare[0] *= 1e-34
     sure[tuple(rng.integers(0, 2, 3))] = 1
-    for table in (
-        np.array([[0, 0], half]),
-        np.array([half, [0, 0]]),
-        zeros,
-        np.stack([np.zeros((2, 2)), _distribution(rng, 2, 2)]),
-        np.array([half, other * 1e-34]),
-        rare,
-        sure,
-    ):
+    cases = [np.array([[0, 0], half]), np.array([half, [0, 0]]), zeros]
+    cases += [np.stack([np.zeros((2, 2)), _distribution(rng, 2, 2)]), np.array([half, other * 1e-34]), rare, sure]
+    for table in cases:
         yield ask(table / table.sum()).holds("impossible prefixes", wrong)
     for D in (1, 4, 6, 9):
-        yield ask(_mild(rng, *(2,) * D)).holds("any number of dimensions", wrong)
+        yield ask(_distribution(rng, *(2,) * D, mild=True)).holds("any number of dimensions", wrong)
+
+
+def _wrong_conditional(got: np.ndarray, joint: np.ndarray, d: int) -> str:
+    """What is wrong with the table of p(x_d = 1 | x_0, ..., x_{d-1}); "" if it is right."""
+    both = joint.sum(tuple(range(d + 1, joint.ndim)))
+    chance = both.sum(-1)
+    want = np.divide(both[..., 1], chance, out=np.zeros(chance.shape), where=chance > 0)
+
+    def name(*prefix):
+        return f"p(x_{d} = 1 | {say_values(range(d), prefix)})" if prefix else "p(x_0 = 1)"
+
+    for prefix in map(tuple, np.argwhere((chance == 0) & ~((got >= 0) & (got <= 1)))):
+        given, came = say_values(range(d), prefix), f"got {got[prefix]:.4g}"
+        return f"{given} never happens, any number in [0, 1] will do for {name(*prefix)}; {came}"
+    # 1 - p(x_d = 0 | prefix) may lose digits of a small number; but 0 is 0.
+    return differs(np.where(chance > 0, got, 0), want, name, np.where(want == 0, 1e-9, 1))
 
 
 @check(
@@ -340,7 +302,7 @@ def conditionals(student, rng):
     hints=[
         "Every entry of the table is a product of D factors, one for each dimension. Which factor when x_d = 1, and "
         "which when x_d = 0?",
-        "Grow the table one axis at a time. When the table of p(x_0, ..., x_{d-1}) is there, each of its entries "
+        "Grow the table one axis at a time. When you have the table of p(x_0, ..., x_{d-1}), each of its entries "
         "splits into two.",
         "Multiply the table so far by one minus the next conditional, and by the next conditional, and stack the two "
         "results along a new last axis, the one for x_d = 0 first.",
@@ -360,53 +322,48 @@ def joint(student, rng):
     """
 
     def random(D):
-        return [np.asarray(_hundredths(rng, *(2,) * d)) for d in range(D)]
-
-    def read(value, tables):
-        return real(value, (2,) * len(tables), "the joint table")
+        return [_hundredths(rng, *(2,) * d) for d in range(D)]
 
     def words(tables):
         return f"conditionals = {say(tables)}" if len(tables) <= 3 else f"D = {len(tables)}"
 
-    def mass(got, tables):
-        if not close(got.sum(), 1):
-            return f"the sum of the joint table {should_be(1.0, got.sum())}"
+    def mass_one(got, tables):
+        return differs(got.sum(), 1, lambda: "the sum of the joint table")
 
     def wrong(got, tables):
         want = np.ones(())
         for table in tables:
             want = np.stack([want * (1 - table), want * table], -1)
-        off = first_wrong(got, want, size=0)
-        if off is None:
-            return ""
-        factors = [table[off[:d]] if off[d] else 1 - table[off[:d]] for d, table in enumerate(tables)]
-        product = f" ({' times '.join(map(say, factors))})" if 1 < len(tables) <= 5 else ""
-        return f"p(x = {list(off)}){product} {should_be(want[off], got[off])}"
 
-    ask = asking(student.call, read=read, say=words)
+        def name(*image):
+            factors = [table[image[:d]] if image[d] else 1 - table[image[:d]] for d, table in enumerate(tables)]
+            return f"p(x = {list(image)})" + (f" ({_product(factors)})" if 1 < len(tables) <= 5 else "")
+
+        return differs(got, want, name, size=0)
+
+    ask = asking(student.call, read=lambda value, tables: real(value, (2,) * len(tables), "the joint table"), say=words)
     for D in (1, 2, 3):
         answer = ask(random(D))
         yield answer.gate("shapes")
-        yield answer.gate("mass one", mass)
+        yield answer.gate("mass one", mass_one)
         yield answer.holds("chain rule", wrong)
     for D in (2, 3, 5, 9):
         yield ask(random(D)).holds("chain rule", wrong)
     between = _hundredths(rng, 4)
-    for tables in (
-        [1.0],
-        [0.0],
-        [0.25, [0.0, 1.0]],
-        [between[0], [1.0, 0.0], [[between[1], 1.0], [1.0, between[2]]]],
-        [1.0, between[:2], [[0.0, between[3]], [between[3], 1.0]]],
-        [1e-30],
-        [1 - 2**-24],
-        [between[3], [1e-12, 1 - 2**-24]],
-    ):
+    cases = [[1.0], [0.0], [0.25, [0.0, 1.0]], [between[0], [1.0, 0.0], [[between[1], 1.0], [1.0, between[2]]]]]
+    cases += [[1.0, between[:2], [[0.0, between[3]], [between[3], 1.0]]]]
+    cases += [[1e-30], [1 - 2**-24], [between[3], [1e-12, 1 - 2**-24]]]
+    for tables in cases:
         yield ask([np.array(table) for table in tables]).holds("certain steps", wrong)
+
+
+def _product(factors: Sequence[float]) -> str:
+    return " times ".join(map(say, factors))
 
 
 FALSE_ALARM = 1e-10  # the nominal level of each test of a sampler
 SAMPLES = 4000
+CHANCE = "chance alone does not do that"
 
 
 @check(
@@ -432,16 +389,16 @@ def ancestral_sample(student, rng):
     P(x_d = 1 | x_0, ..., x_{d-1})           chi-square tests up to D = 4; at D = 12 prefixes that leave no choice
     exact                                    probabilities of 0, of 1, and 1e-5 away from them
     independent samples, fresh uniforms      chi-square tests of pairs; counts and pairs of columns at D = 20
-    at most D calls                          "many dimensions"; elsewhere one call for each number is let pass
+    at most D calls                          "many dimensions"; elsewhere one call per number is allowed
     the same seed, the same samples          seeds 0 and a drawn one, twice
-    another seed, other ones                 seeds 1, 1000 and 2 ** 16 apart
+    another seed, other samples              seeds 1, 1000 and 2 ** 16 apart
     no other randomness, no memory           the seed again with other tables; calls repeated by the framework
     =======================================  =====================================================================
 
     False alarms: a run makes 19 tests, each of the nominal level 1e-10. The five of columns and of rare values are
-    exact. The chi-square law is a little too light in its tails: by importance sampling, a right sampler is refused by
-    each of the 14 others with a probability of 5e-10 on average, so by a run with less than 1e-7. Power, by `python -m
-    tests.power`: each of the bank's wrong samplers was refused for exactly the properties that the bank states, the
+    exact. The chi-square law is a little too light in its tails: by importance sampling, each of the 14 others refuses
+    a right sampler with a probability of 5e-10 on average, so a run refuses it with less than 1e-7. Power, by `python
+    -m tests.power`: each of the bank's wrong samplers was refused for exactly the properties that the bank states, the
     older ones in 100 of 100 runs, those by `slips` in 30 of 30; no right one was, in 30.
     """
 
@@ -455,64 +412,50 @@ def ancestral_sample(student, rng):
         chance = f"P(x_0 = 1) = {say(tables[0][0])}, " if len(tables) == 1 else ""
         return f"{chance}D = {len(tables)}, n = {n}, seed = {seed}"
 
+    def seed():
+        return int(rng.integers(1, 2**30))
+
+    def biased():
+        chance = rng.integers(20, 41) / 100
+        return np.array([rng.choice([chance, 1 - chance])])
+
     def mixed(D):
-        return [np.array([_biased(rng)]), *(rng.permutation(np.linspace(0.1, 0.9, 2**d)) for d in range(1, D))]
+        return [biased(), *(rng.permutation(np.linspace(0.1, 0.9, 2**d)) for d in range(1, D))]
 
     def certain(D, free):
         return [rng.uniform(0.3, 0.7, 2**d) if d < free else rng.integers(2, size=2**d) * 1.0 for d in range(D)]
 
     ask = asking(student.call, give=give, read=read, say=words)
     for chance in (1.0, 0.0):
-        answer = ask([np.array([chance])], 6, _seed(rng), 6)
+        answer = ask([np.array([chance])], 6, seed(), 6)
         yield answer.gate("shapes")
         yield answer.holds("one dimension", _wrong_where_certain)
-    answer = ask([np.array([_biased(rng)])], SAMPLES, _seed(rng), SAMPLES)
-    yield answer.holds("one dimension", _wrong_shares, _dependent)
+    yield ask([biased()], SAMPLES, seed(), SAMPLES).holds("one dimension", _wrong_shares, _dependent)
 
-    yield ask(certain(4, 0), 1, _seed(rng), 4).holds("many dimensions", _wrong_where_certain)
-    yield ask(certain(12, 4), 50, _seed(rng), 12).holds("many dimensions", _wrong_where_certain)
-    seed, pair = _seed(rng), mixed(2)
-    for tables in (pair, [1 - table for table in pair], mixed(3), mixed(4)):  # what is kept for a seed would show
+    yield ask(certain(4, 0), 1, seed(), 4).holds("many dimensions", _wrong_where_certain)
+    yield ask(certain(12, 4), 50, seed(), 12).holds("many dimensions", _wrong_where_certain)
+    same, pair = seed(), mixed(2)  # samples that an answer keeps for a seed would fit one of these tables only
+    for tables in (pair, [1 - table for table in pair], mixed(3), mixed(4)):
         tests = (_wrong_shares, _dependent) if len(tables) == 2 else (_wrong_shares,)
-        yield ask(tables, SAMPLES, seed, len(tables)).holds("many dimensions", *tests)
-    even = [np.array([float(rng.choice([0.3, 0.7]))])] * 20
-    yield ask(even, 60, _seed(rng), 20).holds("many dimensions", _wrong_spread, _linked)
+        yield ask(tables, SAMPLES, same, len(tables)).holds("many dimensions", *tests)
+    even = [np.array([rng.choice([0.3, 0.7])])] * 20
+    yield ask(even, 60, seed(), 20).holds("many dimensions", _wrong_spread, _linked)
     rare = [np.array([abs(kind - rng.uniform(1e-5, 1.5e-5))]) for kind in rng.permutation([0, 1] * 4)]
-    yield ask(rare, 40000, _seed(rng), 8).holds("many dimensions", _too_many_rare)
+    yield ask(rare, 40000, seed(), 8).holds("many dimensions", _too_many_rare)
 
-    # One sample alone tells the seeds apart, and no prefix matters.
-    tables, seed, runs = [np.array([0.5])] * 24, _seed(rng), {}
-
-    def wrong_seed(got, _tables, n, seed, _calls):
-        for other, samples in runs.items():
-            differ = int((samples != got).any(1).sum())
-            if other == seed and differ:
-                return f"the 2nd call with this seed gives other samples: {differ} of {n} differ"
-            if other != seed and not differ:
-                return f"all {n} samples are those of seed {other}; another seed should give others"
-        runs[seed] = got
-
-    for other in (seed, seed, seed + 1, seed + 1000, seed + 2**16, 0, 0, 1):
-        yield ask(tables, 30, other, 30 * 24).holds("seeded", wrong_seed)
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(1, 2**30))
-
-
-def _biased(rng: np.random.Generator) -> float:
-    chance = rng.integers(20, 41) / 100
-    return float(rng.choice([chance, 1 - chance]))
+    # One sample of 24 fair coins is enough to tell two seeds apart.
+    coins, runs, first = [np.array([0.5])] * 24, {}, seed()
+    for other in (first, first, first + 1, first + 1000, first + 2**16, 0, 0, 1):
+        yield ask(coins, 30, other, 30 * 24).holds("seeded", functools.partial(_wrong_seed, runs))
 
 
 def _asked(tables: list[np.ndarray]) -> Callable:
     """The conditional that a sampler is given: `_chance` of valid prefixes."""
-    D = len(tables)
 
     def conditional(prefix):
-        if not isinstance(prefix, np.ndarray) or prefix.ndim != 2 or prefix.shape[1] >= D:
-            come = f"shape {prefix.shape}" if isinstance(prefix, np.ndarray) else f"a {type(prefix).__name__}"
-            raise ValueError(f"expected a tensor of shape (n, d) with d < {D}, got {come}")
+        if not isinstance(prefix, np.ndarray) or prefix.ndim != 2 or prefix.shape[1] >= len(tables):
+            came = f"shape {prefix.shape}" if isinstance(prefix, np.ndarray) else f"a {type(prefix).__name__}"
+            raise ValueError(f"expected a tensor of shape (n, d) with d < {len(tables)}, got {came}")
         other = prefix[(prefix != 0) & (prefix != 1)]
         if len(other) and len(tables[prefix.shape[1]]) > 1:
             raise ValueError(f"expected zeros and ones, got {say(other[0])}")
@@ -539,7 +482,7 @@ def _exact(tables: list[np.ndarray]) -> np.ndarray:
     return np.where(images == 1, ones, 1 - ones).prod(1)
 
 
-# The tests: of samples, and what they are drawn from. Each gives what is wrong in words, or nothing.
+# Each test compares samples with the tables that they were drawn from, and says what is wrong, or nothing.
 
 
 def _wrong_where_certain(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
@@ -556,16 +499,15 @@ def _wrong_shares(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | No
     exact, counts = _exact(tables), np.bincount(_codes(samples), minlength=2**D)
     if p_value(counts, exact) < FALSE_ALARM:
         worst = int(np.argmax((counts - n * exact) ** 2 / np.maximum(exact, 1e-9)))
+        image, share = say(all_images(D)[worst]), f"{counts[worst] / n:.4g}"
         return (
-            f"the image {say(all_images(D)[worst])} has probability {exact[worst]:.4g}, but its share of the samples "
-            f"is {counts[worst] / n:.4g}; chance alone does not do that"
+            f"the image {image} has probability {exact[worst]:.4g}, but its share of the samples is {share}; {CHANCE}"
         )
 
 
 def _dependent(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
     """Pearson's test of pairs of samples: neighbours, those half the batch apart, and the batch against its reverse."""
-    codes, exact, n = _codes(samples), _exact(tables), len(samples)
-    half = n // 2
+    codes, exact, half = _codes(samples), _exact(tables), len(samples) // 2
     for first, second, what in (
         (codes[::2], codes[1::2], "a sample and the next one"),
         (codes[:half], codes[half:], f"a sample and the one {half} places on"),
@@ -573,40 +515,20 @@ def _dependent(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
     ):
         counts = np.bincount(len(exact) * first + second, minlength=len(exact) ** 2)
         if p_value(counts, np.outer(exact, exact)) < FALSE_ALARM:
-            equal = (first == second).mean()
-            return (
-                f"{what} are equal in a share of {equal:.4g} of all pairs (of independent samples, "
-                f"{np.sum(exact**2):.4g} would be), or pairs of other values come too often or too rarely"
-            )
+            equal = f"{what} are equal in a share of {np.mean(first == second):.4g} of all pairs"
+            others = "or pairs of other values come too often or too rarely"
+            return f"{equal} (of independent samples, {np.sum(exact**2):.4g} would be), {others}"
 
 
 def _wrong_spread(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
     """Whether the counts of ones scatter as they should; all columns have the same chance."""
-    n, D = samples.shape
-    chance = float(tables[0][0])
-    mean = round(n * chance)
+    (n, D), chance = samples.shape, float(tables[0][0])
+    mean, variance = round(n * chance), n * chance * (1 - chance)
     seen, law = int(((samples.sum(0) - mean) ** 2).sum()), _law_of_spread(n, D, chance)
     if min(law[: seen + 1].sum(), law[seen:].sum()) < FALSE_ALARM:
-        return (
-            f"each x_d is 1 with probability {say(chance)}, so the number of ones among {n} samples should scatter "
-            f"around {mean} with variance {n * chance * (1 - chance):.4g}; over all d it is {seen / D:.4g}: "
-            "the samples are not independent"
-        )
-
-
-def _linked(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
-    """Whether two columns that should be independent are alike, or opposite, too often: exact tests of all pairs."""
-    n, D = samples.shape
-    chance = float(tables[0][0])
-    alike = (samples[:, :, None] == samples[:, None, :]).sum(0)
-    equal = chance**2 + (1 - chance) ** 2
-    rarity = np.minimum(special.bdtr(alike, n, equal), special.bdtrc(alike - 1, n, equal)) + np.tri(D).T  # pairs i > j
-    if rarity.min() * D * (D - 1) < FALSE_ALARM:
-        i, j = np.unravel_index(rarity.argmin(), (D, D))
-        return (
-            f"x_{j} and x_{i} are independent here, and equal with probability {equal:.4g}, but their share "
-            f"of equal values is {alike[i, j] / n:.4g}; chance alone does not do that"
-        )
+        should = f"should scatter around {mean} with variance {variance:.4g}; over all d it is {seen / D:.4g}"
+        ones = f"each x_d is 1 with probability {say(chance)}, so the number of ones among {n} samples {should}"
+        return f"{ones}: the samples are not independent"
 
 
 @functools.cache
@@ -614,21 +536,41 @@ def _law_of_spread(n: int, D: int, chance: float) -> np.ndarray:
     """The exact distribution of the sum of (count - n p) ** 2 over D binomial counts, where n p is whole."""
     counts = np.arange(n + 1)
     chances = np.diff(special.bdtr(counts, n, chance), prepend=0)
-    one = np.bincount((counts - round(n * chance)) ** 2, chances)
-    return functools.reduce(np.convolve, [one] * D)
+    return functools.reduce(np.convolve, [np.bincount((counts - round(n * chance)) ** 2, chances)] * D)
+
+
+def _linked(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
+    """Whether two columns that should be independent are alike, or opposite, too often: exact tests of all pairs."""
+    (n, D), chance = samples.shape, float(tables[0][0])
+    alike, equal = (samples[:, :, None] == samples[:, None, :]).sum(0), chance**2 + (1 - chance) ** 2
+    rarity = np.minimum(special.bdtr(alike, n, equal), special.bdtrc(alike - 1, n, equal)) + np.tri(D).T  # pairs i > j
+    if rarity.min() * D * (D - 1) < FALSE_ALARM:
+        i, j = np.unravel_index(rarity.argmin(), (D, D))
+        share = f"their share of equal values is {alike[i, j] / n:.4g}; {CHANCE}"
+        return f"x_{j} and x_{i} are independent here, and equal with probability {equal:.4g}, but {share}"
 
 
 def _too_many_rare(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | None:
-    """Whether what hardly ever happens comes too often: an exact test for rare ones, one for rare zeros."""
+    """Whether rare values come too often: an exact test of rare ones, one of rare zeros."""
     chances = np.concatenate(tables)
     for value in (1, 0):
         rare = np.flatnonzero((chances < 0.5) == value)
-        seen, expected = int((samples[:, rare] == value).sum()), len(samples) * np.abs(1 - value - chances[rare]).sum()
+        odds = np.abs(1 - value - chances[rare])
+        seen, expected = int((samples[:, rare] == value).sum()), len(samples) * odds.sum()
         if seen and special.pdtrc(seen - 1, expected) < FALSE_ALARM:  # has heavier tails than the sum of binomials
-            return (
-                f"x_{rare[0]} is {value} with probability {np.abs(1 - value - chances[rare[0]]):.4g}, and so on: "
-                f"{expected:.4g} such values are expected in all, and {seen} came; chance alone does not do that"
-            )
+            came = f"{expected:.4g} such values are expected in all, and {seen} came; {CHANCE}"
+            return f"x_{rare[0]} is {value} with probability {odds[0]:.4g}, and so on: {came}"
+
+
+def _wrong_seed(runs: dict[int, np.ndarray], got: np.ndarray, _tables: list, n: int, seed: int, *_) -> str | None:
+    """Whether only the runs of the same seed, in `runs`, gave these samples; keeps them there."""
+    for other, samples in runs.items():
+        differing = int((samples != got).any(1).sum())
+        if other == seed and differing:
+            return f"the 2nd call with this seed gives other samples: {differing} of {n} differ"
+        if other != seed and not differing:
+            return f"all {n} samples are those of seed {other}; another seed should give others"
+    runs[seed] = got
 
 
 @check(
@@ -637,8 +579,8 @@ def _too_many_rare(samples: np.ndarray, tables: list[np.ndarray], *_) -> str | N
     hints=[
         "First find the logits, all D of an image at once. Which entries of W may dimension i read, and which comes "
         "first when the order is not 0, 1, 2, ...?",
-        "Find for each dimension the place at which it comes. Entry (i, j) of W counts when the place of j is smaller "
-        "than the place of i. Mind the direction: order tells which dimension is at place k; you need the place of "
+        "Find for each dimension its position in the order. Entry (i, j) of W counts when the position of j is smaller "
+        "than the position of i. Mind the direction: order[k] is the dimension at position k; you need the position of "
         "dimension i.",
         "With the entries that do not count set to zero, the logits are b plus one matrix product, in which row i of W "
         "meets the image. log p(x_i) is the log-sigmoid of the logit when x_i = 1, of minus the logit when x_i = 0; "
@@ -665,108 +607,93 @@ def fvbn_log_prob(student, rng):
     The gates "no peeking" and "mass one" are tried with small finite numbers only.
     """
 
-    def read(value, x, *_):
-        return real(value, (len(x),), "log q(x)")
-
     def words(x, W, b, order):
-        D = len(b)
-        return (
-            (f"D = {D}" if D > 3 else f"b = {say(b)}, W = {say(W)}")
-            + ("" if (order == np.arange(D)).all() else f", order = {say(order) if D < 8 else 'a permutation'}")
-            + ("" if len(x) == 2**D else f", B = {len(x)}")
-        )
+        numbers = f"D = {len(b)}" if len(b) > 3 else f"b = {say(b)}, W = {say(W)}"
+        return f"{numbers}, {say_order(order)}" + ("" if len(x) == 2 ** len(b) else f", B = {len(x)}")
 
     def wrong(got, x, W, b, order):
-        want = _fvbn(x, W, b, order, zero)
-        for (row,) in filter(None, [first_wrong(got, want, size=1.0)]):
-            image = f"x = {say(x[row])}" if len(b) < 8 else f"row {row} of x"
-            return f"log q({image}), in nats, {should_be(want[row], got[row])}"
+        def name(row):
+            return f"log q({f'x = {say(x[row])}' if len(b) < 8 else f'row {row} of x'}), in nats,"
 
-    def mass(got, *_):
-        if not close(_exp(got).sum(), 1):
-            return f"exp(log q) of all {len(got)} images adds up to {_exp(got).sum():.6g}, not to 1"
+        return differs(got, _fvbn(x, W, b, order, zero), name, size=1.0)
+
+    def mass_one(got, *_):
+        return not_one(mass(got), f"exp(log q) of all {len(got)} images")
 
     def some(B, D):
         return rng.integers(2, size=(B, D))
 
-    zero = 0  # what stands for x[j] = 0 in the logits
-    ask = asking(student.call, read=read, say=words)
-    for D in (1, 2, 3):
-        x, order = all_images(D), np.arange(D)
-        W, b = tenths(rng, D, D), tenths(rng, D)
-        answer = ask(x, W, b, order)
-        yield answer.gate("shapes")
-        for i, j in zip(*np.triu_indices(D), strict=True):
-
-            def peeks(changed, *_, got=answer.got, x=x, i=i, j=j):
-                for (row,) in filter(None, [first_wrong(changed, got)]):
-                    why = f"comes after dimension {i}" if j > i else "may not read itself"
-                    return (
-                        f"when W[{i}, {j}] changes, log q(x = {say(x[row])}) changes from {got[row]:.6g} to "
-                        f"{changed[row]:.6g}, but dimension {j} {why}"
-                    )
-
-            other = W.copy()
-            other[i, j] += 3
-            changed = ask(x, other, b, order)
-            yield changed.gate("shapes")
-            yield changed.gate("no peeking", peeks)
-        yield answer.gate("mass one", mass)
-
-    biased = True
-    for x in (*map(all_images, (1, 2, 3, 5)), some(1, 3), some(1, 1), some(3, 7)[[0, 1, 2, 0]]):
-        D = x.shape[1]
-        outcome = ask(x, np.zeros((D, D)), tenths(rng, D), np.arange(D)).holds("logistic conditionals", wrong)
-        biased &= outcome.ok
-        yield outcome
-
     def bias(D):
         return tenths(rng, D) if biased else np.zeros(D)
 
-    raster = []
-    for D in (2, 3):
-        for i, j in zip(*np.tril_indices(D, -1), strict=True):
-            W = np.zeros((D, D))
-            W[i, j] = rng.integers(10, 30) / 10
-            raster.append((all_images(D), W, np.zeros(D)))
+    def raster(x, W, b):
+        return ask(x, W, b, np.arange(len(b)))
+
+    zero = 0  # the number that x[j] = 0 adds to the logits, times W[i, j]
+    ask = asking(student.call, read=lambda value, x, *_: real(value, (len(x),), "log q(x)"), say=words)
+    for D in (1, 2, 3):
+        x, W, b = all_images(D), tenths(rng, D, D), tenths(rng, D)
+        answer = raster(x, W, b)
+        yield answer.gate("shapes")
+        for i, j in zip(*np.triu_indices(D), strict=True):
+            changed = raster(x, W + _alone(D, i, j, 3), b)
+            yield changed.gate("shapes")
+            yield changed.gate("no peeking", _unchanged(answer.got, i, j))
+        yield answer.gate("mass one", mass_one)
+
+    cases = (*map(all_images, (1, 2, 3, 5)), some(1, 3), some(1, 1), some(3, 7)[[0, 1, 2, 0]])
+    answers = [raster(x, np.zeros((D, D)), tenths(rng, D)) for x in cases for D in x.shape[1:]]
+    outcomes = [answer.holds("logistic conditionals", wrong) for answer in answers]
+    yield from outcomes
+    biased = all(outcome.ok for outcome in outcomes)
+
+    lower = [(D, i, j) for D in (2, 3) for i, j in zip(*np.tril_indices(D, -1), strict=True)]
+    answers = [raster(all_images(D), _alone(D, i, j, rng.integers(10, 30) / 10), np.zeros(D)) for D, i, j in lower]
     for x in (all_images(3), all_images(6), some(3, 12)):
         D = x.shape[1]
-        raster.append((x, tenths(rng, D, D), bias(D)))
-    signed = True
-    for x, W, b in raster:
-        answer = ask(x, W, b, np.arange(len(b)))
-        yield answer.holds("uses all that came before", wrong)
-        signed &= not answer.why and close(answer.got, _fvbn(*answer.case, zero=-1), size=1.0)
-    zero = -1 if signed else 0
+        answers.append(raster(x, tenths(rng, D, D), bias(D)))
+    yield from (answer.holds("uses all that came before", wrong) for answer in answers)
+    if all(not answer.why and close(answer.got, _fvbn(*answer.case, zero=-1), size=1.0) for answer in answers):
+        zero = -1
 
-    for order in map(np.array, ([1, 0], *itertools.permutations(range(3)), *(rng.permutation(5) for _ in range(3)))):
+    for order in orders(rng, larger=3):
         D = len(order)
         yield ask(all_images(D), tenths(rng, D, D), bias(D), order).holds("any ordering", wrong)
     answer = ask(some(2, 260), tenths(rng, 260, 260) / 20, bias(260), rng.permutation(260))
     yield answer.holds("any ordering", wrong)
 
     for weight in (20.0, -20.0, 40.0, -40.0, *(rng.integers(1000, 2000) * np.array([1.0, -1.0])), 1e8, -1e8):
-        x, W = all_images(2), np.array([[0, 0], [weight, 0]])
-        yield ask(x, W, np.zeros(2), np.arange(2)).holds("large weights", wrong)
+        yield raster(all_images(2), _alone(2, 1, 0, weight), np.zeros(2)).holds("large weights", wrong)
         if biased:
-            yield ask(all_images(1), np.zeros((1, 1)), np.array([weight]), np.arange(1)).holds("large weights", wrong)
+            yield raster(all_images(1), np.zeros((1, 1)), np.array([weight])).holds("large weights", wrong)
     if biased:
-        answer = ask(some(3, 40), np.zeros((40, 40)), tenths(rng, 40, most=100.0), np.arange(40))
-        yield answer.holds("large weights", wrong)
+        yield raster(some(3, 40), np.zeros((40, 40)), tenths(rng, 40, most=100.0)).holds("large weights", wrong)
     for unused in (1e30, np.inf, -np.inf, np.nan):
         W = np.where(np.tri(2, k=-1) == 1, tenths(rng, 2, 2), unused)
-        yield ask(all_images(2), W, np.zeros(2), np.arange(2)).holds("large weights", wrong)
+        yield raster(all_images(2), W, np.zeros(2)).holds("large weights", wrong)
 
 
-def _earlier(order: np.ndarray) -> np.ndarray:
-    """(D, D): whether j comes before i."""
-    place = np.empty(len(order), dtype=int)
-    place[order] = np.arange(len(order))
-    return place[None, :] < place[:, None]
+def _alone(D: int, i: int, j: int, weight: float) -> np.ndarray:
+    """(D, D) weights of which only one entry is not 0."""
+    W = np.zeros((D, D))
+    W[i, j] = weight
+    return W
+
+
+def _unchanged(before: np.ndarray, i: int, j: int) -> Callable:
+    """The test that log q is what it was `before` W[i, j] changed."""
+    why = f"comes after dimension {i}" if j > i else "may not read itself"
+
+    def test(got, x, *_):
+        name = f"log q(x = {{}}) must stay the same when W[{i}, {j}] changes, since dimension {j} {why}: it"
+        return differs(got, before, lambda row: name.format(say(x[row])))
+
+    return test
 
 
 def _fvbn(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray, zero: int) -> np.ndarray:
-    logits = b + np.where(x == 1, 1, zero) @ np.where(_earlier(order), W, 0.0).T
+    place = order.argsort()
+    logits = b + np.where(x == 1, 1, zero) @ np.where(place[None, :] < place[:, None], W, 0.0).T
     return -np.logaddexp(0, np.where(x == 1, -logits, logits)).sum(1)
 
 
@@ -774,12 +701,12 @@ def _fvbn(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray, zero: 
     gates=["shapes"],
     points={"known prefix": 1, "any evidence": 2, "impossible evidence": 1},
     hints=[
-        "Which entries of the joint table agree with what is known? What do they have to add up to before they are a "
+        "Which entries of the joint table agree with the evidence? What must they add up to before they are a "
         "distribution?",
         "Take the slice of the table in which every known dimension has its known value: the axes of the unknown "
         "dimensions remain, in their order. It holds p(unknown, known).",
         "Index the table with one entry for each axis: the value where the dimension is known, everything where it is "
-        "not. The sum of what is left is p(known): when it is 0, raise ValueError; otherwise divide by it.",
+        "not. The sum of the slice is p(known): when it is 0, raise ValueError; otherwise divide by it.",
     ],
 )
 def condition(student, rng):
@@ -801,63 +728,54 @@ def condition(student, rng):
         return real(value, (2,) * (table.ndim - len(known)), "p(unknown | known)")
 
     def words(table, known):
-        return f"{f'joint = {say(table)}' if table.ndim <= 3 else f'D = {table.ndim}'}, known = {say(known)}"
+        return f"{_say_joint(table)}, known = {say(known)}"
+
+    def words_of_chance(table, known):
+        chance = table[_slice(table, known)].sum()
+        return f"{words(table, known)}, p(known) = {say(chance)}{', not zero' if chance else ''}"
 
     def wrong(got, table, known):
         consistent = table[_slice(table, known)]
-        want = consistent / consistent.sum()
-        off = first_wrong(got, want)
-        if off is None:
-            return ""
-        if not close(got.sum(), 1):
-            return f"the sum of your table {should_be(1.0, got.sum())}"
         unknown = [d for d in range(table.ndim) if d not in known]
-        values = ", ".join(f"x_{d} = {v}" for d, v in zip(unknown, off, strict=True))
-        return f"the probability of {values} {should_be(want[off], got[off])}"
+        why = differs(got, consistent / consistent.sum(), lambda *x: f"the probability of {say_values(unknown, x)}")
+        return why and (differs(got.sum(), 1, lambda: "the sum of your table") or why)
 
     def refused(table, known):
         table[_slice(table, known)] = 0
-        answer = ask(table / table.sum(), known)
+        answer = ask_chance(table / table.sum(), known)
+        raised = answer.error and "ValueError" in answer.error.kinds
         came = answer.error or "your function returned a result"
-        return holds(
-            "impossible evidence",
-            answer.error and "ValueError" in answer.error.kinds,
-            because=lambda: f"{answer.words()}: p(known) = 0, which should raise ValueError; {came}",
-        )
+        return holds("impossible evidence", raised, lambda: f"{answer.words()}: this should raise ValueError; {came}")
 
-    def possible(table, known):
-        answer = ask(table, known)
-        if answer.error and "ValueError" in answer.error.kinds:
-            chance = table[_slice(table, known)].sum()
-            answer = replace(answer, why=f"p(known) = {chance:.4g} is not zero, so no error is due; {answer.why}")
-        return answer.holds("impossible evidence", wrong)
+    def table(D):
+        return _distribution(rng, *(2,) * D)
 
     def bits(*dimensions):
         return {int(d): int(rng.integers(zero, 2)) for d in dimensions}
 
-    ask = asking(student.call, read=read, say=words)
+    ask, ask_chance = (asking(student.call, read=read, say=say_case) for say_case in (words, words_of_chance))
     for D in (2, 3):
-        answer = ask(_distribution(rng, *(2,) * D), {0: 1})
+        answer = ask(table(D), {0: 1})
         yield answer.gate("shapes")
         yield answer.holds("known prefix", wrong)
-    outcome = ask(_distribution(rng, 2, 2), {0: 0}).holds("known prefix", wrong)
+    outcome = ask(table(2), {0: 0}).holds("known prefix", wrong)
     yield outcome
     zero = 0 if outcome.ok else 1  # else a known 0 would be judged again in each property
     for D, known in ((1, {}), (2, {}), (3, bits(0)), (3, bits(0, 1)), (5, bits(0, 1)), (5, bits(0, 1)), (4, {})):
-        yield ask(_distribution(rng, *(2,) * D), known).holds("known prefix", wrong)
-    others = [(2, bits(1)), (3, bits(1)), (3, bits(2)), (3, bits(0, 2)), (3, {2: 1, 1: zero}), (3, {2: zero, 1: 1})]
-    others += [(4, bits(3, 0, 1)), (5, bits(4, 1)), (6, bits(2, 5)), (9, bits(*rng.permutation(9)[:5]))]
-    judged = [ask(_distribution(rng, *(2,) * D), known).holds("any evidence", wrong) for D, known in others]
-    yield from judged
+        yield ask(table(D), known).holds("known prefix", wrong)
+    cases = [(2, bits(1)), (3, bits(1)), (3, bits(2)), (3, bits(0, 2)), (3, {2: 1, 1: zero}), (3, {2: zero, 1: 1})]
+    cases += [(4, bits(3, 0, 1)), (5, bits(4, 1)), (6, bits(2, 5)), (9, bits(*rng.permutation(9)[:5]))]
+    outcomes = [ask(table(D), known).holds("any evidence", wrong) for D, known in cases]
+    yield from outcomes
     for chance in (1e-12, 1e-34):
-        rare = np.stack([_distribution(rng, 2) * (1 - chance), _distribution(rng, 2) * chance])
-        yield possible(rare, {0: 1})
-    sure = np.stack([np.array([0.5, 0.0]), _distribution(rng, 2) / 2])  # x_0 = 0 leaves x_1 no choice, and is possible
-    yield possible(sure, {0: zero})
-    yield refused(_distribution(rng, 2, 2), bits(0))
-    yield refused(_distribution(rng, 2, 2, 2), bits(0, 1))
-    if all(outcome.ok for outcome in judged):  # else this would be a second price for the same mistake
-        yield refused(_distribution(rng, 2, 2, 2, 2), {2: zero, 0: 1})
+        rare = np.stack([table(1) * (1 - chance), table(1) * chance])
+        yield ask_chance(rare, {0: 1}).holds("impossible evidence", wrong)
+    sure = np.stack([np.array([0.5, 0.0]), table(1) / 2])  # x_0 = 0 leaves x_1 no choice, and is possible
+    yield ask_chance(sure, {0: zero}).holds("impossible evidence", wrong)
+    yield refused(table(2), bits(0))
+    yield refused(table(3), bits(0, 1))
+    if all(outcome.ok for outcome in outcomes):  # else one mistake would cost two properties
+        yield refused(table(4), {2: zero, 0: 1})
 
 
 def _slice(table: np.ndarray, known: dict[int, int]) -> tuple:
@@ -869,10 +787,10 @@ def _slice(table: np.ndarray, known: dict[int, int]) -> tuple:
     gates=["shapes"],
     points={"equal priors": 1, "unequal priors": 1, "far below zero": 1},
     hints=[
-        "Bayes' rule: which product stands above, and what is the number below, which all classes of one image share?",
-        "Work with logarithms: the log of the product is a sum, and the number below is a sum over the classes. "
+        "Bayes' rule: which product is the numerator, and which denominator do all classes of one image share?",
+        "Work with logarithms: the log of the product is a sum, and the denominator is a sum over the classes. "
         "exp(-10000) is 0 in floating point: what may you subtract from a whole row without changing the quotient?",
-        "Add the log of the prior to each row (log 0 = -inf is what a class that cannot be deserves). Subtract from "
+        "Add the log of the prior to each row (log 0 = -inf is right for an impossible class). Subtract from "
         "each row its own maximum, after adding the prior; take exp; divide by the row's sum. A softmax "
         "or a log-sum-exp over the classes does these steps.",
     ],
@@ -894,9 +812,6 @@ def posterior(student, rng):
     "far below zero" has equal priors if "unequal priors" fails.
     """
 
-    def read(value, likelihood, prior):
-        return real(value, likelihood.shape, "p(y | x)")
-
     def words(likelihood, prior):
         if likelihood.size > 12:
             return f"B = {len(likelihood)}, K = {len(prior)}, prior = {say(prior)}"
@@ -907,60 +822,52 @@ def posterior(student, rng):
             joint = likelihood + np.log(prior)
         want = np.exp(joint - joint.max(1, keepdims=True))
         want /= want.sum(1, keepdims=True)
-        largest = np.abs(likelihood[np.isfinite(likelihood)]).max()
-        # An answer in float32 rounds the logarithms to 6e-8 of their size, and loses what is below 1e-38.
-        index = first_wrong(got, want, size=1e-30, tolerance=max(TOLERANCE, 3e-7 * largest))
-        if index is not None:
-            row = index[0]
-            mass = np.clip(got[row], -1e6, 1e6).sum()
-            total = "" if close(mass, 1) else f", which adds up to {mass:.6g}"
-            which = f" of image {row}" if len(got) > 1 else ""
-            return f"p(y | x){which} {should_be(want[row], got[row])}{total}"
+
+        def name(row):
+            total = np.clip(got[row], -1e6, 1e6).sum()
+            which = f"p(y | x) of image {row}" if len(got) > 1 else "p(y | x)"
+            return which if close(total, 1) else f"{which} (yours adds up to {total:.6g})"
+
+        # float32 rounds the logarithms to 6e-8 of their size, and loses numbers below 1e-38.
+        tolerance = max(TOLERANCE, 3e-7 * np.abs(likelihood[np.isfinite(likelihood)]).max())
+        return differs(got, want, name, size=1e-30, tolerance=tolerance, axes=1)
 
     def random(B, K):
-        return -rng.integers(1, 60, (B, K)) / 10 - 0.05 * np.arange(K)  # hardly ever two equal ones
+        return -rng.integers(1, 60, (B, K)) / 10 - 0.05 * np.arange(K)  # two equal ones are rare
 
-    def equal(K):
-        return np.full(K, 1 / K)
+    def case(likelihood, prior=None):
+        likelihood = np.array(likelihood)
+        K = likelihood.shape[1]
+        return ask(likelihood, np.full(K, 1 / K) if prior is None else np.array(prior))
 
-    ask = asking(student.call, read=read, say=words)
+    ask = asking(student.call, read=lambda value, *case: real(value, case[0].shape, "p(y | x)"), say=words)
     for B, K in ((2, 2), (4, 3)):
-        answer = ask(random(B, K), equal(K))
+        answer = case(random(B, K))
         yield answer.gate("shapes")
         yield answer.holds("equal priors", wrong)
     for B, K in ((1, 2), (3, 3), (3, 5), (1, 1), (2, 10)):
-        yield ask(random(B, K), equal(K)).holds("equal priors", wrong)
+        yield case(random(B, K)).holds("equal priors", wrong)
 
-    weighted = True
-    unequal = [[0.2, 0.8], [0.1, 0.3, 0.6], rng.permutation([0.05, 0.1, 0.2, 0.25, 0.4]), [0.6, 0.0, 0.4]]
-    for likelihood, prior in (
-        *((random(4, len(prior)), prior) for prior in unequal),
-        (random(3, 3), rng.permutation([0.1, 0.3, 0.6])),
-        (random(2, 2), [1e-12, 1 - 1e-12]),
-        (random(2, 2), [1.0, 1e-30]),
-    ):
-        outcome = ask(np.array(likelihood), np.array(prior)).holds("unequal priors", wrong)
-        weighted &= outcome.ok
-        yield outcome
+    drawn = rng.permutation([0.05, 0.1, 0.2, 0.25, 0.4])
+    cases = [(random(4, len(prior)), prior) for prior in ([0.2, 0.8], [0.1, 0.3, 0.6], drawn, [0.6, 0.0, 0.4])]
+    cases += [(random(3, 3), rng.permutation([0.1, 0.3, 0.6]))]
+    cases += [(random(2, 2), [1e-12, 1 - 1e-12]), (random(2, 2), [1.0, 1e-30])]
+    outcomes = [case(likelihood, prior).holds("unequal priors", wrong) for likelihood, prior in cases]
+    yield from outcomes
 
-    far = [
-        [[-1000.0, -1001.0], [-1002.0, -1000.0]],
-        [[-1e4, -1e4 + 2], [-3.0, -1e4]],
-        [[-1e4, -3.0], [-3.0, -1e4]],
-        [[-1.0, -30.0, -60.0], [-60.0, -1.0, -30.0]],
-        [[-np.inf, -1.0, -2.0], [-9000.0, -np.inf, -9001.0], [-1e4, -1e4 - 1, -np.inf]],
-        random(2, 3) - [[1e4], [0.0]],
-    ]
-    for likelihood in map(np.array, far):
-        yield ask(likelihood, equal(likelihood.shape[1])).holds("far below zero", wrong)
-    if weighted:
+    far = [[[-1000.0, -1001.0], [-1002.0, -1000.0]], [[-1e4, -1e4 + 2], [-3.0, -1e4]], [[-1e4, -3.0], [-3.0, -1e4]]]
+    far += [[[-1.0, -30.0, -60.0], [-60.0, -1.0, -30.0]]]
+    far += [[[-np.inf, -1.0, -2.0], [-9000.0, -np.inf, -9001.0], [-1e4, -1e4 - 1, -np.inf]]]
+    for likelihood in (*far, random(2, 3) - [[1e4], [0.0]]):
+        yield case(likelihood).holds("far below zero", wrong)
+    if all(outcome.ok for outcome in outcomes):
         for likelihood, prior in (
             ([[-10.0, -1000.0, -1001.0], [-10.0, -1002.0, -1000.0]], [0.0, 0.5, 0.5]),
             ([[-5.0, -1e4, -1e4 - 1], [-1e4, -5.0, -6.0]], [0.0, 0.5, 0.5]),
             ([[-np.inf, -1e4, -1e4 - 1], [-1.0, -2.0, -np.inf]], [0.0, 0.5, 0.5]),
             (random(2, 3) - [[1e4], [0.0]], rng.permutation([0.2, 0.3, 0.5])),
         ):
-            yield ask(np.array(likelihood), np.array(prior)).holds("far below zero", wrong)
+            yield case(likelihood, prior).holds("far below zero", wrong)
 
 
 @check(
@@ -986,68 +893,51 @@ def interval(student, rng):
     cut in increasing order                  "one symbol": where its interval begins
     each prefix's interval is cut            "intervals partition [0, 1)": the intervals of a word's continuations fill
                                              the word's own, in the symbols' order, without gap or overlap
-    conditional(prefix), at most D calls     "width is the probability", D = 64; elsewhere 10 D calls are let pass
+    conditional(prefix), at most D calls     "width is the probability", D = 64; elsewhere 10 D calls are allowed
     double precision                         begin and end are right to 1e-5 of the width, at D = 20 too
     the width, however long the word         "width is the probability": D = 64, judged at its own size
     =======================================  =====================================================================
     """
 
-    def give(word, tables, calls):
-        return list(word), Callback(_next_symbol(tables), max_calls=calls)
-
-    def read(value, *_):
-        entries, why = parts(value, ("low", "width"))
-        numbers = []
-        for entry, name in zip(entries or (), ("low", "width"), strict=False):
-            number, reason = real(entry, (), name)
-            why = why or reason or ("" if np.isfinite(number) else f"{name} should be finite; got {number}")
-            numbers.append(number)
-        return (None, why) if why else (tuple(map(float, numbers)), "")
-
-    def words(word, tables, calls):
-        K, D = tables[0].shape[1], len(word)
-        return (f"x = {list(word)}" if D < 10 else f"a word of D = {D} symbols") + (
-            f", p(x_0) = {say(tables[0][0])}" if K < 6 else f", K = {K}"
-        )
-
     def start(got, word, tables, _):
-        low = float(tables[0][0, : word[0]].sum())
-        if not close(got[0], low, size=1e-3):
-            return f"the interval begins at low, which {should_be(low, got[0])}"
+        return differs(got[0], tables[0][0, : word[0]].sum(), lambda: "the interval begins at low, which", size=1e-3)
 
     def width(got, word, tables, _):
         chances = _chances(word, tables)
-        chance, product = float(np.prod(chances)), " times ".join(map(say, chances))
+        factors = f" = {_product(chances)}" if 1 < len(word) < 10 else ""
         # A difference of cumulative probabilities has lost digits of a tiny one; a long word has none here.
-        if not close(got[1], chance, size=1e-9 if len(word) < 64 else 0):
-            factors = f" = {product}" if 1 < len(word) < 10 else ""
-            return f"the width should be p(x){factors}, which {should_be(chance, got[1])}"
+        size = 1e-9 if len(word) < 64 else 0
+        return differs(got[1], np.prod(chances), lambda: f"the width should be p(x){factors}, which", size)
+
+    def whole(got, word, *_):
+        return "" if word else differs(got, (0.0, 1.0), lambda: "(low, width) of the empty word", axes=0)
 
     def fills(got, word, tables, _):
         """Whether the intervals of all continuations, in `answers`, fill this one."""
-        if not word and not close(got, (0.0, 1.0)):
-            return f"(low, width) of the empty word {should_be((0.0, 1.0), got)}"
-        allowed, end, what = max(TOLERANCE * np.prod(_chances(word, tables)), 1e-13), got[0], "your own low of the word"
-        for symbol in range(tables[0].shape[1]):
-            answer = answers[*word, symbol]
+        K = tables[0].shape[1]
+        after = [answers[*word, symbol] for symbol in range(K)]
+        for answer in after:
             if answer.why:
                 return f"{answer.words()}: {answer.why}"
-            low, size = answer.got
-            if not abs(low - end) <= allowed:  # which of the two is wrong, only the student can tell
-                return f"low of its continuation by {symbol} should equal {what}, which {should_be(end, low)}"
-            end, what = low + size, f"your own low + width of its continuation by {symbol}"
-        if not abs(end - sum(got)) <= allowed:
-            return f"{what} should equal your own low + width of the word, which {should_be(sum(got), end)}"
 
-    ask = asking(student.call, give=give, read=read, say=words)
+        def name(k):  # which of the two is wrong, only the student can tell
+            low = f"low of its continuation by {k}" if k < K else "your own low + width of the word"
+            end = f"your own low + width of its continuation by {k - 1}" if k else "your own low of the word"
+            return f"{low} should equal {end}, which"
+
+        lows, ends = [answer.got[0] for answer in after], [sum(answer.got) for answer in after]
+        allowed = max(TOLERANCE * np.prod(_chances(word, tables)), 1e-13)
+        return differs([*lows, sum(got)], [got[0], *ends], name, size=1, tolerance=allowed)
+
+    ask = asking(student.call, give=_give_word, read=_low_and_width, say=_say_word)
     for K, D in ((2, 1), (3, 1), (2, 2), (4, 2), (2, 3)):
         tables = [_table(rng, K**d, K) for d in range(D)]
         if (K, D) == (2, 1):
             tables[0] = np.array([[3, 5]]) / 8  # the likelier symbol is not the first
         elif (K, D) == (4, 2):
             tables[1][2] = [0.5, 0.0, 1e-12, 0.5 - 1e-12]
-        answers, impossible = {}, (2,) if K == 4 else None  # whose continuations include some of probability 0
-        for word in [word for d in range(D + 1) for word in itertools.product(range(K), repeat=d)]:
+        answers = {}
+        for word in (word for d in range(D + 1) for word in itertools.product(range(K), repeat=d)):
             answers[word] = answer = ask(word, tables, 10 * D)
             if len(word) == D == 1:
                 yield answer.gate("numbers")
@@ -1055,9 +945,9 @@ def interval(student, rng):
                 yield answer.holds("one symbol", start)
             if word:
                 yield answer.holds("width is the probability", width)
-        for word in answers:
-            if len(word) < D and word != impossible:
-                yield answers[word].holds("intervals partition [0, 1)", fills)
+        for word, answer in answers.items():
+            if len(word) < D and (K, word) != (4, (2,)):  # which has continuations of probability 0
+                yield answer.holds("intervals partition [0, 1)", whole, fills)
 
     tables = [_table(rng, 1, 256)]
     for symbol in (255, *rng.integers(4, 255, 2)):
@@ -1065,24 +955,39 @@ def interval(student, rng):
         yield answer.holds("one symbol", start)
         yield answer.holds("width is the probability", width)
 
-    # A drawn word, with all continuations of all its prefixes.
+    # All continuations of all prefixes of a drawn word.
     K, D = 4, 5
     tables, drawn = [_table(rng, min(K**d, 7), K) for d in range(D)], rng.integers(K, size=D).tolist()
-    answers = {(): ask((), tables, 10 * D)}
-    for d in range(D):
-        for symbol in range(K):
-            word = (*drawn[:d], symbol)
-            answers[word] = ask(word, tables, 10 * D)
-            yield answers[word].holds("width is the probability", width)
-        yield answers[*drawn[:d],].holds("intervals partition [0, 1)", fills)
+    longer = [(*drawn[:d], symbol) for d in range(D) for symbol in range(K)]
+    answers = {word: ask(word, tables, 10 * D) for word in [(), *longer]}
+    yield from (answers[word].holds("width is the probability", width) for word in longer)
+    yield from (answers[*drawn[:d],].holds("intervals partition [0, 1)", whole, fills) for d in range(D))
 
     D = 64  # low + width is low in double precision, or nearly so
     tables = [_table(rng, min(2**d, 7), 2) for d in range(D)]
     drawn = (1, *rng.integers(2, size=D - 1).tolist())
     yield ask(drawn, tables, D).holds("width is the probability", width)
-    D, drawn = 20, drawn[:20]
-    answers = {(*drawn[:-1], symbol): ask((*drawn[:-1], symbol), tables, 10 * D) for symbol in (0, 1)}
-    yield ask(drawn[:-1], tables, 10 * D).holds("intervals partition [0, 1)", fills)
+    prefix = drawn[:19]
+    answers = {(*prefix, symbol): ask((*prefix, symbol), tables, 200) for symbol in (0, 1)}
+    yield ask(prefix, tables, 200).holds("intervals partition [0, 1)", fills)
+
+
+def _give_word(word: Sequence[int], tables: list[np.ndarray], calls: int) -> tuple:
+    return list(word), Callback(_next_symbol(tables), max_calls=calls)
+
+
+def _low_and_width(value, *_):
+    (low, why), (width, also) = (part(value, ("low", "width"), name, ()) for name in ("low", "width"))
+    why = why or also
+    if not why and not np.isfinite([low, width]).all():
+        why = f"low and width should be finite; got {say((low, width))}"
+    return (low, width), why
+
+
+def _say_word(word: Sequence[int], tables: list[np.ndarray], calls: int) -> str:
+    K, D = tables[0].shape[1], len(word)
+    case = f"x = {list(word)}" if D < 10 else f"a word of D = {D} symbols"
+    return f"{case}, p(x_0) = {say(tables[0][0])}" if K < 6 else f"{case}, K = {K}"
 
 
 def _table(rng: np.random.Generator, rows: int, K: int) -> np.ndarray:
@@ -1109,15 +1014,12 @@ def _next_symbol(tables: list[np.ndarray]) -> Callable:
 
 def _after(prefix: Sequence[int], tables: list[np.ndarray]) -> np.ndarray:
     """The probabilities of the next symbol: a row of tables[d], chosen by all d symbols of the prefix."""
-    table = tables[len(prefix)]
-    return table[_code(prefix, table.shape[1]) % len(table)]
+    table, code = tables[len(prefix)], 0
+    for symbol in prefix:
+        code = code * table.shape[1] + int(symbol)
+    return table[code % len(table)]
 
 
 def _chances(word: Sequence[int], tables: list[np.ndarray]) -> list[float]:
     """The probabilities of a word's symbols, each given those before it."""
     return [float(_after(word[:d], tables)[symbol]) for d, symbol in enumerate(word)]
-
-
-def _code(word: Sequence[int], K: int) -> int:
-    """A word as a number, the first symbol the highest."""
-    return int(sum(int(symbol) * K**place for place, symbol in enumerate(reversed(word))))

@@ -4,7 +4,7 @@ import numpy as np
 
 from autograder.checking.answers import asking, real
 from autograder.checking.check import check
-from autograder.checking.comparing import first_wrong, say, should_be
+from autograder.checking.comparing import differs, say
 
 __all__ = ["normalise"]
 
@@ -37,18 +37,13 @@ def normalise(student, rng):
         return f"weights = {say(weights)}" if weights.size <= 12 else f"weights of shape {weights.shape}"
 
     def sums(got, weights):
-        off = first_wrong(got.sum(1), np.ones(len(got)))
-        if off is not None:
-            return f"the sum of row {off[0]} of your result {should_be(1.0, got.sum(1)[off])}"
+        return differs(got.sum(1), np.ones(len(got)), lambda row: f"the sum of row {row} of your result")
 
     def wrong(got, weights):
         want = weights / weights.sum(1, keepdims=True)
-        off = first_wrong(got, want, size=1)
-        if off is not None:
-            row = off[0]
-            if weights.shape[1] > 4:
-                return f"entry {list(off)} {should_be(want[off], got[off])}"
-            return f"the distribution of row {row} {should_be(want[row], got[row])}"
+        if weights.shape[1] > 4:
+            return differs(got, want, lambda *entry: f"entry {list(entry)}", size=1)
+        return differs(got, want, lambda row: f"the distribution of row {row}", size=1, axes=1)
 
     def inexact(got, weights):
         error = float(np.abs(got - weights / weights.sum(1, keepdims=True)).max())
@@ -56,7 +51,7 @@ def normalise(student, rng):
             return f"your result is off by {error:.1g}; float64 numbers would be off by 1e-16"
 
     def draw(B, K):
-        weights = rng.integers(1, 5, (B, K)) * 10.0 ** (np.arange(B)[:, None] % 4)  # no two neighbours with one sum
+        weights = rng.integers(1, 5, (B, K)) * 10.0 ** (np.arange(B)[:, None] % 4)  # neighbours differ in their sums
         weights[:, 0] += weights[:, -1]  # never a row of equal weights
         return weights
 
