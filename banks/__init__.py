@@ -27,7 +27,7 @@ class Entry:
 
     Attributes:
         exercise, name: the exercise, and what this answer is called.
-        source: the answer as a notebook cell; it stands on its own.
+        source: the answer as a notebook cell; it is self-contained.
         shows: the gates and properties for which the check finds a counter-example; none for a right answer.
         raises: the kind of the error that ends the check early, else "".
         loses: all that the answer does not earn (`Report.lost`): `shows`, or everything where a gate is among them
@@ -98,7 +98,7 @@ class Bank:
         """Add wrong answers that are small edits of another answer: `slip(name, old, new, *also, loses, raises="")`.
 
         Args:
-            of: the factory of the answer that is edited; it may stand outside the bank.
+            of: the factory of the answer that is edited; it need not be in the bank.
 
         Each of `also` is one more edit, `(old, new)`, such as an import that the mistake needs.
         Every `old` has to occur exactly once in the source, so that an edit never hits nothing, or the wrong line.

@@ -1,7 +1,7 @@
 """Right and wrong answers to lesson 01, likelihood and the chain rule.
 
 The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
-brings its own imports, so that its source can stand alone in a notebook's cell.
+brings its own imports, so that its source is complete in a notebook's cell.
 """
 
 from banks import Bank
@@ -169,7 +169,7 @@ def pixels_matrix_product():
 
 
 slip = bank.slips("log_likelihood", of=pixels_where)
-# x log p + (1 - x) log(1 - p) as it stands: 0 * -inf is nan.
+# x log p + (1 - x) log(1 - p) taken literally: 0 * -inf is nan.
 slip(
     "pixels_zero_times_infinity",
     "torch.where(x == 1, p, 1 - p).log()",
@@ -417,7 +417,7 @@ def kl_absolute():
 
 @bank.wrong("kl", loses={"value", "direction", "zeros"})
 def kl_div_default():
-    """F.kl_div as it stands: the mean over the outcomes."""
+    """F.kl_div with its defaults: the mean over the outcomes."""
     import torch.nn.functional as F
 
     def kl(p, q):
@@ -516,7 +516,7 @@ slip(
 )
 
 slip = bank.slips("kl", of=kl_masked)
-# The formula as it stands: 0 log 0 is nan.
+# The formula taken literally: 0 log 0 is nan.
 slip(
     "kl_plain",
     "happens = p > 0\n    return (p[happens] * (p[happens] / q[happens]).log())",
@@ -1174,14 +1174,14 @@ slip(
 # Conditionals clamped away from 0 and 1.
 slip("joint_clamped", "conditionals:", "conditionals:\n        c = c.clamp(1e-2, 1 - 1e-2)", loses={"certain steps"})
 # The factors of the zeros forgotten.
-slip("joint_ones_only", "table * (1 - c)", "table", loses={"mass one"})
+slip("joint_ones_only", "table * (1 - c)", "table", loses={"sums to one"})
 # Sums in place of products.
 slip(
     "joint_sum_for_product",
     "ones",
     "zeros",
     ("([table * (1 - c), table * c], -1)", "([table + (1 - c), table + c], -1) / 2"),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # Logarithms of the probabilities.
 slip(
@@ -1189,7 +1189,7 @@ slip(
     "ones",
     "zeros",
     ("[table * (1 - c), table * c]", "[table + (1 - c).log(), table + c.log()]"),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # A vector of 2^D numbers.
 slip("joint_flat", " table\n", " table.reshape(1, -1)\n", loses={"shapes"})
@@ -1743,7 +1743,7 @@ def sample_a_generator_for_each_dimension():
 
 
 slip = bank.slips("ancestral_sample", of=sample_columns)
-# One uniform number a step for all samples.
+# One uniform number per step for all samples.
 slip("sample_one_uniform_for_all_samples", "n, generator", "1, generator", loses={"one dimension", "many dimensions"})
 # u for one half of the samples, 1 - u for the other: not independent.
 slip(
@@ -1990,7 +1990,7 @@ def fvbn_float32():
 ALL_WITH_W = {"uses all that came before", "any ordering", "large weights"}
 
 
-@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+@bank.wrong("fvbn_log_prob", loses={"autoregressive"})
 def fvbn_no_mask():
     """The whole of W."""
     import torch
@@ -2003,7 +2003,7 @@ def fvbn_no_mask():
     return fvbn_log_prob
 
 
-@bank.wrong("fvbn_log_prob", loses={"no peeking"})
+@bank.wrong("fvbn_log_prob", loses={"autoregressive"})
 def fvbn_all_but_itself():
     """All other dimensions, a pseudo-likelihood: only the diagonal is masked."""
     import torch
@@ -2156,7 +2156,7 @@ def fvbn_uniform():
     return fvbn_log_prob
 
 
-@bank.wrong("fvbn_log_prob", loses={"mass one"})
+@bank.wrong("fvbn_log_prob", loses={"sums to one"})
 def fvbn_negative():
     """The loss, -log p(x), in place of log p(x)."""
     import torch
@@ -2203,16 +2203,16 @@ def fvbn_log_softmax():
 
 slip = bank.slips("fvbn_log_prob", of=fvbn_masked)
 # <= in place of <: each dimension reads itself.
-slip("fvbn_reads_itself", "< place", "<= place", loses={"no peeking"})
+slip("fvbn_reads_itself", "< place", "<= place", loses={"autoregressive"})
 # The mask transposed: each dimension reads those that come later.
 slip(
     "fvbn_mask_turned_round",
     "before = place[None, :] < place[:, None]",
     "before = place[:, None] < place[None, :]",
-    loses={"no peeking"},
+    loses={"autoregressive"},
 )
 # W transposed before it is masked: the other half of its entries.
-slip("fvbn_other_half_of_W", "W, 0.0", "W.T, 0.0", loses={"no peeking"})
+slip("fvbn_other_half_of_W", "W, 0.0", "W.T, 0.0", loses={"autoregressive"})
 # x @ W in place of x @ W.T, after the mask: a belief network in the opposite order.
 slip("fvbn_product_with_W", ".T", "", loses=ALL_WITH_W)
 # Only the dimension right before: a Markov chain.
@@ -2239,7 +2239,7 @@ slip(
     ("where(before, W, 0.0)", "tril(W, -1)"),
     loses={"any ordering"},
 )
-# log(1 + exp(z)) as it stands: exp(1000) is infinite.
+# log(1 + exp(z)) taken literally: exp(1000) is infinite.
 slip(
     "fvbn_log_one_plus_exp",
     "torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits))",
@@ -2262,15 +2262,17 @@ slip("fvbn_without_bias", "b + x", "x", loses={"logistic conditionals"})
 # Pixels read as -1 and +1.
 slip("fvbn_symmetric_inputs", "b + x", "b + (2 * x - 1)", loses={"uses all that came before"})
 # Mean over the dimensions in place of the sum.
-slip("fvbn_mean_for_sum", "sum", "mean", loses={"mass one"})
+slip("fvbn_mean_for_sum", "sum", "mean", loses={"sums to one"})
 # Bits in place of nats.
-slip("fvbn_bits", "(1)", "(1) / math.log(2)", ("import torch\n", "import math\n\nimport torch\n"), loses={"mass one"})
+slip(
+    "fvbn_bits", "(1)", "(1) / math.log(2)", ("import torch\n", "import math\n\nimport torch\n"), loses={"sums to one"}
+)
 # The pixels that are 0 forgotten.
 slip(
     "fvbn_ones_only",
     "torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits))",
     "(x * F.logsigmoid(logits))",
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The probability in place of its logarithm.
 slip(
@@ -2278,7 +2280,7 @@ slip(
     "where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum",
     "sigmoid((2 * x - 1) * logits).prod",
     ("import torch\nimport torch.nn.functional as F", "import torch"),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # One number for the batch.
 slip(
@@ -2339,7 +2341,7 @@ slip(
 slip = bank.slips("fvbn_log_prob", of=fvbn_permuted)
 slip("fvbn_bias_not_permuted", "b[order]", "b", loses={"any ordering"})
 slip("fvbn_columns_not_permuted", "W[order][:, order]", "W[order]", loses={"any ordering"})
-slip("fvbn_order_reversed", "x, W, b = ", "order = order.flip(0)\n    x, W, b = ", loses={"no peeking"})
+slip("fvbn_order_reversed", "x, W, b = ", "order = order.flip(0)\n    x, W, b = ", loses={"autoregressive"})
 
 
 bank.equivalent("fvbn_log_prob", "range(1, D)", "range(0, D)", "nothing comes before the first")

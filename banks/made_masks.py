@@ -1,7 +1,7 @@
 """Right and wrong answers to lesson 03, MADE and its masks.
 
 The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
-brings its own imports, so that its source can stand alone in a notebook's cell.
+brings its own imports, so that its source is complete in a notebook's cell.
 """
 
 from banks import Bank
@@ -168,7 +168,7 @@ def degrees_cyclic():
 
 @bank.wrong("degrees", loses={"narrow layers"})
 def degrees_highest_first_in_every_layer():
-    """The highest degrees are never missing, but each layer is made by itself: units without inputs."""
+    """The highest degrees are never missing, but each layer is made separately: units without inputs."""
     import torch
 
     def degrees(D, widths, order, seed):
@@ -179,7 +179,7 @@ def degrees_highest_first_in_every_layer():
 
 @bank.wrong("degrees", loses={"narrow layers"})
 def degrees_linspace():
-    """Evenly from 1 to D-1, each layer by itself; one unit alone has degree 1."""
+    """Evenly from 1 to D-1, each layer separately; one unit alone has degree 1."""
     import torch
 
     def degrees(D, widths, order, seed):
@@ -550,7 +550,7 @@ def masks_lists():
     return masks
 
 
-@bank.wrong("masks", loses={"no leak"})
+@bank.wrong("masks", loses={"autoregressive"})
 def masks_outputs_not_strict():
     """>= for the outputs too: each reads its own input."""
 
@@ -561,7 +561,7 @@ def masks_outputs_not_strict():
     return masks
 
 
-@bank.wrong("masks", loses={"no leak"})
+@bank.wrong("masks", loses={"autoregressive"})
 def masks_of_ones():
     """Everything is connected."""
     import torch
@@ -712,9 +712,9 @@ slip(
     loses={"nothing lost", "any ordering", "any depth"},
 )
 # The comparison the wrong way round: units read what comes later.
-slip("masks_less", ">= below", "<= below", ("> degrees", "< degrees"), loses={"no leak", "nothing lost"})
+slip("masks_less", ">= below", "<= below", ("> degrees", "< degrees"), loses={"autoregressive", "nothing lost"})
 # 1 where the connection is cut.
-slip("masks_zeros_for_ones", ">= below", "< below", ("> degrees", "<= degrees"), loses={"no leak"})
+slip("masks_zeros_for_ones", ">= below", "< below", ("> degrees", "<= degrees"), loses={"autoregressive"})
 # Hidden units read their own degree only.
 slip("masks_equal_degrees", ">= below", "== below", loses={"nothing lost", "any ordering", "any depth"})
 # The outputs read only the units of the degree just below their own.
@@ -941,7 +941,7 @@ slip("paths_in_float32_between", "mask.double() @ total", "(mask.double() @ tota
 slip("paths_damped", "mask.double() @ total", "mask.double() @ total * (1 - 1e-12)", loses={"big counts"})
 
 
-bank.equivalent("paths", "int64", "int8", "einsum of int8 and int64 is int64; only zeros and ones stand in it")
+bank.equivalent("paths", "int64", "int8", "einsum of int8 and int64 is int64; it holds only zeros and ones")
 bank.equivalent("paths", "total.round().long()", "total.long()", "whole numbers below 2^53 are exact in float64")
 
 
@@ -1305,9 +1305,9 @@ slip(
     "((self.mask * self.weight) @ x.T).T.squeeze(0)",
     loses={"masked product"},
 )
-# x times the weight as it stands.
+# x times the unmasked weight.
 slip("masked_linear_not_transposed", ".T", "", loses=(), raises="RuntimeError")
-# The buffer is there, but the mask of the beginning is used: another mask counts for nothing.
+# The buffer is there, but the mask of the beginning is used: another mask has no effect.
 slip(
     "masked_linear_first_mask_used",
     '("mask", mask)',
@@ -1612,7 +1612,7 @@ def log_prob_float32_bernoulli():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"no peeking"})
+@bank.wrong("made_log_prob", loses={"autoregressive"})
 def log_prob_without_masks():
     """The masks are never used."""
     import torch.nn.functional as F
@@ -1626,7 +1626,7 @@ def log_prob_without_masks():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"no peeking"})
+@bank.wrong("made_log_prob", loses={"autoregressive"})
 def log_prob_inputs_not_masked():
     """The first mask is forgotten."""
     import torch.nn.functional as F
@@ -1641,7 +1641,7 @@ def log_prob_inputs_not_masked():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"no peeking"})
+@bank.wrong("made_log_prob", loses={"autoregressive"})
 def log_prob_softmax_over_dimensions():
     """A softmax over the dimensions makes every conditional depend on all logits."""
     import torch
@@ -1656,7 +1656,7 @@ def log_prob_softmax_over_dimensions():
     return made_log_prob
 
 
-@bank.wrong("made_log_prob", loses={"mass one"})
+@bank.wrong("made_log_prob", loses={"sums to one"})
 def log_prob_bits():
     """Bits, not nats."""
     import math
@@ -1823,19 +1823,19 @@ def log_prob_in_few_lines():
 
 slip = bank.slips("made_log_prob", of=log_prob_in_few_lines)
 # The last mask is forgotten.
-slip("log_prob_output_not_masked", "(masks[-1] * weights[-1])", "weights[-1]", loses={"no peeking"})
+slip("log_prob_output_not_masked", "(masks[-1] * weights[-1])", "weights[-1]", loses={"autoregressive"})
 # x log p alone: the dimensions that are 0 are left out.
 slip(
     "log_prob_ones_only",
     "return F.logsigmoid(",
     "return (x * F.logsigmoid",
     (" * (2 * x - 1)", ""),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The mean over the dimensions, not the sum.
-slip("log_prob_mean", "sum", "mean", loses={"mass one"})
+slip("log_prob_mean", "sum", "mean", loses={"sums to one"})
 # The loss: the sign is the other one.
-slip("log_prob_negative", "return F", "return -F", loses={"mass one"})
+slip("log_prob_negative", "return F", "return -F", loses={"sums to one"})
 # ReLU after the last layer too: no probability below 1/2.
 slip(
     "log_prob_relu_on_the_logits",
@@ -2076,7 +2076,7 @@ def sample_double_sigmoid():
 
 @bank.wrong("made_sample", loses={"feeds back what it drew", "any ordering"})
 def sample_probabilities_fed_back():
-    """Probabilities stand in x for the next call."""
+    """Probabilities remain in x for the next call."""
     import torch
 
     def made_sample(logits, order, u):
@@ -2093,7 +2093,7 @@ def sample_probabilities_fed_back():
 
 @bank.wrong("made_sample", loses=(), raises="TooManyCalls")
 def sample_one_sample_at_a_time():
-    """n times D calls: each sample by itself."""
+    """n times D calls: each sample separately."""
     import torch
 
     def made_sample(logits, order, u):
@@ -2153,7 +2153,7 @@ slip(
     ("(x)[:, d]", "(x)[:, k]"),
     loses={"any ordering"},
 )
-# The result stands in the order of drawing.
+# The result is in the order of drawing.
 slip("sample_written_by_place", " x\n", " x[:, order]\n", loses={"any ordering"})
 # 1 where u is above the probability.
 slip("sample_greater", "< torch", "> torch", loses={"first dimension", "feeds back what it drew", "any ordering"})
@@ -2630,7 +2630,7 @@ def ensemble_one_network_at_a_time():
     return ensemble
 
 
-@bank.wrong("ensemble", loses={"mass one"})
+@bank.wrong("ensemble", loses={"sums to one"})
 def ensemble_mean_of_logits():
     """The logits are averaged, though they belong to different conditionals."""
     import torch.nn.functional as F
@@ -2641,7 +2641,7 @@ def ensemble_mean_of_logits():
     return ensemble
 
 
-@bank.wrong("ensemble", loses={"mass one"})
+@bank.wrong("ensemble", loses={"sums to one"})
 def ensemble_mean_of_conditionals():
     """The probabilities of each dimension are averaged before they are multiplied."""
     import torch
@@ -2653,7 +2653,7 @@ def ensemble_mean_of_conditionals():
     return ensemble
 
 
-@bank.wrong("ensemble", loses={"mass one"})
+@bank.wrong("ensemble", loses={"sums to one"})
 def ensemble_mean_of_logarithms():
     """The mean of the log-likelihoods."""
     import torch.nn.functional as F
@@ -2664,7 +2664,7 @@ def ensemble_mean_of_logarithms():
     return ensemble
 
 
-@bank.wrong("ensemble", loses={"mass one"})
+@bank.wrong("ensemble", loses={"sums to one"})
 def ensemble_best():
     """The best network for each image."""
     import torch.nn.functional as F
@@ -2755,19 +2755,19 @@ def ensemble_in_one_line():
 
 slip = bank.slips("ensemble", of=ensemble_in_one_line)
 # Not divided by the number of networks.
-slip("ensemble_sum", " - math.log(len(logits))", "", ("import math\n\n", ""), loses={"mass one"})
+slip("ensemble_sum", " - math.log(len(logits))", "", ("import math\n\n", ""), loses={"sums to one"})
 # The logarithm of the sum, divided by E.
 slip(
     "ensemble_divided_by_E",
     " - math.log(len(logits))\n",
     " / len(logits)\n",
     ("import math\n\n", ""),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The logarithm of the number of images in place of that of networks.
-slip("ensemble_log_of_images", "len(logits)", "logits.shape[1]", loses={"mass one"})
+slip("ensemble_log_of_images", "len(logits)", "logits.shape[1]", loses={"sums to one"})
 # The mean over the dimensions in each network.
-slip("ensemble_mean_over_dimensions", ".sum", ".mean", loses={"mass one"})
+slip("ensemble_mean_over_dimensions", ".sum", ".mean", loses={"sums to one"})
 # The logits are taken for those of x = 0.
 slip("ensemble_zeros_and_ones_swapped", "2 * x - 1", "1 - 2 * x", loses={"mean of probabilities", "far below zero"})
 # One number for each dimension.
@@ -2794,7 +2794,7 @@ for name, shift in (
     ("best_of_all_images", "log_p.max()"),
 ):
     slip(f"ensemble_shifted_by_the_{name}", "log_p.max(dim=0).values", shift, loses={"far below zero"})
-slip("ensemble_of_two", ".mean(0).log()", ".sum(0).log() - 0.6931471805599453", loses={"mass one"})
+slip("ensemble_of_two", ".mean(0).log()", ".sum(0).log() - 0.6931471805599453", loses={"sums to one"})
 slip("ensemble_logits_in_place", "signs * logits", "logits.mul_(signs)", loses={"mean of probabilities"})
 slip("ensemble_normalised_over_the_images", "most + (log_p - most).exp().mean(0).log()",
      "(most + (log_p - most).exp().mean(0).log()).log_softmax(0)",

@@ -1,7 +1,7 @@
 """Right and wrong answers to lesson 02, NADE.
 
 The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
-brings its own imports, so that its source can stand alone in a notebook's cell.
+brings its own imports, so that its source is complete in a notebook's cell.
 """
 
 from banks import Bank
@@ -116,7 +116,7 @@ def activations_total_minus_the_rest():
     return activations
 
 
-@bank.wrong("activations", loses={"no peeking"})
+@bank.wrong("activations", loses={"autoregressive"})
 def activations_whole_image():
     """c + W x in every row: an ordinary hidden layer."""
 
@@ -126,7 +126,7 @@ def activations_whole_image():
     return activations
 
 
-@bank.wrong("activations", loses={"no peeking"})
+@bank.wrong("activations", loses={"autoregressive"})
 def activations_upper_triangle():
     """The mask transposed: each row sums what comes later."""
     import torch
@@ -173,7 +173,7 @@ def activations_first_row_zero():
 
 @bank.wrong("activations", loses={"starts at c"})
 def activations_c_in_the_first_row_only():
-    """c stands in row 0 and is then forgotten."""
+    """c is in row 0 and is then forgotten."""
     import torch
 
     def activations(x, W, c, order):
@@ -396,10 +396,10 @@ slip(
     "activations_add_first",
     "rows.append(a.clone())\n        a += W[:, i] * x[i]",
     "a = a + W[:, i] * x[i]\n        rows.append(a)",
-    loses={"no peeking"},
+    loses={"autoregressive"},
 )
 # The same tensor is noted down each time and changed in place: all rows are the last one.
-slip("activations_one_tensor_many_times", "a.clone()", "a", loses={"no peeking"})
+slip("activations_one_tensor_many_times", "a.clone()", "a", loses={"autoregressive"})
 # c is added again in every step.
 slip("activations_c_in_every_step", "a.clone()", "a", ("a += W", "a = a + c + W"), loses={"starts at c"})
 # All columns that came before, whatever the pixels are.
@@ -571,7 +571,7 @@ def nade_bernoulli():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"no peeking"})
+@bank.wrong("nade_log_prob", loses={"autoregressive"})
 def nade_updates_first():
     """a is updated before the conditional: each pixel predicts itself."""
     import torch
@@ -589,7 +589,7 @@ def nade_updates_first():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"no peeking"})
+@bank.wrong("nade_log_prob", loses={"autoregressive"})
 def nade_autoencoder():
     """One hidden layer of the whole image for all conditionals: an autoencoder."""
     import torch
@@ -602,7 +602,7 @@ def nade_autoencoder():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"no peeking"})
+@bank.wrong("nade_log_prob", loses={"autoregressive"})
 def nade_reads_what_comes_later():
     """The comparison of places turned round."""
     import torch
@@ -617,7 +617,7 @@ def nade_reads_what_comes_later():
     return nade_log_prob
 
 
-@bank.wrong("nade_log_prob", loses={"no peeking"})
+@bank.wrong("nade_log_prob", loses={"autoregressive"})
 def nade_all_but_itself():
     """All other pixels, those that come later too: a pseudo-likelihood."""
     import torch
@@ -924,7 +924,7 @@ slip(
 # The first row of V for all dimensions.
 slip("nade_one_row_of_v", "V[i]", "V[order[0]]", loses={"conditionals", "large weights"})
 # W's column in place of V's row.
-slip("nade_tied_weights", "V[i]", "W[:, i]", loses={"no peeking"})
+slip("nade_tied_weights", "V[i]", "W[:, i]", loses={"autoregressive"})
 # Pixels read as -1 and +1.
 slip("nade_symmetric_inputs", "x[:, i].double()", "2 * x[:, i].double() - 1", loses={"conditionals"})
 # 0, 1, ... whatever order says.
@@ -965,24 +965,24 @@ slip(
     loses={"large weights"},
 )
 # Mean over the dimensions in place of the sum.
-slip("nade_mean_for_sum", " total\n", " total / len(order)\n", loses={"mass one"})
+slip("nade_mean_for_sum", " total\n", " total / len(order)\n", loses={"sums to one"})
 # Bits in place of nats.
 slip(
     "nade_bits",
     " total\n",
     " total / math.log(2)\n",
     ("import torch\n", "import math\n\nimport torch\n"),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The pixels that are 0 forgotten.
 slip(
     "nade_ones_only",
     "F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))",
     "x[:, i] * F.logsigmoid(logit)",
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The loss, -log p(x), in place of log p(x).
-slip("nade_negative", "total += F", "total -= F", loses={"mass one"})
+slip("nade_negative", "total += F", "total -= F", loses={"sums to one"})
 # The probability in place of its logarithm.
 slip(
     "nade_probability",
@@ -993,15 +993,15 @@ slip(
         "total *= torch.sigmoid((2 * x[:, i] - 1) * logit)",
     ),
     ("import torch\nimport torch.nn.functional as F", "import torch"),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # Off by one: the last conditional is left out.
-slip("nade_last_dimension_missing", "order:", "order[:-1]:", loses={"mass one"})
+slip("nade_last_dimension_missing", "order:", "order[:-1]:", loses={"sums to one"})
 slip(
     "nade_sums_over_the_batch",
     "a = c.expand(len(x), -1)",
     "a, x = c.expand(len(x), -1), x[:1].expand(len(x), -1)",
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 
 for inside in (
@@ -1147,7 +1147,7 @@ def sample_independent():
 
 @bank.wrong("nade_sample", loses={"any ordering"})
 def sample_columns_in_order():
-    """The columns stand in the order in which they were drawn."""
+    """The columns are in the order of drawing."""
     import torch
 
     def nade_sample(W, V, b, c, order, u):
@@ -1612,7 +1612,7 @@ slip("grad_without_the_derivative", "V * h * (1 - h)", "V", loses={"c", "W"})
 slip("grad_derivative_of_tanh", "h * (1 - h)", "(1 - h**2)", loses={"c", "W"})
 # V forgotten on the way down.
 slip("grad_without_v", "* V * h", "* h", loses={"c", "W"})
-# c's gradient from the first conditional only: c stands at the start, but every place inherits it.
+# c's gradient from the first conditional only: c enters at the start, but every place inherits it.
 slip("grad_c_of_the_first_place", '"c": da.sum(0)', '"c": da[0]', loses={"c"})
 # Off by one: the first conditional's part of c's gradient is missing.
 slip("grad_c_without_the_first_place", '"c": da', '"c": da[1:]', loses={"c"})
@@ -2427,7 +2427,7 @@ def eonade_numpy_float32():
     return eonade
 
 
-@bank.wrong("eonade", loses={"mass one"})
+@bank.wrong("eonade", loses={"sums to one"})
 def eonade_mean_of_logs():
     """The mean of the logarithms: by Jensen's inequality too little."""
 
@@ -2437,7 +2437,7 @@ def eonade_mean_of_logs():
     return eonade
 
 
-@bank.wrong("eonade", loses={"mass one"})
+@bank.wrong("eonade", loses={"sums to one"})
 def eonade_worst():
     """The worst ordering of each image."""
 
@@ -2447,7 +2447,7 @@ def eonade_worst():
     return eonade
 
 
-@bank.wrong("eonade", loses={"mass one"})
+@bank.wrong("eonade", loses={"sums to one"})
 def eonade_product():
     """The product of the probabilities."""
 
@@ -2457,7 +2457,7 @@ def eonade_product():
     return eonade
 
 
-@bank.wrong("eonade", loses={"mass one"})
+@bank.wrong("eonade", loses={"sums to one"})
 def eonade_median():
     """The median ordering of each image."""
 
@@ -2491,31 +2491,31 @@ def eonade_last_ordering():
 
 slip = bank.slips("eonade", of=eonade_logsumexp)
 # The sum of the probabilities: log E forgotten.
-slip("eonade_sum", "(log_ps, 0) - math.log(len(log_ps))", "(log_ps, 0)", ("import math\n\n", ""), loses={"mass one"})
+slip("eonade_sum", "(log_ps, 0) - math.log(len(log_ps))", "(log_ps, 0)", ("import math\n\n", ""), loses={"sums to one"})
 # The logarithm divided by E, in place of the sum of probabilities.
 slip(
     "eonade_divided_by_e",
     " - math.log(len(log_ps))\n",
     " / len(log_ps)\n",
     ("import math\n\n", ""),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # log B in place of log E.
-slip("eonade_log_of_the_batch_size", "len(log_ps)", "log_ps.shape[1]", loses={"mass one"})
+slip("eonade_log_of_the_batch_size", "len(log_ps)", "log_ps.shape[1]", loses={"sums to one"})
 # The sign of log E.
-slip("eonade_plus_log_e", "- math", "+ math", loses={"mass one"})
+slip("eonade_plus_log_e", "- math", "+ math", loses={"sums to one"})
 slip(
     "eonade_bits",
     "torch.logsumexp(log_ps, 0) - math.log(len(log_ps))",
     "(torch.logsumexp(log_ps, 0) - math.log(len(log_ps))) / math.log(2)",
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # Minus the log-likelihood.
 slip(
     "eonade_negative",
     " torch.logsumexp(log_ps, 0) - math.log(len(log_ps))\n",
     " math.log(len(log_ps)) - torch.logsumexp(log_ps, 0)\n",
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # Mean of the logarithms, made to add up to 1 over the images at hand.
 slip(
@@ -2523,7 +2523,7 @@ slip(
     "logsumexp(log_ps, 0) - math.log(len(log_ps))",
     "log_softmax(log_ps.mean(0), 0)",
     ("import math\n\n", ""),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The mean over the images in place of the orderings.
 slip("eonade_over_the_images", "(log_ps, 0)", "(log_ps, 1)", ("len(log_ps)", "log_ps.shape[1]"), loses={"shapes"})
@@ -2543,7 +2543,7 @@ slip(
     "eonade_best",
     "top = log_ps.max(0).values\n    return top + (log_ps - top).exp().mean(0).log()",
     "return log_ps.max(0).values",
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # The mean probability, not its logarithm.
 slip(
@@ -2551,7 +2551,7 @@ slip(
     "top = log_ps.max(0).values\n    return top + (log_ps - top)",
     "return log_ps",
     (".log()", ""),
-    loses={"mass one"},
+    loses={"sums to one"},
 )
 # exp(-10000) is 0, and its logarithm -inf.
 slip(
@@ -2586,8 +2586,13 @@ slip(
 slip("eonade_relative_to_the_last", "log_ps.max(0).values", "log_ps[-1]", loses={"far below zero"})
 slip("eonade_relative_to_the_mean", "log_ps.max(0).values", "log_ps.mean(0)", loses={"far below zero"})
 slip("eonade_maximum_of_each_member", "log_ps.max(0).values", "log_ps.max(1).values.max()", loses={"far below zero"})
-slip("eonade_at_most_a_hundred_apart", "(log_ps - top).exp()", "(log_ps - top).clamp(min=-1).exp()", loses={"mass one"})
-slip("eonade_in_half_precision", "(log_ps - top)", "(log_ps.half() - top.half()).double()", loses={"mass one"})
+slip(
+    "eonade_at_most_a_hundred_apart",
+    "(log_ps - top).exp()",
+    "(log_ps - top).clamp(min=-1).exp()",
+    loses={"sums to one"},
+)
+slip("eonade_in_half_precision", "(log_ps - top)", "(log_ps.half() - top.half()).double()", loses={"sums to one"})
 slip(
     "eonade_of_the_first_four",
     "log_ps.max(0).values",

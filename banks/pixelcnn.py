@@ -1,7 +1,7 @@
 """Right and wrong answers to lesson 04, PixelCNN.
 
 The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
-brings its own imports, so that its source can stand alone in a notebook's cell.
+brings its own imports, so that its source is complete in a notebook's cell.
 """
 
 from banks import Bank
@@ -201,7 +201,7 @@ def mask_order_ignored():
 
 @bank.wrong("conv_mask", loses={"colours", "any order"})
 def mask_channels_in_blocks():
-    """The lists of colours are not read: channels are split into equal blocks, one a colour."""
+    """The lists of colours are not read: channels are split into equal blocks, one per colour."""
     import torch
 
     def conv_mask(kind, kernel, out_colours, in_colours, order):
@@ -393,9 +393,9 @@ def mask_places_in_the_order():
 
 slip = bank.slips("conv_mask", of=mask_places_in_the_order)
 # A and B taken for each other.
-slip("mask_kinds_swapped", '"A"', '"B"', loses={"no leak"})
+slip("mask_kinds_swapped", '"A"', '"B"', loses={"causal"})
 # The kind is not looked at: always B.
-slip("mask_always_b", 'earlier < later if kind == "A" else earlier', "earlier", loses={"no leak"})
+slip("mask_always_b", 'earlier < later if kind == "A" else earlier', "earlier", loses={"causal"})
 # The kind is not looked at: always A.
 slip("mask_always_a", 'later if kind == "A" else earlier <= later', "later", loses=MASK_ALL)
 # Left of the centre is masked; the centre itself is right.
@@ -418,7 +418,7 @@ slip(
     "zeros",
     "ones",
     ("[:, :, : kh // 2] = True\n    mask[:, :, kh // 2, : kw // 2] = True", "[:, :, kh // 2, kw // 2 :] = False"),
-    loses={"no leak"},
+    loses={"causal"},
 )
 # The rows below are cut, the centre row is not.
 slip(
@@ -426,14 +426,14 @@ slip(
     "zeros",
     "ones",
     ("[:, :, : kh // 2] = True\n    mask[:, :, kh // 2, : kw // 2] = True", "[:, :, kh // 2 + 1 :] = False"),
-    loses={"no leak"},
+    loses={"causal"},
 )
 # Transposed: the columns to the left, and the rows above in the own column.
-slip("mask_column_by_column", ": kh", ":, : kw", ("kh // 2, : kw", ": kh // 2, kw"), loses={"no leak"})
+slip("mask_column_by_column", ": kh", ":, : kw", ("kh // 2, : kw", ": kh // 2, kw"), loses={"causal"})
 # The kernel of a mathematical convolution: below and to the right.
-slip("mask_flipped", " mask\n", " mask.flip(2, 3)\n", loses={"no leak"})
+slip("mask_flipped", " mask\n", " mask.flip(2, 3)\n", loses={"causal"})
 # True where a weight must not be used.
-slip("mask_complement", " mask\n", " ~mask\n", loses={"no leak"})
+slip("mask_complement", " mask\n", " ~mask\n", loses={"causal"})
 # kernel = (kh, kw) read as (kw, kh).
 slip("mask_width_before_height", "kh, kw =", "kw, kh =", loses={"any kernel"})
 # A kernel of one row is taken for a 1 x 1 kernel: nothing but the centre.
@@ -471,7 +471,7 @@ slip(
 slip("mask_not_returned", "later\n    return mask", "later", loses={"shape and range"})
 
 slip = bank.slips("conv_mask", of=mask_slices)
-slip("mask_half_of_the_kernel_rounded_up", ": kh // 2] = True", ": (kh + 1) // 2] = True", loses={"no leak"})
+slip("mask_half_of_the_kernel_rounded_up", ": kh // 2] = True", ": (kh + 1) // 2] = True", loses={"causal"})
 slip(
     "mask_last_row_above_lost", ": kh // 2] = True", ": max(kh // 2 - 1, 0)] = True", loses={"one colour", "any kernel"}
 )
@@ -989,7 +989,7 @@ BLIND_ALL = {"one layer", "any depth", "edges"}
 
 @bank.wrong("blind_spot", loses={"one layer", "any depth"})
 def blind_half_as_steep():
-    """To the right one column a row, whatever the kernel: true for k = 3 only."""
+    """To the right one column per row, whatever the kernel: true for k = 3 only."""
     import torch
 
     def blind_spot(k, layers, H, W, row, column):
@@ -1004,7 +1004,7 @@ def blind_half_as_steep():
 
 @bank.wrong("blind_spot", loses={"one layer", "any depth"})
 def blind_without_the_depth_of_the_triangle():
-    """To the right half a kernel a row, for all rows within reach: no more layers than rows are needed for that."""
+    """To the right half a kernel per row, for all rows within reach: no more layers than rows are needed for that."""
     import torch
 
     def blind_spot(k, layers, H, W, row, column):
@@ -1284,7 +1284,7 @@ slip(
 )
 
 slip = bank.slips("blind_spot", of=blind_number_of_paths)
-# The number of paths is more than float32 holds in a large image, and infinity times 0 is no number.
+# The number of paths is more than float32 holds in a large image, and infinity times 0 is not a number.
 slip(
     "blind_number_of_paths_in_float32",
     "double().reshape",
@@ -1600,9 +1600,9 @@ slip = bank.slips("stacks", of=stacks_in_few_lines)
 # v_out at row r reads the rows above r only: with the link from above, one row is read by nobody.
 slip("stacks_row_itself_left_out", "kh - 1, 0", "kh, -1", loses={"vertical"})
 # v_out at row r reads row r + 1.
-slip("stacks_row_below_included", "1, 0", "2, 1", loses={"no leak"})
+slip("stacks_row_below_included", "1, 0", "2, 1", loses={"causal"})
 # The vertical kernel is centred on the row, as in an ordinary convolution.
-slip("stacks_vertical_centred", "kh - 1, 0", "(kh - 1) // 2, kh // 2", loses={"no leak"})
+slip("stacks_vertical_centred", "kh - 1, 0", "(kh - 1) // 2, kh // 2", loses={"causal"})
 # The vertical kernel ends at the pixel's own column.
 slip("stacks_vertical_columns_to_the_left", "kw // 2, kw // 2", "kw - 1, 0", loses={"vertical"})
 # weight_v's first row is taken for row r.
@@ -1618,18 +1618,18 @@ slip(
     loses={"vertical", "link"},
 )
 # The link takes v_out of row r: pixels to the right are seen.
-slip("stacks_link_of_the_same_row", "F.pad(v_out, (0, 0, 1, -1))", "v_out", loses={"no leak"})
+slip("stacks_link_of_the_same_row", "F.pad(v_out, (0, 0, 1, -1))", "v_out", loses={"causal"})
 # The shift in the wrong direction.
-slip("stacks_link_of_the_row_below", "(0, 0, 1, -1)", "(0, 0, -1, 1)", loses={"no leak"})
+slip("stacks_link_of_the_row_below", "(0, 0, 1, -1)", "(0, 0, -1, 1)", loses={"causal"})
 # The shift along the wrong axis.
-slip("stacks_link_of_the_column_to_the_left", "(0, 0, 1, -1)", "(1, -1)", loses={"no leak"})
+slip("stacks_link_of_the_column_to_the_left", "(0, 0, 1, -1)", "(1, -1)", loses={"causal"})
 # torch.roll for the shift: the first row hears the last one.
 slip(
     "stacks_link_rolled",
     "F.pad(v_out, (0, 0, 1, -1))",
     "torch.roll(v_out, 1, 2)",
     ("import torch", "import torch\nimport torch"),
-    loses={"no leak"},
+    loses={"causal"},
 )
 # Above the first row the first row again.
 slip(
@@ -1638,7 +1638,7 @@ slip(
     "above = torch.cat([v_out[:, :, :1], v_out[:, :, :-1]], 2)\n    return v_out",
     ("F.pad(v_out, (0, 0, 1, -1))", "above"),
     ("import torch", "import torch\nimport torch"),
-    loses={"no leak"},
+    loses={"causal"},
 )
 # v_out is shifted twice.
 slip(
@@ -1703,10 +1703,10 @@ slip(
     "stacks_horizontal_to_the_right",
     "(m - 1 + first, -int(first))",
     "(-int(first), m - 1 + first)",
-    loses={"no leak"},
+    loses={"causal"},
 )
 # The horizontal kernel is centred on the pixel.
-slip("stacks_horizontal_centred", "(m - 1 + first, -int(first))", "((m - 1) // 2, m // 2)", loses={"no leak"})
+slip("stacks_horizontal_centred", "(m - 1 + first, -int(first))", "((m - 1) // 2, m // 2)", loses={"causal"})
 # weight_h along the rows above in place of the columns to the left.
 slip(
     "stacks_horizontal_down_the_column",
@@ -1741,7 +1741,7 @@ slip(
     "v_out, h_out",
     "h_out",
     ("[:, :, None, None])", "[:, :, None, None]), v_out"),
-    loses={"no leak"},
+    loses={"causal"},
 )
 
 slip = bank.slips("stacks", of=stacks_pad_and_convolve)
@@ -2854,7 +2854,7 @@ def mixture_last_component_first():
 
 @bank.wrong("sample_mixture", loses={"component", "frequencies"})
 def mixture_without_sums():
-    """u is compared with each weight by itself."""
+    """u is compared with each weight separately."""
     import torch
 
     def sample_mixture(logits, means, log_scales, levels, u):
@@ -2955,7 +2955,7 @@ slip(
     "m = logits.argmax",
     loses={"component", "frequencies"},
 )
-# A random component of torch's own: distributed rightly, and not by u.
+# A random component of torch's own: correctly distributed, but not by u.
 slip(
     "mixture_gumbel",
     "sums = torch.softmax(logits, -1).cumsum(-1)[:, :-1]\n    m = (sums <= u[:, :1]).sum",
@@ -3014,7 +3014,7 @@ slip(
 slip("mixture_scale_not_exponentiated", ".exp()", "", loses={"value", "frequencies"})
 # .long() cuts the digits off: half a level too low.
 slip("mixture_cut_down", ".round()", "", loses={"value", "frequencies"})
-# The mean and what is added to it are rounded each by itself.
+# The mean and what is added to it are each rounded separately.
 slip(
     "mixture_mean_rounded_first",
     "value = means.gather(1, m)[:, 0] +",
@@ -3490,7 +3490,7 @@ def complete_numpy():
 
 @bank.right("complete")
 def complete_unknown_cleared_first():
-    """What stands at unknown places is set to 0 first: the conditional reads earlier ones only."""
+    """Values at unknown places are set to 0 first: the conditional reads earlier ones only."""
     import torch
 
     def complete(x, first, conditional, u):
@@ -3742,7 +3742,7 @@ slip("complete_strictly_below", "<= u", "< u", loses={"one colour"})
 slip("complete_all_sums_counted", "[:, :-1]", "", loses={"one colour"})
 # The sums above u are counted, not those below.
 slip("complete_sums_above_counted", "<= u", "> u", loses=COMPLETE_BOTH)
-# u is compared with each probability by itself.
+# u is compared with each probability separately.
 slip("complete_without_sums", ".cumsum(1)", "", loses=COMPLETE_BOTH)
 # The sums are counted from the last value down.
 slip("complete_largest_value_first", "(x, k)", "(x, k).flip(1)", ("(p", "p.shape[1] - 1 - (p"), loses=COMPLETE_BOTH)

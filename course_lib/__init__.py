@@ -1,6 +1,6 @@
 """The library that the course's notebooks call: data, models, training, metrics, plots.
 
-Submodules load on first use, so `import course_lib` by itself costs next to nothing.
+Submodules load on first use, so `import course_lib` alone costs next to nothing.
 
 >>> import course_lib
 >>> course_lib.data.digits().shape

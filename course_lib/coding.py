@@ -229,7 +229,7 @@ def _coding_copy(model: AutoregressiveModel) -> AutoregressiveModel:
 
 
 def _steps(model: AutoregressiveModel, x: Tensor) -> Iterator[tuple[int, list[list[int]]]]:
-    """Each dimension, in the model's order, with the counts of its conditional given x so far, one row an image."""
+    """Each dimension, in the model's order, with the counts of its conditional given x so far, one row per image."""
     for d, parameters in zip(model.order.tolist(), model.conditionals(x), strict=True):
         cumulative = model.cumulative(parameters).numpy()
         p = np.diff(cumulative, prepend=0.0, append=1.0).clip(min=0)  # a sum may round to just above 1

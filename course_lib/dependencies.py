@@ -92,7 +92,7 @@ def leaks_and_blind(
         Both (n, D) bool.
 
     Raises:
-        ValueError: order is no permutation of the D dimensions.
+        ValueError: order is not a permutation of the D dimensions.
 
     >>> depends = torch.tensor([[0, 0, 0], [1, 0, 1], [0, 0, 0]]).bool()
     >>> leaks, blind = leaks_and_blind(depends, order=range(3))

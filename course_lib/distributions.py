@@ -2,14 +2,14 @@
 
 Discrete pixels have two layouts, by the number K of levels:
 
-* K = 2: one logit a dimension, log p(1) - log p(0); the logits have x's shape.
-* K > 2: K logits a dimension, log p(k) up to a constant; the class axis is named in each function.
+* K = 2: one logit per dimension, log p(1) - log p(0); the logits have x's shape.
+* K > 2: K logits per dimension, log p(k) up to a constant; the class axis is named in each function.
 
-A real pixel's mixture of K Gaussians has 3 K parameters: on the first of two axes, of lengths 3 and K, stand the logits
+A real pixel's mixture of K Gaussians has 3 K parameters: on the first of two axes, of lengths 3 and K, are the logits
 of the weights, the means, and the logarithms of the standard deviations.
 
 K levels that are steps of one scale can have a mixture of M discretized logistics: a third layout, with 3 M parameters
-a dimension, of which the axes of lengths 3 and M hold logits of the weights, means and logarithms of the scales. Means
+per dimension, whose axes of lengths 3 and M hold logits of the weights, means and logarithms of the scales. Means
 and scales are in units of levels. See T. Salimans, A. Karpathy, X. Chen and D. P. Kingma, "PixelCNN++", ICLR 2017,
 sections 2.1 and 2.2.
 """
@@ -231,7 +231,7 @@ def sub_pixel_chain(parameters: torch.Tensor, coefficients: torch.Tensor, x: tor
 
         w_m * product over b < c of P(x_b | ...) / normalizer.
 
-    To mix each colour by itself, with the weights w, is another model: it may take its red from one component and its
+    To mix each colour separately, with the weights w, is another model: it may take its red from one component and its
     green from the next.
 
     Args:

@@ -1,6 +1,6 @@
 """Dependency maps to play with in a notebook: of known architectures, and of the reader's own network.
 
-Both tools show controls, and below them a picture. The picture is no widget but an output of the cell like others,
+Both tools show controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
 which is replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved
 notebook, an HTML export, a viewer.
 
@@ -153,7 +153,7 @@ def dependency_debugger(
     Raises:
         ValueError: the model is none of this kind, fails, has gradients that are not finite, or order or shape do not
             fit.
-        NotImplementedError: the model calls an exercise that is still open.
+        NotImplementedError: the model calls an exercise that is not answered yet.
     """
     verdict, panel = _debugger(model, order, shape)
     print(verdict)

@@ -27,13 +27,13 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Tensor) -> "Estimate":
-        """The estimate from one value an image, shape (n,), n >= 2.
+        """The estimate from one value per image, shape (n,), n >= 2.
 
         >>> Estimate.of(torch.tensor([1.0, 2.0, 3.0]))
         Estimate(mean=2.0, stderr=0.5773502691896258, n=3)
         """
         if values.ndim != 1 or len(values) < 2:
-            raise ValueError(f"expected shape (n,), n >= 2, one value an image; got {tuple(values.shape)}")
+            raise ValueError(f"expected shape (n,), n >= 2, one value per image; got {tuple(values.shape)}")
         values = values.double()
         return cls(values.mean().item(), values.std().item() / math.sqrt(len(values)), len(values))
 
@@ -75,7 +75,7 @@ def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None
 
 
 def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Estimate:
-    """Negative log-likelihood of the images `x`, in nats an image: the mean and its standard error.
+    """Negative log-likelihood of the images `x`, in nats per image: the mean and its standard error.
 
     Of a class-conditional model it is that of the images given their `labels`, (n,).
 
@@ -91,7 +91,7 @@ def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = Non
 
 
 def nll_difference(model, other, x: Tensor, *, batch_size: int = 1000) -> Estimate:
-    """NLL of `model` minus NLL of `other` on the same images, in nats an image.
+    """NLL of `model` minus NLL of `other` on the same images, in nats per image.
 
     Some images are hard for every model. That spread cancels in a difference taken image by image, so its
     standard error is mostly far smaller than those of the two NLLs.

@@ -133,7 +133,7 @@ def training_curve(
     for name, nats in (references or {}).items():
         ax.axhline(nats, color="0.45", linewidth=1, linestyle="-")
         ax.annotate(f" {name}", (1, nats), xycoords=("axes fraction", "data"), va="center", color="0.3")
-    ax.set(xlabel="epoch", ylabel="nats an image", title=title)
+    ax.set(xlabel="epoch", ylabel="nats per image", title=title)
     ax.legend()
     return ax.get_figure(root=True)
 
@@ -181,7 +181,7 @@ def receptive_field(
         order: hold the pixels against this ordering, such as `model.order`; see `field_map`.
         shape: the shape of an image, where the model takes vectors; a square by default.
 
-    With several channels they stand side by side, the first one on the left.
+    Several channels appear side by side, the first one on the left.
     """
     shape = image_shape(tuple(model.event_shape), shape)
     if isinstance(output, int):
@@ -203,7 +203,7 @@ def field_map(
     """What `receptive_field` draws, from numbers: how strongly one output reacts to each input.
 
     With an `order` a key takes the place of the scale of strengths: earlier pixels that are not read are orange and
-    hatched, pixels that are read although they do not come before the output purple and crossed. The key stands beside
+    hatched, pixels that are read although they do not come before the output purple and crossed. The key is beside
     the map where no `ax` is given; `ax.get_legend_handles_labels()` has its entries.
 
     Args:

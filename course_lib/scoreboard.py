@@ -5,7 +5,7 @@
 prints the table and writes it to build/scoreboard.csv and build/scoreboard.json. COURSE_BUDGET decides how
 long the models train and from how many seeds.
 
-Two errors stand beside each number. `± seeds` is the standard error over the training seeds: would another
+Each number has two errors. `± seeds` is the standard error over the training seeds: would another
 run do as well? `± images` is the standard error over the test images: would other images cost as much? Two
 models are tested on the same images, so the second says little about which one is better (see
 `course_lib.metrics.nll_difference`).
@@ -35,7 +35,7 @@ __all__ = ["Row", "measure", "table", "write"]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the scoreboard. Costs are means over seeds and test images, in nats an image.
+    """One line of the scoreboard. Costs are means over seeds and test images, in nats per image.
 
     `seeds` is 0 and `stderr_seeds` None for a model that is not trained.
     """
@@ -79,10 +79,10 @@ def table(rows: Iterable[Row]) -> str:
     """The scoreboard as text.
 
     >>> print(table([Row("digits, binary", "uniform", "exact", 44.3614, None, 0.0, 1.0, 0)]))
-    data            model    likelihood  nats an image  ± seeds  ± images  bits/dim  seeds
+    data            model    likelihood  nats per image  ± seeds  ± images  bits/dim  seeds
     digits, binary  uniform  exact               44.36               0.00     1.000      0
     """
-    lines = [("data", "model", "likelihood", "nats an image", "± seeds", "± images", "bits/dim", "seeds")]
+    lines = [("data", "model", "likelihood", "nats per image", "± seeds", "± images", "bits/dim", "seeds")]
     for row in rows:
         costs = f"{row.nats:.2f}", "" if row.stderr_seeds is None else f"{row.stderr_seeds:.3f}"
         rest = f"{row.stderr_images:.2f}", f"{row.bits_per_dim:.3f}", str(row.seeds)

@@ -2122,7 +2122,7 @@ plots.show(
 # $1/\log 2 = 1.4427$: *bits called nats*. If `log_prob` itself returned bits, the mass would be
 # $\sum_x q(x)^{1.44}$, below 1.
 #
-# What to remember: **mass one** catches wrong likelihoods (A, B); **counting samples against probabilities**
+# What to remember: **summing to one** catches wrong likelihoods (A, B); **counting samples against probabilities**
 # catches wrong samplers (B, C, F); **a simple baseline** catches proper but useless models (D). Your checks
 # in this lesson do all three, and so do the tests of every model in `course_lib`.
 # </details>

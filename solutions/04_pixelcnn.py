@@ -949,7 +949,7 @@ print("after 0, 1, ..., 8 rows:", [0.1, *[round(float(share), 2) for share in ri
 #
 # $$P(x) = \underbrace{F\!\left(\frac{x + \frac12 - \mu}{s}\right)}_{1 \text{ at } x = K - 1} - \underbrace{F\!\left(\frac{x - \frac12 - \mu}{s}\right)}_{0 \text{ at } x = 0} .$$
 #
-# Over all levels the sum telescopes to $1 - 0$: mass one, *for any $\mu$ and $s$*, also with $\mu$ far outside
+# Over all levels the sum telescopes to $1 - 0$: it is one *for any $\mu$ and $s$*, also with $\mu$ far outside
 # of $0, \dots, K - 1$. A mixture of $M$ of them, with weights $w = \operatorname{softmax}(\dots)$, has $3M$
 # parameters: 30 for ten components, whether there are 256 levels or 65,536.
 #

@@ -104,7 +104,7 @@ def _put(container: Any, key: Any, node: Any) -> None:
 
 
 def _replacements(node: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in a node's place."""
+    """The replacements for a node."""
     match node:
         case ast.Constant(value=bool() as value):
             yield ast.Constant(not value)

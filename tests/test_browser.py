@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from autograder.release.build import NOTEBOOKS, lessons
 from tests import browser
 
-SLOW = 300_000  # ms; a busy machine is no failure
+SLOW = 300_000  # ms; a busy machine is not a failure
 EXPLORER = "from course_lib import explore\nexplore.dependency_explorer()"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autograder.classroom.settings import SOLUTIONS
 from autograder.release.build import ROOT
 
 TRACKED = [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()]
@@ -16,6 +17,20 @@ PLACES = re.compile(
     r"/(?:work|root|home/[a-z]\w*|Users/[A-Za-z]\w*|opt/(?:pypi|wheels))/"
     r"|pypi[.]org|pythonhosted[.]org|anaconda[.](?:org|com)|download[.]pytorch[.]org"
 )
+# What reads as translated: the first lines of the style sheet in CONTRIBUTING, as far as a machine can see them. The
+# lessons' sources are not among PROSE.
+PROSE = [path for path in TRACKED if path.suffix in (".py", ".md", ".toml", ".j2", ".sh")]
+PROSE = [path for path in PROSE if not path.is_relative_to(SOLUTIONS)]
+STYLE = {
+    "per, not a (nats per image)": r"\b(?:nats|bits?|bytes?|logits?|parameters|vectors?|numbers?|batches|files?|one) an? "
+    r"(?:image|pixel|class|dimension|step|colour|channel|lesson|sample|seed|epoch|core|student|exercise|cell)\b",
+    "is, appears, is written, not stands": r"\b[Ss]t(?:ands?|ood) (?!for\b|in for\b)",
+    "is not a, not is no": r"(?<!here )\b(?:is|are|was) no (?!longer|more|less)\w",
+    "for free, not for nothing": r"\bfor nothing\b",
+    "memorised, not by heart": r"\bby heart\b",
+    "automatically or on its own, not by itself": r"\bby (?:itself|themselves)\b",
+    "must, correctly, not shall, rightly": r"\b(?:shall|rightly)\b",
+}
 
 
 def relative(path: Path) -> str:
@@ -55,6 +70,20 @@ def test_no_file_names_a_machine_or_a_registry():
     for path in TRACKED:
         if path.exists() and b"\0" not in (data := path.read_bytes()):
             found += [f"{relative(path)}: {hit}" for hit in PLACES.findall(data.decode())]
+    assert not found
+
+
+@pytest.mark.parametrize("rule", STYLE)
+def test_prose_keeps_the_style_sheet(rule):
+    found = []
+    for path in PROSE:
+        if path.exists() and path != Path(__file__):
+            lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+            found += [
+                f"{relative(path)}, line {number}: {hit[0]}"
+                for number, line in lines
+                for hit in re.finditer(STYLE[rule], line)
+            ]
     assert not found
 
 

@@ -1,1 +1,1 @@
-"""The language that checks are written in: declare a check, call a student's code, read and judge its answers."""
+"""The language that checks are written in: declare checks, call student code, read and judge its answers."""

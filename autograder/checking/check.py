@@ -1,6 +1,6 @@
 """Checks: tests by property, not by stored answers.
 
-A check is a generator that calls a student's function and reports which properties held. The decorator declares the
+A check is a generator. It calls a student's function and reports which properties held. The decorator declares the
 properties and their points, once. The same check runs in a notebook with a public seed and in the grader with a
 secret one.
 

@@ -1,1 +1,1 @@
-"""The checks: one file a lesson, and in `common` what they share."""
+"""The checks: one file per lesson. `autograder.checking` is the language that they are written in."""

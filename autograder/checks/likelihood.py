@@ -297,7 +297,7 @@ def _wrong_conditional(got: np.ndarray, joint: np.ndarray, d: int) -> str:
 
 
 @check(
-    gates=["shapes", "mass one"],
+    gates=["shapes", "sums to one"],
     points={"chain rule": 1, "certain steps": 1},
     hints=[
         "Every entry of the table is a product of D factors, one for each dimension. Which factor when x_d = 1, and "
@@ -315,7 +315,7 @@ def joint(student, rng):
     clause of the contract                      tried by
     ==========================================  =================================================================
     entry [x_0, ..., x_{D-1}] is p(x)           "chain rule": D = 1, 2, 3, 5 and 9
-    a distribution                              "mass one", a gate: D = 1, 2 and 3
+    a distribution                              "sums to one", a gate: D = 1, 2 and 3
     conditionals of 0 and 1                     "certain steps": entries that are exactly 0
     only these are certain                      1e-30, 1e-12 and 1 - 2**-24, each judged at its own size
     ==========================================  =================================================================
@@ -345,7 +345,7 @@ def joint(student, rng):
     for D in (1, 2, 3):
         answer = ask(random(D))
         yield answer.gate("shapes")
-        yield answer.gate("mass one", mass_one)
+        yield answer.gate("sums to one", mass_one)
         yield answer.holds("chain rule", wrong)
     for D in (2, 3, 5, 9):
         yield ask(random(D)).holds("chain rule", wrong)
@@ -574,7 +574,7 @@ def _wrong_seed(runs: dict[int, np.ndarray], got: np.ndarray, _tables: list, n: 
 
 
 @check(
-    gates=["shapes", "no peeking", "mass one"],
+    gates=["shapes", "autoregressive", "sums to one"],
     points={"logistic conditionals": 1, "uses all that came before": 2, "any ordering": 1, "large weights": 1},
     hints=[
         "First find the logits, all D of an image at once. Which entries of W may dimension i read, and which comes "
@@ -593,9 +593,9 @@ def fvbn_log_prob(student, rng):
     =======================================  =====================================================================
     clause of the contract                   tried by
     =======================================  =====================================================================
-    W[i, j] counts for j before i only       "no peeking": each other entry is changed, in raster order
+    W[i, j] counts for j before i only       "autoregressive": each other entry is changed, in raster order
     whatever the others hold                 "large weights": 1e30, inf and nan
-    log q(x)                                 "mass one": exp of it adds up to 1 over all images, in raster order
+    log q(x)                                 "sums to one": exp of it adds up to 1 over all images, in raster order
     b[i]                                     "logistic conditionals": W = 0. Elsewhere b = 0 if this fails
     x is (B, D), the result (B,)             B = 1, rows repeated, rows that are not all images
     all j before i                           "uses all that came before": single entries, all entries; D = 12
@@ -604,7 +604,7 @@ def fvbn_log_prob(student, rng):
     any W and b                              "large weights": logits of +-20 to +-1e8; D = 40, q(x) 0 in float64
     =======================================  =====================================================================
 
-    The gates "no peeking" and "mass one" are tried with small finite numbers only.
+    The gates "autoregressive" and "sums to one" are tried with small finite numbers only.
     """
 
     def words(x, W, b, order):
@@ -638,8 +638,8 @@ def fvbn_log_prob(student, rng):
         for i, j in zip(*np.triu_indices(D), strict=True):
             changed = raster(x, W + _alone(D, i, j, 3), b)
             yield changed.gate("shapes")
-            yield changed.gate("no peeking", _unchanged(answer.got, i, j))
-        yield answer.gate("mass one", mass_one)
+            yield changed.gate("autoregressive", _unchanged(answer.got, i, j))
+        yield answer.gate("sums to one", mass_one)
 
     cases = (*map(all_images, (1, 2, 3, 5)), some(1, 3), some(1, 1), some(3, 7)[[0, 1, 2, 0]])
     answers = [raster(x, np.zeros((D, D)), tenths(rng, D)) for x in cases for D in x.shape[1:]]

@@ -212,7 +212,7 @@ def degrees(student, rng):
 
 
 @check(
-    gates=["shapes", "no leak"],
+    gates=["shapes", "autoregressive"],
     points={"nothing lost": 2, "any ordering": 1, "any depth": 1},
     hints=[
         "Draw two inputs, two hidden units of degree 1, two outputs. Which of the eight connections may stay, so that "
@@ -233,7 +233,7 @@ def masks(student, rng):
     clause of the contract                         tried by
     =============================================  =====================================================
     L + 1 int64 tensors of zeros and ones          every case; a gate in the smallest
-    no path from later inputs                      "no leak", a gate: one hidden layer, order 0, 1, ...
+    no path from later inputs                      "autoregressive", a gate: one hidden layer, order 0, 1, ...
     at least, and higher for the outputs           "nothing lost": every entry of those masks
     hidden degrees are any of 1..D-1               "nothing lost": some missing, some often; D = 300
     input degrees are any permutation              "any ordering": all of 2 and 3, random ones
@@ -269,7 +269,7 @@ def masks(student, rng):
     for D, width in ((2, 1), (2, 3), (3, 2), (3, 4), (4, 7), (6, 9)):
         answer = ask(_degrees(rng, np.arange(D), [width]))
         yield answer.gate("shapes")
-        yield answer.gate("no leak", leak)
+        yield answer.gate("autoregressive", leak)
         yield answer.holds("nothing lost", wrong)
     for D, width in ((3, 1), (5, 3), (5, 6), (5, 6), (300, 4)):
         yield ask(anywhere(D, [width])).holds("nothing lost", leak, wrong)
@@ -599,7 +599,7 @@ def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *network: list[np.ndarray]) 
     return differs(got, want, lambda row: f"log q({_say_image(x, row)}) in nats", size)
 
 
-def _peeks(order: np.ndarray, i: int, before: np.ndarray) -> Callable:
+def _reads_ahead(order: np.ndarray, i: int, before: np.ndarray) -> Callable:
     """A test: what 3 more in the bias of output i changes depends on more than x_i and the dimensions before it."""
     known = order[: list(order).index(i) + 1]
 
@@ -631,7 +631,7 @@ def _affected(alone: np.ndarray) -> Callable:
 
 
 @check(
-    gates=["shapes", "no peeking", "mass one"],
+    gates=["shapes", "autoregressive", "sums to one"],
     points={"conditionals": 2, "masks applied": 1, "large weights": 1},
     hints=[
         "It is a plain network from D numbers to D numbers, with masks. What does output d mean, and how does the "
@@ -653,9 +653,9 @@ def made_log_prob(student, rng):
     clause of the contract                         tried by
     =============================================  =====================================================
     (B,) numbers                                   every case; a gate in the smallest
-    the conditional of dimension d depends only    "no peeking", a gate: one hidden layer, weights under
+    the conditional of dimension d depends only    "autoregressive", a gate: one hidden layer, weights under
     on dimensions before d                         zeros of the masks
-    a distribution                                 "mass one", a gate, for the same networks
+    a distribution                                 "sums to one", a gate, for the same networks
     L hidden layers with ReLU, biases, logits      "conditionals": 1 to 6 layers, up to 300 units, all
                                                    images, any order
     one number per image                           "conditionals": single rows, a few, repeated ones
@@ -677,7 +677,7 @@ def made_log_prob(student, rng):
     for order in ([0, 1], [1, 0], [0, 1, 2], [2, 0, 1]):
         order, D = np.array(order), len(order)
         x, (weights, biases, given) = all_images(D), _network(rng, order, [D + 1])
-        # All hidden units are on, so that a peek would be seen, and no logit is so large that nothing could move it.
+        # All hidden units are on, so that reading ahead shows, and no logit is so large that nothing could move it.
         biases = [np.abs(biases[0]) + 3, biases[1] / 2]
         weights = [weights[0] * (3 - 2 * given[0]), weights[1] / 10]
         answer = ask(x, weights, biases, given)
@@ -686,9 +686,9 @@ def made_log_prob(student, rng):
         for i in range(D):
             moved = ask(x, weights, [biases[0], biases[1] + 3 * (np.arange(D) == i)], given)
             yield moved.gate("shapes")
-            yield moved.gate("no peeking", _peeks(order, i, answer.got))
+            yield moved.gate("autoregressive", _reads_ahead(order, i, answer.got))
     for answer in answers:
-        yield answer.gate("mass one", total)
+        yield answer.gate("sums to one", total)
 
     deep = (3, [3, 2]), (4, [5, 5]), (4, [6, 6]), (5, [5, 5, 5]), (5, [8, 8]), (5, [6, 3, 7]), (3, [3] * 6)
     for D, widths in ((2, [1]), (2, [2]), (3, [2]), (3, [4]), *deep, (5, [9])):
@@ -931,7 +931,7 @@ def visible_units(student, rng):
 
 
 @check(
-    gates=["shapes", "mass one"],
+    gates=["shapes", "sums to one"],
     points={"mean of probabilities": 1, "far below zero": 1},
     hints=[
         "Each network is a distribution. Which mean of distributions is a distribution again? (Logits of different "
@@ -950,7 +950,7 @@ def ensemble(student, rng):
     clause of the contract                         tried by
     =============================================  =====================================================
     (B,) numbers                                   every case; a gate in the smallest
-    a mixture is a distribution                    "mass one", a gate: networks of different orderings,
+    a mixture is a distribution                    "sums to one", a gate: networks of different orderings,
                                                    given by their tables; all images
     the log of the mean of probabilities           "mean of probabilities": 1 to 9 networks, 1 to 5 images
                                                    of 1 to 3 dimensions, the same one repeated
@@ -988,7 +988,7 @@ def ensemble(student, rng):
         logits[0, :, given[0][0]] = 3.5  # no two networks agree
         answer = ask(logits, x)
         yield answer.gate("shapes")
-        yield answer.gate("mass one", total)
+        yield answer.gate("sums to one", total)
     for E, B, D in ((2, 1, 1), (2, 2, 1), (2, 3, 2), (2, 3, 2), (3, 3, 2), (5, 4, 3), (9, 5, 3), (1, 2, 3)):
         x, logits = rng.integers(0, 2, (B, D)), tenths(rng, E, B, D)
         if E > 1:

@@ -93,7 +93,7 @@ def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: n
 
 
 @check(
-    gates=["shapes", "no peeking"],
+    gates=["shapes", "autoregressive"],
     points={"starts at c": 1, "sum of what came before": 1, "any ordering": 1},
     hints=[
         "Which pixels does the first conditional know? What is then left of the pre-activation? And what is new for "
@@ -111,7 +111,7 @@ def activations(student, rng):
     clause of the contract                 tried by
     =====================================  ==========================================
     (D, H), real numbers                   "shapes"
-    row k without x_k and later pixels     one pixel changed in a blank image, "no peeking"
+    row k without x_k and later pixels     one pixel changed in a blank image, "autoregressive"
     row 0 is c, and c counts once          biases, with W = 0 or black pixels before, "starts at c"
     the sum over j < k                     no biases; 1 to 24 dimensions, 300 units, weights
                                            of 1e-3 and 1e3, "sum of what came before"
@@ -135,7 +135,7 @@ def activations(student, rng):
         for x in np.eye(D, dtype=np.int64):
             answer = ask(x, W, c, order)
             yield answer.gate("shapes")
-            yield answer.gate("no peeking", partial(_reads_pixel, blank))
+            yield answer.gate("autoregressive", partial(_reads_pixel, blank))
     for D, H, weights in ((1, 1, True), (2, 1, True), (2, 2, True), (5, 3, False)):
         for x in images(D):
             if x[0] or not weights:
@@ -172,7 +172,7 @@ def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndar
 
 
 @check(
-    gates=["shapes", "no peeking", "mass one"],
+    gates=["shapes", "autoregressive", "sums to one"],
     points={"conditionals": 2, "any ordering": 1, "large weights": 1},
     hints=[
         "Go through the dimensions in their order with one running pre-activation. What does the conditional that "
@@ -193,8 +193,8 @@ def nade_log_prob(student, rng):
     clause of the contract                 tried by
     =====================================  ==========================================
     (B,), real numbers                     "shapes"
-    no conditional reads its own pixel     another last column of W, "no peeking"
-    log q in nats, summed over k           the mass of all images, "mass one"
+    no conditional reads its own pixel     another last column of W, "autoregressive"
+    log q in nats, summed over k           the mass of all images, "sums to one"
     b, V . sigma(a_k), a_k from c          all images; 1 image, a few and repeated ones, 24
                                            dimensions, 300 units, "conditionals"
     order[k] comes k-th                    the same network renamed, "any ordering"
@@ -217,8 +217,8 @@ def nade_log_prob(student, rng):
         yield answer.gate("shapes")
         other = ask(x, W + 3.0 * (order == D - 1), V, b, c, order)
         yield other.gate("shapes")
-        yield other.gate("no peeking", partial(_reads_last_column, answer))
-        yield answer.gate("mass one", lambda got, x, *_: not_one(mass(got), f"exp(log q) of all {len(x)} images"))
+        yield other.gate("autoregressive", partial(_reads_last_column, answer))
+        yield answer.gate("sums to one", lambda got, x, *_: not_one(mass(got), f"exp(log q) of all {len(x)} images"))
     for D, H in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (2, 2), (6, 4)):
         x = all_images(D)
         for images in (x, x[-1:]):
@@ -713,7 +713,7 @@ def _biased(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
 
 
 @check(
-    gates=["shapes", "mass one"],
+    gates=["shapes", "sums to one"],
     points={"mean of probabilities": 1, "far below zero": 1},
     hints=[
         "Every ordering is a distribution. Which mean of distributions is a distribution again: that of the "
@@ -731,7 +731,7 @@ def eonade(student, rng):
     clause of the contract                 tried by
     =====================================  ==========================================
     (B,), real numbers                     "shapes"
-    a distribution if its members are      all images, at once and in halves, "mass one"
+    a distribution if its members are      all images, at once and in halves, "sums to one"
     log of the mean of E probabilities     1 to 128 orderings, 1 image and more, E = B,
                                            "mean of probabilities"
     log_ps as low as -1e4                  members and images 10,000 nats apart, in either
@@ -753,7 +753,7 @@ def eonade(student, rng):
             yield answer.gate("shapes")
             total += mass(answer.got)
         why = not_one(total, f"E = {E}: exp(result) of all {2**D} images")
-        yield holds("mass one", not why, because=why)
+        yield holds("sums to one", not why, because=why)
     for E, B in ((2, 1), (2, 2), (3, 3), (5, 4), (1, 3), (2, 1), (128, 2)):
         log_ps = -rng.integers(1, 40, (E, B)) / 10 - 0.03 * np.arange(E)[:, None]
         yield ask(log_ps).holds("mean of probabilities", _wrong_mean)

@@ -102,7 +102,7 @@ def _convolution(x: np.ndarray, weight: np.ndarray, above: int, left: int) -> np
 
 
 @check(
-    gates=["shape and range", "no leak"],
+    gates=["shape and range", "causal"],
     points={"one colour": 1, "any kernel": 1, "colours": 1, "any order": 1},
     hints=[
         "Draw a 3 x 3 kernel around a pixel and number the nine pixels in the order in which they are drawn. Which of "
@@ -123,7 +123,7 @@ def conv_mask(student, rng):
     ==========================================  =======================================================
     one entry per pair of channels and tap      all cases; of one colour, 3 x 3 and 5 x 5:
                                                 "shape and range"
-    False at the pixel itself (kind A) and at   those of one channel: "no leak"
+    False at the pixel itself (kind A) and at   those of one channel: "causal"
     all that comes later
     True elsewhere, for all pairs of channels   the same and more channels of one colour, square kernels
                                                 of drawn size: "one colour"
@@ -160,7 +160,7 @@ def conv_mask(student, rng):
     for kernel, kind in itertools.product(((3, 3), (5, 5)), "AB"):
         answer = ask(kind, kernel, [0], [0], [0])
         yield answer.gate("shape and range")
-        yield answer.gate("no leak", leak)
+        yield answer.gate("causal", leak)
         yield answer.holds("one colour", wrong)
         plain[kernel, kind] = answer.got
     channels = [(3, 2, 1), (3, 1, 2), (7, 2, 3)]
@@ -404,7 +404,7 @@ def _blind_case(rng: np.random.Generator, most_layers: int, sizes: Sequence[int]
 
 
 @check(
-    gates=["shapes", "no leak"],
+    gates=["shapes", "causal"],
     points={"vertical": 1, "horizontal": 1, "first layer": 1, "link": 1, "training": 1},
     hints=[
         "One of the two stacks reads whole rows, the other reads along its own row. For each: which rows and columns "
@@ -428,7 +428,7 @@ def stacks(student, rng):
     =========================================  ========================================================
     (v_out, h_out), each (n, out, H, W)        two sizes of a later layer: "shapes"
     v_out knows no rows below, h_out nothing   the same cases, one pixel of v or h changed at a time:
-    that comes later                           "no leak"
+    that comes later                           "causal"
     nor the first layer's the pixel itself     the same for first = True: "first layer"
     v_out: rows r-kh+1..r, columns around c    kh 1 to 5, kw 1 to 7, kernels larger than the image, single
                                                rows and columns, first or not: "vertical"
@@ -481,7 +481,7 @@ def stacks(student, rng):
             yield answer.holds("first layer", _stacks_leak)
         else:
             yield answer.gate("shapes")
-            yield answer.gate("no leak", _stacks_leak)
+            yield answer.gate("causal", _stacks_leak)
     kernels = [(1, 1, 1, 2, 2, 1, 1, 1), (1, 1, 1, 2, 1, 2, 1, 1), (1, 1, 1, 1, 3, 1, 3, 1), (1, 1, 1, 2, 3, 2, 3, 2)]
     kernels += [(1, 1, 1, 6, 8, 5, 7, 2), (1, 1, 1, 3, 2, 2, 1, 2), (2, 2, 2, 4, 3, 3, 3, 3), (2, 3, 3, 5, 4, 4, 5, 2)]
     for sizes, first in itertools.product([*kernels, (1, 2, 2, 2, 3, 4, 7, 5)], (False, True)):

@@ -25,7 +25,7 @@ def find(path: str, sha256: str) -> Path | None:
     """The file with this checksum under $COURSE_DATA or in our own folder, or None. It is only read.
 
     Raises:
-        ValueError: $COURSE_DATA is no folder, or holds the file with another checksum.
+        ValueError: $COURSE_DATA is not a folder, or holds the file with another checksum.
     """
     if shared := os.environ.get("COURSE_DATA"):
         if not Path(shared).is_dir():

@@ -1,6 +1,6 @@
 """The field's image benchmarks: MNIST, Fashion-MNIST, the fixed binarized MNIST, CIFAR-10.
 
-They are stored as uint8, a byte a pixel: convert before arithmetic, since uint8 wraps round at 0 and 256.
+They are stored as uint8, one byte per pixel: convert before arithmetic, since uint8 wraps round at 0 and 256.
 All raise what `files.find` and `files.fetch` raise. `data/README.md` says where each comes from.
 """
 

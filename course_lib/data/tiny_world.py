@@ -26,7 +26,7 @@ class TinyWorld(TabularModel):
         p(x) = 1/32 sum over the 32 clean images c of 0.02^h 0.98^(16 - h),
 
     where h is the number of pixels in which x and c differ. Every state is possible, and 72 of 100 images have no
-    flipped pixel. The entropy is 7.17 bits an image. The best FVBN in raster order needs 9.35 bits (a KL gap of
+    flipped pixel. The entropy is 7.17 bits per image. The best FVBN in raster order needs 9.35 bits (a KL gap of
     2.18), the best model of independent pixels 13.96 bits (6.80), the uniform model 16.
 
     It is a `TabularModel`: `log_prob`, `sample`, `complete`, `conditional`, `kl` and `entropy` are exact.

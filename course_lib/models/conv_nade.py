@@ -34,7 +34,8 @@ class ConvNADE(Orderless):
         position: (channels, height, width), added to the first layer's maps: what no convolution knows is where it is.
 
     Raises:
-        ValueError: event_shape is no such shape, a size is too small, kernel is even, or order is no permutation.
+        ValueError: event_shape is not (colours, height, width), a size is too small, kernel is even, or order is not a
+            permutation.
 
     >>> model = ConvNADE((1, 8, 8), channels=16, layers=3, kernel=3)
     >>> model.sample(2, generator=torch.Generator().manual_seed(0)).shape

@@ -34,7 +34,7 @@ class NADE(AutoregressiveModel):
         V (D, H), b (D,): weights and biases of the outputs.
 
     Raises:
-        ValueError: hidden is less than 1, or order is no permutation.
+        ValueError: hidden is less than 1, or order is not a permutation.
 
     >>> model = NADE(64, hidden=200)
     >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,7 @@ def checked(order: Sequence[int], D: int) -> torch.Tensor:
     """An ordering as a tensor, (D,) integers.
 
     Raises:
-        ValueError: it is no permutation of 0..D-1.
+        ValueError: it is not a permutation of 0..D-1.
 
     >>> checked([2, 0, 1], 3)
     tensor([2, 0, 1])

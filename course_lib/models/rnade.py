@@ -35,11 +35,11 @@ class RNADE(AutoregressiveModel):
 
     Attributes:
         W (H, D), c (H,): weights and biases of the hidden units.
-        rho (D,): factors of the activations, one a dimension.
+        rho (D,): factors of the activations, one per dimension.
         V (D, 3, K, H), b (D, 3, K): weights and biases of the outputs.
 
     Raises:
-        ValueError: a size is too small, span is empty, or order is no permutation.
+        ValueError: a size is too small, span is empty, or order is not a permutation.
 
     >>> model = RNADE(2, hidden=20, components=3)
     >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))

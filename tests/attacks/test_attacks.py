@@ -156,7 +156,7 @@ def leaked(made: ToyClass, around: Traps, printed: str) -> Iterator[str]:
             if path.is_file() and VICTIM not in path.parts:
                 texts[str(path.relative_to(made.folder))] = path.read_text(encoding="utf-8")
     for place, text in texts.items():
-        yield from (f"{what} stands in {place}" for what, secret in secrets.items() if secret in text)
+        yield from (f"{what} is in {place}" for what, secret in secrets.items() if secret in text)
     if around.hits:
         yield f"somebody came by {sorted(set(around.hits))}"
 

@@ -182,7 +182,7 @@ INSTANCES = [
     Instance("PixelCNN++, RGB", lambda: PixelCNNPlusPlus((3, 2, 2), 2, 5, 1, halvings=1, **NOISELESS), **MIXED),
     Instance("PixelCNN++, two colours", lambda: PixelCNNPlusPlus((2, 2, 2), 2, 4, 1, halvings=0, **NOISELESS), **MIXED),
     Instance("PixelCNN++, 4 levels", lambda: PixelCNNPlusPlus((1, 2, 2), 4, 4, 2, halvings=1, **NOISELESS), **MIXED),
-    # The base class by itself: image-shaped events, several levels, no cached sampler, a declared reach.
+    # The base class alone: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),
 ]

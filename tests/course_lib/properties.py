@@ -1,7 +1,7 @@
 """What must be true of every autoregressive model. Each property is a function that raises AssertionError.
 
 Models are compared with what they say of themselves: `log_prob` summed over all states, `forward` against itself with
-an input changed, samplers against `log_prob`. Samplers are tested by chi-square at a false-alarm rate of 1e-6 a test
+an input changed, samplers against `log_prob`. Samplers are tested by chi-square at a false-alarm rate of 1e-6 per test
 (over the choice of the seed; the seeds are fixed, so a test passes always or never).
 
 A model of real dimensions is looked at through a grid: its "states" are the midpoints of a fine one, on which sums are
@@ -118,7 +118,7 @@ def complete(instance: Instance) -> None:
     known = torch.zeros(model.event_shape, dtype=torch.bool)
     known.view(-1)[order[: D // 2]] = True
     for mask in [known, last_known] if instance.any_known else [known]:
-        # What stands at the unknown dimensions must not matter.
+        # Values at the unknown dimensions must not matter.
         x = torch.where(mask, example, random_x(model, 20_000, generator))
         given = x.clone()
         y = model.complete(x, mask, generator=generator)
@@ -174,7 +174,7 @@ def gradients(instance: Instance) -> None:
 
 @prop
 def zero(instance: Instance) -> None:
-    """Where all-zero parameters mean a uniform model, every image costs exactly log2 K bits a dimension."""
+    """Where all-zero parameters mean a uniform model, every image costs exactly log2 K bits per dimension."""
     if not instance.zero_is_uniform:
         return
     model = random_model(instance)
@@ -271,7 +271,7 @@ def states(model: AutoregressiveModel) -> torch.Tensor:
 
 
 def numbers(model: AutoregressiveModel, x: torch.Tensor) -> torch.Tensor:
-    """Where each x stands in `table`: (n,) long."""
+    """The index of each x in `table`: (n,) long."""
     digits, base = x.flatten(1), model.levels
     if base is None:
         base = round(2 * REACH / CELL)

@@ -156,7 +156,7 @@ class UnusedParameter(FVBN):
 
 
 class Biased(FVBN):
-    """A constant that is no parameter stands in every logit."""
+    """Every logit has a constant that is not a parameter."""
 
     def forward(self, x):
         return super().forward(x) + 1
@@ -386,7 +386,7 @@ class LostRow(TinyPixelCNN):
 
 
 class RowsBelow(TinyPixelCNN):
-    """The padding stands below, not above."""
+    """The padding is below, not above."""
 
     def forward(self, x):
         return super().forward(x.roll(-1, 2))
@@ -418,7 +418,7 @@ class UnshiftedLink(TinyGated):
 
 
 class LinkTwoRowsUp(TinyGated):
-    """The horizontal stack reads the vertical one a row too far up: it is blind to most of the row above."""
+    """The horizontal stack reads the vertical one one row too high: it is blind to most of the row above."""
 
     def forward(self, x):
         with mock.patch("course_lib.models.gated_pixelcnn.one_row_down", lambda a: F.pad(a, (0, 0, 2, -2))):

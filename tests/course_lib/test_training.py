@@ -272,7 +272,7 @@ def test_a_diverging_loss_is_reported_and_the_checkpoint_remains(tmp_path):
     path = tmp_path / "run.safetensors"
     model = Diverging()
     with pytest.raises(FloatingPointError, match="became nan in epoch 2, batch 2") as error:
-        fit(model, coins(), epochs=5, checkpoint=path, **SETTINGS)  # 4 batches an epoch
+        fit(model, coins(), epochs=5, checkpoint=path, **SETTINGS)  # 4 batches per epoch
     assert "smaller learning rate" in str(error.value) and str(path) in str(error.value)
     assert model.logits.isfinite().all()
     assert len(fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS).valid) == 1
