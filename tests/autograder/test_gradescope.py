@@ -220,7 +220,7 @@ home, python, course = os.path.expanduser("~"), os.path.realpath(sys.base_prefix
 emptied = ["/tmp"] + [home] * python.startswith(home)
 for place in emptied:
     words += ["--perms", "1777" if place == "/tmp" else "0755", "--tmpfs", place]
-    for shown in (python, toy):
+    for shown in (python, course):
         if shown.startswith(place + "/"):
             for folder in reversed(Path(shown).relative_to(place).parents[:-1]):
                 words += ["--perms", "0755", "--dir", f"{place}/{folder}"]
