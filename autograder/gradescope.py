@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from autograder.classroom.archives import Unusable, read_file
 from autograder.classroom.settings import Settings
-from autograder.classroom.untrusted import Unusable, read_file
 from autograder.grading.handed_in import HandedIn
 from autograder.grading.submission import grade
 from autograder.lesson import Lesson

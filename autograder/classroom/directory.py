@@ -25,8 +25,8 @@ from typing import Any
 from nbgrader.utils import parse_utc
 from traitlets.config import Config, PyFileConfigLoader
 
+from autograder.classroom.archives import Unusable, read_file
 from autograder.classroom.files import sync, write
-from autograder.classroom.untrusted import Unusable, read_file
 from autograder.grading.handed_in import HandedIn
 
 __all__ = [

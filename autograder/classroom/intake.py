@@ -22,9 +22,9 @@ from pathlib import Path
 import yaml
 from nbgrader.utils import parse_utc
 
+from autograder.classroom.archives import Found, Unusable, is_notebook, is_zip, opened, read_file, shown, zipped
 from autograder.classroom.files import write
 from autograder.classroom.settings import Settings
-from autograder.classroom.untrusted import Found, Unusable, is_notebook, is_zip, opened, read_file, shown, zipped
 from autograder.lesson import Lesson
 
 __all__ = ["Collected", "collect"]

@@ -1,4 +1,4 @@
-"""Reading a notebook as it was handed in, whatever it is, and making its outputs harmless.
+"""Reading a notebook as it was handed in, whatever it is: its cells, which of them answer, and harmless outputs.
 
 A notebook is handled as plain JSON: nbformat's validation costs more than everything else, and refuses files that can
 be read.
@@ -8,13 +8,15 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["HandedIn", "cells_of", "in_words", "joined", "output_size", "sanitised"]
+__all__ = ["HandedIn", "answer_cell", "cells_of", "in_words", "joined", "output_size", "sanitised"]
 
 MIB = 2**20
+MAX_SOURCE = MIB  # characters of one cell
 MAX_TEXT, MAX_IMAGE, MAX_OUTPUTS = 20_000, 2 * MIB, 10 * MIB  # characters: per output, per picture, per notebook
 CELLS_READ = 5000
 
@@ -66,6 +68,59 @@ def cells_of(handed_in: HandedIn) -> tuple[list[dict[str, Any]], list[str]]:
     except Exception as error:  # a hostile file can provoke any exception, even RecursionError or MemoryError
         why = in_words(error)
         return [], [*notes, f"the file cannot be read as a notebook ({why}); it counts as empty"]
+
+
+def answer_cell(
+    name: str, released: Mapping[str, Any], cells: list[dict[str, Any]], given: set[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """Choose the cell that is graded as an exercise, or None; and say what is odd about it, in words.
+
+    A cell belongs to the exercise by its id or by nbgrader's metadata, which a copy has as well. An answered cell goes
+    before an unchanged one, then the original before a copy. If none is answered, the last other cell that defines the
+    function counts, as it would in a notebook that is run from top to bottom.
+
+    Args:
+        released: the exercise's cell in the master.
+        cells: from `cells_of`.
+        given: the sources of the master's cells; none of them is an answer, even if it defines the function.
+    """
+    kind = released["cell_type"]
+    claimed = [cell for cell in cells if name in (cell["id"], cell["exercise"])]
+    own = [cell for cell in claimed if cell["type"] == kind]
+    own.sort(key=lambda cell: (_untouched(cell, released), cell["id"] != name))
+    note = ""
+    if len(own) > 1:
+        note = f"{len(own)} cells claim to be the exercise {name}; cell {own[0]['number']} of the notebook was graded"
+    if kind == "code" and (not own or _untouched(own[0], released)):
+        definition = re.compile(rf"^(def|class) {re.escape(name)}\b", re.MULTILINE)
+        code = [cell for cell in cells if cell["type"] == "code" and cell["source"] not in given]
+        others = [cell for cell in code if definition.search(cell["source"]) and not _untouched(cell, released)]
+        if others:
+            if own or len(others) > 1:
+                note = (
+                    f"the exercise {name} is answered in cell {others[-1]['number']} of the notebook, which was graded"
+                )
+            own = others[-1:]
+    if not own:
+        if claimed:
+            found = claimed[0]["type"]
+            return None, f"the cell of the exercise {name} is a {found} cell, not a {kind} cell: it was not graded"
+        # A question in words may have been added after the release.
+        return None, f"there is no cell for the exercise {name}" if kind == "code" else ""
+    if len(own[0]["source"]) > MAX_SOURCE:
+        return None, f"the cell of the exercise {name} is longer than {MAX_SOURCE} characters; it was not run"
+    return own[0], note
+
+
+def _untouched(cell: Mapping[str, Any], released: Mapping[str, Any]) -> bool:
+    """Whether a cell is as it was released, apart from comments and blank lines of code."""
+
+    def kept(source: str) -> list[str]:
+        lines = (line.rstrip() for line in source.splitlines())
+        return [line for line in lines if line and not line.lstrip().startswith("#")]
+
+    before = joined(released["source"])
+    return cell["source"] == before or (cell["type"] == "code" and kept(cell["source"]) == kept(before))
 
 
 def sanitised(outputs: Any, room: int = MAX_OUTPUTS) -> list[dict[str, Any]]:

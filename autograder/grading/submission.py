@@ -7,13 +7,12 @@ Then the judge judges, and the points go into the check cells, where nbgrader lo
 
 import contextlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from autograder.checking.report import Report
-from autograder.grading.handed_in import MAX_OUTPUTS, MIB, HandedIn, cells_of, joined, output_size, sanitised
+from autograder.grading.handed_in import MAX_OUTPUTS, HandedIn, answer_cell, cells_of, joined, output_size, sanitised
 from autograder.grading.judge import judge
 from autograder.lesson import Lesson
 from autograder.sandbox.server import Server, ServerEnded
@@ -22,7 +21,6 @@ __all__ = ["FORMAT", "Graded", "GraderFailed", "grade", "rebuild"]
 
 FORMAT = 1  # the ledger's format
 ATTEMPTS = 3
-MAX_SOURCE = MIB
 
 
 class GraderFailed(RuntimeError):
@@ -96,7 +94,7 @@ def grade(
 
 
 def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, Any], list[str], set[str]]:
-    """Put a submission's answers into the master; `_answer` chooses the cell for each exercise.
+    """Put a submission's answers into the master; `answer_cell` chooses the cell for each exercise.
 
     Returns:
         The notebook, notes on what was odd about the submission, and the exercises for which it has no cell.
@@ -115,7 +113,7 @@ def rebuild(master: Mapping[str, Any], handed_in: HandedIn) -> tuple[dict[str, A
         cell["source"] = joined(cell["source"])
         shown = None
         if _is(cell, "solution"):
-            shown, note = _answer(_name(cell), cell, cells, given)
+            shown, note = answer_cell(_name(cell), cell, cells, given)
             # An unreadable file is one fault, not one per exercise.
             notes += [note] if note and cells else []
             if shown is None:
@@ -146,59 +144,6 @@ def _written(cell: dict[str, Any], report: Report) -> float:
     shown = {"data": report._repr_mimebundle_(), "metadata": {}, "execution_count": None}
     cell["outputs"] = [{"output_type": "execute_result", **shown}]
     return report.points
-
-
-def _answer(
-    name: str, released: Mapping[str, Any], cells: list[dict[str, Any]], given: set[str]
-) -> tuple[dict[str, Any] | None, str]:
-    """Choose the cell that is graded as an exercise, or None; and say what is odd about it, in words.
-
-    A cell belongs to the exercise by its id or by nbgrader's metadata, which a copy has as well. An answered cell goes
-    before an unchanged one, then the original before a copy. If none is answered, the last other cell that defines the
-    function counts, as it would in a notebook that is run from top to bottom.
-
-    Args:
-        released: the exercise's cell in the master.
-        cells: from `cells_of`.
-        given: the sources of the master's cells; none of them is an answer, even if it defines the function.
-    """
-    kind = released["cell_type"]
-    claimed = [cell for cell in cells if name in (cell["id"], cell["exercise"])]
-    own = [cell for cell in claimed if cell["type"] == kind]
-    own.sort(key=lambda cell: (_untouched(cell, released), cell["id"] != name))
-    note = ""
-    if len(own) > 1:
-        note = f"{len(own)} cells claim to be the exercise {name}; cell {own[0]['number']} of the notebook was graded"
-    if kind == "code" and (not own or _untouched(own[0], released)):
-        definition = re.compile(rf"^(def|class) {re.escape(name)}\b", re.MULTILINE)
-        code = [cell for cell in cells if cell["type"] == "code" and cell["source"] not in given]
-        others = [cell for cell in code if definition.search(cell["source"]) and not _untouched(cell, released)]
-        if others:
-            if own or len(others) > 1:
-                note = (
-                    f"the exercise {name} is answered in cell {others[-1]['number']} of the notebook, which was graded"
-                )
-            own = others[-1:]
-    if not own:
-        if claimed:
-            found = claimed[0]["type"]
-            return None, f"the cell of the exercise {name} is a {found} cell, not a {kind} cell: it was not graded"
-        # A question in words may have been added after the release.
-        return None, f"there is no cell for the exercise {name}" if kind == "code" else ""
-    if len(own[0]["source"]) > MAX_SOURCE:
-        return None, f"the cell of the exercise {name} is longer than {MAX_SOURCE} characters; it was not run"
-    return own[0], note
-
-
-def _untouched(cell: Mapping[str, Any], released: Mapping[str, Any]) -> bool:
-    """Whether a cell is as it was released, apart from comments and blank lines of code."""
-
-    def kept(source: str) -> list[str]:
-        lines = (line.rstrip() for line in source.splitlines())
-        return [line for line in lines if line and not line.lstrip().startswith("#")]
-
-    before = joined(released["source"])
-    return cell["source"] == before or (cell["type"] == "code" and kept(cell["source"]) == kept(before))
 
 
 def _is(cell: Mapping[str, Any], what: str) -> bool:

@@ -5,8 +5,8 @@ server's process in namespaces of its own. Ordinary hostile Python reaches no fi
 or grader from there, and its time, memory, processes and disk are bounded. It does not protect against a bug in the
 kernel.
 
-`autograder.sandbox.walls` confines, `autograder.sandbox.memory` bounds the memory, `autograder.sandbox.limits` says how
-much a submission may use, and `autograder.sandbox.remedies` what to do where a machine lacks something.
+`autograder.sandbox.bubblewrap` says what the sandbox contains, `.seccomp` which system calls it refuses, `.limits` how
+much a submission may use; `.memory` bounds the memory, and `.remedies` says what to do where a machine lacks something.
 """
 
 import atexit
@@ -29,10 +29,11 @@ from queue import SimpleQueue
 from typing import Any
 
 from autograder.inside.cells import HELLO
+from autograder.sandbox.bubblewrap import NOBODY, arguments, clean_environment, interpreter
 from autograder.sandbox.limits import MIB, Limits, size
 from autograder.sandbox.memory import USER_BUS, V1, Group, Watchdog, ended, group_home, user_scope
 from autograder.sandbox.remedies import INSTALL_BUBBLEWRAP, TOO_LITTLE, NoSandbox, unfit
-from autograder.sandbox.walls import NOBODY, arguments, clean_environment, interpreter, seccomp_filter
+from autograder.sandbox.seccomp import seccomp_filter
 
 __all__ = ["Process", "Server", "ServerEnded", "shared"]
 
@@ -131,7 +132,7 @@ class Server:
 
     def __init__(self, limits: Limits | None = None, *, unsafe: bool = False, user: int | None = None):
         self.limits, self.unsafe, self.user = limits or Limits(), unsafe, user
-        self.walls = not unsafe and user is None
+        self.confined = not unsafe and user is None
         self._live: set[Process] = set()
         self._lock = threading.Lock()
         if sys.platform != "linux":
@@ -141,7 +142,7 @@ class Server:
             )
         self._filter = b"" if unsafe else seccomp_filter()
         self._home = group_home(self.limits.memory) if user is None else None
-        self._scope = [] if self._home or not self.walls else user_scope(self.limits.memory + SERVER_MEMORY)
+        self._scope = [] if self._home or not self.confined else user_scope(self.limits.memory + SERVER_MEMORY)
         self._start()
         _servers.add(self)
         atexit.register(self.close)
@@ -162,7 +163,7 @@ class Server:
             if self._process.poll() is not None:
                 self._stop()
                 self._start()
-        folder = None if self.walls else Path(tempfile.mkdtemp(dir=self._folder))
+        folder = None if self.confined else Path(tempfile.mkdtemp(dir=self._folder))
         if folder and self.user is not None:
             os.chown(folder, self.user, self.user)
         ours, theirs = socket.socketpair()
@@ -192,7 +193,7 @@ class Server:
 
     @property
     def stamp(self) -> str:
-        if not self.walls:
+        if not self.confined:
             return NO_WALLS if self.user is None else AS_USER
         version = "v1" if self._home and (self._home / V1.limit).exists() else "v2"
         by = f"cgroup {version}" if self._home or self._scope else "a watchdog"
@@ -225,12 +226,12 @@ class Server:
     def _start(self) -> None:
         """Start the sandbox and wait until the fork server is ready."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._folder = None if self.walls else Path(tempfile.mkdtemp(prefix="grader-"))
+        self._folder = None if self.confined else Path(tempfile.mkdtemp(prefix="grader-"))
         limits = self.limits
         rlimits = {"AS": limits.address_space, "FSIZE": limits.file_size, "NOFILE": limits.files, "CORE": 0}
         order = {
-            "become": NOBODY if os.geteuid() == 0 and self.walls else self.user,
-            "walls": self.walls,
+            "become": NOBODY if os.geteuid() == 0 and self.confined else self.user,
+            "confined": self.confined,
             "rlimits": rlimits,
             "processes": limits.processes,
             "tmp": limits.tmp,
@@ -239,7 +240,7 @@ class Server:
         }
         with theirs, open(os.memfd_create("stderr"), "w+b") as log:
             self._control.send(json.dumps(order).encode())
-            start = self._bubblewrap if self.walls else self._plain
+            start = self._bubblewrap if self.confined else self._plain
             self._process = start(theirs.fileno(), log)
             theirs.close()
             self._control.settimeout(limits.start)

@@ -416,7 +416,7 @@ def kills_everybody():
     import os
     import signal
 
-    # Where others can be seen this is not behind its walls, and would end the machine.
+    # If other processes are visible, this one is not confined, and the attack would end the machine.
     if not os.path.exists("/proc/1"):
         for target in (-1, 0, 1, os.getppid()):
             with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbgrader.utils import parse_utc
 
-from autograder.classroom import intake, untrusted
+from autograder.classroom import archives, intake
 from autograder.classroom.intake import Collected, _folder_name, _Roster, collect
 from autograder.classroom.settings import Settings
 from autograder.lesson import Lesson
@@ -819,7 +819,7 @@ HOSTILE = {
     "drive": (pack({f"C:\\{NAME}": notebook()}), "leads out of the zip"),
     "backslashes out": (pack({f"..\\..\\{NAME}": notebook()}), "leads out of the zip"),
     "bomb": (pack({NAME: bytes(30 * 2**20)}), "unpacks to more than 200 times"),
-    "large": (pack({NAME: bytes(untrusted.MAX_FILE + 1)}), "larger than 50 MiB"),
+    "large": (pack({NAME: bytes(archives.MAX_FILE + 1)}), "larger than 50 MiB"),
     "zip in zip": (pack({f"{MADE}.zip": pack({NAME: notebook()})}), "a zip inside a zip is not opened"),
     "notebooks": (pack({f"{n}/{NAME}": notebook() for n in range(60)}), "a zip of 60 notebooks"),
 }
@@ -850,26 +850,26 @@ def test_one_hostile_entry_of_a_download(no_roster, tmp_path):
 
 
 def test_a_million_entries_are_not_listed(no_roster, tmp_path, monkeypatch):
-    monkeypatch.setattr(untrusted, "MAX_DIRECTORY", 1000)
+    monkeypatch.setattr(archives, "MAX_DIRECTORY", 1000)
     source = write(tmp_path / "s", {"alice.zip": pack({f"{n}.txt": b"" for n in range(100)})})
     assert "a zip of too many files" in notes(collect(no_roster, source))
 
 
 def test_limits_of_a_source_are_reported(no_roster, tmp_path, monkeypatch):
     files = {f"student{n}/{MADE}.ipynb": notebook() for n in range(6)}
-    monkeypatch.setattr(untrusted, "MAX_FILES", 4)
+    monkeypatch.setattr(archives, "MAX_FILES", 4)
     for source in (write(tmp_path / "s", files), zip_file(tmp_path / "s.zip", files)):
         found = collect(no_roster, source)
         assert notes(found) == "there are more than 4 files; the rest was not read"
-    monkeypatch.setattr(untrusted, "MAX_FILES", 100)
-    monkeypatch.setattr(untrusted, "MAX_SOURCE", 4 * len(notebook()))
+    monkeypatch.setattr(archives, "MAX_FILES", 100)
+    monkeypatch.setattr(archives, "MAX_SOURCE", 4 * len(notebook()))
     found = collect(no_roster, tmp_path / "s.zip")
     assert len(students(found)) == 4 and notes(found).count("the zip holds too much in all") == 2
 
 
 def test_large_files(no_roster, tmp_path):
     source = write(tmp_path / "s", {f"bob/{MADE}.ipynb": notebook(), f"alice/{MADE}.ipynb": b""})
-    os.truncate(source / "alice" / f"{MADE}.ipynb", untrusted.MAX_FILE + 1)
+    os.truncate(source / "alice" / f"{MADE}.ipynb", archives.MAX_FILE + 1)
     found = collect(no_roster, source)
     assert students(found) == {"bob": MADE} and "larger than 50 MiB" in notes(found)
 

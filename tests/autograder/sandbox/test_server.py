@@ -25,7 +25,7 @@ import pytest
 from autograder.checking.student import Student, StudentError
 from autograder.doctor import examine_sandbox
 from autograder.grading.pipe import Pipe
-from autograder.sandbox import remedies, walls
+from autograder.sandbox import bubblewrap, remedies
 from autograder.sandbox import server as sandbox_server
 from autograder.sandbox.limits import MIB, Limits
 from autograder.sandbox.memory import group_home
@@ -50,7 +50,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def plain():
-    """A server without walls."""
+    """A server that does not confine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", "/nowhere")  # bubblewrap is not needed
         server = Server(unsafe=True)
@@ -123,8 +123,17 @@ def alive(pid: int) -> bool:
 
 def test_only_what_is_needed_is_there(server):
     there = answer(server, "return os.listdir('/')")
-    assert set(there) <= {"tmp", "dev", "proc", "etc", "grader", "packages", "python", *(n[1:] for n in walls.SYSTEM)}
-    assert set(answer(server, "return os.listdir('/etc')")) <= {Path(name).name for name in walls.SYSTEM_FILES}
+    assert set(there) <= {
+        "tmp",
+        "dev",
+        "proc",
+        "etc",
+        "grader",
+        "packages",
+        "python",
+        *(n[1:] for n in bubblewrap.SYSTEM),
+    }
+    assert set(answer(server, "return os.listdir('/etc')")) <= {Path(name).name for name in bubblewrap.SYSTEM_FILES}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +173,7 @@ def test_an_installed_course_is_hidden(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("folder", ["/usr/src/course", f"{os.path.realpath(sys.base_prefix)}/course"])
 def test_a_course_that_the_box_would_show_is_refused(monkeypatch, folder):
-    monkeypatch.setattr(walls, "ROOT", folder)
+    monkeypatch.setattr(bubblewrap, "ROOT", folder)
     with pytest.raises(NoSandbox, match=f"The course lies in {folder}, where students' code could read it") as caught:
         Server()
     assert "Move the course" in caught.value.remedy
@@ -720,22 +729,22 @@ def test_the_same_random_numbers_for_every_submission(server, small):
     assert str(one) == str(two) == str(three)
 
 
-# Without walls.
+# Without confinement.
 
 
-def test_without_walls_the_stamp_says_so(plain, server):
+def test_unconfined_the_stamp_says_so(plain, server):
     assert plain.stamp == "none (--unsafe-no-sandbox)"
     assert server.stamp.startswith("bubblewrap, memory bounded by ")
 
 
-def test_without_walls_there_is_a_folder_that_goes_again(plain):
+def test_unconfined_there_is_a_folder_that_goes_again(plain):
     with opened(plain) as pipe:
         path = ask(pipe, "open('mark', 'w').close()\nreturn os.getcwd()")
         assert os.listdir(path) == ["mark"] and path == ask(pipe, "return os.environ['HOME']")
     assert not os.path.exists(path)
 
 
-def test_without_walls_the_course_is_not_to_be_imported_either(plain):
+def test_unconfined_the_course_is_not_to_be_imported_either(plain):
     with pytest.raises(StudentError, match="course_lib is not there when work is graded"):
         answer(plain, "import course_lib")
 
@@ -899,7 +908,7 @@ def test_all_of_this_as_an_ordinary_user(request):
         "-p",
         "no:cacheprovider",
         "-k",
-        "not True and not without_walls and not shared",  # without walls all users are alike
+        "not True and not unconfined and not shared",  # unconfined, all users are alike
         "--basetemp",
         f"{home}/tests",
     ]
