@@ -80,7 +80,7 @@ def table(rows: Iterable[Row]) -> str:
 
     >>> print(table([Row("digits, binary", "uniform", "exact", 44.3614, None, 0.0, 1.0, 0)]))
     data            model    likelihood  nats per image  ± seeds  ± images  bits/dim  seeds
-    digits, binary  uniform  exact               44.36               0.00     1.000      0
+    digits, binary  uniform  exact                44.36               0.00     1.000      0
     """
     lines = [("data", "model", "likelihood", "nats per image", "± seeds", "± images", "bits/dim", "seeds")]
     for row in rows:

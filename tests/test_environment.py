@@ -47,7 +47,7 @@ def test_conda_environment_has_the_pythons_that_ci_tests():
 
 def test_contributing_says_what_each_dependency_is_for():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    (table,) = re.findall(r"^\| package \| for \|\n(.*?)\n\n", text, flags=re.MULTILINE | re.DOTALL)
+    (table,) = re.findall(r"^\| package \| purpose \|\n(.*?)\n\n", text, flags=re.MULTILINE | re.DOTALL)
     explained = [name for row in table.splitlines()[1:] for name in row.split("|")[1].strip().split(", ")]
     assert sorted(explained) == sorted(wanted.name for wanted in RANGES)
 
