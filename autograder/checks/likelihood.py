@@ -649,7 +649,9 @@ def fvbn_log_prob(student, rng):
 
     lower = [(D, i, j) for D in (2, 3) for i, j in zip(*np.tril_indices(D, -1), strict=True)]
     answers = [raster(all_images(D), _alone(D, i, j, rng.integers(10, 30) / 10), np.zeros(D)) for D, i, j in lower]
-    for x in (all_images(3), all_images(6), some(3, 12)):
+    wide = some(3, 12)
+    wide[0] = 1  # where x is 1 throughout, every entry of W counts
+    for x in (all_images(3), all_images(6), wide):
         D = x.shape[1]
         answers.append(raster(x, tenths(rng, D, D), bias(D)))
     yield from (answer.holds("uses all that came before", wrong) for answer in answers)
