@@ -89,7 +89,7 @@ def rounds(folder: Path, banks: Mapping[str, Any]) -> tuple[list[Submission], li
         solution, release = (
             nbformat.read(folder / step / lesson / f"{lesson}.ipynb", as_version=4) for step in ("source", "release")
         )
-        made = Lesson(lesson, solution, release, bank)
+        made = Material(lesson, solution, release, bank)
         first += made.ordinary()
         if number == 0:
             first += made.odd()
@@ -97,7 +97,7 @@ def rounds(folder: Path, banks: Mapping[str, Any]) -> tuple[list[Submission], li
     return first, again
 
 
-class Lesson:
+class Material:
     """The submissions for one lesson."""
 
     def __init__(self, name: str, solution: NotebookNode, release: NotebookNode, bank: Any):
