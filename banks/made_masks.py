@@ -1343,6 +1343,8 @@ slip(
 
 slip = bank.slips("MaskedLinear", of=masked_linear_module)
 slip("masked_linear_not_saved", '"mask", mask)', '"mask", mask, persistent=False)', loses={"mask stays"})
+slip("masked_linear_mask_as_lists", 'self.register_buffer("mask", mask)', "self.mask = mask.tolist()",
+     ("self.mask *", "torch.tensor(self.mask) *"), loses={"mask stays"})  # fmt: skip
 slip("masked_linear_in_place_in_evaluation", "return ",
      "self.weight.data.mul_(1 if self.training else self.mask); return ", loses={"weights untouched"})  # fmt: skip
 slip("masked_linear_masked_part_subtracted", "linear(x, self.mask * self.weight, self.bias)",
