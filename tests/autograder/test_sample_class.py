@@ -167,7 +167,7 @@ def test_differences_are_told(graded, by_lesson):
 def test_mistakes_of_every_exercise_are_in_the_class(bank):
     """A few distinct mistakes, so that the class stays small however large the bank is."""
     notebook = _blank(bank)
-    lesson = sample_class.Lesson(f"01_{bank.lesson}", notebook, notebook, bank)
+    lesson = sample_class.Material(f"01_{bank.lesson}", notebook, notebook, bank)
     mistakes = [one for one in lesson.ordinary() if one.student.startswith("mistakes-")]
     assert len(mistakes) == sample_class.MISTAKES
     for name in bank.checks:
