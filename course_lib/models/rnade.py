@@ -86,6 +86,7 @@ class RNADE(AutoregressiveModel):
             a = torch.addcmul(a, x[:, d, None].to(a.dtype), columns[d])
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        parameters = distributions.at_least_float32(parameters)
         return distributions.mixture_of_gaussians_log_prob(parameters, x.to(parameters.dtype))
 
     def _invert(self, parameters: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
