@@ -1,4 +1,4 @@
-"""Base classes: what all generative models share, and what all autoregressive models share.
+"""Base classes: what all generative models share, what all autoregressive models share, and mixtures of the latter.
 
 An autoregressive model has its likelihood, its sampler and its completions from the chain rule:
 
@@ -89,6 +89,9 @@ class AutoregressiveModel(GenerativeModel):
 
     A conditional model takes more than x, such as class labels, as keyword arguments of its `forward`. The other
     methods pass them on: `log_prob(x, labels=y)` is log p(x | y), and `sample(n, labels=y)` draws from it.
+
+    Under autocast the network of `log_prob` runs in autocast's precision, and its likelihood is summed in float32.
+    `sample`, `complete` and `conditionals` ignore autocast: they compute in the parameters' own dtype.
 
     A model must define `forward`. It should define `_conditionals`, because sampling otherwise costs one full forward
     pass per dimension. If its conditionals are neither Bernoulli nor categorical, it also defines `_log_likelihood` and
@@ -223,7 +226,9 @@ class AutoregressiveModel(GenerativeModel):
         Yields:
             (n, *P): `forward`'s output at dimension d. For K levels, `cumulative` turns it into probabilities.
         """
-        return self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
+        steps = self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
+        device = self.order.device.type
+        return _without_autocast(steps, device) if torch.is_autocast_enabled(device) else steps
 
     def cumulative(self, parameters: torch.Tensor) -> torch.Tensor:
         """P(x_d <= k | the dimensions before d) for k = 0..K-2, (n, K-1), from an (n, *P) of `conditionals`."""
@@ -251,13 +256,10 @@ class AutoregressiveModel(GenerativeModel):
     def _fill(self, x, known, generator, uniforms, cached, **given) -> torch.Tensor:
         """Draw the unknown dimensions of x, in place."""
         n, D = len(x), len(self.order)
-        if uniforms is None:
-            device = None if generator is None else generator.device
-            uniforms = torch.rand(n, D, dtype=torch.float64, generator=generator, device=device)
-        elif uniforms.shape != (n, D) or (n and not 0 <= uniforms.min() <= uniforms.max() < 1):
-            raise ValueError(f"uniforms must be {(n, D)} numbers in [0, 1); got {tuple(uniforms.shape)}")
+        uniforms = _checked_uniforms(uniforms, generator, (n, D))
         # Apple's GPUs have no float64.
-        uniforms = uniforms.to(x.device, torch.float32 if x.device.type == "mps" else torch.float64)
+        uniforms = distributions.below_one(uniforms, torch.float32 if x.device.type == "mps" else torch.float64)
+        uniforms = uniforms.to(x.device)
         columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
         steps = zip(self.order.tolist(), self.conditionals(x, cached=cached, **given), strict=False)
         for d, parameters in steps:
@@ -280,3 +282,78 @@ class AutoregressiveModel(GenerativeModel):
             x = torch.where(known.to(x.device), x, torch.zeros_like(x)).contiguous()
         self._check(x)
         return x, known.cpu()
+
+
+class Mixture(GenerativeModel):
+    """A mean of M autoregressive models' probabilities, p(x) = 1/M sum over m of p_m(x).
+
+    A mean of distributions is a distribution. (A mean of their *logits* does not define one.) By Jensen's inequality it
+    never costs more nats than its members on average. A subclass defines `member` and the buffer `orders`.
+
+    The mixture has no `complete` and no `conditionals`: given some dimensions its members would have other weights.
+
+    Attributes:
+        orders: (M, D) long, the members' orderings.
+    """
+
+    orders: torch.Tensor
+
+    def member(self, m: int) -> AutoregressiveModel:
+        """The m-th model. The members share their weights."""
+        raise NotImplementedError(f"{type(self).__name__} must define member")
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """log p(x) of the mixture in nats, (batch,): one evaluation per member. Raises ValueError as they do."""
+        each = torch.stack([self.member(m).log_prob(x) for m in range(len(self.orders))])
+        return each.logsumexp(0) - math.log(len(each))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+        cached: bool = True,
+    ) -> torch.Tensor:
+        """n exact, independent samples of the mixture, (n, *event_shape), each from a member drawn for it.
+
+        The uniforms decide as in `AutoregressiveModel.sample`, but M times the first one of a sample is split: its
+        whole part is the number of the sample's member, and what remains is that member's first uniform.
+
+        Args:
+            n, generator, uniforms, cached: as in `AutoregressiveModel.sample`.
+
+        Raises:
+            ValueError: uniforms have another shape or range.
+        """
+        uniforms = _checked_uniforms(uniforms, generator, (n, math.prod(self.event_shape))).cpu().double()
+        first = uniforms[:, 0] * len(self.orders)
+        uniforms = torch.cat([first.frac()[:, None], uniforms[:, 1:]], 1)
+        x = torch.empty(n, *self.event_shape, dtype=torch.int64, device=self.orders.device)
+        for m in first.long().unique().tolist():
+            drawn = first.long() == m
+            x[drawn.to(x.device)] = self.member(m).sample(int(drawn.sum()), uniforms=uniforms[drawn], cached=cached)
+        return x
+
+
+def _checked_uniforms(
+    uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, int]
+) -> torch.Tensor:
+    """The uniforms of a sampler, (n, D), or drawn ones for None."""
+    if uniforms is None:
+        device = None if generator is None else generator.device
+        return torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
+    if uniforms.shape != shape or (len(uniforms) and not 0 <= uniforms.min() <= uniforms.max() < 1):
+        raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {tuple(uniforms.shape)}")
+    return uniforms
+
+
+def _without_autocast(steps: Iterator[torch.Tensor], device: str) -> Iterator[torch.Tensor]:
+    """The same steps, each computed without autocast, which stays as it is for the reader of the steps."""
+    while True:
+        with torch.autocast(device, enabled=False):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
