@@ -302,5 +302,8 @@ def _component_log_probs(parameters: torch.Tensor, x: torch.Tensor, levels: int)
     x, inverse_scale = x.unsqueeze(1).to(mean.dtype), torch.exp(-log_scale)
     below = torch.where(x < levels - 1, F.logsigmoid((x + 0.5 - mean) * inverse_scale), 0.0)
     above = torch.where(x > 0, F.logsigmoid((mean - x + 0.5) * inverse_scale), 0.0)
-    between = torch.where((x > 0) & (x < levels - 1), torch.log(-torch.expm1(-inverse_scale)), 0.0)
+    # From a scale of e^40 on, this difference is 1 / scale to all digits. Later the quotient underflows.
+    log_difference = torch.log(-torch.expm1(-torch.exp(-log_scale.clamp_max(40.0))))
+    log_difference = torch.where(log_scale > 40, -log_scale, log_difference)
+    between = torch.where((x > 0) & (x < levels - 1), log_difference, 0.0)
     return logits.log_softmax(1) + below + above + between

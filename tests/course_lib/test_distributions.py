@@ -237,6 +237,18 @@ def test_a_discretized_logistic_far_from_its_mean_has_finite_values_and_gradient
         assert log_p.isfinite().all() and (log_p < 1e-6).all() and parameters.grad.isfinite().all(), mean
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_scale", [39.9, 40.1, 90.0, 104.0, 700.0, 800.0, 1e4])
+def test_a_logistic_that_is_wider_than_floating_point_has_finite_values_and_gradients(log_scale, dtype):
+    """An inner level has 1/4 of the density's height, 1 / scale; the end levels share the rest."""
+    parameters = torch.tensor([[0.0], [1.0], [log_scale]], dtype=dtype, requires_grad=True)
+    log_p = of_levels(parameters, 3)
+    expected = torch.tensor([math.log(0.5), math.log(0.25) - log_scale, math.log(0.5)], dtype=dtype)
+    torch.testing.assert_close(log_p, expected)
+    (gradient,) = torch.autograd.grad(log_p.sum(), parameters)
+    torch.testing.assert_close(gradient, torch.tensor([[0.0], [0.0], [-1.0]], dtype=dtype))
+
+
 def test_far_from_its_mean_a_discretized_logistic_falls_linearly():
     """Two sigmoids' difference would be 0 there, and its logarithm minus infinity."""
     log_p = of_levels(logistics(0.0, 0.1), 256)
