@@ -6,6 +6,7 @@ An autoregressive model has its likelihood, its sampler and its completions from
 """
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -30,7 +31,7 @@ class GenerativeModel(nn.Module):
         event_shape, levels: as given.
 
     Raises:
-        ValueError: event_shape is empty or has a size below 1, or levels is below 2.
+        ValueError: event_shape is empty or has a size that is no integer above 0, or levels is no integer above 1.
 
     >>> class FairCoins(GenerativeModel):
     ...     def sample(self, n, *, generator=None):
@@ -41,12 +42,14 @@ class GenerativeModel(nn.Module):
 
     def __init__(self, event_shape: Sequence[int], levels: int | None):
         super().__init__()
-        self.event_shape = tuple(event_shape)
-        if not self.event_shape or math.prod(self.event_shape) < 1:
-            raise ValueError(f"event_shape is {self.event_shape}; expected one or more positive sizes")
-        if levels is not None and levels < 2:
-            raise ValueError(f"levels is {levels}; expected at least 2, or None for real-valued dimensions")
-        self.levels = levels
+        sizes = tuple(map(_integer, event_shape))
+        if not sizes or None in sizes or min(sizes) < 1:
+            raise ValueError(f"event_shape is {tuple(event_shape)}; expected one or more positive integers")
+        self.event_shape, self.levels = sizes, None if levels is None else _integer(levels)
+        if levels is not None and (self.levels is None or self.levels < 2):
+            raise ValueError(
+                f"levels is {levels!r}; expected an integer of at least 2, or None for real-valued dimensions"
+            )
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
         """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
@@ -61,12 +64,14 @@ class GenerativeModel(nn.Module):
         """Refuse what is not a batch of this model's x.
 
         Args:
-            x: expected (batch, *event_shape), integers 0..K-1 of any integer dtype, or real numbers of any
-                floating-point dtype where `levels` is None.
+            x: expected (batch, *event_shape), integers 0..K-1 of any integer dtype but uint16, uint32 and uint64, for
+                which torch lacks most functions, or real numbers of any floating-point dtype where `levels` is None.
 
         Raises:
-            ValueError: x has another shape, dtype or range.
+            ValueError: x is no tensor, or has another shape, dtype or range.
         """
+        if not isinstance(x, torch.Tensor):
+            raise ValueError(f"x must be a tensor; got {type(x).__name__}")
         if tuple(x.shape[1:]) != self.event_shape:
             sizes = ", ".join(map(str, self.event_shape))
             fits = x.shape[1:].numel() == math.prod(self.event_shape)
@@ -75,7 +80,7 @@ class GenerativeModel(nn.Module):
         if self.levels is None:
             if not x.is_floating_point():
                 raise ValueError(f"x must be real-valued; got {x.dtype}")
-        elif x.is_floating_point() or x.is_complex():
+        elif x.is_floating_point() or x.is_complex() or x.dtype in (torch.uint16, torch.uint32, torch.uint64):
             raise ValueError(f"x must hold integers 0..{self.levels - 1}; got {x.dtype}. Convert it with x.long()")
         elif x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
             extremes = f"{int(x.min())} to {int(x.max())}"
@@ -274,11 +279,12 @@ class AutoregressiveModel(GenerativeModel):
 
     def _check_evidence(self, x: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A copy of x with zeros at the unknown dimensions, and the mask on the CPU."""
+        expected = f"known must be a bool mask of shape {self.event_shape}"
+        if not isinstance(known, torch.Tensor):
+            raise ValueError(f"{expected}, in a tensor; got {type(known).__name__}")
         if known.dtype != torch.bool or tuple(known.shape) != self.event_shape:
-            raise ValueError(
-                f"known must be a bool mask of shape {self.event_shape}; got {known.dtype}, {tuple(known.shape)}"
-            )
-        if tuple(x.shape[1:]) == self.event_shape:
+            raise ValueError(f"{expected}; got {known.dtype}, {tuple(known.shape)}")
+        if isinstance(x, torch.Tensor) and tuple(x.shape[1:]) == self.event_shape:
             x = torch.where(known.to(x.device), x, torch.zeros_like(x)).contiguous()
         self._check(x)
         return x, known.cpu()
@@ -337,6 +343,14 @@ class Mixture(GenerativeModel):
         return x
 
 
+def _integer(number: object) -> int | None:
+    """An integer of any type as an int, and None for anything else."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        return None
+
+
 def _checked_uniforms(
     uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, int]
 ) -> torch.Tensor:
@@ -344,6 +358,8 @@ def _checked_uniforms(
     if uniforms is None:
         device = None if generator is None else generator.device
         return torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
+    if not isinstance(uniforms, torch.Tensor):
+        raise ValueError(f"uniforms must be {shape} numbers in [0, 1), in a tensor; got {type(uniforms).__name__}")
     if uniforms.shape != shape or (len(uniforms) and not 0 <= uniforms.min() <= uniforms.max() < 1):
         raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {tuple(uniforms.shape)}")
     return uniforms

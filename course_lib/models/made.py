@@ -40,11 +40,13 @@ def hidden_degrees(D: int, widths: Sequence[int], generator: torch.Generator | N
             increasing order.
 
     Raises:
-        ValueError: D < 2, or a width < 1.
+        ValueError: D < 2, a width < 1, or widths is one number.
 
     >>> hidden_degrees(5, [4, 9, 2])
     [tensor([1, 2, 3, 4]), tensor([1, 1, 2, 2, 3, 3, 4, 4, 4]), tensor([2, 4])]
     """
+    if isinstance(widths, int):
+        raise ValueError(f"widths is {widths}; expected a list, such as [{widths}]")
     if D < 2 or min(widths, default=1) < 1:
         raise ValueError(f"expected at least 2 dimensions and 1 unit per layer; got D = {D}, widths {list(widths)}")
     degrees, below = [], torch.arange(1, D)

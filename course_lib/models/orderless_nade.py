@@ -133,6 +133,8 @@ class OrderlessNADE(Orderless):
 
     def __init__(self, D: int, widths: Sequence[int], order: Sequence[int] | None = None):
         super().__init__((D,), levels=2, order=order)
+        if isinstance(widths, int):
+            raise ValueError(f"widths is {widths}; expected a list, such as [{widths}]")
         if not widths or min(widths) < 1:
             raise ValueError(f"widths is {list(widths)}; expected one or more positive widths of hidden layers")
         sizes = [2 * D, *widths, D]

@@ -204,8 +204,9 @@ def inputs(instance: Instance) -> None:
     if model.levels is None:
         mistakes = [(x.long(), "real-valued")]
     else:
-        assert torch.equal(model.log_prob(x.to(torch.uint8)), model.log_prob(x))
-        mistakes = [(x.double(), "integers")]
+        for dtype in (torch.uint8, torch.int8, torch.int32):
+            assert torch.equal(model.log_prob(x.to(dtype)), model.log_prob(x))
+        mistakes = [(x.double(), "integers"), (x.to(torch.uint16), "x.long()"), (x.tolist(), "tensor; got list")]
         mistakes += [(torch.full_like(x, value), "lie in") for value in (model.levels, -1)]
     for wrong, message in [*mistakes, (x[..., :-1], "shape"), (x[0], "shape")]:
         with pytest.raises(ValueError, match=message):
