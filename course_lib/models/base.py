@@ -267,9 +267,10 @@ class AutoregressiveModel(GenerativeModel):
         uniforms = uniforms.to(x.device)
         columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
         steps = zip(self.order.tolist(), self.conditionals(x, cached=cached, **given), strict=False)
-        for d, parameters in steps:
-            if not known[d]:
-                columns[d].copy_(self._invert(parameters, uniforms[d]))
+        with torch.inference_mode():  # x was made outside: it may take part in training
+            for d, parameters in steps:
+                if not known[d]:
+                    columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
 
     def _dtype(self) -> torch.dtype:

@@ -215,7 +215,7 @@ def inputs(instance: Instance) -> None:
 
 @prop
 def precision(instance: Instance) -> None:
-    """Below 32 bits only the network computes: likelihoods are float32, and sampling ignores autocast."""
+    """Likelihoods are float32 at least, with finite gradients, and sampling ignores autocast."""
     model = random_model(instance).float()
     u = torch.rand(200, math.prod(model.event_shape), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     samplers = [lambda: model.sample(200, uniforms=u), lambda: model.sample(200, uniforms=u, cached=False)]
@@ -232,6 +232,10 @@ def precision(instance: Instance) -> None:
     wide = (torch.float32, torch.float64)  # float64 is allowed for a table
     assert rounded.dtype in wide, f"under autocast log_prob is {rounded.dtype}"
     torch.testing.assert_close(rounded, log_p, rtol=0.1, atol=1)
+
+    for parameter in model.parameters():
+        (gradient,) = torch.autograd.grad(log_p.sum(), parameter, retain_graph=True, materialize_grads=True)
+        assert gradient.isfinite().all(), "a gradient is not finite in float32"
 
     model = model.bfloat16()
     x = model.sample(200, uniforms=u)

@@ -105,6 +105,16 @@ def test_real_valued_models_sample_by_the_same_rule(cached):
         model.log_prob(torch.zeros(1, 4, dtype=torch.long))
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_samples_may_take_part_in_training(cached):
+    model = GaussianChain(4)
+    drawn = model.sample(3, cached=cached)
+    for x in (drawn, model.complete(drawn, torch.tensor([True, False, False, False]), cached=cached)):
+        x.requires_grad_()
+        model.log_prob(2 * x).sum().backward()
+        assert x.grad.all() and model.scale.grad.all()
+
+
 def test_nothing_known_is_sampling_and_all_known_is_the_input():
     model = trained_fvbn()
     u = torch.rand(20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
