@@ -31,7 +31,8 @@ class GenerativeModel(nn.Module):
         event_shape, levels: as given.
 
     Raises:
-        ValueError: event_shape is empty or has a size that is no integer above 0, or levels is no integer above 1.
+        ValueError: event_shape is empty or holds anything but positive integers, or levels is anything but an integer
+            of at least 2 or None.
 
     >>> class FairCoins(GenerativeModel):
     ...     def sample(self, n, *, generator=None):
@@ -68,7 +69,7 @@ class GenerativeModel(nn.Module):
                 which torch lacks most functions, or real numbers of any floating-point dtype where `levels` is None.
 
         Raises:
-            ValueError: x is no tensor, or has another shape, dtype or range.
+            ValueError: x has another type, shape, dtype or range.
         """
         if not isinstance(x, torch.Tensor):
             raise ValueError(f"x must be a tensor; got {type(x).__name__}")
@@ -325,8 +326,8 @@ class Mixture(GenerativeModel):
     ) -> torch.Tensor:
         """n exact, independent samples of the mixture, (n, *event_shape), each from a member drawn for it.
 
-        The uniforms decide as in `AutoregressiveModel.sample`, but M times the first one of a sample is split: its
-        whole part is the number of the sample's member, and what remains is that member's first uniform.
+        The uniforms decide as in `AutoregressiveModel.sample`, but M uniforms[i, 0] is split first: its whole part is
+        the number of the member that draws sample i, and the rest takes the place of uniforms[i, 0].
 
         Args:
             n, generator, uniforms, cached: as in `AutoregressiveModel.sample`.
@@ -361,8 +362,11 @@ def _checked_uniforms(
         return torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
     if not isinstance(uniforms, torch.Tensor):
         raise ValueError(f"uniforms must be {shape} numbers in [0, 1), in a tensor; got {type(uniforms).__name__}")
-    if uniforms.shape != shape or (len(uniforms) and not 0 <= uniforms.min() <= uniforms.max() < 1):
+    if uniforms.shape != shape:
         raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {tuple(uniforms.shape)}")
+    if len(uniforms) and not 0 <= uniforms.min() <= uniforms.max() < 1:
+        extremes = f"{uniforms.min():.4g} to {uniforms.max():.4g}"
+        raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {extremes}")
     return uniforms
 
 
