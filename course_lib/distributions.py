@@ -12,6 +12,9 @@ K levels that are steps of one scale can have a mixture of M discretized logisti
 per dimension, whose axes of lengths 3 and M hold logits of the weights, means and logarithms of the scales. Means
 and scales are in units of levels. See T. Salimans, A. Karpathy, X. Chen and D. P. Kingma, "PixelCNN++", ICLR 2017,
 sections 2.1 and 2.2.
+
+Parameters of less than 32 bits (float16, bfloat16) are converted to float32 first. bfloat16 has 8 bits: it cannot tell
+256 levels apart, and a sum of 256 probabilities is off by 10 %.
 """
 
 import math
@@ -19,6 +22,24 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+
+
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """x itself if its dtype is float32 or float64, else x as float32.
+
+    >>> at_least_float32(torch.zeros(2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def below_one(u: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Numbers of [0, 1) in another dtype, where those that would be rounded to 1 become the largest number below 1.
+
+    >>> below_one(torch.tensor(1 - 2.0**-53, dtype=torch.float64), torch.float32) < 1
+    tensor(True)
+    """
+    return u.to(dtype).clamp_max(1 - torch.finfo(dtype).eps / 2)
 
 
 def bernoulli_log_prob(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -31,6 +52,7 @@ def bernoulli_log_prob(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     >>> bernoulli_log_prob(torch.tensor([0.0, 1000.0, 1000.0]), torch.tensor([1, 1, 0])).tolist()
     [-0.6931471824645996, 0.0, -1000.0]
     """
+    logits = at_least_float32(logits)
     return F.logsigmoid((2 * x.to(logits.dtype) - 1) * logits)
 
 
@@ -47,7 +69,7 @@ def categorical_log_prob(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     >>> categorical_log_prob(torch.zeros(1, 4, 2), torch.tensor([[3, 0]]))      # log 4
     tensor([[-1.3863, -1.3863]])
     """
-    return -F.cross_entropy(logits, x.long(), reduction="none")
+    return -F.cross_entropy(at_least_float32(logits), x.long(), reduction="none")
 
 
 def cumulative(logits: torch.Tensor, levels: int) -> torch.Tensor:
@@ -62,6 +84,7 @@ def cumulative(logits: torch.Tensor, levels: int) -> torch.Tensor:
     >>> cumulative(torch.zeros(4), levels=4)
     tensor([0.2500, 0.5000, 0.7500])
     """
+    logits = at_least_float32(logits)
     if levels == 2:
         return torch.sigmoid(-logits).unsqueeze(-1)
     return logits.softmax(-1).cumsum(-1)[..., :-1]
@@ -70,7 +93,8 @@ def cumulative(logits: torch.Tensor, levels: int) -> torch.Tensor:
 def invert(logits: torch.Tensor, u: torch.Tensor, levels: int) -> torch.Tensor:
     """The level that a uniform number stands for: the number of k in 0..K-2 with P(x <= k) <= u.
 
-    With u uniform on [0, 1) this is an exact sample. For K = 2 it says x = 1 where u >= 1 - p(1).
+    With u uniform on [0, 1) this is an exact sample, up to rounding, and no level of probability 0 is ever drawn. For
+    K = 2 it says x = 1 where u >= 1 - p(1).
 
     Args:
         logits: (*shape) for levels = 2, (*shape, K) otherwise.
@@ -82,9 +106,12 @@ def invert(logits: torch.Tensor, u: torch.Tensor, levels: int) -> torch.Tensor:
     >>> invert(torch.zeros(4).expand(3, 4), torch.tensor([0.0, 0.25, 0.99]), levels=4)
     tensor([0, 1, 3])
     """
+    logits = at_least_float32(logits)
     if levels == 2:  # the same rule, in fewer steps
         return (torch.sigmoid(-logits) <= u).long()
-    return (cumulative(logits, levels) <= u.unsqueeze(-1)).sum(-1)
+    sums = logits.softmax(-1).cumsum(-1)
+    # Rounding may leave the total below u. Levels after the one that reaches the total add nothing to it.
+    return ((sums <= u.unsqueeze(-1)) & (sums < sums[..., -1:])).sum(-1)
 
 
 def mixture_of_gaussians_log_prob(parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -106,7 +133,7 @@ def mixture_of_gaussians_log_prob(parameters: torch.Tensor, x: torch.Tensor) -> 
     >>> mixture_of_gaussians_log_prob(standard_normal, torch.zeros(1, 1))      # -log(2 pi) / 2
     tensor([[-0.9189]])
     """
-    logits, mean, log_std = parameters.unbind(1)
+    logits, mean, log_std = at_least_float32(parameters).unbind(1)
     z = (x.unsqueeze(1) - mean) * torch.exp(-log_std)
     return torch.logsumexp(logits.log_softmax(1) - z**2 / 2 - log_std, 1) - math.log(2 * math.pi) / 2
 
@@ -124,7 +151,7 @@ def mixture_of_gaussians_cumulative(parameters: torch.Tensor, x: torch.Tensor) -
     >>> mixture_of_gaussians_cumulative(torch.zeros(3, 5), torch.tensor(0.0))
     tensor(0.5000)
     """
-    logits, mean, log_std = parameters.unbind(-2)
+    logits, mean, log_std = at_least_float32(parameters).unbind(-2)
     return (logits.softmax(-1) * torch.special.ndtr((x.unsqueeze(-1) - mean) * torch.exp(-log_std))).sum(-1)
 
 
@@ -133,11 +160,12 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
 
     The mixture's quantile lies between the smallest and the largest of its components'. From there on the interval
     is halved until it is no longer than floating point's resolution. u = 0, whose quantile is minus infinity, stands
-    for all numbers below 2^-53 and is taken as their middle.
+    for all numbers below 2^-53 and is taken as their middle. A float64 u just below 1 that became 1 as float32 is
+    taken as the largest number below 1.
 
     Args:
         parameters: (*shape, 3, K), in the order of `mixture_of_gaussians_log_prob`.
-        u: (*shape), in [0, 1); its dtype is the one computed in.
+        u: (*shape), in [0, 1); its dtype is the one computed in, float32 at least.
 
     Returns:
         (*shape).
@@ -145,7 +173,8 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
     >>> mixture_of_gaussians_invert(torch.zeros(3, 5), torch.tensor([0.5, 0.975]))
     tensor([0.0000, 1.9600])
     """
-    parameters, u = parameters.to(u.dtype), u.clamp_min(2.0**-54)
+    u = below_one(u, at_least_float32(u).dtype).clamp_min(2.0**-54)
+    parameters = parameters.to(u.dtype)
     _, mean, log_std = parameters.unbind(-2)
     quantiles = mean + log_std.exp() * torch.special.ndtri(u).unsqueeze(-1)
     low, high = quantiles.amin(-1), quantiles.amax(-1)
@@ -199,7 +228,7 @@ def discretized_logistic_mixture_cumulative(parameters: torch.Tensor, levels: in
     >>> discretized_logistic_mixture_cumulative(torch.tensor([[0.0], [1.0], [0.0]]), levels=3)
     tensor([0.3775, 0.6225])
     """
-    logits, mean, log_scale = (each.unsqueeze(-2) for each in parameters.unbind(-2))
+    logits, mean, log_scale = (each.unsqueeze(-2) for each in at_least_float32(parameters).unbind(-2))
     edges = torch.arange(levels - 1, dtype=mean.dtype, device=mean.device).unsqueeze(-1) + 0.5
     return (logits.softmax(-1) * torch.sigmoid((edges - mean) * torch.exp(-log_scale))).sum(-1)
 
@@ -254,6 +283,7 @@ def sub_pixel_steps(
 
     The colours of x before c are read when the c-th conditional is asked for: a sampler may fill them in as it goes.
     """
+    parameters, coefficients = at_least_float32(parameters), at_least_float32(coefficients)
     conditional, used = parameters[:, :, :, 0], 0
     yield conditional
     for c in range(1, x.shape[1]):
@@ -268,9 +298,12 @@ def sub_pixel_steps(
 
 def _component_log_probs(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
     """log of (weight times probability of x) of each component: (batch, M, *shape)."""
-    logits, mean, log_scale = parameters.unbind(1)
+    logits, mean, log_scale = at_least_float32(parameters).unbind(1)
     x, inverse_scale = x.unsqueeze(1).to(mean.dtype), torch.exp(-log_scale)
     below = torch.where(x < levels - 1, F.logsigmoid((x + 0.5 - mean) * inverse_scale), 0.0)
     above = torch.where(x > 0, F.logsigmoid((mean - x + 0.5) * inverse_scale), 0.0)
-    between = torch.where((x > 0) & (x < levels - 1), torch.log(-torch.expm1(-inverse_scale)), 0.0)
+    # From a scale of e^40 on, this difference is 1 / scale to all digits. Later the quotient underflows.
+    log_difference = torch.log(-torch.expm1(-torch.exp(-log_scale.clamp_max(40.0))))
+    log_difference = torch.where(log_scale > 40, -log_scale, log_difference)
+    between = torch.where((x > 0) & (x < levels - 1), log_difference, 0.0)
     return logits.log_softmax(1) + below + above + between

@@ -33,7 +33,8 @@ class Estimate:
         Estimate(mean=2.0, stderr=0.5773502691896258, n=3)
         """
         if values.ndim != 1 or len(values) < 2:
-            raise ValueError(f"expected shape (n,), n >= 2, one value per image; got {tuple(values.shape)}")
+            got = "one image" if values.numel() == 1 else f"shape {tuple(values.shape)}"
+            raise ValueError(f"a standard error needs one value each of n >= 2 images, shape (n,); got {got}")
         values = values.double()
         return cls(values.mean().item(), values.std().item() / math.sqrt(len(values)), len(values))
 

@@ -1,4 +1,4 @@
-"""Base classes: what all generative models share, and what all autoregressive models share.
+"""Base classes: what all generative models share, what all autoregressive models share, and mixtures of the latter.
 
 An autoregressive model has its likelihood, its sampler and its completions from the chain rule:
 
@@ -6,6 +6,7 @@ An autoregressive model has its likelihood, its sampler and its completions from
 """
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -30,7 +31,8 @@ class GenerativeModel(nn.Module):
         event_shape, levels: as given.
 
     Raises:
-        ValueError: event_shape is empty or has a size below 1, or levels is below 2.
+        ValueError: event_shape is empty or holds anything but positive integers, or levels is anything but an integer
+            of at least 2 or None.
 
     >>> class FairCoins(GenerativeModel):
     ...     def sample(self, n, *, generator=None):
@@ -41,12 +43,14 @@ class GenerativeModel(nn.Module):
 
     def __init__(self, event_shape: Sequence[int], levels: int | None):
         super().__init__()
-        self.event_shape = tuple(event_shape)
-        if not self.event_shape or math.prod(self.event_shape) < 1:
-            raise ValueError(f"event_shape is {self.event_shape}; expected one or more positive sizes")
-        if levels is not None and levels < 2:
-            raise ValueError(f"levels is {levels}; expected at least 2, or None for real-valued dimensions")
-        self.levels = levels
+        sizes = tuple(map(_integer, event_shape))
+        if not sizes or None in sizes or min(sizes) < 1:
+            raise ValueError(f"event_shape is {tuple(event_shape)}; expected one or more positive integers")
+        self.event_shape, self.levels = sizes, None if levels is None else _integer(levels)
+        if levels is not None and (self.levels is None or self.levels < 2):
+            raise ValueError(
+                f"levels is {levels!r}; expected an integer of at least 2, or None for real-valued dimensions"
+            )
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
         """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
@@ -61,12 +65,14 @@ class GenerativeModel(nn.Module):
         """Refuse what is not a batch of this model's x.
 
         Args:
-            x: expected (batch, *event_shape), integers 0..K-1 of any integer dtype, or real numbers of any
-                floating-point dtype where `levels` is None.
+            x: expected (batch, *event_shape), integers 0..K-1 of any integer dtype but uint16, uint32 and uint64, for
+                which torch lacks most functions, or real numbers of any floating-point dtype where `levels` is None.
 
         Raises:
-            ValueError: x has another shape, dtype or range.
+            ValueError: x has another type, shape, dtype or range.
         """
+        if not isinstance(x, torch.Tensor):
+            raise ValueError(f"x must be a tensor; got {type(x).__name__}")
         if tuple(x.shape[1:]) != self.event_shape:
             sizes = ", ".join(map(str, self.event_shape))
             fits = x.shape[1:].numel() == math.prod(self.event_shape)
@@ -75,7 +81,7 @@ class GenerativeModel(nn.Module):
         if self.levels is None:
             if not x.is_floating_point():
                 raise ValueError(f"x must be real-valued; got {x.dtype}")
-        elif x.is_floating_point() or x.is_complex():
+        elif x.is_floating_point() or x.is_complex() or x.dtype in (torch.uint16, torch.uint32, torch.uint64):
             raise ValueError(f"x must hold integers 0..{self.levels - 1}; got {x.dtype}. Convert it with x.long()")
         elif x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
             extremes = f"{int(x.min())} to {int(x.max())}"
@@ -89,6 +95,9 @@ class AutoregressiveModel(GenerativeModel):
 
     A conditional model takes more than x, such as class labels, as keyword arguments of its `forward`. The other
     methods pass them on: `log_prob(x, labels=y)` is log p(x | y), and `sample(n, labels=y)` draws from it.
+
+    Under autocast the network of `log_prob` runs in autocast's precision, and its likelihood is summed in float32.
+    `sample`, `complete` and `conditionals` ignore autocast: they compute in the parameters' own dtype.
 
     A model must define `forward`. It should define `_conditionals`, because sampling otherwise costs one full forward
     pass per dimension. If its conditionals are neither Bernoulli nor categorical, it also defines `_log_likelihood` and
@@ -223,7 +232,9 @@ class AutoregressiveModel(GenerativeModel):
         Yields:
             (n, *P): `forward`'s output at dimension d. For K levels, `cumulative` turns it into probabilities.
         """
-        return self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
+        steps = self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
+        device = self.order.device.type
+        return _without_autocast(steps, device) if torch.is_autocast_enabled(device) else steps
 
     def cumulative(self, parameters: torch.Tensor) -> torch.Tensor:
         """P(x_d <= k | the dimensions before d) for k = 0..K-2, (n, K-1), from an (n, *P) of `conditionals`."""
@@ -251,18 +262,16 @@ class AutoregressiveModel(GenerativeModel):
     def _fill(self, x, known, generator, uniforms, cached, **given) -> torch.Tensor:
         """Draw the unknown dimensions of x, in place."""
         n, D = len(x), len(self.order)
-        if uniforms is None:
-            device = None if generator is None else generator.device
-            uniforms = torch.rand(n, D, dtype=torch.float64, generator=generator, device=device)
-        elif uniforms.shape != (n, D) or (n and not 0 <= uniforms.min() <= uniforms.max() < 1):
-            raise ValueError(f"uniforms must be {(n, D)} numbers in [0, 1); got {tuple(uniforms.shape)}")
+        uniforms = _checked_uniforms(uniforms, generator, (n, D))
         # Apple's GPUs have no float64.
-        uniforms = uniforms.to(x.device, torch.float32 if x.device.type == "mps" else torch.float64)
+        uniforms = distributions.below_one(uniforms, torch.float32 if x.device.type == "mps" else torch.float64)
+        uniforms = uniforms.to(x.device)
         columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
         steps = zip(self.order.tolist(), self.conditionals(x, cached=cached, **given), strict=False)
-        for d, parameters in steps:
-            if not known[d]:
-                columns[d].copy_(self._invert(parameters, uniforms[d]))
+        with torch.inference_mode():  # x was made outside: it may take part in training
+            for d, parameters in steps:
+                if not known[d]:
+                    columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
 
     def _dtype(self) -> torch.dtype:
@@ -272,11 +281,100 @@ class AutoregressiveModel(GenerativeModel):
 
     def _check_evidence(self, x: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A copy of x with zeros at the unknown dimensions, and the mask on the CPU."""
+        expected = f"known must be a bool mask of shape {self.event_shape}"
+        if not isinstance(known, torch.Tensor):
+            raise ValueError(f"{expected}, in a tensor; got {type(known).__name__}")
         if known.dtype != torch.bool or tuple(known.shape) != self.event_shape:
-            raise ValueError(
-                f"known must be a bool mask of shape {self.event_shape}; got {known.dtype}, {tuple(known.shape)}"
-            )
-        if tuple(x.shape[1:]) == self.event_shape:
+            raise ValueError(f"{expected}; got {known.dtype}, {tuple(known.shape)}")
+        if isinstance(x, torch.Tensor) and tuple(x.shape[1:]) == self.event_shape:
             x = torch.where(known.to(x.device), x, torch.zeros_like(x)).contiguous()
         self._check(x)
         return x, known.cpu()
+
+
+class Mixture(GenerativeModel):
+    """A mean of M autoregressive models' probabilities, p(x) = 1/M sum over m of p_m(x).
+
+    A mean of distributions is a distribution. (A mean of their *logits* does not define one.) By Jensen's inequality it
+    never costs more nats than its members on average. A subclass defines `member` and the buffer `orders`.
+
+    The mixture has no `complete` and no `conditionals`: given some dimensions its members would have other weights.
+
+    Attributes:
+        orders: (M, D) long, the members' orderings.
+    """
+
+    orders: torch.Tensor
+
+    def member(self, m: int) -> AutoregressiveModel:
+        """The m-th model. The members share their weights."""
+        raise NotImplementedError(f"{type(self).__name__} must define member")
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """log p(x) of the mixture in nats, (batch,): one evaluation per member. Raises ValueError as they do."""
+        each = torch.stack([self.member(m).log_prob(x) for m in range(len(self.orders))])
+        return each.logsumexp(0) - math.log(len(each))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+        cached: bool = True,
+    ) -> torch.Tensor:
+        """n exact, independent samples of the mixture, (n, *event_shape), each from a member drawn for it.
+
+        The uniforms decide as in `AutoregressiveModel.sample`, but M uniforms[i, 0] is split first: its whole part is
+        the number of the member that draws sample i, and the rest takes the place of uniforms[i, 0].
+
+        Args:
+            n, generator, uniforms, cached: as in `AutoregressiveModel.sample`.
+
+        Raises:
+            ValueError: uniforms have another shape or range.
+        """
+        uniforms = _checked_uniforms(uniforms, generator, (n, math.prod(self.event_shape))).cpu().double()
+        first = uniforms[:, 0] * len(self.orders)
+        uniforms = torch.cat([first.frac()[:, None], uniforms[:, 1:]], 1)
+        x = torch.empty(n, *self.event_shape, dtype=torch.int64, device=self.orders.device)
+        for m in first.long().unique().tolist():
+            drawn = first.long() == m
+            x[drawn.to(x.device)] = self.member(m).sample(int(drawn.sum()), uniforms=uniforms[drawn], cached=cached)
+        return x
+
+
+def _integer(number: object) -> int | None:
+    """An integer of any type as an int, and None for anything else."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        return None
+
+
+def _checked_uniforms(
+    uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, int]
+) -> torch.Tensor:
+    """The uniforms of a sampler, (n, D), or drawn ones for None."""
+    if uniforms is None:
+        device = None if generator is None else generator.device
+        return torch.rand(shape, dtype=torch.float64, generator=generator, device=device)
+    if not isinstance(uniforms, torch.Tensor):
+        raise ValueError(f"uniforms must be {shape} numbers in [0, 1), in a tensor; got {type(uniforms).__name__}")
+    if uniforms.shape != shape:
+        raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {tuple(uniforms.shape)}")
+    if len(uniforms) and not 0 <= uniforms.min() <= uniforms.max() < 1:
+        extremes = f"{uniforms.min():.4g} to {uniforms.max():.4g}"
+        raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {extremes}")
+    return uniforms
+
+
+def _without_autocast(steps: Iterator[torch.Tensor], device: str) -> Iterator[torch.Tensor]:
+    """The same steps, each computed without autocast, which stays as it is for the reader of the steps."""
+    while True:
+        with torch.autocast(device, enabled=False):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step

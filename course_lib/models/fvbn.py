@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from course_lib import distributions
 from course_lib.models.base import AutoregressiveModel
 from course_lib.nn import MaskedLinear
 
@@ -52,8 +53,8 @@ class FVBN(AutoregressiveModel):
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Each value, once known, adds its column of W to all logits: D updates of O(D) instead of D of O(D^2)."""
-        columns = self.linear.masked_weight().t().contiguous()
-        logits = self.linear.bias.expand(len(x), -1).clone()
+        columns = distributions.at_least_float32(self.linear.masked_weight().t().contiguous())
+        logits = distributions.at_least_float32(self.linear.bias).expand(len(x), -1).clone()
         for d in self.order.tolist():
             yield logits[:, d]
             logits.addr_(x[:, d].to(logits.dtype), columns[d])

@@ -30,7 +30,7 @@ class GatedPixelCNN(ImageModel):
     columns to each side.
 
     With `classes` it models p(x | label): `forward`, `log_prob`, `sample`, `complete` and `conditionals` then need
-    `labels`, (batch,) integers 0..classes-1.
+    `labels`, (batch,) integers 0..classes-1 of any integer dtype.
 
     Args:
         event_shape: (C, H, W).
@@ -85,7 +85,7 @@ class GatedPixelCNN(ImageModel):
         self.output = MaskedConv2d("B", last, self._logit_colours())
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        self._check_labels(labels, len(x))
+        labels = self._class_numbers(labels, len(x))
         start = 0.0 if self.position is None else self.position
         v = h = self._scaled(x)
         for i, layer in enumerate(self.layers):
@@ -98,7 +98,7 @@ class GatedPixelCNN(ImageModel):
     def _conditionals(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
         """The vertical stack row by row, the horizontal one pixel by pixel: each channel of each pixel once."""
         colours, height, width = self.event_shape
-        self._check_labels(labels, len(x))
+        labels = self._class_numbers(labels, len(x))
         shape = len(x), height, width
         verticals = [RowSteps(layer.vertical, len(x), width) for layer in self.layers]
         horizontals = [PixelSteps(layer.horizontal, shape) for layer in self.layers]
@@ -133,18 +133,24 @@ class GatedPixelCNN(ImageModel):
             offsets.append(offset)
         return offsets
 
-    def _check_labels(self, labels: torch.Tensor | None, n: int) -> None:
+    def _class_numbers(self, labels: torch.Tensor | None, n: int) -> torch.Tensor | None:
+        """The labels of n images as int64. (An index of uint8 or bool would be taken for a mask.)"""
         if self.classes is None:
             if labels is not None:
                 raise ValueError("this model takes no labels. Build it with classes=...")
-            return
+            return None
         expected = f"labels must be {n} integers 0..{self.classes - 1}, one per image"
         if labels is None:
             raise ValueError(f"{expected}; got none")
-        if labels.is_floating_point() or tuple(labels.shape) != (n,):
+        if not isinstance(labels, torch.Tensor):
+            raise ValueError(f"{expected}, in a tensor; got {type(labels).__name__}")
+        whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+        if not whole or tuple(labels.shape) != (n,):
             raise ValueError(f"{expected}; got {labels.dtype}, {tuple(labels.shape)}")
+        labels = labels.long()
         if n and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise ValueError(f"{expected}; got {int(labels.min())} to {int(labels.max())}")
+        return labels
 
 
 class GatedLayer(nn.Module):
@@ -174,7 +180,7 @@ class GatedLayer(nn.Module):
         self.of_class = None if classes is None else nn.Parameter(torch.zeros(classes, 2 * len(gates)))
 
     def label_biases(self, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The labels' biases of the vertical and the horizontal stack: (n or 1, 2p or 1, 1, 1) each."""
+        """The biases of int64 labels, for the vertical and the horizontal stack: (n or 1, 2p or 1, 1, 1) each."""
         if self.of_class is None:
             nothing = self.link.weight.new_zeros(1, 1, 1, 1)
             return nothing, nothing

@@ -38,6 +38,8 @@ class ImageModel(AutoregressiveModel):
             raise ValueError(f"event_shape is {tuple(event_shape)}; expected (colours, height, width)")
         if any(kernel < 1 or kernel % 2 == 0 for kernel in kernels):
             raise ValueError(f"expected odd kernels; got {', '.join(map(str, kernels))}")
+        if levels is None:
+            raise ValueError("levels is None; expected an integer of at least 2")
         super().__init__(event_shape, levels, orderings.pixel_by_pixel(*event_shape))
 
     def _scaled(self, x: torch.Tensor) -> torch.Tensor:

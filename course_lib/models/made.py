@@ -13,7 +13,6 @@ Here they are `hidden[l].bias` and `output.bias`.
 """
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -21,7 +20,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from course_lib.models.base import AutoregressiveModel, GenerativeModel
+from course_lib.models.base import AutoregressiveModel, Mixture
 from course_lib.nn import MaskedLinear
 
 
@@ -41,11 +40,13 @@ def hidden_degrees(D: int, widths: Sequence[int], generator: torch.Generator | N
             increasing order.
 
     Raises:
-        ValueError: D < 2, or a width < 1.
+        ValueError: D < 2, a width < 1, or widths is one number.
 
     >>> hidden_degrees(5, [4, 9, 2])
     [tensor([1, 2, 3, 4]), tensor([1, 1, 2, 2, 3, 3, 4, 4, 4]), tensor([2, 4])]
     """
+    if isinstance(widths, int):
+        raise ValueError(f"widths is {widths}; expected a list, such as [{widths}]")
     if D < 2 or min(widths, default=1) < 1:
         raise ValueError(f"expected at least 2 dimensions and 1 unit per layer; got D = {D}, widths {list(widths)}")
     degrees, below = [], torch.arange(1, D)
@@ -229,15 +230,12 @@ def _concatenated(degrees: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([torch.empty(0, dtype=torch.long), *degrees])
 
 
-class MADEEnsemble(GenerativeModel):
+class MADEEnsemble(Mixture):
     """One network under several sets of masks: the mixture of the MADEs that result, with equal weights.
-
-        p(x) = 1/M sum over m of p_m(x)
 
     The masks differ in their hidden units' degrees and, unless `order` is given, in their orderings. Training
     with them is the paper's connectivity-agnostic and order-agnostic training: `loss` draws one set of masks for each
-    batch. The mixture averages probabilities, never logits: logits of different orderings belong to different
-    conditionals, and their means do not define a distribution.
+    batch.
 
     Args:
         D, widths, levels, dropout, direct: as in `MADE`.
@@ -247,7 +245,7 @@ class MADEEnsemble(GenerativeModel):
 
     Attributes:
         network: the MADE whose weights all members share.
-        orders: (M, D) long.
+        orders: (M, D) long, the members' orderings.
 
     >>> model = MADEEnsemble(64, widths=[500], masks=8)
     >>> x = torch.zeros(10, 64, dtype=torch.long)
@@ -256,7 +254,6 @@ class MADEEnsemble(GenerativeModel):
     True
     """
 
-    orders: torch.Tensor
     unit_degrees: torch.Tensor
 
     def __init__(
@@ -285,11 +282,6 @@ class MADEEnsemble(GenerativeModel):
         """The network under its m-th set of masks. The weights are shared, not copied."""
         return self.network._with_masks(self.orders[m], self.unit_degrees[m])
 
-    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
-        """log p(x) of the mixture in nats, (batch,): one forward pass per member. Raises ValueError as `MADE` does."""
-        each = torch.stack([self.member(m).log_prob(x) for m in range(len(self.orders))])
-        return each.logsumexp(0) - math.log(len(each))
-
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """Mean negative log-likelihood in nats: in training of one member, drawn in each call, else of the mixture.
 
@@ -300,14 +292,3 @@ class MADEEnsemble(GenerativeModel):
             return -self.log_prob(x).mean()
         m = int(torch.randint(len(self.orders), ()))
         return -self.member(m).log_prob(x).mean()
-
-    @torch.no_grad()
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n exact, independent samples of the mixture, (n, D), each from a member drawn for it."""
-        device = None if generator is None else generator.device
-        masks = torch.randint(len(self.orders), (n,), generator=generator, device=device).to(self.orders.device)
-        x = torch.empty(n, *self.event_shape, dtype=torch.long, device=self.orders.device)
-        for m in masks.unique().tolist():
-            drawn = masks == m
-            x[drawn] = self.member(m).sample(int(drawn.sum()), generator=generator)
-        return x

@@ -12,7 +12,6 @@ B. Uria, I. Murray and H. Larochelle, "A Deep and Tractable Density Estimator", 
 """
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -20,7 +19,7 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel, GenerativeModel
+from course_lib.models.base import AutoregressiveModel, Mixture
 
 
 class Orderless(AutoregressiveModel):
@@ -134,6 +133,8 @@ class OrderlessNADE(Orderless):
 
     def __init__(self, D: int, widths: Sequence[int], order: Sequence[int] | None = None):
         super().__init__((D,), levels=2, order=order)
+        if isinstance(widths, int):
+            raise ValueError(f"widths is {widths}; expected a list, such as [{widths}]")
         if not widths or min(widths) < 1:
             raise ValueError(f"widths is {list(widths)}; expected one or more positive widths of hidden layers")
         sizes = [2 * D, *widths, D]
@@ -159,18 +160,15 @@ class OrderlessNADE(Orderless):
             a += torch.addcmul(for_mask[d], x[:, d, None].to(a.dtype), for_values[d])
 
 
-class EoNADE(GenerativeModel):
+class EoNADE(Mixture):
     """An ensemble of orderings of one orderless model: p(x) is the mean of their probabilities.
-
-    A mean of distributions is a distribution. (A mean of their *logits* does not define one.) It takes one evaluation
-    per ordering. By Jensen's inequality it never costs more nats than its members on average.
 
     Args:
         model: the orderless model; training the ensemble trains it.
-        orders: (k, D) permutations.
+        orders: (M, D) permutations, at least one.
 
     Raises:
-        ValueError: orders are not permutations.
+        ValueError: there are no orders, or they are not permutations.
 
     >>> model = EoNADE(OrderlessNADE(4, [10]), orders=[[0, 1, 2, 3], [3, 1, 0, 2]])
     >>> states = torch.cartesian_prod(*[torch.arange(2)] * 4)
@@ -178,29 +176,17 @@ class EoNADE(GenerativeModel):
     1.0
     """
 
-    orders: torch.Tensor
-
     def __init__(self, model: Orderless, orders: Sequence[Sequence[int]]):
         super().__init__(model.event_shape, model.levels)
+        if not len(orders):
+            raise ValueError("orders is empty; expected at least one permutation")
         self.model = model
         self.register_buffer("orders", torch.stack([model.with_order(order).order for order in orders]))
 
-    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
-        """log p(x) in nats, (batch,). Raises ValueError as the orderless model does."""
-        members = torch.stack([self.model.log_prob(x, order) for order in self.orders])
-        return members.logsumexp(0) - math.log(len(members))
+    def member(self, m: int) -> Orderless:
+        """The orderless model in the m-th ordering. The members share their weights."""
+        return self.model.with_order(self.orders[m])
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """The orderless model's loss: in expectation an upper bound on the ensemble's cost in nats per image."""
         return self.model.loss(x)
-
-    @torch.no_grad()
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n exact, independent samples, (n, *event_shape), each from an ordering drawn for it."""
-        device = None if generator is None else generator.device
-        choice = torch.randint(len(self.orders), (n,), generator=generator, device=device).to(self.orders.device)
-        x = torch.empty(n, *self.event_shape, dtype=torch.int64, device=self.orders.device)
-        for k, order in enumerate(self.orders):
-            chosen = choice == k
-            x[chosen] = self.model.with_order(order).sample(int(chosen.sum()), generator=generator)
-        return x

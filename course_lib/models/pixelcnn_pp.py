@@ -141,6 +141,7 @@ class PixelCNNPlusPlus(ImageModel):
         """The head's outputs, (n, channels, *), as parameters and coefficients of `distributions.sub_pixel_chain`."""
         colours, half = self.event_shape[0], (self.levels - 1) / 2
         counts = [1, colours, colours, colours * (colours - 1) // 2]
+        outputs = distributions.at_least_float32(outputs)
         logits, m, s, t = outputs.unflatten(1, (self.mixtures, sum(counts))).split(counts, 2)
         a = torch.tanh(t)
         # The chain adds a x_b; subtracting a h makes it a (x_b - h).

@@ -10,6 +10,7 @@ makes up a_d grows with d, so each dimension rescales it by its own rho, which i
 B. Uria, I. Murray and H. Larochelle, "RNADE: The real-valued neural autoregressive density-estimator", NIPS 26, 2013.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -39,7 +40,7 @@ class RNADE(AutoregressiveModel):
         V (D, 3, K, H), b (D, 3, K): weights and biases of the outputs.
 
     Raises:
-        ValueError: a size is too small, span is empty, or order is not a permutation.
+        ValueError: a size is too small, span is empty or infinite, or order is not a permutation.
 
     >>> model = RNADE(2, hidden=20, components=3)
     >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))
@@ -58,8 +59,8 @@ class RNADE(AutoregressiveModel):
         super().__init__((D,), levels=None, order=order)
         if hidden < 0 or components < 1:
             raise ValueError(f"expected hidden >= 0 and components >= 1; got {hidden} and {components}")
-        if not span[0] < span[1]:
-            raise ValueError(f"span is {span}; expected two numbers, the lower one first")
+        if not -math.inf < span[0] < span[1] < math.inf:
+            raise ValueError(f"span is {span}; expected two finite numbers, the lower one first")
         means = torch.linspace(*span, components + 2)
         self.W = nn.Parameter(0.01 * torch.randn(hidden, D))
         self.c = nn.Parameter(torch.zeros(hidden))
@@ -86,6 +87,7 @@ class RNADE(AutoregressiveModel):
             a = torch.addcmul(a, x[:, d, None].to(a.dtype), columns[d])
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        parameters = distributions.at_least_float32(parameters)
         return distributions.mixture_of_gaussians_log_prob(parameters, x.to(parameters.dtype))
 
     def _invert(self, parameters: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from course_lib import distributions
 from course_lib.models.base import AutoregressiveModel
 
 MAX_STATES = 2**24
@@ -143,7 +144,7 @@ class TabularModel(AutoregressiveModel):
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """log p(x) in nats, (batch,), read from the table. Raises ValueError as the base class does."""
         self._check(x)
-        return self.log_p[_number(x, self.levels)]
+        return distributions.at_least_float32(self.log_p[_number(x, self.levels)])
 
     def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
         """Exact samples of p(unknown | known) for *any* known dimensions; otherwise as in the base class.

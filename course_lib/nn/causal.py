@@ -81,7 +81,9 @@ class ShiftedConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, inputs, H, W) -> (n, outputs, H, W)."""
-        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), self.masked_weight(), self.bias, self.stride)
+        if self.left or self.right or self.above:  # padding by nothing is a copy
+            x = F.pad(x, (self.left, self.right, self.above, 0))
+        return F.conv2d(x, self.masked_weight(), self.bias, self.stride)
 
     def masked_weight(self) -> torch.Tensor:
         """The weight that the layer applies: all of it here; `MaskedConv2d` sets masked entries to 0."""

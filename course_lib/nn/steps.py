@@ -4,6 +4,8 @@ Each class computes what a layer of `course_lib.nn.causal` computes: every outpu
 without gradients. An object serves one batch of images; make new ones for the next, or after the weights change.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
@@ -36,7 +38,7 @@ class PixelSteps:
         self.inputs = weight.new_zeros(n, conv.above + height, conv.left + width + conv.right, conv.in_channels)
         self.bias = conv.bias.detach()
         self.weight_above = weight[:, :, : conv.above]
-        self.channels = [[i for i, colour in enumerate(conv.output_colours) if colour == k] for k in colours]
+        self.channels = [_places(conv.output_colours, k) for k in colours]
         beside = weight[:, :, conv.above, : conv.left + 1].transpose(1, 2).flatten(1)  # the pixels' order in memory
         self.weights_beside = [beside[channels].t().contiguous() for channels in self.channels]
         self.input_sizes = [conv.input_colours.count(k) for k in range(max(conv.input_colours) + 1)]
@@ -96,7 +98,9 @@ class RowSteps:
         self.known += 1
         if (self.known - 1) % self.stride[0]:
             return None
-        return F.conv2d(F.pad(rows, self.padding), self.weight, self.bias, self.stride).squeeze(2)
+        if any(self.padding):
+            rows = F.pad(rows, self.padding)
+        return F.conv2d(rows, self.weight, self.bias, self.stride).squeeze(2)
 
 
 class EnlargingRowSteps:
@@ -152,3 +156,10 @@ class EnlargingRasterSteps:
         if pixel is not None:
             self.made[c // 2] = torch.addmm(self.bias, pixel, self.weight).chunk(4, 1)
         return self.made[c // 2][2 * (r % 2) + c % 2]
+
+
+def _places(colours: Sequence[int], colour: int) -> slice | list[int]:
+    """Where a colour's channels are, for use as an index: a slice where they are neighbours, which needs no copy."""
+    places = [i for i, each in enumerate(colours) if each == colour]
+    first, last = places[0], places[-1]
+    return slice(first, last + 1) if len(places) == last + 1 - first else places

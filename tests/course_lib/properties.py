@@ -134,6 +134,18 @@ def complete(instance: Instance) -> None:
 
 
 @prop
+def prefix(instance: Instance) -> None:
+    """An image's sample depends on its own uniforms only, so the first ones do not depend on how many there are."""
+    model = random_model(instance)
+    few, many = (model.sample(n, generator=torch.Generator().manual_seed(0)) for n in (10, 64))
+    assert torch.equal(few, many[:10]), "10 samples are not the first of 64"
+    u = torch.rand(64, math.prod(model.event_shape), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model.sample(64, uniforms=u), many), "a generator draws other uniforms than torch.rand's"
+    with pytest.raises(ValueError, match="uniforms"):
+        model.sample(3, uniforms=u)
+
+
+@prop
 def state(instance: Instance) -> None:
     """Evaluating and sampling change neither weights, nor buffers, nor mode, nor torch's own generator."""
     for training in (False, True):
@@ -192,12 +204,44 @@ def inputs(instance: Instance) -> None:
     if model.levels is None:
         mistakes = [(x.long(), "real-valued")]
     else:
-        assert torch.equal(model.log_prob(x.to(torch.uint8)), model.log_prob(x))
-        mistakes = [(x.double(), "integers")]
+        for dtype in (torch.uint8, torch.int8, torch.int32):
+            assert torch.equal(model.log_prob(x.to(dtype)), model.log_prob(x))
+        mistakes = [(x.double(), "integers"), (x.to(torch.uint16), "x.long()"), (x.tolist(), "tensor; got list")]
         mistakes += [(torch.full_like(x, value), "lie in") for value in (model.levels, -1)]
     for wrong, message in [*mistakes, (x[..., :-1], "shape"), (x[0], "shape")]:
         with pytest.raises(ValueError, match=message):
             model.log_prob(wrong)
+
+
+@prop
+def precision(instance: Instance) -> None:
+    """Likelihoods are float32 at least, with finite gradients, and sampling ignores autocast."""
+    model = random_model(instance).float()
+    u = torch.rand(200, math.prod(model.event_shape), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    samplers = [lambda: model.sample(200, uniforms=u), lambda: model.sample(200, uniforms=u, cached=False)]
+    if instance.one_order:
+        x, nothing = model.sample(200, uniforms=u), torch.zeros(model.event_shape, dtype=torch.bool)
+        samplers.append(lambda: model.complete(x, nothing, uniforms=u))
+    for sampler in samplers:
+        x = sampler()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(sampler(), x), "autocast changes samples"
+    log_p = model.log_prob(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model.log_prob(x)
+    wide = (torch.float32, torch.float64)  # float64 is allowed for a table
+    assert rounded.dtype in wide, f"under autocast log_prob is {rounded.dtype}"
+    torch.testing.assert_close(rounded, log_p, rtol=0.1, atol=1)
+
+    for parameter in model.parameters():
+        (gradient,) = torch.autograd.grad(log_p.sum(), parameter, retain_graph=True, materialize_grads=True)
+        assert gradient.isfinite().all(), "a gradient is not finite in float32"
+
+    model = model.bfloat16()
+    x = model.sample(200, uniforms=u)
+    low = model.log_prob(x)
+    assert low.dtype in wide, f"log_prob of a bfloat16 model is {low.dtype}"
+    assert low.isfinite().all(), "a bfloat16 model draws what it holds to be impossible"
 
 
 # What the properties are made of

@@ -1,11 +1,25 @@
 """The contracts of the base classes, beyond the properties that every autoregressive model is tested for."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.distributions import Bernoulli, Normal
 
-from course_lib.models import FVBN, AutoregressiveModel, EoNADE, GenerativeModel, IndependentPixels, MADEEnsemble
+from course_lib.models import (
+    FVBN,
+    MADE,
+    AutoregressiveModel,
+    EoNADE,
+    GatedPixelCNN,
+    GenerativeModel,
+    IndependentPixels,
+    MADEEnsemble,
+    OrderlessNADE,
+    PixelCNN,
+    PixelCNNPlusPlus,
+)
+from course_lib.models.base import Mixture
 from tests.course_lib.instances import ORDER
 
 
@@ -70,7 +84,10 @@ def test_a_generator_decides_the_samples():
     assert model.sample(0).shape == (0, 5)
 
 
-@pytest.mark.parametrize("u", [torch.zeros(3, 4), torch.ones(3, 5), torch.full((3, 5), -0.1)])
+@pytest.mark.parametrize(
+    "u",
+    [torch.zeros(3, 4), torch.ones(3, 5), torch.full((3, 5), -0.1), torch.full((3, 5), torch.nan), np.zeros((3, 5))],
+)
 def test_other_uniforms_are_refused(u):
     with pytest.raises(ValueError, match="uniforms"):
         FVBN(5).sample(3, uniforms=u)
@@ -86,6 +103,16 @@ def test_real_valued_models_sample_by_the_same_rule(cached):
     torch.testing.assert_close(model.log_prob(x), Normal(model(x), 1.0).log_prob(x).sum(1))
     with pytest.raises(ValueError, match="real-valued"):
         model.log_prob(torch.zeros(1, 4, dtype=torch.long))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_samples_may_take_part_in_training(cached):
+    model = GaussianChain(4)
+    drawn = model.sample(3, cached=cached)
+    for x in (drawn, model.complete(drawn, torch.tensor([True, False, False, False]), cached=cached)):
+        x.requires_grad_()
+        model.log_prob(2 * x).sum().backward()
+        assert x.grad.all() and model.scale.grad.all()
 
 
 def test_nothing_known_is_sampling_and_all_known_is_the_input():
@@ -118,6 +145,9 @@ def test_the_message_names_the_dimension_that_is_known_too_early():
     ("x", "known", "message"),
     [
         (torch.zeros(1, 5, dtype=torch.long), torch.zeros(5), "bool mask"),
+        (torch.zeros(1, 5, dtype=torch.long), np.zeros(5, dtype=bool), "in a tensor; got ndarray"),
+        (torch.zeros(1, 5, dtype=torch.long), [False] * 5, "in a tensor; got list"),
+        (np.zeros((1, 5), dtype=int), torch.zeros(5, dtype=torch.bool), "x must be a tensor; got ndarray"),
         (torch.zeros(1, 5, dtype=torch.long), torch.zeros(4, dtype=torch.bool), "bool mask"),
         (torch.zeros(1, 4, dtype=torch.long), torch.zeros(5, dtype=torch.bool), "shape"),
         (torch.zeros(1, 5), torch.zeros(5, dtype=torch.bool), "integers"),
@@ -135,7 +165,7 @@ def test_an_order_is_a_permutation(order):
         FVBN(3, order)
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0), (-2, -3), (2.0,)])
 def test_an_event_has_dimensions(shape):
     with pytest.raises(ValueError, match="event_shape"):
         AutoregressiveModel(shape, levels=2)
@@ -146,9 +176,38 @@ def test_images_for_a_model_of_vectors_are_told_how_to_fit():
         FVBN(4).log_prob(torch.zeros(3, 1, 2, 2, dtype=torch.long))
 
 
-def test_one_level_is_no_model():
-    with pytest.raises(ValueError, match="levels is 1"):
-        IndependentPixels(3, levels=1)
+@pytest.mark.parametrize("levels", [1, 2.0, "2"])
+def test_levels_are_two_or_more_and_whole(levels):
+    with pytest.raises(ValueError, match=f"levels is {levels!r}; expected an integer of at least 2"):
+        IndependentPixels(3, levels=levels)
+
+
+@pytest.mark.parametrize("levels", [np.int64(3), torch.tensor(3)])
+def test_levels_may_come_from_an_array(levels):
+    model = IndependentPixels(2, levels=levels)
+    assert model.levels == 3 and type(model.levels) is int
+
+
+@pytest.mark.parametrize("build", [PixelCNN, GatedPixelCNN, PixelCNNPlusPlus])
+def test_a_model_of_images_has_levels(build):
+    with pytest.raises(ValueError, match="levels is None; expected an integer"):
+        build((1, 4, 4), None)
+
+
+@pytest.mark.parametrize("build", [MADE, OrderlessNADE, lambda D, widths: MADEEnsemble(D, widths, masks=2)])
+def test_one_width_is_no_list_of_widths(build):
+    with pytest.raises(ValueError, match=r"widths is 500; expected a list, such as \[500\]"):
+        build(4, 500)
+
+
+def test_a_mixture_of_no_models_is_refused():
+    with pytest.raises(ValueError, match="orders is empty"):
+        EoNADE(OrderlessNADE(4, [3]), [])
+
+
+def test_a_mixture_defines_its_members():
+    with pytest.raises(NotImplementedError, match="Mixture must define member"):
+        Mixture((2,), levels=2).member(0)
 
 
 def test_a_latent_variable_model_has_shape_levels_checks_and_sampler_from_the_base():

@@ -6,6 +6,7 @@ import torch
 from torch.distributions import Bernoulli, Categorical, MixtureSameFamily, Normal
 
 from course_lib.distributions import (
+    below_one,
     bernoulli_log_prob,
     categorical_log_prob,
     cumulative,
@@ -75,6 +76,57 @@ def test_certain_levels_are_never_missed():
     assert cumulative(torch.tensor(-math.inf), 2).tolist() == [1.0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_level_of_probability_zero_is_never_drawn(dtype):
+    """The sums of these probabilities are rounded to less than 1: the last level would get what is missing."""
+    logits = torch.randn(200, 999, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    for impossible in (0, 500, 998):
+        u = torch.full((200,), 1 - 2**-53 if impossible else 0.0, dtype=torch.float64)
+        x = invert(logits.index_fill(1, torch.tensor(impossible), -math.inf), u, 999)
+        assert categorical_log_prob(logits, x).isfinite().all() and (x != impossible).all()
+
+
+# Half precision
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parameters_of_half_precision_mean_the_same_as_in_float32(dtype):
+    def random(*shape):
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+    n, K = 500, 256
+    logits, bits, x = random(n, K), random(n), torch.arange(n) % K
+    mixture = random(n, 3, 2, 3)
+    mixture[:, 1] = (128 + 50 * mixture[:, 1]).clamp(-20, 280)
+    one, real = mixture[..., 0], random(n)
+    u = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    colours = torch.stack([x, (x * x) % K, (3 * x) % K], 1)
+    for compute in (
+        lambda number: bernoulli_log_prob(number(bits), x % 2),
+        lambda number: categorical_log_prob(number(logits), x),
+        lambda number: cumulative(number(bits), 2),
+        lambda number: cumulative(number(logits), K),
+        lambda number: invert(number(bits), u, 2),
+        lambda number: invert(number(logits), u, K),
+        lambda number: mixture_of_gaussians_log_prob(number(one), real.float()),
+        lambda number: mixture_of_gaussians_cumulative(number(one), real.float()),
+        lambda number: mixture_of_gaussians_invert(number(one), u),
+        lambda number: discretized_logistic_mixture_log_prob(number(one), x, K),
+        lambda number: discretized_logistic_mixture_cumulative(number(one), K),
+        lambda number: discretized_logistic_mixture_invert(number(one), u, K),
+        lambda number: sub_pixel_chain(number(mixture), number(mixture[:, 0].transpose(1, 2)), colours, K),
+    ):
+        ours, expected = compute(lambda parameters: parameters), compute(lambda parameters: parameters.float())
+        assert ours.dtype == expected.dtype and torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_pixel_of_half_precision_that_is_rarely_on_is_rarely_on(dtype):
+    u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    logit = torch.tensor(-6.9, dtype=dtype)
+    assert invert(logit.expand(len(u)), u, 2).sum().item() == pytest.approx(1e5 * logit.double().sigmoid(), abs=1)
+
+
 def random_mixture(*shape: int) -> torch.Tensor:
     """(*shape, 3, 5): five Gaussians, of very different widths."""
     return torch.randn(*shape, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -112,6 +164,13 @@ def test_the_quantiles_of_one_gaussian():
     x = mixture_of_gaussians_invert(torch.tensor([[0.0], [3.0], [math.log(2)]]).expand(4, 3, 1), u)
     torch.testing.assert_close(x, 3 + 2 * torch.special.ndtri(u.clamp_min(2.0**-54)))
     assert x.isfinite().all()
+
+
+def test_a_uniform_that_float32_rounds_to_one_has_a_finite_quantile():
+    below = 1 - torch.tensor([2.0**-53, 2.0**-26, 0.5], dtype=torch.float64)
+    assert below_one(below, torch.float64).tolist() == below.tolist()
+    assert below_one(below, torch.float32).tolist() == [1 - 2.0**-24, 1 - 2.0**-24, 0.5]
+    assert mixture_of_gaussians_invert(torch.zeros(3, 3, 2), below.float()).isfinite().all()
 
 
 def test_a_gap_between_two_gaussians_is_bridged():
@@ -176,6 +235,18 @@ def test_a_discretized_logistic_far_from_its_mean_has_finite_values_and_gradient
         log_p = of_levels(parameters, levels)
         log_p.sum().backward()
         assert log_p.isfinite().all() and (log_p < 1e-6).all() and parameters.grad.isfinite().all(), mean
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_scale", [39.9, 40.1, 90.0, 104.0, 700.0, 800.0, 1e4])
+def test_a_logistic_that_is_wider_than_floating_point_has_finite_values_and_gradients(log_scale, dtype):
+    """An inner level has 1/4 of the density's height, 1 / scale; the end levels share the rest."""
+    parameters = torch.tensor([[0.0], [1.0], [log_scale]], dtype=dtype, requires_grad=True)
+    log_p = of_levels(parameters, 3)
+    expected = torch.tensor([math.log(0.5), math.log(0.25) - log_scale, math.log(0.5)], dtype=dtype)
+    torch.testing.assert_close(log_p, expected)
+    (gradient,) = torch.autograd.grad(log_p.sum(), parameters)
+    torch.testing.assert_close(gradient, torch.tensor([[0.0], [0.0], [-1.0]], dtype=dtype))
 
 
 def test_far_from_its_mean_a_discretized_logistic_falls_linearly():

@@ -28,6 +28,17 @@ def test_large_weights_stay_exact():
     assert model.log_prob(torch.tensor([[0, 0], [1, 1]])).tolist() == [-2000, 0]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_cached_sampler_adds_up_many_columns_as_exactly_as_forward_does(dtype):
+    """A logit that is rounded to bfloat16 after each of 999 additions is off by far more than one rounding."""
+    model = FVBN(1000).to(dtype)
+    nn.init.normal_(model.linear.weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    x = torch.randint(2, (20, 1000), generator=torch.Generator().manual_seed(0))
+    at_once = model(x).detach()
+    steps = torch.stack(list(model.conditionals(x)), 1).detach()
+    torch.testing.assert_close(steps.to(dtype), at_once, rtol=torch.finfo(dtype).eps, atol=1e-4)
+
+
 def test_grey_levels_are_refused():
     with pytest.raises(ValueError, match=r"0\.\.1, as this model has 2 levels; got 0 to 15"):
         FVBN(2).log_prob(torch.tensor([[0, 15]]))

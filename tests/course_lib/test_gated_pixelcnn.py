@@ -126,6 +126,20 @@ def test_each_image_goes_by_its_own_label():
         torch.testing.assert_close(model.log_prob(x, labels=labels)[i], one[0])
 
 
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+def test_labels_of_every_integer_dtype_mean_the_same(dtype):
+    """As many images as classes: an index of uint8 that is taken for a mask would fit."""
+    model, labels = tiny(), torch.tensor([2, 0, 2])
+    x, u = torch.randint(2, (3, 1, 2, 3)), torch.rand(3, 6)
+    assert torch.equal(model.log_prob(x, labels=labels.to(dtype)), model.log_prob(x, labels=labels))
+    for cached in (True, False):
+        drawn = model.sample(3, labels=labels.to(dtype), uniforms=u, cached=cached)
+        assert torch.equal(drawn, model.sample(3, labels=labels, uniforms=u, cached=cached))
+
+
 def test_the_label_changes_every_pixel():
     model, x = tiny(), torch.zeros(1, 1, 2, 3)
     changes = model(x, torch.tensor([0])) != model(x, torch.tensor([1]))
@@ -159,6 +173,9 @@ def test_larger_images_are_sampled_and_completed_alike_with_and_without_the_cach
         (None, r"labels must be 2 integers 0\.\.2, one per image; got none"),
         (torch.zeros(3, dtype=torch.long), r"got torch.int64, \(3,\)"),
         (torch.zeros(2), r"got torch.float32, \(2,\)"),
+        (torch.tensor([True, False]), r"got torch.bool, \(2,\)"),
+        ([0, 1], "got list"),
+        (1, "got int"),
         (torch.tensor([0, 3]), "got 0 to 3"),
         (torch.tensor([-1, 0]), "got -1 to 0"),
     ],

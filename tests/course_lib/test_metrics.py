@@ -115,9 +115,12 @@ def test_an_estimate_prints_as_precisely_as_it_is_known(estimate, printed):
     assert str(estimate) == printed
 
 
-@pytest.mark.parametrize("values", [torch.zeros(1), torch.zeros(0), torch.zeros(3, 2)])
-def test_an_estimate_needs_two_values_an_image_each(values):
-    with pytest.raises(ValueError, match="n >= 2"):
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [(torch.zeros(1), "one image"), (torch.zeros(0), r"shape \(0,\)"), (torch.zeros(3, 2), r"shape \(3, 2\)")],
+)
+def test_an_estimate_needs_two_values_an_image_each(values, got):
+    with pytest.raises(ValueError, match=f"n >= 2 images.*got {got}"):
         Estimate.of(values)
 
 

@@ -70,6 +70,13 @@ class HalfCrossEntropy(FVBN):
         return x * F.logsigmoid(parameters)
 
 
+class LowPrecision(FVBN):
+    """The likelihood is computed in the network's precision."""
+
+    def _log_likelihood(self, parameters, x):
+        return F.logsigmoid((2 * x.to(parameters.dtype) - 1) * parameters)
+
+
 class MeanForSum(FVBN):
     """The log-likelihood is averaged over dimensions."""
 
@@ -268,8 +275,8 @@ class SumForMean(EoNADE):
 class OneMember(EoNADE):
     """All samples come from the first ordering."""
 
-    def sample(self, n, *, generator=None):
-        return self.model.with_order(self.orders[0]).sample(n, generator=generator)
+    def sample(self, n, **settings):
+        return self.member(0).sample(n, **settings)
 
 
 class SmallerInputsOnly(MADE):
@@ -340,8 +347,8 @@ class MeanLogits(MADEEnsemble):
 class FirstMask(MADEEnsemble):
     """All samples come from the first mask."""
 
-    def sample(self, n, *, generator=None):
-        return self.member(0).sample(n, generator=generator)
+    def sample(self, n, **settings):
+        return self.member(0).sample(n, **settings)
 
 
 class TinyPixelCNN(PixelCNN):
@@ -441,12 +448,13 @@ BROKEN = {
     BatchLogits: {"leak"},
     DeadInput: {"reach"},
     DoubleSigmoid: {"sampler", "complete", "zero"},
-    HalfCrossEntropy: {"mass", "sampler", "complete", "zero"},
+    HalfCrossEntropy: {"mass", "sampler", "complete", "zero", "precision"},
+    LowPrecision: {"precision"},
     MeanForSum: {"mass", "sampler", "complete", "zero"},
     ArgmaxSampler: {"sampler", "complete"},
     SwappedSampler: {"sampler", "complete"},
-    OneUniform: {"sampler", "complete"},
-    OwnGenerator: {"state"},
+    OneUniform: {"sampler", "complete", "prefix"},
+    OwnGenerator: {"state", "prefix"},
     RowForColumn: {"sampler", "cached", "complete"},
     StaleCache: {"cached"},
     CompletesAnything: {"complete"},
@@ -458,7 +466,7 @@ BROKEN = {
     UnnormalizedWeights: {"mass"},
     VarianceForDeviation: {"sampler", "complete"},
     UniformComponents: {"sampler"},
-    OneUniformForReals: {"sampler"},
+    OneUniformForReals: {"sampler", "prefix"},
     UnscaledCache: {"cached", "sampler", "complete"},
     StaleActivations: {"cached"},
     HeldFixed: {"complete"},

@@ -72,6 +72,7 @@ def test_tiny_deviations_and_far_values_give_finite_gradients():
         (dict(hidden=-1, components=2), "hidden >= 0"),
         (dict(hidden=1, components=0), "components >= 1"),
         (dict(hidden=1, components=2, span=(1.0, 1.0)), "the lower one first"),
+        (dict(hidden=1, components=2, span=(0.0, math.inf)), "two finite numbers"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
