@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,8 @@ def fit(
 
     Args:
         model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean.
-        dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images.
+        dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images, and for labels=True
+            `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64.
         epochs: maximal number of passes over the training images.
         batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
         lr: learning rate, passed to `optimizer(model.parameters(), lr=lr)`.
@@ -107,7 +109,8 @@ def fit(
         The `History` of all epochs, including those before a resumption.
 
     Raises:
-        ValueError: an empty split, a setting out of range, a checkpoint of another model or other settings.
+        ValueError: a split without images or with unsuitable labels, a setting out of range, a checkpoint of another
+            model or other settings.
         FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains.
 
     >>> from types import SimpleNamespace as Namespace
@@ -126,7 +129,6 @@ def fit(
     [0.25, 0.75]
     """
     _check_settings(
-        dataset,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -134,8 +136,8 @@ def fit(
         average=average,
         seed=seed,
         patience=patience,
-        labels=labels,
     )
+    data = _training_data(dataset, labels)
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
     plain_optimizer = optimizer(model.parameters(), lr=lr)
@@ -144,7 +146,7 @@ def fit(
     settings |= {"optimizer": type(plain_optimizer).__name__, **plain_optimizer.defaults}
     run = _Run(model, plain_optimizer, settings, Path(checkpoint) if checkpoint else None)
     try:
-        loop = _Loop(run, dataset, fabric, batch_size, seed, lr_decay, labels)
+        loop = _Loop(run, data, fabric, batch_size, seed, lr_decay)
         if average is not None:
             run.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
         if resume:
@@ -165,6 +167,10 @@ def fit(
     return run.history
 
 
+# For each of the splits "train" and "valid": the images "x" and, for a class-conditional model, the labels "y".
+_Data = dict[str, dict[str, Tensor]]
+
+
 class _Objective(nn.Module):
     """The loss as a forward pass, which is the call that Fabric wraps to set the precision and to share gradients."""
 
@@ -181,17 +187,16 @@ class _Objective(nn.Module):
 class _Loop:
     """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
 
-    def __init__(self, run: "_Run", dataset, fabric: Fabric, batch_size: int, seed: int, lr_decay: float, labels: bool):
+    def __init__(self, run: "_Run", data: _Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
         self.run, self.fabric = run, fabric
         self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
         self.objective = _Objective(run.model)
         self.wrapped, self.wrapped_optimizer = fabric.setup(self.objective, run.optimizer)
         self.rates = [group["lr"] for group in run.optimizer.param_groups]
-        names = ("x", "y") if labels else ("x",)
         self.train, self.valid = (
-            [fabric.to_device(getattr(split, name)) for name in names] for split in (dataset.train, dataset.valid)
+            [fabric.to_device(tensor) for tensor in data[split].values()] for split in ("train", "valid")
         )
-        self.images = len(dataset.train.x)
+        self.images = len(self.train[0])
         self.batches = math.ceil(self.images / batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
@@ -378,27 +383,70 @@ def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
         )
 
 
-def _check_settings(dataset, *, epochs, batch_size, lr, lr_decay, average, seed, patience, labels) -> None:
-    for split in ("train", "valid"):
-        if len(getattr(dataset, split).x) == 0:
-            raise ValueError(
-                f"the {split} split of {dataset.name} is empty: fit learns from the training images and "
-                "chooses the best epoch by the validation images"
-            )
-        if labels and getattr(dataset, split).y is None:
-            raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
+def _check_settings(*, epochs, batch_size, lr, lr_decay, average, seed, patience) -> None:
     rules = {
-        "epochs": (epochs, epochs >= 1, "at least 1"),
-        "batch_size": (batch_size, batch_size >= 1, "at least 1"),
-        "lr": (lr, lr > 0, "positive"),
-        "lr_decay": (lr_decay, 0 < lr_decay <= 1, "above 0 and at most 1"),
-        "average": (average, average is None or 0 < average < 1, "between 0 and 1, or None"),
-        "seed": (seed, seed >= 0, "0 or more"),
-        "patience": (patience, patience is None or patience >= 1, "at least 1, or None"),
+        "epochs": (epochs, _is_whole(epochs, 1), "a whole number, at least 1"),
+        "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
+        "lr": (lr, _is_number(lr) and lr > 0, "a positive number"),
+        "lr_decay": (lr_decay, _is_number(lr_decay) and 0 < lr_decay <= 1, "a number above 0 and at most 1"),
+        "average": (average, average is None or _is_number(average) and 0 < average < 1, "between 0 and 1, or None"),
+        "seed": (seed, _is_whole(seed, 0), "a whole number, 0 or more"),
+        "patience": (patience, patience is None or _is_whole(patience, 1), "a whole number, at least 1, or None"),
     }
     for name, (value, good, expected) in rules.items():
         if not good:
-            raise ValueError(f"{name} must be {expected}, got {value}")
+            raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real | Tensor)  # torch's optimizers take a tensor as learning rate
+
+
+def _is_whole(value, least: int) -> bool:
+    return isinstance(value, Integral) and value >= least
+
+
+def _training_data(dataset, labels: bool) -> _Data:
+    """The tensors that `fit` uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
+    data = {split: {"x": _images(dataset, split)} for split in ("train", "valid")}
+    shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
+    if shapes["train"] != shapes["valid"]:
+        raise ValueError(
+            f"the images of {dataset.name} have shape {shapes['train']} in train.x and {shapes['valid']} in valid.x"
+        )
+    if labels:
+        for split, tensors in data.items():
+            tensors["y"] = _labels(dataset, split, len(tensors["x"])).long()
+    return data
+
+
+def _images(dataset, split: str) -> Tensor:
+    """The images of a split, or a ValueError if `fit` cannot use them."""
+    why = "fit needs training images to learn from and validation images to choose the best epoch"
+    if getattr(dataset, split, None) is None:
+        raise ValueError(f"the {split} split of {dataset.name} is None: {why}")
+    x = getattr(dataset, split).x
+    if not isinstance(x, Tensor) or x.dim() == 0:
+        raise ValueError(
+            f"{split}.x of {dataset.name} must be a tensor whose first axis counts the images, "
+            f"got {'a tensor without axes' if isinstance(x, Tensor) else type(x).__name__}"
+        )
+    if len(x) == 0:
+        raise ValueError(f"the {split} split of {dataset.name} is empty: {why}")
+    return x
+
+
+def _labels(dataset, split: str, images: int) -> Tensor:
+    """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
+    y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
+    if y is None:
+        raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
+    if not isinstance(y, Tensor) or y.shape != (images,):
+        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"{name} must be a tensor of shape ({images},), one label per image, got {found}")
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{name} must hold whole numbers (an integer dtype or bool), got {y.dtype}")
+    return y
 
 
 def _one_device(model: nn.Module) -> Fabric:

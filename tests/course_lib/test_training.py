@@ -298,12 +298,79 @@ def test_an_empty_split_is_refused(n, n_valid, split):
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
         *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
+        *({"epochs": 2.5}, {"epochs": None}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
+        *({"lr": None}, {"lr": "0.1"}, {"lr_decay": None}, {"average": "0.9"}),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name} must be"):
         fit(Coins(), coins(), **{"epochs": 1, **SETTINGS, **wrong})
+
+
+class Untouched(Coins):
+    """Fails as soon as fit computes anything with it."""
+
+    def log_prob(self, x, labels=None):
+        raise AssertionError("fit trains before it has checked the data")
+
+
+X = coins().train.x
+Y = torch.arange(50) % 3
+
+
+@pytest.mark.parametrize(
+    "train, valid, message",
+    [
+        (Split(X), None, r"the valid split of d is None: fit needs training images .* and validation images"),
+        (None, Split(X), "the train split of d is None"),
+        (Split(None), Split(X), r"train.x of d must be a tensor whose first axis counts the images, got NoneType"),
+        (Split(X), Split(X.numpy()), r"valid.x of d must be a tensor .*, got ndarray"),
+        (Split(torch.tensor(1)), Split(X), r"train.x of d must be a tensor .*, got a tensor without axes"),
+        (Split(X), Split(X[:, 1:]), r"the images of d have shape \(6,\) in train.x and \(5,\) in valid.x"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_refused_before_training(train, valid, message):
+    with pytest.raises(ValueError, match=message):
+        fit(Untouched(), Dataset("d", (D,), 2, train, valid, valid), epochs=1, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (None, "the valid split of d has no labels"),
+        (Y.float(), r"valid.y of d must hold whole numbers .*, got torch.float32"),
+        (Y.tolist(), r"valid.y of d must be a tensor of shape \(50,\), .*, got list"),
+        (Y[:49], r"valid.y of d must be a tensor of shape \(50,\), one label per image, got shape \(49,\)"),
+        (Y[:, None], r"got shape \(50, 1\)"),
+    ],
+)
+def test_labels_that_cannot_be_trained_on_are_refused_before_training(y, message):
+    dataset = Dataset("d", (D,), 2, Split(X, Y), Split(X, y), Split(X))
+    with pytest.raises(ValueError, match=message):
+        fit(Untouched(), dataset, epochs=1, labels=True, **SETTINGS)
+
+
+class Classes(nn.Module):
+    """Independent pixels for each class. Labels index a tensor, so uint8 and bool ones would be taken as a mask."""
+
+    def __init__(self, classes: int = 3):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(classes, D))
+
+    def log_prob(self, x, labels):
+        return torch.distributions.Bernoulli(logits=self.logits[labels]).log_prob(x.float()).sum(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int8, torch.int32, torch.uint16])
+def test_labels_of_every_whole_dtype_name_the_same_classes(dtype):
+    y, models = Y % 2, []
+    for labels in (y, y.to(dtype)):
+        split = Split(X[:48], labels[:48])
+        models.append(Classes())
+        # With a batch of as many images as there are classes, a mask raises no error.
+        fit(models[-1], Dataset("d", (D,), 2, split, split, split), labels=True, epochs=2, batch_size=3, lr=0.1)
+    assert same(*models) and models[0].logits.any(dim=1).tolist() == [True, True, False]
 
 
 def test_nothing_is_printed_where_nobody_watches(capfd):
