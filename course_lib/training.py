@@ -12,9 +12,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +86,8 @@ def fit(
 
     Args:
         model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean.
-        dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images.
+        dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images, and for labels=True
+            `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64.
         epochs: maximal number of passes over the training images.
         batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
         lr: learning rate, passed to `optimizer(model.parameters(), lr=lr)`.
@@ -95,7 +100,8 @@ def fit(
             weights after every step (such as 0.9995). None validates and keeps the weights themselves.
         patience: stop after so many epochs without a better validation loss; None never stops early.
         checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced atomically
-            after every epoch: a killed run loses at most one epoch.
+            after every epoch: a killed run loses at most one epoch. It records checksums of itself, of the data and
+            of the buffers that define the model (its ordering, say).
         resume: continue from `checkpoint` if it exists; False starts afresh and overwrites it.
         labels: train a class-conditional model: its `log_prob(x, labels=y)`, with y the labels in `dataset`.
         progress: show a progress bar if there is a notebook or a terminal to show it.
@@ -107,7 +113,9 @@ def fit(
         The `History` of all epochs, including those before a resumption.
 
     Raises:
-        ValueError: an empty split, a setting out of range, a checkpoint of another model or other settings.
+        ValueError: a split without images or with unsuitable labels, a setting out of range, a damaged checkpoint
+            or one of another model, other data or other settings.
+        OSError: the checkpoint cannot be read, or not be written, which is tried before the first epoch.
         FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains.
 
     >>> from types import SimpleNamespace as Namespace
@@ -126,7 +134,6 @@ def fit(
     [0.25, 0.75]
     """
     _check_settings(
-        dataset,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -134,23 +141,25 @@ def fit(
         average=average,
         seed=seed,
         patience=patience,
-        labels=labels,
     )
+    data = _training_data(dataset, labels)
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
     plain_optimizer = optimizer(model.parameters(), lr=lr)
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"lr_decay": lr_decay, "average": average}
     settings |= {"optimizer": type(plain_optimizer).__name__, **plain_optimizer.defaults}
-    run = _Run(model, plain_optimizer, settings, Path(checkpoint) if checkpoint else None)
+    run = _Run(model, plain_optimizer, settings, data, Path(checkpoint) if checkpoint else None)
     try:
-        loop = _Loop(run, dataset, fabric, batch_size, seed, lr_decay, labels)
+        loop = _Loop(run, data, fabric, batch_size, seed, lr_decay)
         if average is not None:
             run.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
         if resume:
             run.load()
+        if not run.is_over(epochs, patience):
+            run.check_writable()  # in every process: if only the first one failed, the others would wait for it
         with _progress_bar(loop, epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
-            while run.epoch < epochs and not run.out_of_patience(patience):
+            while not run.is_over(epochs, patience):
                 start = time.perf_counter()
                 train_loss = loop.train_epoch(after_step=bar.update)
                 valid_loss = loop.validate()
@@ -163,6 +172,10 @@ def fit(
         run.restore_best()
         model.to(home).eval()
     return run.history
+
+
+# For each of the splits "train" and "valid": the images "x" and, for a class-conditional model, the labels "y".
+_Data = dict[str, dict[str, Tensor]]
 
 
 class _Objective(nn.Module):
@@ -181,17 +194,16 @@ class _Objective(nn.Module):
 class _Loop:
     """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
 
-    def __init__(self, run: "_Run", dataset, fabric: Fabric, batch_size: int, seed: int, lr_decay: float, labels: bool):
+    def __init__(self, run: "_Run", data: _Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
         self.run, self.fabric = run, fabric
         self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
         self.objective = _Objective(run.model)
         self.wrapped, self.wrapped_optimizer = fabric.setup(self.objective, run.optimizer)
         self.rates = [group["lr"] for group in run.optimizer.param_groups]
-        names = ("x", "y") if labels else ("x",)
         self.train, self.valid = (
-            [fabric.to_device(getattr(split, name)) for name in names] for split in (dataset.train, dataset.valid)
+            [fabric.to_device(tensor) for tensor in data[split].values()] for split in ("train", "valid")
         )
-        self.images = len(dataset.train.x)
+        self.images = len(self.train[0])
         self.batches = math.ceil(self.images / batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
@@ -251,9 +263,14 @@ def _mean(losses: Tensor, n: int, batch_size: int) -> float:
 class _Run:
     """The state that a run carries from one epoch to the next, and its checkpoint."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, path: Path | None):
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, data: _Data, path: Path | None
+    ):
         self.model, self.optimizer, self.path = model, optimizer, path
         self.settings = json.loads(json.dumps(settings, default=str))  # as they will be read from a file
+        # A checkpoint must agree with these. Their price is a pass over the data, so a run without a file skips them.
+        self.data = {} if path is None else _data_record(data)
+        self.buffers = {} if path is None else _buffer_record(model)
         self.history = History()
         self.best: dict[str, Tensor] = {}
         self.average: AveragedModel | None = None
@@ -267,8 +284,9 @@ class _Run:
     def epoch(self) -> int:
         return len(self.history.valid)
 
-    def out_of_patience(self, patience: int | None) -> bool:
-        return patience is not None and self.epoch - self.history.best_epoch >= patience
+    def is_over(self, epochs: int, patience: int | None) -> bool:
+        out_of_patience = patience is not None and self.epoch - self.history.best_epoch >= patience
+        return self.epoch >= epochs or out_of_patience
 
     def record(self, train: float, valid: float, seconds: float) -> None:
         self.history.train.append(train)
@@ -295,15 +313,35 @@ class _Run:
         """Write the checkpoint, if there is a path for it."""
         if self.path is None:
             return
-        path, tensors = self.path, self._tensors()
-        metadata = {"settings": json.dumps(self.settings), "history": json.dumps(asdict(self.history))}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = self._tensors()
+        records = {"settings": self.settings, "history": asdict(self.history), "data": self.data}
+        texts = {name: json.dumps(record) for name, record in (records | {"buffers": self.buffers}).items()}
+        texts["checksum"] = str(_checksum(tensors, texts))
+        with self._unfinished() as unfinished:
+            save_file(tensors, unfinished, metadata=texts)
+            os.replace(unfinished, self.path)
+
+    def check_writable(self) -> None:
+        """Raise OSError if no checkpoint could be saved: better now than after the first epoch."""
+        if self.path is not None:
+            with self._unfinished() as unfinished:
+                unfinished.touch()
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[Path]:
+        """A file to write before it becomes the checkpoint. It is deleted in the end if it still exists."""
+        path = self.path
         unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
         try:
-            save_file(tensors, unfinished, metadata=metadata)
-            os.replace(unfinished, path)
+            if path.exists() and not path.is_file():
+                raise OSError("not a regular file")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield unfinished
+        except (OSError, SafetensorError) as error:
+            raise OSError(f"cannot write the checkpoint {path} ({error})") from error
         finally:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder does not exist, say
+                unfinished.unlink()
 
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint by their names in the file."""
@@ -320,26 +358,22 @@ class _Run:
         """Continue from the checkpoint, if there is one.
 
         Raises:
-            ValueError: the file is not a checkpoint, or it is of another model or other settings.
+            ValueError: the file is damaged or not a checkpoint, or it is of another model, other data or settings.
         """
         path = self.path
         if path is None or not path.exists():
             return
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            settings, history = json.loads(metadata["settings"]), History(**json.loads(metadata["history"]))
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not a checkpoint of fit ({error}): delete it, or start afresh with resume=False"
-            ) from error
+        records, tensors = _read(path)
 
         def group(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
         _check_same_model(self.model.state_dict(), group("model."), path)
-        _check_same_settings(self.settings, settings, path)
+        _check_same_settings(self.settings, records["settings"], path)
+        if "checksum" in records:
+            _check_same_data(self.data, records["data"], path)
+            _check_same_buffers(self.model.state_dict(), group("model."), records["buffers"], path)
+            self.buffers = records["buffers"]
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in group("optimizer.").items():
             index, key = name.split(".", 1)
@@ -348,12 +382,79 @@ class _Run:
         if self.average is not None:
             self.average.load_state_dict(group("average."))
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.best, self.history = group("best."), history
+        self.best, self.history = group("best."), records["history"]
+
+
+def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """The records and the tensors of a checkpoint.
+
+    Raises:
+        ValueError: the file is damaged or not a checkpoint.
+    """
+    remedy = (
+        "The file is unchanged: restore a copy of it, use another checkpoint file, or start afresh with "
+        "resume=False, which overwrites it"
+    )
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        records = {name: json.loads(text) for name, text in texts.items()}
+        records["history"] = History(**records["history"])
+        early = records.keys() == {"settings", "history"}
+        checksum = None if early else texts.pop("checksum")
+    except OSError as error:
+        raise OSError(f"cannot read the checkpoint {path} ({error})") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or not a checkpoint of fit ({error}). {remedy}") from error
+    if early:
+        # It may hold days of training, so it is accepted. The next epoch's checkpoint has the missing records.
+        warnings.warn(
+            f"{path} was written by an earlier version of fit, without checksums: fit cannot check that it is "
+            "undamaged and that the data and the model's buffers (an ordering, say) are the same",
+            stacklevel=4,
+        )
+    elif checksum != str(_checksum(tensors, texts)):
+        raise ValueError(f"{path} is damaged: its checksum is not that of its content. {remedy}")
+    return records, tensors
+
+
+def _data_record(data: _Data) -> dict[str, dict]:
+    """Enough of the data to recognise them: shape, dtype and checksum of each tensor."""
+    return {
+        f"{split}.{name}": {"size": _size(tensor), "checksum": _checksum({"": tensor})}
+        for split, tensors in data.items()
+        for name, tensor in tensors.items()
+    }
+
+
+def _buffer_record(model: nn.Module) -> dict[str, int]:
+    """A checksum for each saved buffer."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {name: _checksum({"": tensor}) for name, tensor in model.state_dict().items() if name not in parameters}
+
+
+def _checksum(tensors: dict[str, Tensor], texts: dict[str, str] | None = None) -> int:
+    """CRC-32 of texts and tensors with their names, shapes and dtypes, whatever the strides."""
+    crc = 0
+    for name, text in sorted((texts or {}).items()):
+        crc = zlib.crc32(f"{name} {text} ".encode(), crc)
+    for name, tensor in sorted(tensors.items()):
+        crc = zlib.crc32(f"{name} {_size(tensor)} ".encode(), crc)
+        rows = torch.atleast_1d(tensor.detach())
+        # Blocks, because data on a GPU or with strides are copied here.
+        for block in rows.split(max(1, 2**22 * len(rows) // max(1, rows.numel()))):
+            crc = zlib.crc32(block.cpu().contiguous().view(torch.uint8).numpy(), crc)
+    return crc
+
+
+def _size(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype}"
 
 
 def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
     def describe(tensors: dict[str, Tensor], name: str) -> str:
-        return f"{tuple(tensors[name].shape)} {tensors[name].dtype}" if name in tensors else "missing"
+        return _size(tensors[name]) if name in tensors else "missing"
 
     differences = [
         f"{name} is {describe(theirs, name)} in the checkpoint and {describe(ours, name)} in the model"
@@ -363,6 +464,44 @@ def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: 
     if differences:
         raise ValueError(
             f"{path} is a checkpoint of another model: {'; '.join(differences)}. Use another checkpoint "
+            "file, or start afresh with resume=False"
+        )
+
+
+def _check_same_buffers(ours: dict[str, Tensor], theirs: dict[str, Tensor], at_start: dict, path: Path) -> None:
+    """Compare the buffers that define the model (an ordering, masks).
+
+    Training left those alone: in the checkpoint they are as `at_start` of the run. Other buffers (running means,
+    say) are part of what the run has learned.
+    """
+    differences = []
+    for name, checksum in at_start.items():
+        mine, saved = ours[name].cpu(), theirs[name]
+        different = (mine != saved) & ((mine == mine) | (saved == saved))  # NaN agrees with NaN
+        if _checksum({"": saved}) == checksum and different.any():
+            at = different.nonzero()[0].tolist()
+            differences.append(
+                f"{name} differs in {int(different.sum())} of {different.numel()} numbers, at {at} "
+                f"it is {saved[tuple(at)].item()} in the checkpoint and {mine[tuple(at)].item()} in the model"
+            )
+    if differences:
+        raise ValueError(
+            f"{path} is a checkpoint of another model: {'; '.join(differences)}. Build the model with the same "
+            "arguments, use another checkpoint file, or start afresh with resume=False"
+        )
+
+
+def _check_same_data(ours: dict[str, dict], theirs: dict[str, dict], path: Path) -> None:
+    changes = []
+    for name, now in ours.items():
+        was = theirs[name]
+        if was["size"] != now["size"]:
+            changes.append(f"{name} was {was['size']} and is now {now['size']}")
+        elif was["checksum"] != now["checksum"]:
+            changes.append(f"{name} has the same shape, but other values")
+    if changes:
+        raise ValueError(
+            f"{path} is a checkpoint of other data: {'; '.join(changes)}. Use the old data, another checkpoint "
             "file, or start afresh with resume=False"
         )
 
@@ -378,27 +517,70 @@ def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
         )
 
 
-def _check_settings(dataset, *, epochs, batch_size, lr, lr_decay, average, seed, patience, labels) -> None:
-    for split in ("train", "valid"):
-        if len(getattr(dataset, split).x) == 0:
-            raise ValueError(
-                f"the {split} split of {dataset.name} is empty: fit learns from the training images and "
-                "chooses the best epoch by the validation images"
-            )
-        if labels and getattr(dataset, split).y is None:
-            raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
+def _check_settings(*, epochs, batch_size, lr, lr_decay, average, seed, patience) -> None:
     rules = {
-        "epochs": (epochs, epochs >= 1, "at least 1"),
-        "batch_size": (batch_size, batch_size >= 1, "at least 1"),
-        "lr": (lr, lr > 0, "positive"),
-        "lr_decay": (lr_decay, 0 < lr_decay <= 1, "above 0 and at most 1"),
-        "average": (average, average is None or 0 < average < 1, "between 0 and 1, or None"),
-        "seed": (seed, seed >= 0, "0 or more"),
-        "patience": (patience, patience is None or patience >= 1, "at least 1, or None"),
+        "epochs": (epochs, _is_whole(epochs, 1), "a whole number, at least 1"),
+        "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
+        "lr": (lr, _is_number(lr) and lr > 0, "a positive number"),
+        "lr_decay": (lr_decay, _is_number(lr_decay) and 0 < lr_decay <= 1, "a number above 0 and at most 1"),
+        "average": (average, average is None or _is_number(average) and 0 < average < 1, "between 0 and 1, or None"),
+        "seed": (seed, _is_whole(seed, 0), "a whole number, 0 or more"),
+        "patience": (patience, patience is None or _is_whole(patience, 1), "a whole number, at least 1, or None"),
     }
     for name, (value, good, expected) in rules.items():
         if not good:
-            raise ValueError(f"{name} must be {expected}, got {value}")
+            raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real | Tensor)  # torch's optimizers take a tensor as learning rate
+
+
+def _is_whole(value, least: int) -> bool:
+    return isinstance(value, Integral) and value >= least
+
+
+def _training_data(dataset, labels: bool) -> _Data:
+    """The tensors that `fit` uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
+    data = {split: {"x": _images(dataset, split)} for split in ("train", "valid")}
+    shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
+    if shapes["train"] != shapes["valid"]:
+        raise ValueError(
+            f"the images of {dataset.name} have shape {shapes['train']} in train.x and {shapes['valid']} in valid.x"
+        )
+    if labels:
+        for split, tensors in data.items():
+            tensors["y"] = _labels(dataset, split, len(tensors["x"])).long()
+    return data
+
+
+def _images(dataset, split: str) -> Tensor:
+    """The images of a split, or a ValueError if `fit` cannot use them."""
+    why = "fit needs training images to learn from and validation images to choose the best epoch"
+    if getattr(dataset, split, None) is None:
+        raise ValueError(f"the {split} split of {dataset.name} is None: {why}")
+    x = getattr(dataset, split).x
+    if not isinstance(x, Tensor) or x.dim() == 0:
+        raise ValueError(
+            f"{split}.x of {dataset.name} must be a tensor whose first axis counts the images, "
+            f"got {'a tensor without axes' if isinstance(x, Tensor) else type(x).__name__}"
+        )
+    if len(x) == 0:
+        raise ValueError(f"the {split} split of {dataset.name} is empty: {why}")
+    return x
+
+
+def _labels(dataset, split: str, images: int) -> Tensor:
+    """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
+    y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
+    if y is None:
+        raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
+    if not isinstance(y, Tensor) or y.shape != (images,):
+        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"{name} must be a tensor of shape ({images},), one label per image, got {found}")
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{name} must hold whole numbers (an integer dtype or bool), got {y.dtype}")
+    return y
 
 
 def _one_device(model: nn.Module) -> Fabric:

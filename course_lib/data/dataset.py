@@ -12,7 +12,8 @@ class Split:
 
     Attributes:
         x: (n, *shape). Integers 0..levels-1 (int64, or uint8 for the large data sets), or float32 in (0, 1).
-        y: (n,) int64 class labels, or None where the data set has none.
+        y: (n,) class labels, int64 from every loader of the course, or None where the data set has none. `fit` takes
+            every integer dtype and bool; as an index, torch takes uint8 and bool for a mask.
     """
 
     x: torch.Tensor

@@ -1,10 +1,12 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from torch import nn
 from course_lib import training
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
+from course_lib.models import MADE, NADE
 from course_lib.training import History, fit
 
 D = 6
@@ -47,6 +50,24 @@ class Coins(nn.Module):
         return torch.distributions.Bernoulli(logits=self.logits).log_prob(x.float()).sum(1)
 
 
+class Classes(nn.Module):
+    """Independent pixels for each class. Labels index a tensor, so uint8 and bool ones would be taken as a mask."""
+
+    def __init__(self, classes: int = 3):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(classes, D))
+
+    def log_prob(self, x, labels):
+        return torch.distributions.Bernoulli(logits=self.logits[labels]).log_prob(x.float()).sum(1)
+
+
+class Untouched(Coins):
+    """Fails as soon as fit computes anything with it."""
+
+    def log_prob(self, x, labels=None):
+        raise AssertionError("fit trains before it has checked the data")
+
+
 def coins(n: int = 50, n_valid: int = 20) -> Dataset:
     generator = torch.Generator().manual_seed(0)
     p = torch.linspace(0.1, 0.9, D)
@@ -62,6 +83,8 @@ def same(model: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(ours, theirs) for ours, theirs in zip(weights(model), weights(other), strict=True))
 
 
+X = coins().train.x
+Y = torch.arange(50) % 3
 SETTINGS = dict(batch_size=16, lr=0.05)  # 50 images: the last batch is ragged
 
 
@@ -214,7 +237,7 @@ def test_a_failed_write_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(training, "save_file", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match=re.escape(f"cannot write the checkpoint {path} (no space")):
         fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS)
     assert path.read_bytes() == good and list(tmp_path.iterdir()) == [path]
 
@@ -229,6 +252,9 @@ def test_a_checkpoint_holds_tensors_and_json_only(tmp_path):
         assert {name: type(json.loads(text)) for name, text in file.metadata().items()} == {
             "settings": dict,
             "history": dict,
+            "data": dict,
+            "buffers": dict,
+            "checksum": int,
         }
 
 
@@ -250,6 +276,104 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
         fit(Coins(), coins(), epochs=2, checkpoint=path, batch_size=16, lr=0.1)
 
 
+class Ordered(Coins):
+    """Has buffers of both kinds: `order` defines the model, `steps` and `mean` are learned."""
+
+    def __init__(self, order: list[int]):
+        super().__init__()
+        self.register_buffer("order", torch.tensor(order))
+        self.register_buffer("steps", torch.tensor(0))
+        self.register_buffer("mean", torch.full((D,), torch.nan))
+
+    def log_prob(self, x):
+        if self.training:
+            self.steps += 1
+            self.mean = x.float().mean(0)
+        return super().log_prob(x)
+
+
+def test_a_checkpoint_of_a_model_with_other_buffers_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Ordered([0, 1, 2, 3, 4, 5]), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    model, good = Ordered([0, 1, 3, 2, 4, 5]), path.read_bytes()
+    with pytest.raises(ValueError, match="another model") as error:
+        fit(model, coins(), epochs=2, checkpoint=path, **SETTINGS)
+    assert "order differs in 2 of 6 numbers, at [2] it is 2 in the checkpoint and 3 in the model" in str(error.value)
+    assert "Build the model with the same arguments" in str(error.value)
+    assert "steps" not in str(error.value) and "mean" not in str(error.value)
+    assert model.order.tolist() == [0, 1, 3, 2, 4, 5] and path.read_bytes() == good
+
+
+@pytest.mark.parametrize("built", [lambda: NADE(D, 3), lambda: MADE(D, [9])], ids=["NADE", "MADE"])
+def test_a_checkpoint_of_another_ordering_is_refused(tmp_path, built):
+    path, backwards = tmp_path / "run.safetensors", list(range(D))[::-1]
+    fit(built(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    fit(built(), coins(), epochs=2, checkpoint=path, **SETTINGS)
+    other = NADE(D, 3, order=backwards) if isinstance(built(), NADE) else MADE(D, [9], order=backwards)
+    with pytest.raises(ValueError, match=r"order differs in 6 of 6 numbers, at \[0\] it is 0 in the checkpoint and 5"):
+        fit(other, coins(), epochs=3, checkpoint=path, **SETTINGS)
+    assert other.order.tolist() == backwards
+
+
+def test_buffers_that_training_changes_are_resumed(tmp_path):
+    """In two sessions with the same object and in a third with a new one: as one run."""
+    path, order = tmp_path / "run.safetensors", list(range(D))
+    whole, model = Ordered(order), Ordered(order)
+    expected = fit(whole, coins(), epochs=6, **SETTINGS)
+    fit(model, coins(), epochs=2, checkpoint=path, **SETTINGS)
+    fit(model, coins(), epochs=4, checkpoint=path, **SETTINGS)
+    model = Ordered(order)
+    assert fit(model, coins(), epochs=6, checkpoint=path, **SETTINGS).valid == expected.valid
+    assert same(model, whole) and model.steps == 4 * expected.best_epoch
+
+
+def labelled(x: torch.Tensor, y: torch.Tensor, valid: int = 20) -> Dataset:
+    return Dataset("d", (D,), 2, Split(x, y), Split(x[:valid], y[:valid]), Split(x))
+
+
+def changed(tensor: torch.Tensor) -> torch.Tensor:
+    """The same numbers, but for the last."""
+    tensor = tensor.clone()
+    tensor.view(-1)[-1] = 1 - tensor.view(-1)[-1]
+    return tensor
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (
+            lambda: labelled(X[:49], Y[:49]),
+            r"train.x was \(50, 6\) torch.int64 and is now \(49, 6\).*; train.y",
+        ),
+        (
+            lambda: labelled(X, Y, valid=9),
+            r": valid.x was \(20, 6\) torch.int64 and is now \(9, 6\).*; valid.y",
+        ),
+        (lambda: labelled(X.byte(), Y), r"train.x was \(50, 6\) torch.int64 and is now \(50, 6\) torch.uint8"),
+        (lambda: labelled(changed(X), Y), r": train.x has the same shape, but other values\. "),
+        (lambda: labelled(X, changed(Y)), r": train.y has the same shape, but other values\. "),
+        (lambda: labelled(X, Y.flip(0)), r"train.y has the same shape, but other values; valid.y has"),
+    ],
+)
+def test_a_checkpoint_of_other_data_of_the_same_name_is_refused(tmp_path, other, message):
+    path = tmp_path / "run.safetensors"
+    fit(Classes(), labelled(X, Y), epochs=1, checkpoint=path, labels=True, **SETTINGS)
+    with pytest.raises(ValueError, match="a checkpoint of other data.*" + message) as error:
+        fit(Classes(), other(), epochs=2, checkpoint=path, labels=True, **SETTINGS)
+    assert "resume=False" in str(error.value)
+
+
+def test_the_same_data_in_another_layout_or_with_other_labels_of_the_same_classes_are_the_same_data(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Classes(), labelled(X, Y), epochs=1, checkpoint=path, labels=True, **SETTINGS)
+    strided = X.t().contiguous().t()
+    assert not strided.is_contiguous()
+    fit(Classes(), labelled(strided, Y.byte()), epochs=2, checkpoint=path, labels=True, **SETTINGS)
+    large = torch.randint(256, (100, 300, 300), dtype=torch.uint8)  # more than one block of the checksum
+    assert training._checksum({"x": large}) == training._checksum({"x": large.transpose(1, 2).contiguous().mT})
+    assert training._checksum({"x": large}) != training._checksum({"x": changed(large)})
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "run.safetensors"
@@ -259,6 +383,63 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ValueError, match="not a checkpoint of fit"):
         fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+
+
+def test_a_flipped_bit_is_refused_wherever_it_is_and_nothing_is_lost(tmp_path):
+    path, damaged = tmp_path / "run.safetensors", tmp_path / "damaged.safetensors"
+    history = fit(Ordered(list(range(D))), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    good = path.read_bytes()
+    found = set()
+    for position in range(0, len(good), 37):
+        content = bytearray(good)
+        content[position] ^= 1 << position % 8
+        damaged.write_bytes(content)
+        model = Ordered(list(range(D)))
+        with pytest.raises(
+            ValueError, match="damaged.safetensors is damaged.*The file is unchanged: restore a copy"
+        ) as error:
+            fit(model, coins(), epochs=1, checkpoint=damaged, **SETTINGS)
+        assert "resume=False" in str(error.value) and not model.logits.any()
+        assert damaged.read_bytes() == content
+        found.add("its checksum is not that of its content" in str(error.value))
+    assert found == {True, False}  # the first bytes are the header's
+    assert fit(Ordered(list(range(D))), coins(), epochs=1, checkpoint=path, **SETTINGS) == history
+
+
+def test_a_checkpoint_from_before_checksums_is_resumed_with_a_warning(tmp_path):
+    path = tmp_path / "run.safetensors"
+    whole, model = Noisy(), Noisy()
+    fit(whole, coins(), epochs=3, **SETTINGS)
+    fit(Noisy(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    with safe_open(path, framework="pt") as file:
+        old = {name: file.metadata()[name] for name in ("settings", "history")}
+    save_file(load_file(path), path, metadata=old)
+    with pytest.warns(UserWarning, match=r"run.safetensors was written by an earlier version .* cannot check"):
+        fit(Noisy(), coins(), epochs=2, checkpoint=path, **SETTINGS)
+    fit(model, coins(), epochs=3, checkpoint=path, **SETTINGS)  # the new checkpoint has checksums
+    assert same(model, whole)
+
+
+def unwritable(folder: Path, kind: str) -> Path:
+    (folder / "file").write_text("")
+    return {"below a file": folder / "file" / "run", "a folder": folder, "no such place": Path("/proc/no/run")}[kind]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("kind", ["below a file", "a folder", "no such place"])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_training(tmp_path, kind, resume):
+    path = unwritable(tmp_path, kind)
+    before = sorted(tmp_path.parent.iterdir()), sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match=f"cannot (read|write) the checkpoint {re.escape(str(path))}"):
+        fit(Untouched(), coins(), epochs=1, checkpoint=path, resume=resume, **SETTINGS)
+    assert (sorted(tmp_path.parent.iterdir()), sorted(tmp_path.iterdir())) == before
+
+
+def test_a_finished_run_is_read_where_nothing_can_be_written(tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    history = fit(Coins(), coins(), epochs=2, checkpoint=path, **SETTINGS)
+    monkeypatch.setattr(Path, "touch", lambda self: pytest.fail("nothing has to be written"))
+    assert fit(Coins(), coins(), epochs=2, checkpoint=path, **SETTINGS) == history
 
 
 def test_a_diverging_loss_is_reported_and_the_checkpoint_remains(tmp_path):
@@ -298,12 +479,57 @@ def test_an_empty_split_is_refused(n, n_valid, split):
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
         *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
+        *({"epochs": 2.5}, {"epochs": None}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
+        *({"lr": None}, {"lr": "0.1"}, {"lr_decay": None}, {"average": "0.9"}),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name} must be"):
         fit(Coins(), coins(), **{"epochs": 1, **SETTINGS, **wrong})
+
+
+@pytest.mark.parametrize(
+    "train, valid, message",
+    [
+        (Split(X), None, r"the valid split of d is None: fit needs training images .* and validation images"),
+        (None, Split(X), "the train split of d is None"),
+        (Split(None), Split(X), r"train.x of d must be a tensor whose first axis counts the images, got NoneType"),
+        (Split(X), Split(X.numpy()), r"valid.x of d must be a tensor .*, got ndarray"),
+        (Split(torch.tensor(1)), Split(X), r"train.x of d must be a tensor .*, got a tensor without axes"),
+        (Split(X), Split(X[:, 1:]), r"the images of d have shape \(6,\) in train.x and \(5,\) in valid.x"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_refused_before_training(train, valid, message):
+    with pytest.raises(ValueError, match=message):
+        fit(Untouched(), Dataset("d", (D,), 2, train, valid, valid), epochs=1, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (None, "the valid split of d has no labels"),
+        (Y.float(), r"valid.y of d must hold whole numbers .*, got torch.float32"),
+        (Y.tolist(), r"valid.y of d must be a tensor of shape \(50,\), .*, got list"),
+        (Y[:49], r"valid.y of d must be a tensor of shape \(50,\), one label per image, got shape \(49,\)"),
+        (Y[:, None], r"got shape \(50, 1\)"),
+    ],
+)
+def test_labels_that_cannot_be_trained_on_are_refused_before_training(y, message):
+    dataset = Dataset("d", (D,), 2, Split(X, Y), Split(X, y), Split(X))
+    with pytest.raises(ValueError, match=message):
+        fit(Untouched(), dataset, epochs=1, labels=True, **SETTINGS)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int8, torch.int32, torch.uint16])
+def test_labels_of_every_whole_dtype_name_the_same_classes(dtype):
+    y, models = Y % 2, []
+    for labels in (y, y.to(dtype)):
+        split = Split(X[:48], labels[:48])
+        models.append(Classes())
+        # With a batch of as many images as there are classes, a mask raises no error.
+        fit(models[-1], Dataset("d", (D,), 2, split, split, split), labels=True, epochs=2, batch_size=3, lr=0.1)
+    assert same(*models) and models[0].logits.any(dim=1).tolist() == [True, True, False]
 
 
 def test_nothing_is_printed_where_nobody_watches(capfd):
