@@ -767,7 +767,8 @@ def discretized_logistic(student, rng):
     more = [_near(rng, (4,), 8), (x, x + 1e4 * tenths(rng, 8), rng.uniform(8.5, 9.2, 8), 65536)]
     shapes = [((), 5), ((2, 3), 16), ((2, 1, 3), 16), ((2, 3, 2, 2), 9)]
     beyond = np.array([1, 2]), np.array([-0.4, 3.4]), np.zeros(2), 4  # means outside the levels
-    for case in [*more, *(_near(rng, *sizes) for sizes in shapes), beyond]:
+    wide = np.array([30000]), np.array([30000.5]), np.array([12.0]), 65536  # a probability of 1.5e-6
+    for case in [*more, *(_near(rng, *sizes) for sizes in shapes), beyond, wide]:
         yield ask(*case).holds("inside", wrong)
 
     cases = [(2, 0.5, 0.0), (2, 0.0, 0.5), (2, 2.0, -0.5), (3, 1.0, 0.0), (3, -1.0, 0.5), (4, 3.0, 0.5), (4, -0.5, 0.0)]
