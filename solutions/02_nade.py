@@ -261,7 +261,7 @@ with waits_for("activations"), torch.no_grad():
 #
 # ## Exercise 2 · `nade_log_prob`
 #
-# A batch this time. The traps of lesson 01 are all back (autoregressive, any ordering, large logits); one is new:
+# A batch this time. The traps of lesson 01 are all back (reading ahead, any ordering, large logits); one is new:
 # the rows of $V$ and the entries of $b$ belong to *dimensions*, not to places in the ordering.
 
 

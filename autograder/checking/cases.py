@@ -9,7 +9,7 @@ import torch
 
 from autograder.checking.comparing import say
 
-__all__ = ["all_images", "orders", "say_case", "say_order", "say_values", "tensors", "tenths"]
+__all__ = ["all_images", "orders", "say_case", "say_image", "say_order", "say_values", "tensors", "tenths"]
 
 
 def tenths(rng: np.random.Generator, *shape: int, most: float = 2.0) -> np.ndarray:
@@ -39,6 +39,15 @@ def say_case(**arrays: np.ndarray) -> str:
     """
     few = sum(array.size for array in arrays.values()) <= 24
     return ", ".join(f"{name} = {say(a)}" if few else f"{name} of shape {a.shape}" for name, a in arrays.items())
+
+
+def say_image(x: np.ndarray, row: int) -> str:
+    """One image of a batch (B, D) in words: its pixels where there are few, else its row.
+
+    >>> say_image(np.array([[0, 1]]), 0)
+    'x = [0, 1]'
+    """
+    return f"x = {say(x[row])}" if x.shape[1] <= 9 else f"row {row} of x"
 
 
 def say_order(order: np.ndarray) -> str:

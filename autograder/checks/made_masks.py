@@ -18,7 +18,7 @@ import torch
 from scipy.special import expit, logsumexp
 
 from autograder.checking.answers import Answer, asking, binary, integers, parts, real, real_list
-from autograder.checking.cases import all_images, orders, say_order, tenths
+from autograder.checking.cases import all_images, orders, say_image, say_order, tenths
 from autograder.checking.check import Outcome, check, holds
 from autograder.checking.comparing import ORDINALS, close, count, differs, mass, not_one, say
 from autograder.checking.samplers import wrong_decision
@@ -73,10 +73,6 @@ def _say_masks(masks: list[np.ndarray]) -> str:
     if sum(mask.size for mask in masks) <= 30:
         return f"masks {' and '.join(map(say, masks))}"
     return f"masks of shapes {', '.join(str(mask.shape) for mask in masks[:5])}{', ...' if len(masks) > 5 else ''}"
-
-
-def _say_image(x: np.ndarray, row: int) -> str:
-    return f"x = {say(x[row])}" if x.shape[1] < 10 else f"row {row} of {len(x)}"
 
 
 def _unreached(got: list[np.ndarray], *_: Any, least: int = 1) -> str | None:
@@ -596,7 +592,7 @@ def _say_network(weights: list[np.ndarray], biases: list[np.ndarray], masks: lis
 def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *network: list[np.ndarray]) -> str:
     signed = (1 - 2 * x) * _logits(x, *network)
     want, size = -np.logaddexp(0, signed).sum(1), np.logaddexp(0, np.abs(signed)).sum(1)
-    return differs(got, want, lambda row: f"log q({_say_image(x, row)}) in nats", size)
+    return differs(got, want, lambda row: f"log q({say_image(x, row)}) in nats", size)
 
 
 def _reads_ahead(order: np.ndarray, i: int, before: np.ndarray) -> Callable:
@@ -973,7 +969,7 @@ def ensemble(student, rng):
         def name(row):
             ps = log_ps[:, row]
             chances = f", probabilities {say(np.exp(ps))}" if ps.min() > -100 else ""
-            return f"the networks give {_say_image(x, row)} {say(ps)} nats{chances}; the log-likelihood of the mixture"
+            return f"the networks give {say_image(x, row)} {say(ps)} nats{chances}; the log-likelihood of the mixture"
 
         return differs(got, logsumexp(log_ps, axis=0) - np.log(len(logits)), name, size=1, tolerance=tolerance)
 

@@ -18,7 +18,7 @@ import torch
 from scipy.special import expit, log_softmax, logsumexp
 
 from autograder.checking.answers import Answer, asking, binary, entries, one_per_row, real
-from autograder.checking.cases import all_images, orders, say_case, say_order, tensors, tenths
+from autograder.checking.cases import all_images, orders, say_case, say_image, say_order, tensors, tenths
 from autograder.checking.check import check, holds
 from autograder.checking.comparing import close, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.samplers import wrong_decision
@@ -37,10 +37,6 @@ __all__ = [
 
 
 BACKWARDS = np.array([4, 3, 2, 1, 0])
-
-
-def _say_image(x: np.ndarray, row: int) -> str:
-    return f"x = {say(x[row])}" if x.shape[1] <= 8 else f"row {row} of x"
 
 
 def _bits(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -231,7 +227,7 @@ def nade_log_prob(student, rng):
         D = len(order)
         x, (W, V, b, c), natural = all_images(D)[::-1].copy(), _network(rng, D, 2), np.arange(D)
         renamed = ask(x[:, order], W[:, order], V[order], b[order], c, natural)
-        tests = [partial(_unlike_renamed, renamed, lambda row, x=x: f"log q({_say_image(x, row)})")]
+        tests = [partial(_unlike_renamed, renamed, lambda row, x=x: f"log q({say_image(x, row)})")]
         if order is BACKWARDS:
             tests.append(partial(_ignores_order, ask(x, W, V, b, c, natural), _log_prob))
         yield ask(x, W, V, b, c, order).holds("any ordering", *tests)
@@ -254,12 +250,12 @@ def _reads_last_column(before: Answer, got: np.ndarray, x: np.ndarray, *_: np.nd
     """A test: the answer is `before`, the one for other weights in the last column of W, where D - 1 comes last."""
     D, W = x.shape[1], before.case[1]
     reason = f"no conditional may read the last dimension, {D - 1}, and so not its column of W"
-    return differs(got, before.got, lambda row: f"{reason}; with W = {say(W)}, log q({_say_image(x, row)})", size=D)
+    return differs(got, before.got, lambda row: f"{reason}; with W = {say(W)}, log q({say_image(x, row)})", size=D)
 
 
 def _wrong_log_prob(got: np.ndarray, x: np.ndarray, *parameters: np.ndarray) -> str:
     want, D = _log_prob(x, *parameters), x.shape[1]
-    why = differs(got, want, lambda row: f"log q({_say_image(x, row)})", size=D)
+    why = differs(got, want, lambda row: f"log q({say_image(x, row)})", size=D)
     if not why or len(x) < 2**D:
         return why
     return why + _first_conditional_off(got, want, x, first_wrong(got, want, size=D)[0], parameters[-1])
