@@ -199,8 +199,10 @@ def degrees(student, rng):
         once, _, again = (ask(D, widths, np.arange(D), s) for s in (first, first + 1, first))
 
         def changed(got, *_, before=once.got):
-            name = "entry {} of your first answer for this seed, its tensors joined,"
-            return before and differs(np.concatenate(got), np.concatenate(before), name.format)
+            for layer, (was, now) in enumerate(zip(before or [], got, strict=False)):
+                for unit in np.flatnonzero(was != now):
+                    name = f"unit {unit} of the {ORDINALS[layer - 1]} hidden layer" if layer else f"input {unit}"
+                    return f"asked twice with this seed, {name} has degree {was[unit]} first, then {now[unit]}"
 
         if min(widths) >= D - 1 or not once.error:
             yield once.holds("seeded")
