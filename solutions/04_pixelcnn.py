@@ -1301,7 +1301,7 @@ def sample_by_rows(model, u, step, labels=None):
         for i, layer in enumerate(
             model.layers
         ):  # what row r - 1 of the vertical stack says to row r of the horizontal one
-            of_v, of_h = (bias.squeeze(3) for bias in layer.label_biases(labels))
+            of_v, of_h = (added.squeeze(3) for added in layer.condition(labels).chunk(2, 1))
             offset = of_h + layer.horizontal.bias[:, None]
             if r > 0:
                 a, caches[i] = map(torch.as_tensor, step(caches[i], v, layer.vertical.weight.detach()))

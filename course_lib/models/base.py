@@ -93,8 +93,14 @@ class GenerativeModel(nn.Module):
 class AutoregressiveModel(GenerativeModel):
     """A distribution over x of shape `event_shape` as a product of conditionals, one per dimension.
 
-    A conditional model takes more than x, such as class labels, as keyword arguments of its `forward`. The other
-    methods pass them on: `log_prob(x, labels=y)` is log p(x | y), and `sample(n, labels=y)` draws from it.
+    A *conditional* model is a distribution for each value of what it is given: `log_prob(x, labels=y, context=s)` is
+    log p(x | y, s), and `sample(n, labels=y, context=s)` draws from it. It may have
+
+    * class labels: (n,) integers 0..classes-1 or, with several kinds, (n, kinds), column j in 0..classes[j]-1;
+    * a context: (n, context_channels, *event_shape[1:]) real numbers, such as the output of a decoder or of another
+      model for each place of an image. For x of shape (D,) it is a vector.
+
+    Other models refuse them. A conditional model's `forward` and `_conditionals` take both.
 
     Under autocast the network of `log_prob` runs in autocast's precision, and its likelihood is summed in float32.
     `sample`, `complete` and `conditionals` ignore autocast: they compute in the parameters' own dtype.
@@ -106,18 +112,37 @@ class AutoregressiveModel(GenerativeModel):
     Args:
         event_shape, levels: as in `GenerativeModel`.
         order: (D,) permutation; order[k] is the dimension that comes k-th. Raster order by default.
+        classes: number of classes, or of each kind of label; None for a model without labels.
+        context_channels: number of channels of the context, 0 for a model without one.
 
     Attributes:
         order: (D,) long buffer, saved with the weights.
+        classes: the number of classes of each kind of label, a tuple.
+        context_channels: as given.
 
     Raises:
-        ValueError: order is not a permutation, or see `GenerativeModel`.
+        ValueError: order is not a permutation, a number of classes or channels is out of range, or see
+            `GenerativeModel`.
     """
 
     order: torch.Tensor
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, order: Sequence[int] | None = None):
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        order: Sequence[int] | None = None,
+        *,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
+    ):
         super().__init__(event_shape, levels)
+        kinds = () if classes is None else (classes,) if isinstance(classes, int) else tuple(classes)
+        if any(_integer(number) is None or number < 1 for number in kinds):
+            raise ValueError(f"classes must be at least 1, or None for a model without labels; got {classes}")
+        if _integer(context_channels) is None or context_channels < 0:
+            raise ValueError(f"context_channels must be an integer of at least 0; got {context_channels!r}")
+        self.classes, self.context_channels = kinds, context_channels
         D = math.prod(self.event_shape)
         order = orderings.checked(range(D) if order is None else order, D)
         self.register_buffer("order", order.long().clone())
@@ -134,24 +159,27 @@ class AutoregressiveModel(GenerativeModel):
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def log_prob(self, x: torch.Tensor, **given: torch.Tensor) -> torch.Tensor:
-        """log p(x) in nats, (batch,), of x with shape (batch, *event_shape).
+    def log_prob(
+        self, x: torch.Tensor, *, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """log p(x) in nats, (batch,), of x with shape (batch, *event_shape); given labels and context, if any.
 
         Raises:
-            ValueError: x has another shape, dtype or range.
+            ValueError: x, labels or context has another shape, dtype or range, is missing or not taken.
         """
         self._check(x)
-        return self._log_likelihood(self(x, **given), x).flatten(1).sum(1)
+        return self._log_likelihood(self(x, **self._given(len(x), labels, context)), x).flatten(1).sum(1)
 
     @torch.no_grad()
     def sample(
         self,
         n: int,
         *,
+        labels: torch.Tensor | None = None,
+        context: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         uniforms: torch.Tensor | None = None,
         cached: bool = True,
-        **given: torch.Tensor,
     ) -> torch.Tensor:
         """n exact, independent samples, (n, *event_shape), by inverting each conditional's distribution function.
 
@@ -163,17 +191,18 @@ class AutoregressiveModel(GenerativeModel):
 
         Args:
             n: number of samples.
+            labels, context: as in `log_prob`, one for each sample.
             generator: draws the uniforms.
             uniforms: (n, D) in [0, 1), instead of drawn ones.
             cached: reuse what earlier steps computed, if the model defines `_conditionals`; False asks for one full
                 forward pass per dimension.
-            given: the further arguments of `forward`.
 
         Raises:
-            ValueError: uniforms have another shape or range.
+            ValueError: uniforms, labels or context have another shape, dtype or range.
         """
         x = torch.zeros(n, *self.event_shape, dtype=self._dtype(), device=self.order.device)
-        return self._fill(x, torch.zeros(self.event_shape, dtype=torch.bool), generator, uniforms, cached, **given)
+        nothing = torch.zeros(self.event_shape, dtype=torch.bool)
+        return self._fill(x, nothing, generator, uniforms, cached=cached, labels=labels, context=context)
 
     @torch.no_grad()
     def complete(
@@ -181,10 +210,11 @@ class AutoregressiveModel(GenerativeModel):
         x: torch.Tensor,
         known: torch.Tensor,
         *,
+        labels: torch.Tensor | None = None,
+        context: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         uniforms: torch.Tensor | None = None,
         cached: bool = True,
-        **given: torch.Tensor,
     ) -> torch.Tensor:
         """Exact samples of p(unknown dimensions | known dimensions), one for each x.
 
@@ -194,14 +224,14 @@ class AutoregressiveModel(GenerativeModel):
         Args:
             x: (n, *event_shape); its values at unknown dimensions do not matter.
             known: (*event_shape) bool, the same for all x.
-            generator, uniforms, cached, given: as in `sample`.
+            labels, context, generator, uniforms, cached: as in `sample`.
 
         Returns:
             A new tensor like x with the unknown dimensions drawn.
 
         Raises:
-            ValueError: the known dimensions are not the first ones of the ordering, or x, known or uniforms have
-                another shape, dtype or range.
+            ValueError: the known dimensions are not the first ones of the ordering, or an argument has another shape,
+                dtype or range.
         """
         x, known = self._check_evidence(x, known)
         in_order = known.flatten()[self.order.cpu()]
@@ -214,9 +244,16 @@ class AutoregressiveModel(GenerativeModel):
                 f"is known, but dimension {int(self.order[first_unknown])}, which comes before it, is not. "
                 "Build the model with an order that starts with the known dimensions"
             )
-        return self._fill(x, known, generator, uniforms, cached, **given)
+        return self._fill(x, known, generator, uniforms, cached=cached, labels=labels, context=context)
 
-    def conditionals(self, x: torch.Tensor, *, cached: bool = True, **given: torch.Tensor) -> Iterator[torch.Tensor]:
+    def conditionals(
+        self,
+        x: torch.Tensor,
+        *,
+        labels: torch.Tensor | None = None,
+        context: torch.Tensor | None = None,
+        cached: bool = True,
+    ) -> Iterator[torch.Tensor]:
         """The parameters of p(x_d | the dimensions before d), for d = order[0], order[1], ..., one at a time.
 
         Each step reads only the dimensions before d, and only when the iterator reaches it. So you can fill x in place
@@ -227,11 +264,12 @@ class AutoregressiveModel(GenerativeModel):
 
         Args:
             x: (n, *event_shape), contiguous.
-            cached, given: as in `sample`.
+            labels, context, cached: as in `sample`.
 
         Yields:
             (n, *P): `forward`'s output at dimension d. For K levels, `cumulative` turns it into probabilities.
         """
+        given = self._given(len(x), labels, context)
         steps = self._conditionals(x, **given) if cached else AutoregressiveModel._conditionals(self, x, **given)
         device = self.order.device.type
         return _without_autocast(steps, device) if torch.is_autocast_enabled(device) else steps
@@ -259,7 +297,7 @@ class AutoregressiveModel(GenerativeModel):
 
     # Shared steps
 
-    def _fill(self, x, known, generator, uniforms, cached, **given) -> torch.Tensor:
+    def _fill(self, x, known, generator, uniforms, **settings) -> torch.Tensor:
         """Draw the unknown dimensions of x, in place."""
         n, D = len(x), len(self.order)
         uniforms = _checked_uniforms(uniforms, generator, (n, D))
@@ -267,12 +305,58 @@ class AutoregressiveModel(GenerativeModel):
         uniforms = distributions.below_one(uniforms, torch.float32 if x.device.type == "mps" else torch.float64)
         uniforms = uniforms.to(x.device)
         columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
-        steps = zip(self.order.tolist(), self.conditionals(x, cached=cached, **given), strict=False)
+        steps = zip(self.order.tolist(), self.conditionals(x, **settings), strict=False)
         with torch.inference_mode():  # x was made outside: it may take part in training
             for d, parameters in steps:
                 if not known[d]:
                     columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
+
+    def _given(self, n: int, labels: torch.Tensor | None, context: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """The further arguments of `forward` for n images: labels in int64 and the context, where the model has any."""
+        self._check_given(n, labels, context)
+        given = {}
+        if self.classes:
+            given["labels"] = labels = labels.long()
+            for number, kind in zip(self.classes, labels.view(-1, len(self.classes)).unbind(1), strict=True):
+                if n and not 0 <= int(kind.min()) <= int(kind.max()) < number:
+                    raise ValueError(f"{self._labels_wanted(n)}; got {int(kind.min())} to {int(kind.max())}")
+        if self.context_channels:
+            given["context"] = context
+        return given
+
+    def _check_given(self, n: int, labels: torch.Tensor | None, context: torch.Tensor | None) -> None:
+        """Refuse labels and contexts that are missing, not taken, or of another type, shape or dtype."""
+        name = type(self).__name__
+        if not self.classes:
+            if labels is not None:
+                raise ValueError(f"this {name} takes no labels: it was built without classes")
+        else:
+            shape, expected = (n,) if len(self.classes) == 1 else (n, len(self.classes)), self._labels_wanted(n)
+            if labels is None:
+                raise ValueError(f"{expected}; got none")
+            if not isinstance(labels, torch.Tensor):
+                raise ValueError(f"{expected}, in a tensor; got {type(labels).__name__}")
+            whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+            if not whole or tuple(labels.shape) != shape:
+                raise ValueError(f"{expected}; got {labels.dtype}, {tuple(labels.shape)}")
+        if not self.context_channels:
+            if context is not None:
+                raise ValueError(f"this {name} takes no context: it was built without context_channels")
+        else:
+            shape = n, self.context_channels, *self.event_shape[1:]
+            expected = f"context must be real numbers of shape {shape}"
+            if not isinstance(context, torch.Tensor):
+                got = "none" if context is None else type(context).__name__
+                raise ValueError(f"{expected}, in a tensor; got {got}")
+            if not context.is_floating_point() or tuple(context.shape) != shape:
+                raise ValueError(f"{expected}; got {context.dtype}, {tuple(context.shape)}")
+
+    def _labels_wanted(self, n: int) -> str:
+        if len(self.classes) == 1:
+            return f"labels must be {n} integers 0..{self.classes[0] - 1}, one per image"
+        columns = ", ".join(f"0..{number - 1}" for number in self.classes)
+        return f"labels must be integers of shape ({n}, {len(self.classes)}), column by column {columns}"
 
     def _dtype(self) -> torch.dtype:
         if self.levels is not None:

@@ -10,7 +10,8 @@ The vertical stack never reads h, so a row of v can be computed as soon as the i
     a = vertical(v) + V y,    b = horizontal(h) + link(a, one row further up) + U y
     v <- gate(a),             h <- h + mix(gate(b)),        gate(a) = tanh(first half of a) * sigmoid(second half)
 
-where y is the class label as a one-hot vector. The first layer reads the image in place of v and h, with mask A in h.
+where y is the class label as a one-hot vector, or a context, a vector for each pixel (section 2.3). The first layer
+reads the image in place of v and h, with mask A in h.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.models.images import ImageModel
-from course_lib.nn import MaskedConv2d, PixelSteps, RowSteps, ShiftedConv2d, colour_groups
+from course_lib.nn import Condition, MaskedConv2d, PixelSteps, RowSteps, ShiftedConv2d, colour_groups
 
 
 class GatedPixelCNN(ImageModel):
@@ -29,16 +30,13 @@ class GatedPixelCNN(ImageModel):
     With R = layers * (kernel // 2), an output depends on all earlier pixels up to R + 1 rows above its own and up to R
     columns to each side.
 
-    With `classes` it models p(x | label): `forward`, `log_prob`, `sample`, `complete` and `conditionals` then need
-    `labels`, (batch,) integers 0..classes-1 of any integer dtype.
-
     Args:
         event_shape: (C, H, W).
         levels: K.
         channels: number p of channels (feature maps) of each stack (a gate turns 2p into p); at least C.
         layers: number of layers, at least 1.
         kernel: side of the square that a layer's convolutions cover, odd.
-        classes: number of classes; None for a model without labels.
+        classes, context_channels: of a conditional model, see `AutoregressiveModel`.
         head: number of channels before the logits.
         position_bias: as in `PixelCNN`, added to the horizontal outputs of the first layer.
 
@@ -48,8 +46,7 @@ class GatedPixelCNN(ImageModel):
         position: (p, H, W), or None.
 
     Raises:
-        ValueError: event_shape is not the shape of an image, a size is too small, or kernel is even; labels are given
-            to a model without classes, or are missing, or have another shape, dtype or range.
+        ValueError: event_shape is not the shape of an image, a size is too small, or kernel is even.
 
     >>> model = GatedPixelCNN((1, 8, 8), levels=2, channels=8, layers=3, classes=10)
     >>> zeros_to_four = model.sample(5, labels=torch.arange(5), generator=torch.Generator().manual_seed(0))
@@ -65,50 +62,56 @@ class GatedPixelCNN(ImageModel):
         layers: int = 10,
         *,
         kernel: int = 5,
-        classes: int | None = None,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
         head: int = 64,
         position_bias: bool = False,
     ):
-        super().__init__(event_shape, levels, kernels=[kernel])
+        given = dict(classes=classes, context_channels=context_channels)
+        super().__init__(event_shape, levels, kernels=[kernel], **given)
         if layers < 1:
             raise ValueError(f"layers must be at least 1; got {layers}")
-        if classes is not None and classes < 1:
-            raise ValueError(f"classes must be at least 1, or None for a model without labels; got {classes}")
-        self.classes = classes
         colours, height, width = self.event_shape
         pixel, inner, last = range(colours), colour_groups(channels, colours), colour_groups(head, colours)
         self.layers = nn.ModuleList(
-            GatedLayer(inner if i else pixel, inner, kernel, "B" if i else "A", classes) for i in range(layers)
+            GatedLayer(inner if i else pixel, inner, kernel, "B" if i else "A", self._condition(4 * channels))
+            for i in range(layers)
         )
         self.position = nn.Parameter(torch.zeros(channels, height, width)) if position_bias else None
         self.head = MaskedConv2d("B", inner, last)
         self.output = MaskedConv2d("B", last, self._logit_colours())
 
-    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        labels = self._class_numbers(labels, len(x))
+    def forward(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self._check_given(len(x), labels, context)
         start = 0.0 if self.position is None else self.position
         v = h = self._scaled(x)
         for i, layer in enumerate(self.layers):
-            of_vertical, of_horizontal = layer.label_biases(labels)
+            of_vertical, of_horizontal = layer.condition(labels, context).chunk(2, 1)
             a = layer.vertical(v) + of_vertical
             b = layer.horizontal(h) + layer.link(one_row_down(a)) + of_horizontal
             v, h = gate(a), layer.mix(gate(b)) + (h if i else start)
         return self._logits(self.output(torch.relu(self.head(torch.relu(h)))))
 
-    def _conditionals(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
+    def _conditionals(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
         """The vertical stack row by row, the horizontal one pixel by pixel: each channel of each pixel once."""
         colours, height, width = self.event_shape
-        labels = self._class_numbers(labels, len(x))
         shape = len(x), height, width
         verticals = [RowSteps(layer.vertical, len(x), width) for layer in self.layers]
         horizontals = [PixelSteps(layer.horizontal, shape) for layer in self.layers]
         mixes = [PixelSteps(layer.mix, shape) for layer in self.layers]
         first, (head, output) = horizontals[0], (PixelSteps(conv, shape) for conv in (self.head, self.output))
         pairs = list(zip(horizontals, mixes, strict=True))
+        conditions = [layer.condition(labels, context).detach().expand(-1, -1, height, -1) for layer in self.layers]
+        links = [0.0] * len(self.layers)
         for r in range(height):
-            row_above = self._scaled(x[:, :, r - 1]) if r else None
-            for steps, offset in zip(horizontals, self._row_offsets(verticals, row_above, labels), strict=True):
-                steps.begin_row(r, offset)
+            if r:
+                links = self._links(verticals, self._scaled(x[:, :, r - 1]), [each[:, :, r - 1] for each in conditions])
+            for steps, link, condition in zip(horizontals, links, conditions, strict=True):
+                steps.begin_row(r, link + condition[:, :, r].chunk(2, 1)[1])
             mixes[0].begin_row(r, 0.0 if self.position is None else self.position[:, r].detach())
             for steps in (*mixes[1:], head, output):
                 steps.begin_row(r)
@@ -122,35 +125,22 @@ class GatedPixelCNN(ImageModel):
                     first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
 
     @torch.no_grad()
-    def _row_offsets(self, verticals: list[RowSteps], row_above: torch.Tensor | None, labels) -> list[torch.Tensor]:
-        """Each layer's link and label, to be added to the next row of its horizontal stack: (n or 1, 2p, W) each."""
-        offsets, v = [], row_above
-        for layer, vertical in zip(self.layers, verticals, strict=True):
-            of_vertical, offset = (bias.squeeze(2) for bias in layer.label_biases(labels))
-            if row_above is not None:
-                a = vertical(v) + of_vertical
-                v, offset = gate(a), layer.link(a.unsqueeze(2)).squeeze(2) + offset
-            offsets.append(offset)
-        return offsets
+    def _links(
+        self, verticals: list[RowSteps], row: torch.Tensor, conditions: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """What each layer's link adds to the next row of its horizontal stack, (n, 2p, W), from the row just known.
 
-    def _class_numbers(self, labels: torch.Tensor | None, n: int) -> torch.Tensor | None:
-        """The labels of n images as int64. (An index of uint8 or bool would be taken for a mask.)"""
-        if self.classes is None:
-            if labels is not None:
-                raise ValueError("this model takes no labels. Build it with classes=...")
-            return None
-        expected = f"labels must be {n} integers 0..{self.classes - 1}, one per image"
-        if labels is None:
-            raise ValueError(f"{expected}; got none")
-        if not isinstance(labels, torch.Tensor):
-            raise ValueError(f"{expected}, in a tensor; got {type(labels).__name__}")
-        whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
-        if not whole or tuple(labels.shape) != (n,):
-            raise ValueError(f"{expected}; got {labels.dtype}, {tuple(labels.shape)}")
-        labels = labels.long()
-        if n and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            raise ValueError(f"{expected}; got {int(labels.min())} to {int(labels.max())}")
-        return labels
+        Args:
+            verticals: each layer's vertical convolution.
+            row: the image's row, (n, C, W).
+            conditions: each layer's condition in this row, (n or 1, 4p, W or 1).
+        """
+        links, v = [], row
+        for layer, vertical, condition in zip(self.layers, verticals, conditions, strict=True):
+            a = vertical(v) + condition.chunk(2, 1)[0]
+            v = gate(a)
+            links.append(layer.link(a.unsqueeze(2)).squeeze(2))
+        return links
 
 
 class GatedLayer(nn.Module):
@@ -160,31 +150,24 @@ class GatedLayer(nn.Module):
         inputs, channels: the colours of the horizontal channels below and here.
         kernel: side of the square.
         kind: mask of the horizontal convolution.
-        classes: number of classes, or None.
+        condition: what labels and context add to the channels of both stacks, the vertical ones first.
 
     Attributes:
         vertical: reads row r and the kernel // 2 rows above it; 2p channels, before the gate.
         horizontal: reads kernel // 2 pixels to the left, and the pixel itself as the mask allows; 2p channels.
         link: from the vertical 2p channels to the horizontal ones, 1x1.
         mix: acts on the gated horizontal channels, 1x1.
-        of_class: (classes, 4p) biases of each class, for the vertical and the horizontal stack; or None.
+        condition: as given; 4p channels.
     """
 
-    def __init__(self, inputs: Sequence[int], channels: Sequence[int], kernel: int, kind: str, classes: int | None):
+    def __init__(self, inputs: Sequence[int], channels: Sequence[int], kernel: int, kind: str, condition: Condition):
         super().__init__()
         reach, gates = kernel // 2, [*channels, *channels]
         self.vertical = ShiftedConv2d(len(inputs), len(gates), above=reach, left=reach, right=reach)
         self.horizontal = MaskedConv2d(kind, inputs, gates, left=reach)
         self.link = nn.Conv2d(len(gates), len(gates), 1, bias=False)
         self.mix = MaskedConv2d("B", channels, channels)
-        self.of_class = None if classes is None else nn.Parameter(torch.zeros(classes, 2 * len(gates)))
-
-    def label_biases(self, labels: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The biases of int64 labels, for the vertical and the horizontal stack: (n or 1, 2p or 1, 1, 1) each."""
-        if self.of_class is None:
-            nothing = self.link.weight.new_zeros(1, 1, 1, 1)
-            return nothing, nothing
-        return self.of_class[labels, :, None, None].chunk(2, 1)
+        self.condition = condition
 
 
 def gate(a: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 
 from course_lib.models import orderings
 from course_lib.models.base import AutoregressiveModel
+from course_lib.nn import Condition
 
 
 class ImageModel(AutoregressiveModel):
@@ -20,6 +21,7 @@ class ImageModel(AutoregressiveModel):
         event_shape: (C, H, W).
         levels: K.
         kernels: sides of the model's square convolutions.
+        classes, context_channels: as in `AutoregressiveModel`. A context has one vector per pixel.
 
     Attributes:
         head: a layer that every model defines near its output; the network computes in the dtype of its weight.
@@ -33,18 +35,31 @@ class ImageModel(AutoregressiveModel):
 
     head: nn.Module
 
-    def __init__(self, event_shape: Sequence[int], levels: int, *, kernels: Sequence[int] = ()):
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int,
+        *,
+        kernels: Sequence[int] = (),
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
+    ):
         if len(event_shape) != 3 or min(event_shape) < 1:
             raise ValueError(f"event_shape is {tuple(event_shape)}; expected (colours, height, width)")
         if any(kernel < 1 or kernel % 2 == 0 for kernel in kernels):
             raise ValueError(f"expected odd kernels; got {', '.join(map(str, kernels))}")
         if levels is None:
             raise ValueError("levels is None; expected an integer of at least 2")
-        super().__init__(event_shape, levels, orderings.pixel_by_pixel(*event_shape))
+        order = orderings.pixel_by_pixel(*event_shape)
+        super().__init__(event_shape, levels, order, classes=classes, context_channels=context_channels)
 
     def _scaled(self, x: torch.Tensor) -> torch.Tensor:
         """The network's input: x / (K - 1), from 0 to 1, in x's shape and the network's dtype."""
         return x.to(self.head.weight.dtype) / (self.levels - 1)
+
+    def _condition(self, channels: int) -> Condition:
+        """The layer that adds labels and context to so many channels."""
+        return Condition(channels, self.classes, self.context_channels, space=2)
 
     def _logit_colours(self) -> list[int]:
         """The colour of each output channel of a softmax: for K = 2 one channel per colour, else K blocks of these."""

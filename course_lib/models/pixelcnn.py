@@ -31,10 +31,13 @@ class PixelCNN(ImageModel):
         head: number of channels before the logits (in the paper 32 for MNIST, 1024 for CIFAR-10).
         position_bias: add a learned number to each of the first layer's channels at each pixel, since a convolution
             does not know its position. This is not in the paper; it helps with small images.
+        classes, context_channels: of a conditional model, see `AutoregressiveModel`. What labels and context add, they
+            add to the first layer's channels. (The paper's model has neither.)
 
     Attributes:
         first, blocks, head, output: the masked convolutions.
         position: (2h, H, W), or None.
+        condition: what labels and context add, see `course_lib.nn.Condition`.
 
     Raises:
         ValueError: event_shape is not the shape of an image, a size is too small, or a kernel is even.
@@ -55,8 +58,11 @@ class PixelCNN(ImageModel):
         first_kernel: int = 7,
         head: int = 64,
         position_bias: bool = False,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
     ):
-        super().__init__(event_shape, levels, kernels=[kernel, first_kernel])
+        given = dict(classes=classes, context_channels=context_channels)
+        super().__init__(event_shape, levels, kernels=[kernel, first_kernel], **given)
         if layers < 0:
             raise ValueError(f"layers must be at least 0; got {layers}")
         colours, height, width = self.event_shape
@@ -64,27 +70,37 @@ class PixelCNN(ImageModel):
         last = colour_groups(head, colours)
         self.first = MaskedConv2d("A", pixel, outer, **_reach(first_kernel))
         self.position = nn.Parameter(torch.zeros(2 * channels, height, width)) if position_bias else None
+        self.condition = self._condition(2 * channels)
         self.blocks = nn.ModuleList(ResidualBlock(outer, inner, kernel) for _ in range(layers))
         self.head = MaskedConv2d("B", outer, last)
         self.output = MaskedConv2d("B", last, self._logit_colours())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.first(self._scaled(x))
-        if self.position is not None:
-            h = h + self.position
+    def forward(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self._check_given(len(x), labels, context)
+        h = self.first(self._scaled(x)) + self._start(labels, context)
         for block in self.blocks:
             h = h + block(h)
         return self._logits(self.output(torch.relu(self.head(torch.relu(h)))))
 
-    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def _start(self, labels: torch.Tensor | None, context: torch.Tensor | None) -> torch.Tensor:
+        """What is added to the first layer's channels: (n or 1, 2h, H or 1, W or 1)."""
+        start = self.condition(labels, context)
+        return start if self.position is None else start + self.position
+
+    def _conditionals(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
         """Each channel of each pixel once, as soon as the pixel's earlier colours are known."""
         colours, height, width = self.event_shape
         shape = len(x), height, width
         first, head, output = (PixelSteps(conv, shape) for conv in (self.first, self.head, self.output))
         blocks = [[PixelSteps(conv, shape) for conv in block.convolutions()] for block in self.blocks]
         inside = [steps for block in blocks for steps in block]
+        start = self._start(labels, context).detach().expand(-1, -1, height, -1)
         for r in range(height):
-            first.begin_row(r, 0.0 if self.position is None else self.position[:, r].detach())
+            first.begin_row(r, start[:, :, r])
             for steps in (*inside, head, output):
                 steps.begin_row(r)
             for c in range(width):

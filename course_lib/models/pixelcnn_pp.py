@@ -71,11 +71,14 @@ class PixelCNNPlusPlus(ImageModel):
         halvings: number of times the grid is halved.
         mixtures: number M of logistics.
         dropout: probability that a unit inside a block is dropped in training.
+        classes, context_channels: of a conditional model, see `AutoregressiveModel`. What labels and context add, they
+            add to the first channels of both streams. (The authors' code adds labels in every block.)
 
     Attributes:
         rows_above: computes the vertical stream's first channels from the two rows above.
         row_above, left: compute the horizontal stream's first channels from the row above and the column to the left.
         vertical, horizontal: the two streams, see `Stream`.
+        condition: what labels and context add, see `course_lib.nn.Condition`.
         head: the last convolution, 1x1.
 
     Raises:
@@ -97,8 +100,10 @@ class PixelCNNPlusPlus(ImageModel):
         halvings: int = 2,
         mixtures: int = 10,
         dropout: float = 0.5,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
     ):
-        super().__init__(event_shape, levels)
+        super().__init__(event_shape, levels, classes=classes, context_channels=context_channels)
         colours, height, width = self.event_shape
         if min(channels, blocks, mixtures) < 1:
             raise ValueError(
@@ -114,15 +119,20 @@ class PixelCNNPlusPlus(ImageModel):
         self.rows_above = ShiftedConv2d(inputs, channels, above=1, left=1, right=1)
         self.row_above = ShiftedConv2d(inputs, channels, left=1, right=1)
         self.left = ShiftedConv2d(inputs, channels, above=1)
+        self.condition = self._condition(2 * channels)
         settings = dict(channels=channels, blocks=blocks, halvings=halvings, dropout=dropout)
         self.vertical = Stream(VerticalBlock, (height, width), **settings)
         self.horizontal = Stream(HorizontalBlock, (height, width), **settings)
         self.head = ShiftedConv2d(channels, mixtures * (1 + 2 * colours + colours * (colours - 1) // 2))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self._check_given(len(x), labels, context)
         image, links = self._read(x), {}
-        self.vertical(one_row_down(self.rows_above(image)), links, whole)
-        h = one_row_down(self.row_above(image)) + one_column_right(self.left(image))
+        of_vertical, of_horizontal = self.condition(labels, context).chunk(2, 1)
+        self.vertical(one_row_down(self.rows_above(image)) + of_vertical, links, whole)
+        h = one_row_down(self.row_above(image)) + one_column_right(self.left(image)) + of_horizontal
         h = self.horizontal(h, links, whole)
         # bfloat16, in which `fit` trains on a GPU, cannot tell 256 levels apart.
         with torch.autocast(h.device.type, enabled=False):
@@ -151,20 +161,25 @@ class PixelCNNPlusPlus(ImageModel):
         return torch.stack([logits.expand_as(means), means, log_scales], 1), a.transpose(1, 2)
 
     @torch.no_grad()
-    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def _conditionals(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
         """The vertical stream row by row, the horizontal one pixel by pixel: each channel of each pixel once.
 
         A halved grid's next row, or pixel, begins with every second one of the larger grid.
         """
         n, (_, height, width) = len(x), self.event_shape
         by_row, by_pixel = self._row_steps(n), self._pixel_steps(n)
+        condition = self.condition(labels, context).expand(-1, -1, height, width)
         links, nothing = {}, self.head.weight.new_zeros(n, self.head.in_channels, width)
         for r in range(height):
             v = above = nothing
             if r:
                 row = self._read(x[:, :, r - 1])
                 v, above = by_row(self.rows_above, row), by_row(self.row_above, row)
-            self.vertical(v, links, by_row)
+            of_vertical, of_horizontal = condition[:, :, r].chunk(2, 1)
+            self.vertical(v + of_vertical, links, by_row)
+            above = above + of_horizontal
             above, left = above.unbind(2), nothing[..., 0]
             columns = {place: link.unbind(2) for place, link in links.items()}
             for c in range(width):

@@ -1,10 +1,12 @@
 """Building blocks that models are made of."""
 
 from course_lib.nn.causal import EnlargingConv2d, MaskedConv2d, ShiftedConv2d, colour_groups, conv_mask
+from course_lib.nn.condition import Condition
 from course_lib.nn.masked import MaskedLinear
 from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
 __all__ = [
+    "Condition",
     "EnlargingConv2d",
     "EnlargingRasterSteps",
     "EnlargingRowSteps",

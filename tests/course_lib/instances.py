@@ -82,6 +82,44 @@ class Windowed(FVBN):
         nn.init.zeros_(self.linear.weight)
 
 
+class Given(AutoregressiveModel):
+    """A conditional model with fixed labels and context, the same for all images: a distribution of x alone."""
+
+    def __init__(self, model: AutoregressiveModel, **given: torch.Tensor):
+        super().__init__(model.event_shape, model.levels, model.order)
+        self.model, self.given = model, given
+
+    def forward(self, x):
+        return self.model(x, **self.expanded(len(x)))
+
+    def _conditionals(self, x):
+        return self.model.conditionals(x, **self.expanded(len(x)))
+
+    def _log_likelihood(self, parameters, x):
+        return self.model._log_likelihood(parameters, x)
+
+    def cumulative(self, parameters):
+        return self.model.cumulative(parameters)
+
+    def _invert(self, parameters, u):
+        return self.model._invert(parameters, u)
+
+    def expanded(self, n):
+        return {name: tensor.expand(n, *tensor.shape[1:]) for name, tensor in self.given.items()}
+
+
+def given(model: AutoregressiveModel) -> Given:
+    """A conditional model under its last class and a context that differs from place to place."""
+    tensors = {}
+    if model.classes:
+        last = torch.tensor([[number - 1 for number in model.classes]])
+        tensors["labels"] = last[:, 0] if len(model.classes) == 1 else last
+    if model.context_channels:
+        shape = 1, model.context_channels, *model.event_shape[1:]
+        tensors["context"] = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return Given(model, **tensors)
+
+
 def nothing(model: AutoregressiveModel) -> torch.Tensor:
     """The declared reach of a model of independent dimensions."""
     return torch.zeros(len(model.order), len(model.order), dtype=torch.bool)
@@ -182,6 +220,18 @@ INSTANCES = [
     Instance("PixelCNN++, RGB", lambda: PixelCNNPlusPlus((3, 2, 2), 2, 5, 1, halvings=1, **NOISELESS), **MIXED),
     Instance("PixelCNN++, two colours", lambda: PixelCNNPlusPlus((2, 2, 2), 2, 4, 1, halvings=0, **NOISELESS), **MIXED),
     Instance("PixelCNN++, 4 levels", lambda: PixelCNNPlusPlus((1, 2, 2), 4, 4, 2, halvings=1, **NOISELESS), **MIXED),
+    Instance(
+        "PixelCNN, conditional", lambda: given(PixelCNN((1, 2, 3), 2, 6, 1, head=4, classes=3, context_channels=2))
+    ),
+    Instance(
+        "GatedPixelCNN, conditional",
+        lambda: given(GatedPixelCNN((2, 2, 2), 2, 12, 2, head=12, classes=(2, 3), context_channels=2)),
+    ),
+    Instance(
+        "PixelCNN++, conditional",
+        lambda: given(PixelCNNPlusPlus((1, 3, 2), 2, 4, 1, halvings=1, classes=3, context_channels=2, **NOISELESS)),
+        **MIXED,
+    ),
     # The base class alone: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),
