@@ -174,7 +174,9 @@ def decode(data: bytes, conditional: Callable[[list[int]], np.ndarray], n: int) 
 
 
 @torch.no_grad()
-def compress(model: AutoregressiveModel, x: Tensor) -> bytes:
+def compress(
+    model: AutoregressiveModel, x: Tensor, *, labels: Tensor | None = None, context: Tensor | None = None
+) -> bytes:
     """Images -> a file of about as many bits as their negative log-likelihood in bits, and 4 bytes of checksum.
 
     The images are coded side by side: dimension order[0] of all of them, then order[1] of all, and so on,
@@ -186,15 +188,17 @@ def compress(model: AutoregressiveModel, x: Tensor) -> bytes:
     Args:
         model: an `AutoregressiveModel` with K levels.
         x: (n, *event_shape) integers 0..K-1.
+        labels, context: of a conditional model, as in its `log_prob`. They are not part of the file.
 
     Raises:
-        ValueError: x is not of the model's shape, type or range; the model is not discrete.
+        ValueError: x, labels or context are not of the model's shape, type or range; the model is not discrete, or no
+            product of conditionals.
     """
-    model, x = _coding_copy(model), x.cpu()
-    model.log_prob(x)  # raises where x is not of the model's kind
+    model, x, given = _coding_copy(model), x.cpu(), _coding_conditions(labels, context)
+    model.log_prob(x, **given)  # raises where x is not of the model's kind
     encoder, symbols = Encoder(), []
     seen = torch.zeros(x.shape, dtype=torch.int64)  # what the decoder knows at each step
-    for d, rows in _steps(model, seen):
+    for d, rows in _steps(model, seen, given):
         column = x.flatten(1)[:, d].tolist()
         for symbol, counts in zip(column, rows, strict=True):
             encoder.push(symbol, counts)
@@ -204,17 +208,19 @@ def compress(model: AutoregressiveModel, x: Tensor) -> bytes:
 
 
 @torch.no_grad()
-def decompress(model: AutoregressiveModel, data: bytes, n: int) -> Tensor:
-    """The n images, (n, *event_shape) int64, of a file that `compress` made with the same model.
+def decompress(
+    model: AutoregressiveModel, data: bytes, n: int, *, labels: Tensor | None = None, context: Tensor | None = None
+) -> Tensor:
+    """The n images, (n, *event_shape) int64, of a file that `compress` made with the same model, labels and context.
 
     Raises:
-        ValueError: the file is damaged, or the model or n is not the one that made it.
+        ValueError: the file is damaged, or the model, n, labels or context are not those that made it.
     """
-    model = _coding_copy(model)
+    model, given = _coding_copy(model), _coding_conditions(labels, context)
     message, checksum = _open(data)
     decoder, symbols = Decoder(message), []
     x = torch.zeros(n, *model.event_shape, dtype=torch.int64)
-    for d, rows in _steps(model, x):
+    for d, rows in _steps(model, x, given):
         column = [decoder.pop(counts) for counts in rows]
         x.flatten(1)[:, d] = torch.tensor(column)
         symbols += column
@@ -225,12 +231,22 @@ def decompress(model: AutoregressiveModel, data: bytes, n: int) -> Tensor:
 def _coding_copy(model: AutoregressiveModel) -> AutoregressiveModel:
     if model.levels is None:
         raise ValueError("a real-valued model gives densities, not probabilities: it codes no symbols")
+    if not isinstance(model, AutoregressiveModel):
+        raise ValueError(
+            f"expected a model that is a product of conditionals, which are coded one by one; {type(model).__name__} "
+            "is none. Code with one member of a mixture"
+        )
     return copy.deepcopy(model).cpu().double().eval()
 
 
-def _steps(model: AutoregressiveModel, x: Tensor) -> Iterator[tuple[int, list[list[int]]]]:
+def _coding_conditions(labels: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
+    given = {"labels": labels, "context": context}
+    return {name: tensor.cpu() for name, tensor in given.items() if tensor is not None}
+
+
+def _steps(model: AutoregressiveModel, x: Tensor, given: dict[str, Tensor]) -> Iterator[tuple[int, list[list[int]]]]:
     """Each dimension, in the model's order, with the counts of its conditional given x so far, one row per image."""
-    for d, parameters in zip(model.order.tolist(), model.conditionals(x), strict=True):
+    for d, parameters in zip(model.order.tolist(), model.conditionals(x, **given), strict=True):
         cumulative = model.cumulative(parameters).numpy()
         p = np.diff(cumulative, prepend=0.0, append=1.0).clip(min=0)  # a sum may round to just above 1
         yield d, cumulative_counts(p).tolist()

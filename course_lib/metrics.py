@@ -48,16 +48,23 @@ class Estimate:
         return f"{self.mean:.{decimals}f} ± {self.stderr:.{decimals}f}"
 
 
-def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Tensor:
+def log_probs(
+    model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None, context: Tensor | None = None
+) -> Tensor:
     """log p of every image, in nats: float64, shape (n,), on the CPU.
 
-    Of a class-conditional model it is log p(x | label), with `labels` (n,).
+    Of a conditional model it is log p(x | labels, context), with labels (n,) or (n, kinds) and a context (n, ...).
 
     The model is asked in eval mode and without gradients, `batch_size` images at a time, on its own device;
     its mode is put back afterwards. Anything with a `log_prob` will do.
     """
     if len(x) == 0:
         raise ValueError("there are no images: x has length 0")
+    conditions = {"labels": labels, "context": context}
+    conditions = {name: tensor for name, tensor in conditions.items() if tensor is not None}
+    for name, tensor in conditions.items():
+        if len(tensor) != len(x):
+            raise ValueError(f"{name} must be as many as there are images, {len(x)}; got {len(tensor)}")
     module = model if isinstance(model, nn.Module) else nn.Module()
     device = next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), x.device)
     modes = {part: part.training for part in module.modules()}
@@ -67,7 +74,7 @@ def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None
             parts = []
             for start in range(0, len(x), batch_size):
                 batch = slice(start, start + batch_size)
-                given = {} if labels is None else {"labels": labels[batch].to(device)}
+                given = {name: tensor[batch].to(device) for name, tensor in conditions.items()}
                 parts.append(model.log_prob(x[batch].to(device), **given).cpu().double())
     finally:
         for part, mode in modes.items():
@@ -75,12 +82,13 @@ def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None
     return torch.cat(parts)
 
 
-def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Estimate:
+def nll(
+    model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None, context: Tensor | None = None
+) -> Estimate:
     """Negative log-likelihood of the images `x`, in nats per image: the mean and its standard error.
 
-    Of a class-conditional model it is that of the images given their `labels`, (n,).
-
-    The first axis of `x` counts the images. Each counts once, also those of a last batch that is smaller.
+    The first axis of `x` counts the images. Each counts once, also those of a last batch that is smaller. For labels
+    and context see `log_probs`.
 
     >>> from torch.distributions import Bernoulli, Independent
     >>> uniform = Independent(Bernoulli(probs=torch.full((16,), 0.5)), 1)
@@ -88,16 +96,19 @@ def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = Non
     >>> round(nll(uniform, x, batch_size=30).mean, 4)      # 16 log 2
     11.0904
     """
-    return Estimate.of(-log_probs(model, x, batch_size=batch_size, labels=labels))
+    return Estimate.of(-log_probs(model, x, batch_size=batch_size, labels=labels, context=context))
 
 
-def nll_difference(model, other, x: Tensor, *, batch_size: int = 1000) -> Estimate:
-    """NLL of `model` minus NLL of `other` on the same images, in nats per image.
+def nll_difference(
+    model, other, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None, context: Tensor | None = None
+) -> Estimate:
+    """NLL of `model` minus NLL of `other` on the same images, in nats per image; both get labels and context, if any.
 
     Some images are hard for every model. That spread cancels in a difference taken image by image, so its
     standard error is mostly far smaller than those of the two NLLs.
     """
-    ours, theirs = (log_probs(each, x, batch_size=batch_size) for each in (model, other))
+    given = dict(batch_size=batch_size, labels=labels, context=context)
+    ours, theirs = (log_probs(each, x, **given) for each in (model, other))
     return Estimate.of(theirs - ours)
 
 

@@ -79,6 +79,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     resume: bool = True,
     labels: bool = False,
+    context: bool = False,
     progress: bool = True,
     fabric: Fabric | None = None,
 ) -> History:
@@ -87,7 +88,8 @@ def fit(
     Args:
         model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean.
         dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images, and for labels=True
-            `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64.
+            `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64. For
+            context=True it has `train.context` and `valid.context`, real numbers.
         epochs: maximal number of passes over the training images.
         batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
         lr: learning rate, passed to `optimizer(model.parameters(), lr=lr)`.
@@ -103,7 +105,8 @@ def fit(
             after every epoch: a killed run loses at most one epoch. It records checksums of itself, of the data and
             of the buffers that define the model (its ordering, say).
         resume: continue from `checkpoint` if it exists; False starts afresh and overwrites it.
-        labels: train a class-conditional model: its `log_prob(x, labels=y)`, with y the labels in `dataset`.
+        labels, context: train a conditional model: its `log_prob(x, labels=y, context=s)`, with y the labels and s
+            the context in `dataset`.
         progress: show a progress bar if there is a notebook or a terminal to show it.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
@@ -142,7 +145,7 @@ def fit(
         seed=seed,
         patience=patience,
     )
-    data = _training_data(dataset, labels)
+    data = _training_data(dataset, labels, context)
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
     plain_optimizer = optimizer(model.parameters(), lr=lr)
@@ -174,7 +177,7 @@ def fit(
     return run.history
 
 
-# For each of the splits "train" and "valid": the images "x" and, for a class-conditional model, the labels "y".
+# For each of the splits "train" and "valid": the images "x" and, for a conditional model, the labels "y" and the "context".
 _Data = dict[str, dict[str, Tensor]]
 
 
@@ -185,10 +188,11 @@ class _Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        if labels is not None:
-            return -self.model.log_prob(x, labels=labels).mean()
-        return self.model.loss(x) if hasattr(self.model, "loss") else -self.model.log_prob(x).mean()
+    def forward(self, x: Tensor, y: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        given = {name: each for name, each in {"labels": y, "context": context}.items() if each is not None}
+        if hasattr(self.model, "loss"):
+            return self.model.loss(x, **given)
+        return -self.model.log_prob(x, **given).mean()
 
 
 class _Loop:
@@ -201,9 +205,9 @@ class _Loop:
         self.wrapped, self.wrapped_optimizer = fabric.setup(self.objective, run.optimizer)
         self.rates = [group["lr"] for group in run.optimizer.param_groups]
         self.train, self.valid = (
-            [fabric.to_device(tensor) for tensor in data[split].values()] for split in ("train", "valid")
+            {name: fabric.to_device(tensor) for name, tensor in data[split].items()} for split in ("train", "valid")
         )
-        self.images = len(self.train[0])
+        self.images = len(self.train["x"])
         self.batches = math.ceil(self.images / batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
@@ -236,7 +240,7 @@ class _Loop:
     def _step(self, batch: Tensor, where: str) -> Tensor:
         """Take one step on this process's share of a batch, and give the loss before it."""
         share = _share(batch, self.fabric.global_rank, self.fabric.world_size).to(self.fabric.device)
-        loss = self.wrapped(*(tensor[share] for tensor in self.train))
+        loss = self.wrapped(**{name: tensor[share] for name, tensor in self.train.items()})
         self.run.check_finite(loss, where)
         self.wrapped_optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -247,11 +251,11 @@ class _Loop:
 
 
 @torch.no_grad()
-def _mean_loss(objective: _Objective, tensors: list[Tensor], batch_size: int) -> float:
+def _mean_loss(objective: _Objective, tensors: dict[str, Tensor], batch_size: int) -> float:
     objective.eval()
-    batches = zip(*(tensor.split(batch_size) for tensor in tensors), strict=True)
-    losses = torch.stack([objective(*batch) for batch in batches])
-    return _mean(losses, len(tensors[0]), batch_size)
+    batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
+    losses = torch.stack([objective(**dict(zip(tensors, batch, strict=True))) for batch in batches])
+    return _mean(losses, len(tensors["x"]), batch_size)
 
 
 def _mean(losses: Tensor, n: int, batch_size: int) -> float:
@@ -540,7 +544,7 @@ def _is_whole(value, least: int) -> bool:
     return isinstance(value, Integral) and value >= least
 
 
-def _training_data(dataset, labels: bool) -> _Data:
+def _training_data(dataset, labels: bool, context: bool) -> _Data:
     """The tensors that `fit` uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
     data = {split: {"x": _images(dataset, split)} for split in ("train", "valid")}
     shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
@@ -551,6 +555,9 @@ def _training_data(dataset, labels: bool) -> _Data:
     if labels:
         for split, tensors in data.items():
             tensors["y"] = _labels(dataset, split, len(tensors["x"])).long()
+    if context:
+        for split, tensors in data.items():
+            tensors["context"] = _context(dataset, split, len(tensors["x"]))
     return data
 
 
@@ -575,12 +582,25 @@ def _labels(dataset, split: str, images: int) -> Tensor:
     y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
     if y is None:
         raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
-    if not isinstance(y, Tensor) or y.shape != (images,):
+    if not isinstance(y, Tensor) or y.ndim not in (1, 2) or len(y) != images:
         found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(f"{name} must be a tensor of shape ({images},), one label per image, got {found}")
+        raise ValueError(
+            f"{name} must be a tensor of shape ({images},), one label per image, or ({images}, kinds), got {found}"
+        )
     if y.is_floating_point() or y.is_complex():
         raise ValueError(f"{name} must hold whole numbers (an integer dtype or bool), got {y.dtype}")
     return y
+
+
+def _context(dataset, split: str, images: int) -> Tensor:
+    """The context of a split with so many images, or a ValueError if `fit` cannot use it."""
+    context, name = getattr(getattr(dataset, split), "context", None), f"{split}.context of {dataset.name}"
+    if not isinstance(context, Tensor) or context.ndim < 2 or len(context) != images:
+        found = f"shape {tuple(context.shape)}" if isinstance(context, Tensor) else type(context).__name__
+        raise ValueError(f"{name} must be a tensor of shape ({images}, channels, ...), got {found}")
+    if not context.is_floating_point():
+        raise ValueError(f"{name} must hold real numbers, got {context.dtype}")
+    return context
 
 
 def _one_device(model: nn.Module) -> Fabric:

@@ -13,11 +13,14 @@ class Split:
     Attributes:
         x: (n, *shape). Integers 0..levels-1 (int64, or uint8 for the large data sets), or float32 in (0, 1).
         y: (n,) class labels, int64 from every loader of the course, or None where the data set has none. `fit` takes
-            every integer dtype and bool; as an index, torch takes uint8 and bool for a mask.
+            every integer dtype and bool; as an index, torch takes uint8 and bool for a mask. Labels of several kinds
+            are (n, kinds).
+        context: (n, channels, *space) real numbers that a conditional model is given, or None. No loader has any.
     """
 
     x: torch.Tensor
     y: torch.Tensor | None = None
+    context: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -1,9 +1,15 @@
 """Conditional models: one interface of labels and contexts, whatever the model."""
 
+import math
+
 import pytest
 import torch
 
+from course_lib.coding import compress, decompress
+from course_lib.data import Dataset, Split
+from course_lib.metrics import log_probs, nll, nll_difference
 from course_lib.models import FVBN, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus
+from course_lib.training import fit
 from tests.course_lib.properties import randomize
 
 KINDS = (3, 4)
@@ -144,3 +150,36 @@ def test_a_model_without_them_takes_neither_labels_nor_context(model):
 def test_impossible_numbers_of_classes_and_channels_are_refused(build, built, message):
     with pytest.raises(ValueError, match=message):
         build(**built)
+
+
+@builders
+def test_images_are_coded_and_compared_given_labels_and_context(build):
+    model = randomized(build(classes=KINDS, context_channels=1))
+    x, arguments = binary(model, 20), given(model, 20)
+    file = compress(model, x, **arguments)
+    assert torch.equal(decompress(model, file, 20, **arguments), x)
+    bits = -model.log_prob(x, **arguments).sum().item() / math.log(2)
+    assert bits <= 8 * len(file) <= bits + 43
+    with pytest.raises(ValueError, match="checksum"):
+        decompress(model, file, 20, **{**arguments, "context": arguments["context"] + 1})
+    torch.testing.assert_close(log_probs(model, x, batch_size=7, **arguments), model.log_prob(x, **arguments))
+    other = randomized(build(classes=KINDS, context_channels=1))
+    randomize(other, 1, 0.5)
+    difference = nll(model, x, **arguments).mean - nll(other, x, **arguments).mean
+    assert math.isclose(nll_difference(model, other, x, batch_size=6, **arguments).mean, difference, abs_tol=1e-9)
+    with pytest.raises(ValueError, match="labels must be as many as there are images, 20; got 19"):
+        nll(model, x, **{**arguments, "labels": arguments["labels"][:19]})
+
+
+@builders
+def test_labels_of_two_kinds_and_a_context_are_learnt(build):
+    """Two labels and each pixel's context vote on the pixel."""
+    torch.manual_seed(0)
+    model, n = build(classes=(2, 2), context_channels=1), 64
+    y, vote = torch.randint(2, (n, 2)), torch.randint(2, (n, 1, 3, 2))
+    x = (y.sum(1)[:, None, None, None] + vote >= 2).long()
+    split = Split(x, y, context=vote - 0.5)
+    dataset = Dataset("votes", (1, 3, 2), 2, split, split, split)
+    fit(model, dataset, labels=True, context=True, epochs=80, batch_size=32, lr=0.02)
+    cost = nll(model, x, labels=y, context=split.context).mean
+    assert cost < 0.3, f"{cost:.2f} nats; without the context it is at least 3 log 2 = 2.08 on average"

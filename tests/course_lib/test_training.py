@@ -511,14 +511,32 @@ def test_data_that_cannot_be_trained_on_are_refused_before_training(train, valid
         (None, "the valid split of d has no labels"),
         (Y.float(), r"valid.y of d must hold whole numbers .*, got torch.float32"),
         (Y.tolist(), r"valid.y of d must be a tensor of shape \(50,\), .*, got list"),
-        (Y[:49], r"valid.y of d must be a tensor of shape \(50,\), one label per image, got shape \(49,\)"),
-        (Y[:, None], r"got shape \(50, 1\)"),
+        (
+            Y[:49],
+            r"valid.y of d must be a tensor of shape \(50,\), one label per image, or \(50, kinds\), got shape \(49,\)",
+        ),
+        (Y[:, None, None], r"got shape \(50, 1, 1\)"),
+        (Y[0], r"got shape \(\)"),
     ],
 )
 def test_labels_that_cannot_be_trained_on_are_refused_before_training(y, message):
     dataset = Dataset("d", (D,), 2, Split(X, Y), Split(X, y), Split(X))
     with pytest.raises(ValueError, match=message):
         fit(Untouched(), dataset, epochs=1, labels=True, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "context, message",
+    [
+        (None, r"valid.context of d must be a tensor of shape \(50, channels, ...\), got NoneType"),
+        (X[:49].float(), r"got shape \(49, 6\)"),
+        (X, r"valid.context of d must hold real numbers, got torch.int64"),
+    ],
+)
+def test_a_context_that_cannot_be_trained_on_is_refused_before_training(context, message):
+    dataset = Dataset("d", (D,), 2, Split(X, context=X.float()), Split(X, context=context), Split(X))
+    with pytest.raises(ValueError, match=message):
+        fit(Untouched(), dataset, epochs=1, context=True, **SETTINGS)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int8, torch.int32, torch.uint16])
