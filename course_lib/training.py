@@ -177,7 +177,7 @@ def fit(
     return run.history
 
 
-# For each of the splits "train" and "valid": the images "x" and, for a conditional model, the labels "y" and the "context".
+# For each of the splits "train" and "valid": the images "x" and, for a conditional model, labels "y" and "context".
 _Data = dict[str, dict[str, Tensor]]
 
 

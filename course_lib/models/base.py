@@ -1,4 +1,4 @@
-"""Base classes: what all generative models share, what all autoregressive models share, and mixtures of the latter.
+"""Base classes: what all generative models share, and what all autoregressive models share.
 
 An autoregressive model has its likelihood, its sampler and its completions from the chain rule:
 
@@ -88,6 +88,23 @@ class GenerativeModel(nn.Module):
             raise ValueError(
                 f"x must lie in 0..{self.levels - 1}, as this model has {self.levels} levels; got {extremes}"
             )
+
+    def _dtype(self) -> torch.dtype:
+        if self.levels is not None:
+            return torch.int64
+        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+
+    def _check_evidence(self, x: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A copy of x with zeros at the unknown dimensions, and the mask on the CPU."""
+        expected = f"known must be a bool mask of shape {self.event_shape}"
+        if not isinstance(known, torch.Tensor):
+            raise ValueError(f"{expected}, in a tensor; got {type(known).__name__}")
+        if known.dtype != torch.bool or tuple(known.shape) != self.event_shape:
+            raise ValueError(f"{expected}; got {known.dtype}, {tuple(known.shape)}")
+        if isinstance(x, torch.Tensor) and tuple(x.shape[1:]) == self.event_shape:
+            x = torch.where(known.to(x.device), x, torch.zeros_like(x)).contiguous()
+        self._check(x)
+        return x, known.cpu()
 
 
 class AutoregressiveModel(GenerativeModel):
@@ -300,7 +317,7 @@ class AutoregressiveModel(GenerativeModel):
     def _fill(self, x, known, generator, uniforms, **settings) -> torch.Tensor:
         """Draw the unknown dimensions of x, in place."""
         n, D = len(x), len(self.order)
-        uniforms = _checked_uniforms(uniforms, generator, (n, D))
+        uniforms = checked_uniforms(uniforms, generator, (n, D))
         # Apple's GPUs have no float64.
         uniforms = distributions.below_one(uniforms, torch.float32 if x.device.type == "mps" else torch.float64)
         uniforms = uniforms.to(x.device)
@@ -325,7 +342,7 @@ class AutoregressiveModel(GenerativeModel):
             given["context"] = context
         return given
 
-    def _check_given(self, n: int, labels: torch.Tensor | None, context: torch.Tensor | None) -> None:
+    def _check_given(self, n: int, labels: torch.Tensor | None = None, context: torch.Tensor | None = None) -> None:
         """Refuse labels and contexts that are missing, not taken, or of another type, shape or dtype."""
         name = type(self).__name__
         if not self.classes:
@@ -358,76 +375,6 @@ class AutoregressiveModel(GenerativeModel):
         columns = ", ".join(f"0..{number - 1}" for number in self.classes)
         return f"labels must be integers of shape ({n}, {len(self.classes)}), column by column {columns}"
 
-    def _dtype(self) -> torch.dtype:
-        if self.levels is not None:
-            return torch.int64
-        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
-
-    def _check_evidence(self, x: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A copy of x with zeros at the unknown dimensions, and the mask on the CPU."""
-        expected = f"known must be a bool mask of shape {self.event_shape}"
-        if not isinstance(known, torch.Tensor):
-            raise ValueError(f"{expected}, in a tensor; got {type(known).__name__}")
-        if known.dtype != torch.bool or tuple(known.shape) != self.event_shape:
-            raise ValueError(f"{expected}; got {known.dtype}, {tuple(known.shape)}")
-        if isinstance(x, torch.Tensor) and tuple(x.shape[1:]) == self.event_shape:
-            x = torch.where(known.to(x.device), x, torch.zeros_like(x)).contiguous()
-        self._check(x)
-        return x, known.cpu()
-
-
-class Mixture(GenerativeModel):
-    """A mean of M autoregressive models' probabilities, p(x) = 1/M sum over m of p_m(x).
-
-    A mean of distributions is a distribution. (A mean of their *logits* does not define one.) By Jensen's inequality it
-    never costs more nats than its members on average. A subclass defines `member` and the buffer `orders`.
-
-    The mixture has no `complete` and no `conditionals`: given some dimensions its members would have other weights.
-
-    Attributes:
-        orders: (M, D) long, the members' orderings.
-    """
-
-    orders: torch.Tensor
-
-    def member(self, m: int) -> AutoregressiveModel:
-        """The m-th model. The members share their weights."""
-        raise NotImplementedError(f"{type(self).__name__} must define member")
-
-    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
-        """log p(x) of the mixture in nats, (batch,): one evaluation per member. Raises ValueError as they do."""
-        each = torch.stack([self.member(m).log_prob(x) for m in range(len(self.orders))])
-        return each.logsumexp(0) - math.log(len(each))
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n: int,
-        *,
-        generator: torch.Generator | None = None,
-        uniforms: torch.Tensor | None = None,
-        cached: bool = True,
-    ) -> torch.Tensor:
-        """n exact, independent samples of the mixture, (n, *event_shape), each from a member drawn for it.
-
-        The uniforms decide as in `AutoregressiveModel.sample`, but M uniforms[i, 0] is split first: its whole part is
-        the number of the member that draws sample i, and the rest takes the place of uniforms[i, 0].
-
-        Args:
-            n, generator, uniforms, cached: as in `AutoregressiveModel.sample`.
-
-        Raises:
-            ValueError: uniforms have another shape or range.
-        """
-        uniforms = _checked_uniforms(uniforms, generator, (n, math.prod(self.event_shape))).cpu().double()
-        first = uniforms[:, 0] * len(self.orders)
-        uniforms = torch.cat([first.frac()[:, None], uniforms[:, 1:]], 1)
-        x = torch.empty(n, *self.event_shape, dtype=torch.int64, device=self.orders.device)
-        for m in first.long().unique().tolist():
-            drawn = first.long() == m
-            x[drawn.to(x.device)] = self.member(m).sample(int(drawn.sum()), uniforms=uniforms[drawn], cached=cached)
-        return x
-
 
 def _integer(number: object) -> int | None:
     """An integer of any type as an int, and None for anything else."""
@@ -437,7 +384,7 @@ def _integer(number: object) -> int | None:
         return None
 
 
-def _checked_uniforms(
+def checked_uniforms(
     uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, int]
 ) -> torch.Tensor:
     """The uniforms of a sampler, (n, D), or drawn ones for None."""

@@ -157,7 +157,7 @@ class GatedLayer(nn.Module):
         horizontal: reads kernel // 2 pixels to the left, and the pixel itself as the mask allows; 2p channels.
         link: from the vertical 2p channels to the horizontal ones, 1x1.
         mix: acts on the gated horizontal channels, 1x1.
-        condition: as given; 4p channels.
+        condition: as given.
     """
 
     def __init__(self, inputs: Sequence[int], channels: Sequence[int], kernel: int, kind: str, condition: Condition):
@@ -168,6 +168,11 @@ class GatedLayer(nn.Module):
         self.link = nn.Conv2d(len(gates), len(gates), 1, bias=False)
         self.mix = MaskedConv2d("B", channels, channels)
         self.condition = condition
+
+    @property
+    def of_class(self) -> nn.Parameter | None:
+        """What each class adds to the channels of both stacks, (classes, 4p), or None."""
+        return self.condition.of_class
 
 
 def gate(a: torch.Tensor) -> torch.Tensor:

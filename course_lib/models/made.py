@@ -20,7 +20,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from course_lib.models.base import AutoregressiveModel, Mixture
+from course_lib.models.base import AutoregressiveModel
+from course_lib.models.mixture import Mixture
 from course_lib.nn import MaskedLinear
 
 
@@ -281,6 +282,14 @@ class MADEEnsemble(Mixture):
     def member(self, m: int) -> MADE:
         """The network under its m-th set of masks. The weights are shared, not copied."""
         return self.network._with_masks(self.orders[m], self.unit_degrees[m])
+
+    def member_in_order(self, m: int, order: torch.Tensor) -> MADE:
+        if torch.equal(*self.orders.aminmax(dim=0)):
+            raise ValueError(
+                "the known dimensions must come first in the ordering of the members, who share one and are trained "
+                "in no other. Build the ensemble with an order that starts with the known dimensions, or with none"
+            )
+        return self.network._with_masks(order, self.unit_degrees[m])
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """Mean negative log-likelihood in nats: in training of one member, drawn in each call, else of the mixture.

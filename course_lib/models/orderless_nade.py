@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel, Mixture
+from course_lib.models.base import AutoregressiveModel
+from course_lib.models.mixture import Mixture
 
 
 class Orderless(AutoregressiveModel):
@@ -62,19 +63,21 @@ class Orderless(AutoregressiveModel):
         log_p = distributions.bernoulli_log_prob(self.network(x, observed), x)
         return -(D / (D - number) * log_p.masked_fill(observed, 0)).flatten(1).sum(1).mean()
 
-    def log_prob(self, x: torch.Tensor, order: Sequence[int] | None = None) -> torch.Tensor:
+    def log_prob(self, x: torch.Tensor, order: Sequence[int] | None = None, **given: torch.Tensor) -> torch.Tensor:
         """log p(x) in nats, (batch,), in an ordering, the model's own by default.
 
         Args:
             x: (batch, *event_shape), 0 or 1.
             order: (D,) permutation.
+            given: as in the base class; these models take neither labels nor a context.
 
         Raises:
             ValueError: x has another shape, dtype or range, or order is not a permutation.
         """
         if order is not None:
-            return self.with_order(order).log_prob(x)
+            return self.with_order(order).log_prob(x, **given)
         self._check(x)
+        self._check_given(len(x), **given)
         logits = self._in_raster_order(self._conditionals(x))  # `forward`'s, with less work where there is a cache
         return self._log_likelihood(logits, x).flatten(1).sum(1)
 
@@ -185,7 +188,10 @@ class EoNADE(Mixture):
 
     def member(self, m: int) -> Orderless:
         """The orderless model in the m-th ordering. The members share their weights."""
-        return self.model.with_order(self.orders[m])
+        return self.member_in_order(m, self.orders[m])
+
+    def member_in_order(self, m: int, order: torch.Tensor) -> Orderless:
+        return self.model.with_order(order)
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """The orderless model's loss: in expectation an upper bound on the ensemble's cost in nats per image."""

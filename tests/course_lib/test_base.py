@@ -19,7 +19,7 @@ from course_lib.models import (
     PixelCNN,
     PixelCNNPlusPlus,
 )
-from course_lib.models.base import Mixture
+from course_lib.models.mixture import Mixture
 from tests.course_lib.instances import ORDER
 
 

@@ -75,7 +75,7 @@ def test_it_is_the_papers_layer():
     v = h = x[0].double()
     for i, layer in enumerate(model.layers):
         V, Wh = layer.vertical.weight, layer.horizontal.weight
-        of_vertical, of_horizontal = layer.condition.of_class[label].split(2 * p)
+        of_vertical, of_horizontal = layer.of_class[label].split(2 * p)
         # Rows r - 1 and r, columns c - 1 .. c + 1; and column c - 1, with c itself but in the first layer.
         a = pixels(
             lambda r, c, v=v, V=V, layer=layer, extra=of_vertical: (
@@ -150,7 +150,7 @@ def test_the_label_speaks_to_both_stacks_of_every_layer():
     model = tiny()
     model.log_prob(torch.randint(2, (16, 1, 2, 3)), labels=torch.arange(16) % 3).sum().backward()
     for layer in model.layers:
-        assert layer.condition.of_class.grad.all()
+        assert layer.of_class.grad.all()
 
 
 @pytest.mark.parametrize("event_shape", [(1, 5, 4), (3, 3, 4)])
