@@ -195,6 +195,9 @@ def compress(
             product of conditionals.
     """
     model, x, given = _coding_copy(model), x.cpu(), _coding_conditions(labels, context)
+    if tuple(x.shape[1:]) != model.event_shape:
+        expected = ", ".join(map(str, ("n", *model.event_shape)))
+        raise ValueError(f"x must have shape ({expected}), the model's; got {tuple(x.shape)}")
     model.log_prob(x, **given)  # raises where x is not of the model's kind
     encoder, symbols = Encoder(), []
     seen = torch.zeros(x.shape, dtype=torch.int64)  # what the decoder knows at each step

@@ -12,6 +12,7 @@ from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.rnade import RNADE
+from course_lib.models.sequences import SequenceModel
 from course_lib.models.tabular import TabularModel
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "OrderlessNADE",
     "PixelCNN",
     "PixelCNNPlusPlus",
+    "SequenceModel",
     "TabularModel",
     "orderings",
 ]

@@ -361,13 +361,16 @@ class AutoregressiveModel(GenerativeModel):
             if context is not None:
                 raise ValueError(f"this {name} takes no context: it was built without context_channels")
         else:
-            shape = n, self.context_channels, *self.event_shape[1:]
+            shape = n, self.context_channels, *self._context_sizes()
             expected = f"context must be real numbers of shape {shape}"
             if not isinstance(context, torch.Tensor):
                 got = "none" if context is None else type(context).__name__
                 raise ValueError(f"{expected}, in a tensor; got {got}")
             if not context.is_floating_point() or tuple(context.shape) != shape:
                 raise ValueError(f"{expected}; got {context.dtype}, {tuple(context.shape)}")
+
+    def _context_sizes(self) -> tuple[int, ...]:
+        return self.event_shape[1:]
 
     def _labels_wanted(self, n: int) -> str:
         if len(self.classes) == 1:

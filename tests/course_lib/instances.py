@@ -21,9 +21,10 @@ from course_lib.models import (
     OrderlessNADE,
     PixelCNN,
     PixelCNNPlusPlus,
+    SequenceModel,
     TabularModel,
 )
-from course_lib.nn import MaskedLinear
+from course_lib.nn import Condition, MaskedLinear
 
 # Not its own inverse: a model that mixes up `order` and its inverse gets caught.
 ORDER = (2, 0, 3, 1, 4)
@@ -40,6 +41,7 @@ class Instance:
             all that comes before.
         zero_is_uniform: whether all-zero parameters make the model uniform.
         any_known: whether `complete` takes any set of known dimensions.
+        any_length: whether x may have another length than the model's own.
         one_order: whether the model is a product of conditionals in one ordering; a mean of such models is not.
         scale: the standard deviation of the random parameters. One of real dimensions must keep its mass where the
             suite looks for it.
@@ -50,6 +52,7 @@ class Instance:
     sees: Callable[[AutoregressiveModel], torch.Tensor] | None = None
     zero_is_uniform: bool = True
     any_known: bool = False
+    any_length: bool = False
     one_order: bool = True
     scale: float = 1.0
 
@@ -80,6 +83,27 @@ class Windowed(FVBN):
         super().__init__(D)
         self.linear = MaskedLinear(torch.ones(D, D, dtype=torch.bool).tril(-1).triu(-1))
         nn.init.zeros_(self.linear.weight)
+
+
+class SecondOrder(SequenceModel):
+    """A Markov chain of second order: each logit reads the two steps before, the labels and the context."""
+
+    def __init__(self, length: int, levels: int, **given):
+        super().__init__(length, levels, **given)
+        self.conv = nn.Conv1d(levels, levels, 2)
+        self.condition = Condition(levels, self.classes, self.context_channels, space=1)
+
+    def forward(self, x, labels=None, context=None):
+        self._check_given(len(x), labels, context)
+        one_hot = F.one_hot(x.long(), self.levels).to(self.conv.weight.dtype).transpose(1, 2)
+        logits = self.conv(F.pad(one_hot, (2, -1))) + self.condition(labels, context)
+        return logits[:, 1] - logits[:, 0] if self.levels == 2 else logits
+
+
+def two_back(model):
+    """The declared reach of a Markov chain of second order."""
+    before = torch.ones(len(model.order), len(model.order), dtype=torch.bool).tril(-1)
+    return before & before.triu(-2)
 
 
 class Given(AutoregressiveModel):
@@ -115,7 +139,7 @@ def given(model: AutoregressiveModel) -> Given:
         last = torch.tensor([[number - 1 for number in model.classes]])
         tensors["labels"] = last[:, 0] if len(model.classes) == 1 else last
     if model.context_channels:
-        shape = 1, model.context_channels, *model.event_shape[1:]
+        shape = 1, model.context_channels, *model._context_sizes()
         tensors["context"] = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return Given(model, **tensors)
 
@@ -231,6 +255,11 @@ INSTANCES = [
         "PixelCNN++, conditional",
         lambda: given(PixelCNNPlusPlus((1, 3, 2), 2, 4, 1, halvings=1, classes=3, context_channels=2, **NOISELESS)),
         **MIXED,
+    ),
+    Instance("SequenceModel", lambda: SecondOrder(5, 2), sees=two_back, any_length=True),
+    Instance("SequenceModel, shortened", lambda: SecondOrder(100, 3).with_length(4), sees=two_back, any_length=True),
+    Instance(
+        "SequenceModel, conditional", lambda: given(SecondOrder(4, 3, classes=2, context_channels=2)), sees=two_back
     ),
     # The base class alone: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
