@@ -1,0 +1,192 @@
+"""Judging a whole model of binary dimensions, written by a student, with parameters that the check gives it.
+
+Nothing is trained. The model is an object with
+
+    logits(x)      (n, *event_shape): the logits of p(x_d = 1 | the dimensions before d)
+    log_prob(x)    (n,) nats
+    sample(u)      (n, *event_shape) zeros and ones: x_d is 1 where u_d < p(x_d = 1 | those before d)
+
+and named parameters. The likelihood and the sampler are judged by the model's own logits, so that one mistake in the
+network costs one property.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from autograder.checking.answers import Answer, asking, binary, one_per_row, parts, real, real_list
+from autograder.checking.cases import all_images, say_image, say_values, tensors, tenths
+from autograder.checking.check import Outcome
+from autograder.checking.comparing import close, differs, mass, say
+from autograder.checking.samplers import wrong_decision
+from autograder.checking.student import Handle, Student
+
+__all__ = ["GATES", "POINTS", "WholeModel"]
+
+# What `WholeModel.judge` yields, for the declaration of a check.
+GATES = ["shapes", "autoregressive"]
+POINTS = {"full reach": 1, "log-likelihood": 1, "sampler": 1, "gradients": 1}
+
+STEP = 1e-4  # of each parameter, to see how the log-likelihood changes
+
+
+@dataclass(frozen=True)
+class WholeModel:
+    """A model that the student's class should make.
+
+    Attributes:
+        arguments: of the class, as plain data or arrays; arrays become tensors.
+        parameters: the shape of each parameter that the contract names ("layers.0.weight"). All are drawn.
+        event_shape: of one x; D is small, for all 2^D of them are tried.
+        order: (D,) the dimensions in their order.
+        reach: (D, D) bool, entry (i, d) says that the logit of x_i must depend on x_d; None means all d before i.
+        words: describes the model, for messages.
+    """
+
+    arguments: tuple
+    parameters: dict[str, tuple[int, ...]]
+    event_shape: tuple[int, ...]
+    order: np.ndarray
+    words: str
+    reach: np.ndarray | None = None
+
+    def judge(self, student: Student, rng: np.random.Generator) -> Iterator[Outcome]:
+        """Whether the student's model has each of the properties."""
+        made = asking(student.build, read=self._with_parameters(rng), say=lambda *_: self.words)(*self.arguments)
+        yield made.gate("shapes")
+        model, D = made.got, len(self.order)
+        images = all_images(D)
+        answer = self._ask(model, "logits", images)
+        yield answer.gate("shapes")
+        yield answer.gate("autoregressive", self._reads_later)
+        yield answer.holds("full reach", self._misses)
+        logits = answer.got
+
+        def unlikely(got, x, *_):
+            want = log_likelihood(logits, x)
+            why = differs(got, want, lambda row: f"log_prob of {say_image(x, row)}, by the model's own logits,")
+            return why and f"{why}. The probabilities of all {len(images)} images add up to {mass(got):.4g}"
+
+        def one(got, x, *_):
+            want = log_likelihood(logits[-1:], x)
+            return differs(got, want, lambda row: f"log_prob of {say_image(x, row)} alone, by the model's own logits,")
+
+        yield self._ask(model, "log_prob", images).holds("log-likelihood", unlikely)
+        yield self._ask(model, "log_prob", images[-1:]).holds("log-likelihood", one)
+
+        place = 2 ** np.arange(D - 1, -1, -1)
+
+        def follows_other_numbers(got, u, *_):
+            p = 1 / (1 + np.exp(-logits[got @ place]))
+            wrong = wrong_decision(got, u, p, self.order)
+            return wrong and f"row {wrong[0]}: {wrong[1]}"
+
+        for n in (1, 40):
+            yield self._ask(model, "sample", rng.uniform(size=(n, D))).holds("sampler", follows_other_numbers)
+        yield self._ask(model, "log_prob", images, "after sample: ").holds("log-likelihood", unlikely)
+        yield from self._gradients(model, images[rng.permutation(len(images))[:7]], rng)
+        model.release()
+
+    def _with_parameters(self, rng: np.random.Generator):
+        def read(model: Handle, *_) -> tuple[Handle | None, str]:
+            names = model.call(method="state_dict")
+            missing = sorted(set(self.parameters) - set(names if isinstance(names, dict) else ()))
+            if missing:
+                return None, f"the model should be a torch.nn.Module with the parameter {missing[0]}; it has none"
+            for name, shape in self.parameters.items():
+                parameter, why = real(model.get(name), shape, f"the parameter {name}")
+                if parameter is None:
+                    return None, why
+                model.set(name, tenths(rng, *shape, most=1.5))
+            return model, ""
+
+        return read
+
+    def _ask(self, model: Handle, method: str, rows: np.ndarray, when: str = "") -> Answer:
+        """A method's answer for rows (n, D), flattened: (n, D), or (n,) for log_prob."""
+        shape = len(rows), *self.event_shape
+
+        def read(value, *_):
+            if method == "log_prob":
+                return one_per_row("log_prob(x)")(value, rows)
+            array, why = (binary if method == "sample" else real)(value, shape, f"{method}(...)")
+            return (None, why) if array is None else (array.reshape(rows.shape), "")
+
+        return asking(
+            lambda rows: model.call(rows, method=method),
+            read=read,
+            say=lambda rows: f"{when}{self.words}, {len(rows)} {'row' if len(rows) == 1 else 'rows'}",
+            give=lambda rows: [tensors(rows.reshape(shape))],
+        )(rows)
+
+    def _changes(self, logits: np.ndarray) -> np.ndarray:
+        """(D, D, 2^D) how much the logit of x_i changes where x_d is flipped, at [i, d]."""
+        D, states = len(self.order), np.arange(len(logits))
+        flipped = [logits[states ^ (1 << (D - 1 - d))] for d in range(D)]
+        return np.stack([(other - logits).T for other in flipped], 1)
+
+    def _before(self) -> np.ndarray:
+        step = np.argsort(self.order)
+        return step[:, None] > step
+
+    def _reads_later(self, logits: np.ndarray, images: np.ndarray) -> str:
+        changed = np.abs(self._changes(logits)) > 1e-6 * (1 + np.abs(logits).max())
+        for i, d, row in np.argwhere(changed & ~self._before()[:, :, None]):
+            which = "itself" if i == d else f"x_{d}, which does not come before it"
+            return (
+                f"the logit of x_{i} depends on {which}: it changes by {say(self._changes(logits)[i, d, row])} where "
+                f"x_{d} is flipped in {say_values(range(len(images[row])), images[row])}"
+            )
+        return ""
+
+    def _misses(self, logits: np.ndarray, images: np.ndarray) -> str:
+        reach = self._before() if self.reach is None else self.reach
+        for i, d in np.argwhere(reach & (np.abs(self._changes(logits)).max(2) < 1e-6)):
+            return f"the logit of x_{i} should depend on x_{d}, which comes before it; it never does"
+        return ""
+
+    def _gradients(self, model: Handle, images: np.ndarray, rng: np.random.Generator) -> Iterator[Outcome]:
+        """Whether each parameter's gradient foretells how the sum of log_prob changes when the parameter moves."""
+        x, n = tensors(images.reshape(len(images), *self.event_shape)), len(images)
+        given = {name: np.asarray(model.get(name), dtype=np.float64) for name in self.parameters}
+        moves = {name: STEP * rng.uniform(0.5, 1.5, shape) for name, shape in self.parameters.items()}
+
+        def ask_gradients():
+            answer = model.vjp(x, cotangent=tensors(np.ones(n)), wrt=tuple(given), method="log_prob")
+            totals = []
+            for name, parameter in given.items():
+                for moved in (parameter + moves[name], parameter - moves[name]):
+                    model.set(name, moved)
+                    totals.append(model.call(x, method="log_prob"))
+                model.set(name, parameter)
+            return answer, totals
+
+        def read(value):
+            items, why = parts(value[0], ("log_prob", "gradients"))
+            if why:
+                return None, why
+            gradients, why = real_list(items[1], list(self.parameters.values()), "gradient {}")
+            totals, reasons = zip(*(real(total, (n,), "log_prob(x)") for total in value[1]), strict=True)
+            why = why or next(filter(None, reasons), "")
+            return (None, why) if why else ((gradients, totals), "")
+
+        def untrue(got):
+            gradients, totals = got
+            for name, gradient, forth, back in zip(given, gradients, totals[::2], totals[1::2], strict=True):
+                terms, change = 2 * gradient * moves[name], float((forth - back).sum())
+                size = np.abs(terms).sum() + 1e-5 * np.abs(forth).sum()  # the change may be rounded off
+                if not close(terms.sum(), change, size, tolerance=0.02):
+                    return (
+                        f"when each entry of {name} moves by about {2 * STEP:g}, the sum of log_prob changes by "
+                        f"{change:.4g}, but the gradient of {name} foretells {terms.sum():.4g}"
+                    )
+            return ""
+
+        ask = asking(ask_gradients, read=read, say=lambda: f"{self.words}, gradients of log_prob")
+        yield ask().holds("gradients", untrue)
+
+
+def log_likelihood(logits: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The sum over d of log p(x_d) in nats, (n,), from logits (n, D)."""
+    return -np.logaddexp(0, np.where(x == 1, -logits, logits)).sum(1)

@@ -1,0 +1,148 @@
+"""A whole model is judged by its properties, and one mistake costs one of them."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autograder.checking.check import check
+from autograder.checking.models import GATES, POINTS, WholeModel
+
+HINTS = ["Look.", "Look again.", "Look here."]
+
+
+@check(gates=GATES, points=POINTS, hints=HINTS)
+def Chain(student, rng):
+    """A fully visible belief network"""
+    for order in ([0], [0, 1, 2], [2, 0, 3, 1]):
+        D = len(order)
+        parameters = dict(W=(D, D), b=(D,))
+        yield from WholeModel((order,), parameters, (1, D), np.array(order), f"order = {order}").judge(student, rng)
+
+
+class Right(nn.Module):
+    def __init__(self, order):
+        super().__init__()
+        D, self.order = len(order), torch.as_tensor(order)
+        step = self.order.argsort()
+        self.register_buffer("mask", (step[:, None] > step).float())
+        self.W, self.b = nn.Parameter(torch.zeros(D, D)), nn.Parameter(torch.zeros(D))
+
+    def logits(self, x):
+        return x.float() @ (self.mask * self.W).T + self.b
+
+    def log_prob(self, x):
+        return nn.functional.logsigmoid((2 * x - 1) * self.logits(x)).flatten(1).sum(1)
+
+    @torch.no_grad()
+    def sample(self, u):
+        x = torch.zeros(u.shape, dtype=torch.long)
+        for d in self.order:
+            x[..., d] = (u[..., d] < torch.sigmoid(self.logits(x)[..., d])).long()
+        return x
+
+
+class Autoencoder(Right):
+    def logits(self, x):
+        return x.float() @ self.W.T + self.b
+
+
+class OtherOrder(Right):
+    def __init__(self, order):
+        super().__init__(order)
+        self.mask = self.mask.T.contiguous()
+
+
+class ReadsOneBack(Right):
+    def __init__(self, order):
+        super().__init__(order)
+        step = self.order.argsort()
+        self.mask = (step[:, None] == step + 1).float()
+
+
+class LikelihoodOfZeros(Right):
+    def log_prob(self, x):
+        return nn.functional.logsigmoid(self.logits(x)).flatten(1).sum(1)
+
+
+class MeanNotSum(Right):
+    def log_prob(self, x):
+        return super().log_prob(x) / x[0].numel()
+
+
+class KeepsTheSample(Right):
+    """The likelihood depends on whether a sample was drawn before."""
+
+    drawn = 0.0
+
+    def log_prob(self, x):
+        return super().log_prob(x) + self.drawn
+
+    def sample(self, u):
+        self.drawn = 1.0
+        return super().sample(u)
+
+
+class SamplesAtOnce(Right):
+    def sample(self, u):
+        return (u < torch.sigmoid(self.logits(torch.zeros_like(u)))).long()
+
+
+class SamplesTheOpposite(Right):
+    def sample(self, u):
+        return 1 - super().sample(u)
+
+
+class Detached(Right):
+    def logits(self, x):
+        return x.float() @ (self.mask * self.W.detach()).T + self.b
+
+
+class HalfDetached(Right):
+    def logits(self, x):
+        W = self.mask * self.W
+        return x.float() @ (W / 2 + W.detach() / 2).T + self.b
+
+
+class NoModule:
+    def __init__(self, order):
+        self.W = torch.zeros(len(order), len(order))
+
+
+class OtherName(Right):
+    def __init__(self, order):
+        super().__init__(order)
+        self.weight = self.W
+        del self.W
+
+
+def test_a_right_model_earns_everything():
+    for seed in range(5):
+        report = Chain.run(Right, seed=seed)
+        assert report.points == report.max_points == 4, str(report)
+
+
+@pytest.mark.parametrize(
+    ("model", "lost", "message"),
+    [
+        (Autoencoder, {"autoregressive"}, r"the logit of x_0 depends on itself: it changes by .* where x_0 is flipped"),
+        (OtherOrder, {"autoregressive"}, "x_1, which does not come before it"),
+        (ReadsOneBack, {"full reach"}, "the logit of x_2 should depend on x_0, which comes before it; it never does"),
+        (LikelihoodOfZeros, {"log-likelihood"}, "The probabilities of all [0-9]+ images add up to"),
+        (MeanNotSum, {"log-likelihood"}, "log_prob of"),
+        (KeepsTheSample, {"log-likelihood"}, "after sample: "),
+        (SamplesAtOnce, {"sampler"}, r"P\(x_[0-9] = 1 \| x_"),
+        (SamplesTheOpposite, {"sampler"}, "so x_0 is"),
+        (Detached, {"gradients"}, "but the gradient of W foretells 0"),
+        (HalfDetached, {"gradients"}, "but the gradient of W foretells"),
+        (NoModule, {"shapes"}, "no attribute 'state_dict'"),
+        (OtherName, {"shapes"}, "with the parameter W; it has none"),
+    ],
+)
+def test_a_mistake_costs_its_property(model, lost, message):
+    for seed in range(3):
+        report = Chain.run(model, seed=seed)
+        assert report.failed == lost or lost == report.lost & {"shapes"}, str(report)
+        assert re.search(message, str(report)), str(report)
