@@ -756,8 +756,9 @@ def condition(student, rng):
         return {int(d): int(rng.integers(zero, 2)) for d in dimensions}
 
     ask, ask_chance = (asking(student.call, read=read, say=say_case) for say_case in (words, words_of_chance))
-    for D in (2, 3):
-        answer = ask(table(D), {0: 1})
+    # In the first table no marginal and no other conditional is p(x_1 | x_0 = 1).
+    for joint in (np.array([[0.1, 0.2], [0.3, 0.4]]), table(2), table(3)):
+        answer = ask(joint, {0: 1})
         yield answer.gate("shapes")
         yield answer.holds("known prefix", wrong)
     outcome = ask(table(2), {0: 0}).holds("known prefix", wrong)

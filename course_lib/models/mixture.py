@@ -14,8 +14,8 @@ class Mixture(GenerativeModel):
     A mean of distributions is a distribution. (A mean of their *logits* does not define one.) By Jensen's inequality it
     never costs more nats than its members on average. A subclass defines `member` and the buffer `orders`.
 
-    It is no product of conditionals, since its members may have different orderings: it has no `conditionals`, and an
-    image cannot be coded with it, only with one member.
+    It is not a product of conditionals, since its members may have different orderings. So it has no `conditionals`,
+    and an image cannot be coded with it, only with one member.
 
     Attributes:
         orders: (M, D) long, the members' orderings.

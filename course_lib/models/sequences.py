@@ -11,15 +11,15 @@ from course_lib.models.base import AutoregressiveModel
 class SequenceModel(AutoregressiveModel):
     """An autoregressive model of x_1, ..., x_T for any T: its network makes the same steps, however many there are.
 
-    Every method takes x of any length, (n, T), and `sample` a length. The model's own length is only the default; it is
-    no part of the weights. A context has one vector per step, (n, context_channels, T).
+    Every method takes x of any length, (n, T), and `sample` a length. The model's own length is only the default, and
+    is not saved with the weights. A context has one vector per step, (n, context_channels, T).
 
     Args:
         length: the default T.
         levels, classes, context_channels: as in `AutoregressiveModel`.
 
     Raises:
-        ValueError: length is no positive integer, or see `AutoregressiveModel`.
+        ValueError: length is not a positive integer, or see `AutoregressiveModel`.
 
     >>> SequenceModel(16000, levels=256).with_length(3).order
     tensor([0, 1, 2])
@@ -40,7 +40,7 @@ class SequenceModel(AutoregressiveModel):
         """The same model for x of another length. The two share their weights.
 
         Raises:
-            ValueError: length is no positive integer.
+            ValueError: length is not a positive integer.
         """
         other = AutoregressiveModel((length,), self.levels)
         model = copy.copy(self)
@@ -59,7 +59,7 @@ class SequenceModel(AutoregressiveModel):
             settings: as in `AutoregressiveModel.sample`.
 
         Raises:
-            ValueError: length is no positive integer, or as in `AutoregressiveModel.sample`.
+            ValueError: length is not a positive integer, or as in `AutoregressiveModel.sample`.
         """
         model = self if length is None else self.with_length(length)
         return super(SequenceModel, model).sample(n, **settings)

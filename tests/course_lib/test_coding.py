@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.coding import TOTAL, compress, cumulative_counts, decode, decompress, encode
-from course_lib.models import FVBN
+from course_lib.models import FVBN, MADEEnsemble
 from course_lib.models.base import AutoregressiveModel
 
 
@@ -143,3 +143,13 @@ def test_another_model_is_found():
 def test_images_of_another_kind_are_refused():
     with pytest.raises(ValueError, match="shape"):
         compress(FVBN(8), torch.zeros(5, 9, dtype=torch.int64))
+
+
+def test_a_mixture_codes_no_images():
+    ensemble = MADEEnsemble(4, [5], masks=2)
+    with pytest.raises(
+        ValueError, match="a product of conditionals, .*; got MADEEnsemble. Of a mixture, take one member"
+    ):
+        compress(ensemble, torch.zeros(3, 4).long())
+    x = torch.randint(2, (3, 4))
+    assert torch.equal(decompress(ensemble.member(1), compress(ensemble.member(1), x), 3), x)
