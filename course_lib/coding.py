@@ -236,8 +236,8 @@ def _coding_copy(model: AutoregressiveModel) -> AutoregressiveModel:
         raise ValueError("a real-valued model gives densities, not probabilities: it codes no symbols")
     if not isinstance(model, AutoregressiveModel):
         raise ValueError(
-            f"expected a model that is a product of conditionals, which are coded one by one; got {type(model).__name__}. "
-            "Of a mixture, take one member"
+            f"expected a model that is a product of conditionals, which are coded one by one; got "
+            f"{type(model).__name__}. Of a mixture, take one member"
         )
     return copy.deepcopy(model).cpu().double().eval()
 
