@@ -298,7 +298,7 @@ def test_exercises_that_do_not_count_stay_as_practice(made):
     assert is_solution(cells["ask"]) and not is_grade(cells["ask"])
     assert cells["ask"].source.endswith("raise NotImplementedError  # your answer")
     assert cells["double-check"].source == "checks.double.worth(7)(double)"
-    assert cells["Counter-check"].source == "checks.Counter(Counter)"
+    assert cells["Counter-check"].source == "checks.Counter(Counter, go_on=True)"
     points = {name: cell.metadata.nbgrader.points for name, cell in cells.items() if is_grade(cell)}
     assert points == {"double-check": 7.0, "Counter-check": 1.5, "explain": 4.0}
 
