@@ -16,9 +16,10 @@ from types import ModuleType
 from autograder import checking
 from autograder.checking.check import Check
 
-__all__ = ["GOING_FURTHER", "Lesson", "Question", "checks_of", "short_name"]
+__all__ = ["FURTHER_ID", "GOING_FURTHER", "Lesson", "Question", "checks_of", "short_name"]
 
 GOING_FURTHER = "## Going further"  # the heading that ends a lesson's core path
+FURTHER_ID = "going-further"  # of its cell in the notebook
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 
 from autograder.checking.check import Check
 from autograder.classroom.settings import ANSWER, SOLUTIONS
-from autograder.lesson import GOING_FURTHER, Lesson, Question, checks_of
+from autograder.lesson import FURTHER_ID, GOING_FURTHER, Lesson, Question, checks_of
 from autograder.release.outline import MAX_CORE_MINUTES, MAX_CORE_WORDS, Outline, code_lines, outline, write_times
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ SOURCE, NOTEBOOKS = ROOT / "build" / "source", ROOT / "notebooks"
 # The options that authors may write on a cell's first line.
 OPTIONS = {"exercise", "check", "loop", "setup", "tags", "folded"}
 MAX_VISIBLE_LINES = 20  # of given code in one cell
-FURTHER_ID = "going-further"  # of the cell that ends the core path
 QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}
@@ -133,7 +132,8 @@ class _Build:
             self.exercises.append(name)
             cell.metadata = _nbgrader(name, solution=True)
         elif name := options.get("loop"):
-            self._expect_model(where)
+            if not self.exercises:
+                raise SourceError(f"{where}: expected a training loop below the exercise of its model")
             _defines(where, name, cell.source)
             cell.metadata = _nbgrader(name, solution=True)
         elif name := options.get("check"):
@@ -178,12 +178,6 @@ class _Build:
         points = self.points.get(name)
         cell.source = _call(self.checks[name], points)
         cell.metadata = NotebookNode() if points is None else _nbgrader(f"{name}-check", grade=True, points=points)
-
-
-    def _expect_model(self, where: str) -> None:
-        code = [cell.id for cell in self.cells if cell.cell_type == "code"]
-        if not self.exercises or code[-1] != f"{self.exercises[-1]}-check":
-            raise SourceError(f"{where}: expected a training loop below the exercise of its model and that one's check")
 
 
 def _outline(where: str, cells: list[NotebookNode]) -> Outline:

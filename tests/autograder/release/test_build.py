@@ -236,7 +236,7 @@ def test_a_training_loop_makes_the_exercise_above_the_students_own_model(toy_che
     "place, loop, message",
     [
         ("# %% setup=true", LOOP, "below the exercise of its model"),
-        ('# %% check="ask"', LOOP, "below the exercise of its model"),
+        ('# %% check="ask"', LOOP, "the check 'ask' must be right below its exercise"),
         ('# %% tags=["demo"]\nprint', LOOP.replace("def train", "def fit"), "the cell must define train"),
         ('# %% tags=["demo"]\nprint', LOOP.replace("    ### END SOLUTION\n", ""), "once in an exercise's or a loop's"),
     ],
