@@ -16,7 +16,10 @@ from types import ModuleType
 from autograder import checking
 from autograder.checking.check import Check
 
-__all__ = ["Lesson", "Question", "checks_of", "short_name"]
+__all__ = ["FURTHER_ID", "GOING_FURTHER", "Lesson", "Question", "checks_of", "short_name"]
+
+GOING_FURTHER = "## Going further"  # the heading that ends a lesson's core path
+FURTHER_ID = "going-further"  # of its cell in the notebook
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Lesson:
         due: the due date with its time zone; None if nothing is late.
         questions: graded by hand.
         check_source: the text of the class's own checks; None for the course's.
+        core_only: whether the class has the core path alone.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Lesson:
     due: datetime | None = None
     questions: tuple[Question, ...] = ()
     check_source: str | None = None
+    core_only: bool = False
 
     @property
     def short(self) -> str:
@@ -88,6 +93,7 @@ class Lesson:
             data["due"] and datetime.fromisoformat(data["due"]),
             tuple(Question(**question) for question in data["questions"]),
             data["check_source"],
+            data["core_only"],
         )
 
 

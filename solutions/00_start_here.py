@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Lesson 00 · Start here
 #
-# Ten minutes that make the rest easy. You see whether the installation is right, how the course writes data and numbers, and how an exercise works:
+# A short lesson that makes the rest easy. You see whether the installation is right, how the course writes data and numbers, and how an exercise works:
 # you write a function, a check shows where it breaks, you mend it.
 #
-# **Time**: 10 minutes. **Builds on**: a little Python; you have seen arrays before. **Marks**: none. This lesson is not collected; its points are practice.
+# **Builds on**: a little Python; you have seen arrays before. **Marks**: none. This lesson is not collected; its points are practice.
 #
 # To run a cell, click on it and press Shift + Enter. Run them from top to bottom.
 #

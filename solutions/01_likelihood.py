@@ -30,7 +30,7 @@
 # * write a fully visible belief network, a classifier made of ten of them, and the idea behind a compressor;
 # * diagnose a broken likelihood from its symptoms.
 #
-# **Time**: 60 to 120 minutes of yours; the machine needs two or three, on a laptop, without a network.
+# **The machine** needs two or three minutes, on a laptop, without a network.
 #
 # **Builds on**: lesson 00 (how checks and hints work), probability over discrete variables, logistic
 # regression, and PyTorch tensors. Nothing else.

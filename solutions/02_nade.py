@@ -31,7 +31,7 @@
 #   any set of pixels;
 # * diagnose a broken NADE from its symptoms.
 #
-# **Time**: 2 to 3 hours of yours; the machine needs two or three minutes, on a laptop, without a network.
+# **The machine** needs two or three minutes, on a laptop, without a network.
 #
 # **Numbers in the text** are for `COURSE_BUDGET=cpu`, the default. At `smoke` the models are barely trained, and
 # some sentences about them do not hold.

@@ -31,7 +31,7 @@
 # * explain why MADE needs wide layers where NADE does not, and measure it without error bars;
 # * build ensembles that are distributions, and recognise a famous one that is not.
 #
-# **Time**: 2 to 3 hours of yours; the machine needs two or three minutes, on a laptop, without a network.
+# **The machine** needs two or three minutes, on a laptop, without a network.
 #
 # **Numbers in the text** are for `COURSE_BUDGET=cpu`, the default. At `smoke` the models are barely trained, and
 # some sentences about them do not hold.
@@ -70,6 +70,7 @@ import matplotlib.pyplot as plt
 
 from autograder.checks import made_masks as checks
 from course_lib import budget, data, metrics, plots
+from course_lib.clinic import made_clinic
 from course_lib.dependencies import dependencies
 from course_lib.distributions import bernoulli_log_prob
 from course_lib.models import FVBN, MADE, NADE, MADEEnsemble, orderings
@@ -1311,101 +1312,34 @@ for name, model in [("NADE, 500 units", NADE(784, 500)), ("MADE, 500 units", MAD
 # Six patients, all meant to be MADEs of the small world with at least 64 units, well above $D - 1$; one is
 # healthy. You see the NLL that each *reports*, its **total mass** over all images, and samples. For
 # orientation: entropy 4.97 nats, FVBN 6.48, independent pixels 9.68; section 7 has what MADEs reach.
-#
-# **Diagnose before you open the answers.** Is it the likelihood, the training, or the sampler? Which line of
-# code? One of the five sick ones passes every test for mass and for leaks, and its samples look fair: find it
-# anyway. (The first cell builds the patients and gives them away. Run it unread.)
 
 # %% tags=["train"]
-raster16, shuffled = torch.arange(16), orderings.random(16, seed=0)
-unit = torch.arange(64) % 15 + 1
-
-
-def specimen(reads, hears, order=raster16):
-    """A network whose hidden units read inputs, and whose outputs hear units, by the given comparisons of degrees."""
-    place = order.argsort() + 1
-    torch.manual_seed(0)
-    network = MaskedNetwork([reads(unit[:, None], place).long(), hears(place[:, None], unit).long()], order)
-    return train_world(network)
-
-
-healthy = specimen(torch.ge, torch.gt)
-deaf = specimen(torch.gt, torch.gt)
-leaky = specimen(torch.ge, torch.ge)
-astray = specimen(torch.ge, torch.gt, shuffled)
-
-torch.manual_seed(0)
-wiped = MADEEnsemble(16, [128], masks=8, seed=1)
-
-
-def wipe():
-    """What `weight.data *= mask` does when masks take turns."""
-    member = wiped.member(int(torch.randint(8, ())))
-    first, last = member.masks()
-    with torch.no_grad():
-        wiped.network.hidden[0].weight.mul_(first)
-        wiped.network.output.weight.mul_(last)
-
-
-train_world(wiped, before_step=wipe)
-
-
-@torch.no_grad()
-def draw(logits_of, seed, order=raster16):
-    """24 samples, the dimensions visited in this order."""
-    rng, x = torch.Generator().manual_seed(seed), torch.zeros(24, 16, dtype=torch.int64)
-    for d in order.tolist():
-        x[:, d] = (torch.rand(24, generator=rng, dtype=torch.float64) < logits_of(x)[:, d].sigmoid()).long()
-    return x
-
-
-with torch.no_grad():
-    averaged = families["eight orderings"]
-    averaged_log_q = bernoulli_log_prob(member_logits(averaged, world.states).mean(0), world.states).sum(1)
-    patients = {
-        "A": (world_log_q(deaf), draw(deaf, 1)),
-        "B": (averaged_log_q, draw(lambda x: member_logits(averaged, x).mean(0), 2)),
-        "C": (world_log_q(astray), draw(astray, 3, shuffled.argsort())),
-        "D": (world_log_q(wiped), wiped.sample(24, generator=torch.Generator().manual_seed(4))),
-        "E": (world_log_q(healthy), draw(healthy, 5)),
-        "F": (world_log_q(leaky), draw(leaky, 6)),
-    }
+clinic = made_clinic()
 
 # %% tags=["demo"]
-fig, axes = plt.subplots(2, 3, figsize=(9.5, 3.4))
-print("patient   reported NLL (nats)   total mass")
-for ax, (name, (log_q, drawn)) in zip(axes.flat, patients.items(), strict=True):
-    print(f"{name:7} {float(-(p_world @ log_q)):20.3f} {log_q.exp().sum():14.4f}")
-    plots.image_grid(drawn, columns=8, ax=ax, title=f"Patient {name}")
-plots.show(
-    fig,
-    alt="Samples of six patients. A: pieces of glyphs, some whole. B: damaged and overlapping glyphs. C: scattered "
-    "blocks. D: noise, densest in the middle. E: mostly whole glyphs. F: nearly all empty.",
-)
+clinic.show()
 
 # %% [markdown]
-# <details>
-# <summary><b>Answers</b> (open them when you have written down yours)</summary>
-#
-# * **E is healthy.**
-# * **A is deaf to its neighbour**: `>` where `≥` belongs, in the hidden layer. Mass 1, nothing leaks,
-#   training converges. Each pixel lacks only one of its predecessors; but it is the last one, the pixel next
-#   to it. The NLL, 5.75, is worse than a healthy MADE's by 0.4 nats and better than the FVBN's: you only
-#   notice if you know what a healthy one reaches. The test that finds it asks for *reach*: is the dependency
-#   map full below the diagonal? (`paths(masks) > 0` says it before any training.)
-# * **B averages logits over orderings.** It reports less than any honest model here can reach; the mass is
-#   far from 1. Its members, and their mixture, are healthy: only the reported number is a fiction, and the
-#   sampler built on it draws from yet another distribution.
-# * **C visits by place where it should visit by dimension**: the inverse of the ordering, in the sampler
-#   only. NLL and mass are perfect; the samples are wrong since pixels are drawn before those they depend on.
-#   In raster order this bug is invisible.
-# * **D multiplies masks into its weights in place**, and eight masks take turns. What one mask learns the
-#   next erases; what survives is the biases and the few connections that all eight masks allow. So it ends
-#   near *independent pixels*, with a mass of exactly 1. "A deep model with the NLL of a trivial one" means:
-#   information does not get through. Look at the weights: most are exactly 0.
-# * **F leaks**: `≥` at the output. An NLL below the entropy, a mass in the tens of thousands, and samples
-#   that collapse, because a copy of what has not been drawn yet is a copy of white.
-#
+# **Diagnose.** Which symptom does each patient have, and on which line does its program differ from the right one? One
+# of the five sick ones passes every test for mass and for leaks, and its samples look fair: find it anyway.
+# The patients are at hand for experiments: `clinic.patients["A"].model` has a `log_prob`, and
+# `plots.dependency_map` draws what it depends on. (D is an ensemble of eight; `.model.member(0)` is its first member.)
+
+# %% tags=["demo"]
+clinic.choices()
+
+# %% [markdown]
+# Replace the dots: `symptom="leak", line=1`, or `symptom="healthy", line=None`.
+
+# %% tags=["demo"]
+clinic.diagnose("A", symptom=..., line=...)
+clinic.diagnose("B", symptom=..., line=...)
+clinic.diagnose("C", symptom=..., line=...)
+clinic.diagnose("D", symptom=..., line=...)
+clinic.diagnose("E", symptom=..., line=...)
+clinic.diagnose("F", symptom=..., line=...)
+
+# %% [markdown]
 # Three more, without pictures. *Loss fine on 8 × 8, strangely bad on 28 × 28 with the same 500 units*: the
 # layer is narrower than $D - 1$, and cyclic degrees lose the inputs beyond (section 3). *A unit of degree 0*:
 # harmless and useless, a constant; a test for dead units finds it. *Several levels a pixel, and nonsense*:
@@ -1414,7 +1348,6 @@ plots.show(
 #
 # What to remember: a masked model needs *two* tests on masks, **no path that must not be** and **every path
 # that should be**. Most code that is tested at all has only the first.
-# </details>
 
 # %% [markdown]
 # ## 11 · Scoreboard

@@ -30,7 +30,7 @@
 # * sample with every activation computed once, and complete half an image exactly;
 # * read a table of published likelihoods and say which of its numbers may be compared.
 #
-# **Time**: 3 to 4 hours of yours; the machine needs three minutes, on a laptop, without a network.
+# **The machine** needs three minutes, on a laptop, without a network.
 #
 # **Numbers in the text** are for `COURSE_BUDGET=cpu`, the default. At `smoke` the models are barely trained,
 # and many sentences about them do not hold.

@@ -7,22 +7,30 @@ import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from autograder.release.build import NOTEBOOKS, lessons
+from autograder.release.build import NOTEBOOKS, SOLUTIONS, build_source, lessons
 from tests import browser
 
 SLOW = 300_000  # ms; a busy machine is not a failure
 EXPLORER = "from course_lib import explore\nexplore.dependency_explorer()"
+FOLDED = """
+# %% tags=["demo"] folded="Prints a sum."
+print("the sum is",
+      1 + 1)
+"""
 
 
 @pytest.fixture(scope="module")
 def jupyterlab(tmp_path_factory) -> Iterator[str]:
-    """The address of a JupyterLab that serves a copy of the release, and a notebook with the dependency explorer."""
+    """The address of a JupyterLab that serves a copy of the release, the dependency explorer, and folded code."""
     folder = tmp_path_factory.mktemp("lab")
     for name in lessons():
         (folder / f"{name}.ipynb").write_bytes((NOTEBOOKS / name / f"{name}.ipynb").read_bytes())
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
     explorer = nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(EXPLORER)])
     nbformat.write(explorer, folder / "explorer.ipynb")
+    source = folder / "00_start_here.py"
+    source.write_text((SOLUTIONS / source.name).read_text() + FOLDED)
+    nbformat.write(build_source(source), folder / "folded.ipynb")
     with browser.jupyterlab(folder, COURSE_BUDGET="smoke") as address:
         yield address
 
@@ -56,6 +64,17 @@ def test_student_runs_the_lesson(jupyterlab, page, name):
         expect(cell.locator(".jp-OutputArea-output")).to_contain_text(re.compile(r": 0 of \d+ point"))
     for figure in page.locator(".jp-OutputArea-output img").all():
         expect(figure).to_have_attribute("alt", re.compile(r"\w+ \w+"))
+
+
+@pytest.mark.browser
+def test_folded_code_is_folded_and_runs_and_opens(jupyterlab, page):
+    run_all_cells(page, jupyterlab, "folded")
+    cell = page.locator(".jp-CodeCell").last
+    expect(page.get_by_text("Folded code: Prints a sum.")).to_be_visible()
+    expect(cell.get_by_text("the sum is 2")).to_be_visible()
+    expect(cell.locator(".jp-InputArea-editor")).to_be_hidden()
+    cell.locator(".jp-InputPlaceholder").click()
+    expect(cell.locator(".jp-InputArea-editor")).to_contain_text("1 + 1")
 
 
 @pytest.mark.browser

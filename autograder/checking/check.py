@@ -101,8 +101,12 @@ class Check:
             scaled[smallest] = math.fsum([points, *(-value for name, value in scaled.items() if name != smallest)])
         return Check(self.function, list(self.gates), scaled, list(self.hints), self.side_effects)
 
-    def __call__(self, function: Callable[..., Any]) -> Report:
-        """Practise: run the check on a function of this notebook. Only the grader's own run counts."""
+    def __call__(self, function: Callable[..., Any], *, go_on: bool = False) -> Report:
+        """Practise: run the check on a function of this notebook. Only the grader's own run counts.
+
+        Args:
+            go_on: whether there is a cell below that puts the function to work; the report of a right answer says so.
+        """
         if not callable(function):
             raise TypeError(
                 f"expected the function {self.name} itself, got {type(function).__name__}: "
@@ -110,9 +114,10 @@ class Check:
             )
         report = self.run(function)
         if report.lost:
-            hint = f"Stuck? checks.{self.name}.hint() gives a hint, a bigger one each time."
-            report = Report(**{**vars(report), "hint": hint})
-        return report
+            advice = f"Stuck? checks.{self.name}.hint() gives a hint, a bigger one each time."
+        else:
+            advice = "Now run the cell below." if go_on else ""
+        return Report(**{**vars(report), "advice": advice})
 
     def run(self, function: Callable[..., Any], seed: int | str = PRACTICE) -> Report:
         """Judge a function in this process."""

@@ -27,7 +27,8 @@ class Report:
         verdicts: one for each gate and property, in the order declared.
         error: what ended the check early (the student's exception), else "".
         fault: an exception of the check itself, for the instructor, else "".
-        notes: advice that costs nothing.
+        notes: remarks that cost nothing.
+        advice: what to do next, where the report is practice.
     """
 
     lesson: str
@@ -39,7 +40,7 @@ class Report:
     kind: str = ""
     fault: str = ""
     notes: tuple[str, ...] = ()
-    hint: str = field(default="", compare=False)
+    advice: str = field(default="", compare=False)
 
     @property
     def max_points(self) -> float:
@@ -107,7 +108,7 @@ class Report:
             colour, sign = marks[mark]
             reason = f'<div style="margin-left:1.6em">{_text(why)}</div>' if why else ""
             rows.append(f'<div><b style="color:{colour}">{sign}</b> {_text(what)}{reason}</div>')
-        tail = f'<div style="margin-top:.4em;opacity:.75">{_text(self.hint)}</div>' if self.hint else ""
+        tail = f'<div style="margin-top:.4em;opacity:.75">{_text(self.advice)}</div>' if self.advice else ""
         return (
             f'<div style="border-left:4px solid {marks["ok" if not self.lost else "lost"][0]};padding:.2em .8em">'
             f"<b>{_text(self.headline)}</b>{''.join(rows)}{tail}</div>"

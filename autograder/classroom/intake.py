@@ -44,9 +44,9 @@ _COPY = re.compile(r"\s*\(\d+\)|^\W*copy of\b", re.IGNORECASE)  # "name (1)", "C
 
 # Where a notebook, intact or broken, names its exercises: in nbgrader's and Jupyter's cell ids, and in definitions.
 _NAMES = re.compile(rb'"(?:grade_id|id)"\s{0,9}:\s{0,9}"([\w-]{1,99})"|(?:"|\\n)(?:def|class) {1,9}(\w{1,99})')
+_STUB = rb"raise NotImplementedError"  # the release's placeholder for an answer
+_NAMES_AND_STUBS = re.compile(_NAMES.pattern + b"|" + _STUB)
 MAX_NAMES = 100_000
-MAX_STUBS = 1_000
-_STUB = re.compile(rb"raise NotImplementedError")  # the release's placeholder for an answer
 
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
@@ -433,12 +433,17 @@ def _exercises(data: bytes, lesson: Lesson) -> int:
 
 def _answered(data: bytes, lesson: Lesson) -> int:
     """The number of those exercises that have an answer, as far as the text shows."""
-    stubs = 0
-    for stub in islice(_STUB.finditer(data), MAX_STUBS):
-        lines = data[max(0, stub.start() - 300) : stub.start()].split(b"\\n")
-        # Below an answer that returns, a leftover stub is never reached.
-        stubs += not lines[-2:][0].strip(b'", \r\n\t').startswith(b"return")
-    return _exercises(data, lesson) - stubs
+    name, unanswered = "", set()
+    for match in islice(_NAMES_AND_STUBS.finditer(data), MAX_NAMES):
+        cell, definition = (found and found.decode() for found in match.groups())
+        if cell or definition in lesson.exercises:
+            name = cell or definition
+        elif not definition:
+            lines = data[max(0, match.start() - 300) : match.start()].split(b"\\n")
+            # Below an answer that returns, a leftover stub is never reached.
+            if not lines[-2:][0].strip(b'", \r\n\t').startswith(b"return"):
+                unanswered.add(name)
+    return _exercises(data, lesson) - len(unanswered.intersection(lesson.exercises))
 
 
 # ---- Which of several

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autograder.lesson import Lesson, Question, short_name
+from autograder.lesson import GOING_FURTHER, Lesson, Question, short_name
 from autograder.sandbox.limits import MIB, Limits
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "sources",
 ]
 
+PARTS = ("all", "core")
 PRACTICE = "00_"  # prefix of lessons that are in a class only if `course.toml` names them
 SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 SETTINGS, ROSTER = "course.toml", "roster.csv"
@@ -44,6 +45,7 @@ MOVED = {
     "autograder.student": "autograder.checking.student",
     "autograder.checks.common": "autograder.checking.answers, .comparing, .samplers and .cases",
 }
+_EXERCISE = re.compile(r'^# %% .*\bexercise="(\w+)"', re.MULTILINE)
 _DB_URL = "sqlite:///gradebook.db?timeout=60"
 _LIMITS = {  # key: the field of Limits, and the key's unit
     "start_seconds": ("start", 1.0),
@@ -115,7 +117,9 @@ def load(folder: Path) -> Settings:
     details = _table("lesson", table.get("lesson", {}))
     for name in details:
         _one_of("lesson", name, names, "a lesson of this class")
-    lessons = {name: _lesson(folder, every_source[name], details.get(name, {})) for name in sorted(names)}
+    parts = table.get("parts", "all")
+    _one_of("parts", str(parts), PARTS, "a choice of parts")
+    lessons = {name: _lesson(folder, every_source[name], details.get(name, {}), parts) for name in sorted(names)}
     if not lessons:
         raise ValueError(f"lessons: expected at least one of {', '.join(every_source)}")
     gradebook = load_gradebook(folder)
@@ -162,7 +166,7 @@ def _read(folder: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    _known(SETTINGS, table, ("db_url", "late", "lessons", "lesson", "limits"))
+    _known(SETTINGS, table, ("db_url", "late", "lessons", "parts", "lesson", "limits"))
     return table
 
 
@@ -178,9 +182,9 @@ def sources(folder: Path) -> dict[str, Path]:
     return dict(sorted(by_name.items()))
 
 
-def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
+def _lesson(folder: Path, source: Path, table: Any, parts: str) -> Lesson:
     name, where = source.stem, f"lesson.{source.stem}"
-    _known(where, _table(where, table), ("due", "exercises", "points", "questions"))
+    _known(where, _table(where, table), ("due", "parts", "exercises", "points", "questions"))
     path = folder / "checks" / f"{short_name(name)}.py"
     try:
         check_source = path.read_text(encoding="utf-8") if path.exists() else None
@@ -189,14 +193,23 @@ def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
         moved = MOVED.get(getattr(error, "name", None) or "", "")
         advice = f" ({error.name} has moved to {moved}: change the import)" if moved else ""
         raise ValueError(f"the checks of {name} cannot be loaded: {type(error).__name__}: {error}{advice}") from error
-    order = re.findall(r'^# %% .*\bexercise="(\w+)"', source.read_text(encoding="utf-8"), re.MULTILINE)
+    text = source.read_text(encoding="utf-8")
+    core, further, _ = text.partition(f"\n# {GOING_FURTHER}\n")
+    parts = table.get("parts", parts if further else "all")
+    _one_of(f"{where}.parts", str(parts), PARTS, "a choice of parts")
+    if parts == "core" and not further:
+        raise ValueError(f"{where}.parts: {name} has no heading {GOING_FURTHER!r}, so its core path is all of it")
+    order = _EXERCISE.findall(text)
     everything = sorted(checks, key=lambda exercise: order.index(exercise) if exercise in order else len(order))
+    offered = everything
+    if parts == "core":
+        offered = [exercise for exercise in everything if exercise in _EXERCISE.findall(core)]
 
-    chosen = table.get("exercises", everything)
+    chosen = table.get("exercises", offered)
     _strings(f"{where}.exercises", chosen)
     for exercise in chosen:
-        _one_of(f"{where}.exercises", exercise, everything, "an exercise")
-    points = {exercise: checks[exercise].max_points for exercise in everything if exercise in chosen}
+        _one_of(f"{where}.exercises", exercise, offered, "an exercise")
+    points = {exercise: checks[exercise].max_points for exercise in offered if exercise in chosen}
     for exercise, value in _table(f"{where}.points", table.get("points", {})).items():
         _one_of(f"{where}.points", exercise, points, "an exercise that counts")
         points[exercise] = _number(f"{where}.points.{exercise}", value)
@@ -213,6 +226,7 @@ def _lesson(folder: Path, source: Path, table: Any) -> Lesson:
         due,
         tuple(_question(f"{where}.questions", question) for question in questions),
         check_source,
+        parts == "core",
     )
     taken = {cell for exercise in everything for cell in (exercise, f"{exercise}-check")} | {"setup"}
     for question in lesson.questions:

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from nbformat import NotebookNode
 
 from autograder.checking.check import Check
 from autograder.classroom.settings import ANSWER, SOLUTIONS
-from autograder.lesson import Lesson, Question, checks_of
+from autograder.lesson import FURTHER_ID, GOING_FURTHER, Lesson, Question, checks_of
+from autograder.release.outline import MAX_CORE_MINUTES, MAX_CORE_WORDS, Outline, code_lines, outline, write_times
 
 if TYPE_CHECKING:
     from traitlets.config import Config
@@ -32,7 +34,9 @@ __all__ = ["ROOT", "SourceError", "build_source", "generate", "lessons", "releas
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE, NOTEBOOKS = ROOT / "build" / "source", ROOT / "notebooks"
 
-OPTIONS = {"exercise", "check", "setup", "tags"}  # the options that authors may write on a cell's first line
+# The options that authors may write on a cell's first line.
+OPTIONS = {"exercise", "check", "loop", "setup", "tags", "folded"}
+MAX_VISIBLE_LINES = 20  # of given code in one cell
 QUESTIONS = "## Questions\n\nA person reads these answers. To write yours, double-click the cell below a question."
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _JUPYTEXT_KEYS = {"lines_to_next_cell", "lines_to_end_of_cell_marker"}
@@ -51,24 +55,31 @@ def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
     """Build a lesson's notebook with solutions and nbgrader's metadata.
 
     An exercise that does not count stays for practice: grading runs its solution cell, since other answers may call it,
-    but its check is an ordinary cell.
+    but its check is an ordinary cell. A class that has the core path alone gets the notebook up to its end.
 
     Args:
         path: a text source in jupytext's percent format.
         lesson: the lesson as a class has it; None for the course's own version.
 
     Raises:
-        SourceError: an unknown cell option, an exercise without its check right below, markers out of place, ...
+        SourceError: an unknown cell option, an exercise without its check right below, markers out of place, a core
+            path that takes too long, ...
     """
     notebook = jupytext.read(path, fmt="py:percent")
+    parts = _outline(path.name, notebook.cells)
     checks = lesson.all_checks() if lesson else checks_of(path.stem)
     points = lesson.points if lesson else {name: check.max_points for name, check in checks.items()}
     if lesson and lesson.check_source is not None:
         _import_own_checks(path.name, notebook, lesson)
-    build = _Build(path.name, checks, points)
+    build = _Build(path.name, checks, points, in_pattern=bool(parts.sections))
     for cell in notebook.cells:
         build.add(cell)
     build.expect_every_check(in_order=lesson is None)
+    if lesson and lesson.core_only:
+        build.cells, parts = build.cells[: build.ids.index(FURTHER_ID)], Outline(parts.core)
+    notebook.cells = build.cells
+    _go_on(notebook.cells)
+    write_times(notebook.cells, parts, points)
     if lesson and lesson.questions:
         notebook.cells += _question_cells(lesson.questions, build.ids)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -85,19 +96,22 @@ class _Build:
         source: the name of the lesson's text source, for messages.
         checks: each exercise's check.
         points: the worth of each exercise that counts.
+        in_pattern: whether the lesson is in two parts, with the limits that come with them.
 
     Attributes:
         exercises: the names of the exercises so far.
-        ids: the ids of the cells so far.
+        cells: the cells so far.
+        ids: their ids.
     """
 
-    def __init__(self, source: str, checks: Mapping[str, Check], points: Mapping[str, float]):
-        self.source, self.checks, self.points = source, checks, points
+    def __init__(self, source: str, checks: Mapping[str, Check], points: Mapping[str, float], *, in_pattern: bool):
+        self.source, self.checks, self.points, self.in_pattern = source, checks, points, in_pattern
         self.exercises: list[str] = []
+        self.cells: list[NotebookNode] = []
         self.ids: list[str] = []
 
     def add(self, cell: NotebookNode) -> None:
-        """Set one cell's id and metadata.
+        """Set one cell's id and metadata, and add it; the line above a folded cell comes first.
 
         Raises:
             SourceError: the cell breaks the pattern of a lesson.
@@ -106,9 +120,21 @@ class _Build:
         first = next(iter(cell.source.strip().splitlines()), "empty")
         where = f"{self.source}, cell {len(self.ids) + 1} ({first})"
         _expect_pattern(where, cell, options)
+        if text := options.get("folded"):
+            self.cells.append(_markdown(f"*Folded code:* {text}", self.ids))
+        elif self.in_pattern and _is_given(cell, options) and (lines := code_lines(cell.source)) > MAX_VISIBLE_LINES:
+            raise SourceError(
+                f"{where}: {lines} lines of visible code, expected at most {MAX_VISIBLE_LINES}: fold it with "
+                'folded="what it does", or move it to course_lib'
+            )
         if name := options.get("exercise"):
             _defines(where, name, cell.source)
             self.exercises.append(name)
+            cell.metadata = _nbgrader(name, solution=True)
+        elif name := options.get("loop"):
+            if not self.exercises:
+                raise SourceError(f"{where}: expected a training loop below the exercise of its model")
+            _defines(where, name, cell.source)
             cell.metadata = _nbgrader(name, solution=True)
         elif name := options.get("check"):
             self._write_check(where, cell, name)
@@ -116,12 +142,17 @@ class _Build:
             cell.metadata = _nbgrader("setup" if "setup" not in self.ids else f"setup-{len(self.ids)}")
         else:
             cell.metadata = nbformat.from_dict({"tags": options["tags"]} if "tags" in options else {})
+        if "folded" in options:
+            cell.metadata.jupyter = {"source_hidden": True}
         if "nbgrader" in cell.metadata:
             cell.id = cell.metadata.nbgrader.grade_id
+        elif cell.cell_type == "markdown" and first == GOING_FURTHER:
+            cell.id = FURTHER_ID
         else:
             cell.id = f"{options['check']}-check" if "check" in options else _content_id(cell.source, self.ids)
         if cell.id in self.ids:
             raise SourceError(f"{where}: there are two cells named {cell.id!r}")
+        self.cells.append(cell)
         self.ids.append(cell.id)
 
     def expect_every_check(self, *, in_order: bool) -> None:
@@ -149,6 +180,33 @@ class _Build:
         cell.metadata = NotebookNode() if points is None else _nbgrader(f"{name}-check", grade=True, points=points)
 
 
+def _outline(where: str, cells: list[NotebookNode]) -> Outline:
+    """A lesson's outline, once it is known to be within its budget; only a lesson in two parts has one."""
+    try:
+        parts = outline(cells)
+    except ValueError as error:
+        raise SourceError(f"{where}: {error}") from error
+    if parts.sections and (parts.core.words > MAX_CORE_WORDS or parts.core.minutes > MAX_CORE_MINUTES):
+        raise SourceError(
+            f"{where}: the core path takes {parts.core}; expected at most {MAX_CORE_MINUTES} minutes and "
+            f"{MAX_CORE_WORDS:,} words: shorten it, fold code, or move a section below {GOING_FURTHER!r}"
+        )
+    return parts
+
+
+def _go_on(cells: list[NotebookNode]) -> None:
+    """Let the box of a passed check say to run the cell below, where the next code is given."""
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    for cell, below in pairwise(code):
+        if cell.id.endswith("-check") and not below.metadata.get("nbgrader", {}).get("solution"):
+            name = cell.id.removesuffix("-check")
+            cell.source = cell.source.replace(f"({name})", f"({name}, go_on=True)", 1)
+
+
+def _is_given(cell: NotebookNode, options: Mapping[str, Any]) -> bool:
+    return cell.cell_type == "code" and not {"exercise", "check", "loop"} & set(options)
+
+
 def _expect_pattern(where: str, cell: NotebookNode, options: Mapping[str, Any]) -> None:
     if unknown := set(options) - OPTIONS:
         raise SourceError(
@@ -156,10 +214,13 @@ def _expect_pattern(where: str, cell: NotebookNode, options: Mapping[str, Any]) 
         )
     # nbgrader treats these words as a marker anywhere, even in a sentence.
     markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
-    if markers != ([_BEGIN, _END] if options.get("exercise") else []):
+    if markers != ([_BEGIN, _END] if {"exercise", "loop"} & set(options) else []):
         raise SourceError(
-            f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's cell, and in no other; got {markers}"
+            f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's or a loop's cell, and in no other; "
+            f"got {markers}"
         )
+    if "folded" in options and not (_is_given(cell, options) and isinstance(options["folded"], str)):
+        raise SourceError(f'{where}: expected folded="what it does" on a cell of given code, got {options}')
 
 
 def write_sources(names: list[str]) -> None:
@@ -314,7 +375,7 @@ def main() -> int:
         return bool(lines)
     release(names)
     for name in names:
-        print(f"notebooks/{name}/{name}.ipynb")
+        print(f"notebooks/{name}/{name}.ipynb\n{_outline(name, jupytext.read(SOLUTIONS / f'{name}.py').cells)}")
     return 0
 
 

@@ -26,6 +26,7 @@ from autograder.classroom.files import write
 from autograder.classroom.settings import Settings
 from autograder.gradebook import read
 from autograder.gradebook.read import Marks
+from autograder.lesson import FURTHER_ID
 
 __all__ = ["Made", "ShowGrades", "exporter", "make", "markdown", "page"]
 
@@ -103,7 +104,10 @@ def page(renderer: HTMLExporter, notebook: NotebookNode, marks: Marks) -> str:
 
 def show(notebook: NotebookNode, resources: dict[str, Any], marks: Marks) -> None:
     """Put the gradebook's points and comments where the template looks for them."""
+    part, parts = "core path", {}
     for cell in notebook.cells:
+        if cell.get("id") == FURTHER_ID:
+            part = "going further"
         graded = cell.metadata.get("nbgrader", {})
         name = graded.get("grade_id", "").removesuffix("-check")
         if graded.get("solution"):
@@ -111,9 +115,13 @@ def show(notebook: NotebookNode, resources: dict[str, Any], marks: Marks) -> Non
             cell.source = _cut(cell.source)
         if graded.get("grade") and name in marks.marks:
             mark = marks.marks[name]
+            graded.part = "questions" if graded.solution else part
             graded.update(score=mark.points, points=mark.max_points, waits=mark.waits, by_hand=mark.manual)
+            earned, most = parts.get(graded.part, (0.0, 0.0))
+            parts[graded.part] = earned + mark.points, most + mark.max_points
     totals = {"score": marks.points, "max_score": marks.max_points, "late_penalty": marks.penalty, "waits": marks.waits}
-    resources["nbgrader"].update(totals)
+    # A lesson that does not go further is not divided.
+    resources["nbgrader"].update(totals, parts=parts if part == "going further" else {})
 
 
 class ShowGrades(NbGraderPreprocessor):

@@ -20,6 +20,12 @@ from autograder.release.for_class import create
 TOY = Path(__file__).with_name("toy")
 LESSON = "01_toy"
 POINTS = {"double": 2.5, "ask": 1.0, "Counter": 1.5}
+SOURCE = (TOY / f"{LESSON}.py").read_text()
+# The lesson in two parts: its last exercise goes further.
+TWO_PARTS = SOURCE.replace(
+    "# ## Exercise 3 · Count\n",
+    "# ## Going further\n#\n# More.\n\n# %% [markdown]\n# ### Counting\n#\n# #### Exercise 3 · Count\n",
+)
 SETTINGS = f"""
 lessons = ["{LESSON}"]
 [limits]

@@ -143,6 +143,12 @@ def test_hints_come_one_by_one(capsys):
     assert shown[2] == ["Hint 1 of 3: a nudge", "Hint 2 of 3: a step", "Hint 3 of 3: nearly there"]
 
 
+def test_a_passed_check_says_to_go_on_where_there_is_a_cell_below():
+    assert "Now run the cell below." in answer(lambda x: x, go_on=True).html()
+    assert "Now run" not in answer(lambda x: x).html()
+    assert "Now run" not in answer(lambda x: None, go_on=True).html()
+
+
 def test_in_a_notebook_the_report_is_shown_and_a_hint_offered():
     lost = answer(lambda x: None)
     assert "checks.answer.hint()" in lost.html()

@@ -593,6 +593,14 @@ def test_the_releases_stub_below_an_answer_is_an_answer(no_roster, tmp_path, joi
     assert submitted(no_roster) == {("alice", MADE): answered}
 
 
+def test_an_open_exercise_that_does_not_count_makes_nothing_blank():
+    cells = [
+        {"id": name, "source": [f"def {name}(x):\n", '    """Of x."""\n', f"    {answer}"]}
+        for name, answer in (("f", "return 1"), ("g", STUB), ("train", STUB), ("h", STUB))
+    ]
+    assert intake._answered(json.dumps(cells).encode(), Lesson(MADE, ("f", "g"), {})) == 1
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("0[1-9]_*/*.ipynb")), ids=lambda path: path.stem)
 def test_released_notebooks_are_blank(path):
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.metadata.get("nbgrader", {}).get("solution")]

@@ -29,7 +29,7 @@ from autograder.release import build as built
 from autograder.release import for_class
 from autograder.release.build import SourceError
 from autograder.sandbox.limits import Limits
-from tests.autograder.toy_class import LESSON, TOY
+from tests.autograder.toy_class import LESSON, TOY, TWO_PARTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # nbgrader's gradebook warns
 
@@ -113,6 +113,34 @@ def test_what_is_chosen_has_the_notebooks_order_and_its_points(tmp_path):
     assert lesson.questions == (Question("explain", 4.0, "Why is $2x$ even?"),)
 
 
+@pytest.mark.parametrize(
+    "settings, core_only",
+    [
+        ("", False),
+        ('parts = "core"', True),
+        ('[lesson.01_toy]\nparts = "core"', True),
+        ('parts = "core"\n[lesson.01_toy]\nparts = "all"', False),
+    ],
+)
+def test_a_class_chooses_the_parts_of_a_lesson(tmp_path, settings, core_only):
+    make_class(tmp_path, settings)
+    (tmp_path / "solutions" / f"{LESSON}.py").write_text(TWO_PARTS)
+    lesson = load(tmp_path).lessons[LESSON]
+    assert lesson.core_only == core_only and Lesson.from_json(lesson.to_json()) == lesson
+    assert lesson.exercises == (("double", "ask") if core_only else ("double", "ask", "Counter"))
+
+
+def test_an_exercise_below_the_core_path_is_not_in_a_class_of_the_core_path(tmp_path):
+    make_class(tmp_path, 'parts = "core"\n[lesson.01_toy]\nexercises = ["Counter"]')
+    (tmp_path / "solutions" / f"{LESSON}.py").write_text(TWO_PARTS)
+    with pytest.raises(ValueError, match="'Counter' is not an exercise; expected one of double, ask"):
+        load(tmp_path)
+
+
+def test_a_lesson_that_does_not_go_further_is_its_own_core_path(tmp_path):
+    assert not load(make_class(tmp_path, 'parts = "core"')).lessons[LESSON].core_only
+
+
 def test_a_lesson_travels_as_text(tmp_path):
     lesson = load(make_class(tmp_path, CHOSEN)).lessons[LESSON]
     other = Lesson.from_json(lesson.to_json())
@@ -162,6 +190,9 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
         ('lessons = ["02_nade", "02_nade"]', "expected each name once"),
         ("lessons = []", "expected at least one of 00_"),
         ('lessons = ["02_nade"]\n[lesson.01_toy]', "'01_toy' is not a lesson of this class; expected one of 02_nade"),
+        ('parts = "cor"', "parts: 'cor' is not a choice of parts, did you mean 'core'"),
+        ("[lesson.01_toy]\nparts = 3", "lesson.01_toy.parts: '3' is not a choice of parts; expected one of all, core"),
+        ('[lesson.01_toy]\nparts = "core"', "01_toy has no heading '## Going further'"),
         ("lesson = 3", "lesson: expected a table of keys and values, got 3"),
         ("[lesson.01_toy]\nexercise = []", "unknown key 'exercise', did you mean 'exercises'"),
         ('[lesson.01_toy]\nexercises = ["Conter"]', "'Conter' is not an exercise, did you mean 'Counter'"),
@@ -298,7 +329,7 @@ def test_exercises_that_do_not_count_stay_as_practice(made):
     assert is_solution(cells["ask"]) and not is_grade(cells["ask"])
     assert cells["ask"].source.endswith("raise NotImplementedError  # your answer")
     assert cells["double-check"].source == "checks.double.worth(7)(double)"
-    assert cells["Counter-check"].source == "checks.Counter(Counter)"
+    assert cells["Counter-check"].source == "checks.Counter(Counter, go_on=True)"
     points = {name: cell.metadata.nbgrader.points for name, cell in cells.items() if is_grade(cell)}
     assert points == {"double-check": 7.0, "Counter-check": 1.5, "explain": 4.0}
 

@@ -6,12 +6,12 @@ import nbformat
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 
+from autograder.classroom.settings import ANSWER
 from autograder.lesson import Lesson, Question
 from autograder.release import build
 from autograder.release.build import SourceError, build_source
-from tests.autograder.toy_class import LESSON, POINTS, TOY
+from tests.autograder.toy_class import LESSON, POINTS, SOURCE, TOY, TWO_PARTS
 
-SOURCE = (TOY / f"{LESSON}.py").read_text()
 DOUBLE_CELL = SOURCE[SOURCE.index('# %% exercise="double"') : SOURCE.index('# %% check="double"')]
 
 
@@ -32,7 +32,9 @@ def test_cells_get_their_names_points_and_metadata(built):
         solution, check = cells[name].metadata.nbgrader, cells[f"{name}-check"].metadata.nbgrader
         assert (solution.grade_id, solution.solution, solution.grade, solution.locked) == (name, True, False, False)
         assert (check.grade_id, check.grade, check.locked, check.points) == (f"{name}-check", True, True, points)
-        assert cells[f"{name}-check"].source == f"checks.{name}({name})"
+    # Only below the last check is there given code to go on with.
+    calls = [cells[f"{name}-check"].source for name in POINTS]
+    assert calls == ["checks.double(double)", "checks.ask(ask)", "checks.Counter(Counter, go_on=True)"]
     assert cells["setup"].metadata.nbgrader.locked and cells["setup"].source == "import math"
     assert [cell.metadata for cell in built.cells if "tags" in cell.metadata] == [{"tags": ["demo"]}] * 2
     for cell in built.cells:
@@ -97,7 +99,7 @@ def test_a_class_sets_what_counts_and_for_how_much(toy_checks):
     lesson = Lesson(LESSON, ("double", "Counter"), {"double": 5.0, "Counter": 2.25})
     cells = {cell.id: cell for cell in build_source(TOY / f"{LESSON}.py", lesson).cells}
     assert cells["double-check"].source == "checks.double.worth(5)(double)"
-    assert cells["Counter-check"].source == "checks.Counter.worth(2.25)(Counter)"
+    assert cells["Counter-check"].source == "checks.Counter.worth(2.25)(Counter, go_on=True)"
     assert cells["ask-check"].source.startswith("checks.ask(ask)  #") and cells["ask-check"].metadata == {}
     assert [cells[f"{name}-check"].metadata.nbgrader.points for name in lesson.exercises] == [5.0, 2.25]
     for cell in cells.values():
@@ -121,6 +123,127 @@ def test_a_question_with_a_cells_name_is_refused(toy_checks):
     lesson = Lesson(LESSON, tuple(POINTS), POINTS, questions=(Question("setup", 1.0, "What?"),))
     with pytest.raises(SourceError, match="the question 'setup' has the same name as another cell"):
         build_source(TOY / f"{LESSON}.py", lesson)
+
+
+def test_the_times_are_below_the_title_and_beside_each_section_that_goes_further(toy_checks, built, tmp_path):
+    title, *_ = built.cells
+    assert title.source == "# A lesson for the tests\n\n**Time**: about 40 minutes, 3 exercises, 5 points."
+    title, *cells = rebuilt(tmp_path, TWO_PARTS).cells
+    assert title.source == (
+        "# A lesson for the tests\n\n**Core path**: about 25 minutes, 2 exercises, 3.5 points. "
+        "**Going further**: about 15 minutes, 1 exercise, 1.5 points, in one section."
+    )
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    assert texts[-2:] == [
+        "## Going further\n\nMore.",
+        "### Counting · about 15 minutes\n\n#### Exercise 3 · Count",
+    ]
+    assert title.id == built.cells[0].id  # the ids depend on the source alone
+
+
+def test_a_class_may_have_the_core_path_alone(toy_checks, tmp_path):
+    path = tmp_path / f"{LESSON}.py"
+    path.write_text(TWO_PARTS)
+    whole = build_source(path)
+    question = Question("why", 2.0, "Why?")
+    core = {"double": 2.5, "ask": 4.0}
+    title, *cells = build_source(path, Lesson(LESSON, tuple(core), core, questions=(question,), core_only=True)).cells
+    assert title.source.endswith("**Time**: about 25 minutes, 2 exercises, 6.5 points.")
+    ids = [cell.id for cell in whole.cells]
+    core_ids = ids[1 : ids.index("going-further")]
+    assert [cell.id for cell in cells[: len(core_ids)]] == core_ids
+    headings = [cell.source.partition("\n")[0] for cell in cells[len(core_ids) :]]
+    assert headings == ["## Questions", "### why · 2 points", ANSWER]
+
+
+def test_a_core_path_over_its_budget_is_refused_with_what_counts_how_much(toy_checks, tmp_path):
+    def text(words):
+        return "# %% [markdown]\n# " + words * "word " + "\n\n# %% setup=true"
+
+    over = SOURCE.replace("# %% setup=true", text(3500)), TWO_PARTS.replace("# %% setup=true", text(3500))
+    rebuilt(tmp_path, over[0])  # not yet in two parts
+    with pytest.raises(SourceError, match="core path takes 58 minutes: 31.9 for 3,511 words, 25 for 2 exercises, 0.7"):
+        rebuilt(tmp_path, over[1])
+    rebuilt(tmp_path, TWO_PARTS.replace("# %% setup=true", text(3400)))
+    rebuilt(tmp_path, TWO_PARTS + "\n" + text(9000).removesuffix("# %% setup=true"))  # what goes further may be long
+    clinics = "# %% [markdown]\n" + 6 * "# ## Bug clinic\n" + "\n# %% setup=true"
+    with pytest.raises(SourceError, match="131 minutes: .* 105 for 6 bug clinics, .*; expected at most 120 minutes"):
+        rebuilt(tmp_path, TWO_PARTS.replace("# %% setup=true", clinics))
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("# ### Counting", "# Counting", "at least one section"),
+        ("# ### Counting", "# ## Counting", "write its sections as '### ...'"),
+        ("# ### Counting", "# ## Going further", "once, as the first line of a Markdown cell"),
+        ("# ## Going further", "# Text.\n#\n# ## Going further", "once, as the first line of a Markdown cell"),
+        ("import math", "import math\n" + 20 * "x = 1\n", "21 lines of visible code, expected at most 20: fold it"),
+    ],
+)
+def test_a_lesson_in_two_parts_that_breaks_their_pattern_is_refused(toy_checks, tmp_path, old, new, message):
+    assert old in TWO_PARTS
+    with pytest.raises(SourceError, match=message):
+        rebuilt(tmp_path, TWO_PARTS.replace(old, new, 1))
+
+
+FOLDED = '# %% tags=["demo"] folded="Prints the end."\n' + 25 * "x = 1\n\n"
+
+
+def test_folded_code_is_hidden_with_a_line_above_that_says_what_it_does(toy_checks, tmp_path):
+    *_, line, cell = rebuilt(tmp_path, f"{TWO_PARTS}\n{FOLDED}").cells
+    assert line.cell_type == "markdown" and line.source == "*Folded code:* Prints the end."
+    assert cell.metadata == {"tags": ["demo"], "jupyter": {"source_hidden": True}}
+    setup = rebuilt(tmp_path, SOURCE.replace("setup=true", 'setup=true folded="Imports."')).cells[2]
+    assert setup.metadata.jupyter.source_hidden and setup.metadata.nbgrader.locked
+    MetadataValidator().validate_cell(setup)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ('# %% exercise="double"', '# %% exercise="double" folded="Doubles."'),
+        ('# %% check="double"', '# %% check="double" folded="Checks."'),
+        ("# %% setup=true", "# %% setup=true folded=true"),
+        ("# %% [markdown]", '# %% [markdown] folded="Text."'),
+    ],
+)
+def test_only_given_code_is_folded(toy_checks, tmp_path, old, new):
+    with pytest.raises(SourceError, match='expected folded="what it does" on a cell of given code'):
+        rebuilt(tmp_path, SOURCE.replace(old, new, 1))
+
+
+LOOP = """
+# %% [markdown]
+# Now write its training loop.
+
+# %% loop="train"
+def train(counter):
+    ### BEGIN SOLUTION
+    counter.add(1)
+    ### END SOLUTION
+"""
+
+
+def test_a_training_loop_makes_the_exercise_above_the_students_own_model(toy_checks, tmp_path):
+    title, *_, loop = rebuilt(tmp_path, SOURCE.replace('# %% tags=["demo"]\nprint("the end")\n', LOOP)).cells
+    assert title.source.endswith("**Time**: about 55 minutes, 3 exercises, 5 points.")
+    assert (loop.id, loop.metadata.nbgrader.solution, loop.metadata.nbgrader.grade) == ("train", True, False)
+    MetadataValidator().validate_cell(loop)
+
+
+@pytest.mark.parametrize(
+    "place, loop, message",
+    [
+        ("# %% setup=true", LOOP, "below the exercise of its model"),
+        ('# %% check="ask"', LOOP, "the check 'ask' must be right below its exercise"),
+        ('# %% tags=["demo"]\nprint', LOOP.replace("def train", "def fit"), "the cell must define train"),
+        ('# %% tags=["demo"]\nprint', LOOP.replace("    ### END SOLUTION\n", ""), "once in an exercise's or a loop's"),
+    ],
+)
+def test_a_training_loop_out_of_place_is_refused(toy_checks, tmp_path, place, loop, message):
+    with pytest.raises(SourceError, match=message):
+        rebuilt(tmp_path, SOURCE.replace(place, f"{loop}\n{place}", 1))
 
 
 @pytest.fixture
