@@ -35,11 +35,13 @@ from torch import Tensor, nn
 from course_lib.dependencies import influence, leaks_and_blind
 
 if TYPE_CHECKING:
+    from course_lib.metrics import Estimate
     from course_lib.training import History
 
 __all__ = [
     "COLORS",
     "dependency_map",
+    "estimates",
     "field_map",
     "frequencies",
     "image_grid",
@@ -194,6 +196,37 @@ def frequencies(
         ax.plot(n * q[top], "_", markersize=7, color=COLORS[color], label=other)
     ax.set(xlabel=f"the {len(top)} most probable images", ylabel=f"times among {n:,}", ylim=(0, None), title=title)
     ax.legend(fontsize=9)
+    return ax.get_figure(root=True)
+
+
+def estimates(
+    groups: "Mapping[str, Sequence[Estimate]]",
+    *,
+    reference: float | None = None,
+    title: str = "",
+    ylabel: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Means with their standard errors, side by side in named groups: one dot for each seed or ordering.
+
+    Args:
+        groups: such as {"raster": [metrics.nll(model, x) for model in models], ...}.
+        reference: draws a line at this value, such as 0 for paired differences.
+
+    >>> from course_lib.metrics import Estimate
+    >>> fig = estimates({"raster": [Estimate(18.1, 0.3, 300), Estimate(18.2, 0.3, 300)]}, ylabel="nats")
+    """
+    if not groups:
+        raise ValueError("there are no groups to draw")
+    ax = ax or plt.figure(figsize=(5.6, 3)).subplots()
+    for place, members in enumerate(groups.values()):
+        shifts = 0.12 * (np.arange(len(members)) - (len(members) - 1) / 2)
+        for shift, estimate in zip(shifts, members, strict=True):
+            ax.errorbar(place + shift, estimate.mean, estimate.stderr, fmt="o", color="black", markersize=4)
+    if reference is not None:
+        ax.axhline(reference, color="gray", linewidth=0.8, linestyle="-")
+    ax.set_xticks(range(len(groups)), groups)
+    ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel, title=title)
     return ax.get_figure(root=True)
 
 

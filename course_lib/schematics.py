@@ -107,7 +107,11 @@ def network(
         raise ValueError(f"layers of {sizes} units need masks (units, units of the layer below); got {shapes}")
     if output is not None and not 0 <= output < sizes[-1]:
         raise ValueError(f"output is {output}; the last layer has units 0 to {sizes[-1] - 1}")
-    for what, given, size in [("inputs", inputs, sizes[0]), ("outputs", outputs, sizes[-1]), ("names", names, len(layers))]:
+    for what, given, size in [
+        ("inputs", inputs, sizes[0]),
+        ("outputs", outputs, sizes[-1]),
+        ("names", names, len(layers)),
+    ]:
         if len(given) not in (0, size):
             raise ValueError(f"{what} has {len(given)} entries; expected {size}")
     ax = ax or plt.figure(figsize=(0.75 * max(sizes) + 1.2 * bool(names) + 0.3, 1.0 * len(layers) + 0.6)).subplots()
