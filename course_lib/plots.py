@@ -18,6 +18,7 @@ import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -122,10 +123,11 @@ def image_grid(
         size = (inches * columns + 0.1, inches * rows * height / width + 0.1 + 0.3 * bool(title))
         ax = plt.figure(figsize=size).subplots()
     ax.imshow(paper)
+    aside = dict(textcoords="offset points", fontsize=9)
     for row, name in enumerate(row_names):
-        ax.text(-1.5, (row + 0.5) * (height + 1), name, ha="right", va="center", fontsize=9)
+        ax.annotate(name, (-0.5, (row + 0.5) * (height + 1)), (-4, 0), ha="right", va="center", **aside)
     for column, name in enumerate(column_names):
-        ax.text((column + 0.5) * (width + 1), -1.5, name, ha="center", va="bottom", fontsize=9)
+        ax.annotate(name, ((column + 0.5) * (width + 1), -0.5), (0, 3), ha="center", va="bottom", **aside)
     ax.set_axis_off()
     ax.set_title(title, pad=18 if column_names else None)
     return ax.get_figure(root=True)
@@ -178,6 +180,9 @@ def frequencies(
             of a count; the others are marks.
         shown: number of states.
 
+    Raises:
+        ValueError: the shapes differ.
+
     >>> p = torch.tensor([0.1, 0.6, 0.3])
     >>> fig = frequencies(torch.tensor([9, 64, 27]), {"expected": p}, shown=3)
     """
@@ -192,8 +197,8 @@ def frequencies(
     label = f"{name} ± 2 standard deviations"
     ax.errorbar(range(len(top)), n * p[top], spread, fmt="none", color="gray", label=label)
     ax.plot(counts[top], "o", markersize=4, label="counted")
-    for (other, q), color in zip(others, ("vermilion", "green", "purple"), strict=False):
-        ax.plot(n * q[top], "_", markersize=7, color=COLORS[color], label=other)
+    for (other, q), mark in zip(others, cycle("_x+")):
+        ax.plot(n * q[top], mark, markersize=7, label=other)
     ax.set(xlabel=f"the {len(top)} most probable images", ylabel=f"times among {n:,}", ylim=(0, None), title=title)
     ax.legend(fontsize=9)
     return ax.get_figure(root=True)

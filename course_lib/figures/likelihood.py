@@ -1,6 +1,7 @@
 """Figures of lesson 01: what a density is, and the family of models."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -106,7 +107,7 @@ def large_densities() -> Figure:
         "Gaussian, sd 0.01": np.exp(-0.5 * ((axis - 0.05) / 0.01) ** 2) / (0.01 * np.sqrt(2 * np.pi)),
     }
     fig, ax = plt.subplots(figsize=(6, 2.8))
-    for (name, height), style in zip(curves.items(), ["--", "-"], strict=True):
+    for (name, height), style in zip(curves.items(), cycle(["--", "-"])):
         ax.plot(axis, height, style, label=f"{name}: area {np.trapezoid(height, axis):.2f}")
     ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
     ax.set(xlabel="x", ylabel="density q(x)", title="Far above 1 (dotted), and yet each encloses an area of 1")
@@ -128,8 +129,8 @@ def luck(random: torch.Tensor, luckiest: torch.Tensor, digits: torch.Tensor, off
     names, title = ["random", "luckiest", "digits"], "Luck does not draw digits"
     images = torch.cat([random, luckiest, digits])
     plots.image_grid(images, columns=len(digits), row_names=names, title=title, ax=axes[0])
-    for (name, distances), alpha in zip(off.items(), (1, 0.7), strict=False):
-        axes[1].hist(distances, np.arange(-0.5, 33), density=True, alpha=alpha, label=name)
+    for (name, distances), style in zip(off.items(), (dict(), dict(alpha=0.7, hatch="//")), strict=True):
+        axes[1].hist(distances, np.arange(-0.5, 33), density=True, label=name, **style)
     axes[1].set(
         xlabel="pixels off the nearest training digit", ylabel="share of images", title="Digits live close together"
     )
@@ -159,11 +160,11 @@ def line_and_walk(
     )
     plots.image_grid(line, columns=len(line), ax=axes[0, 0], title=straight)
     plots.image_grid(walk, columns=len(walk), ax=axes[1, 0], title=stepping)
-    for name, distances in off.items():
-        axes[0, 1].plot(np.linspace(0, 1, len(distances)), distances, "o-", markersize=4, label=name)
+    for (name, distances), style in zip(off.items(), cycle(["o-", "s--"])):
+        axes[0, 1].plot(np.linspace(0, 1, len(distances)), distances, style, markersize=4, label=name)
     axes[0, 1].set(xlabel="way from the first digit to the last", ylabel="distance to\nheld-out digits")
     axes[0, 1].set_title("Half way, the line is lost")
-    for (name, share), style in zip(explained.items(), ["-", "--"], strict=False):
+    for (name, share), style in zip(explained.items(), cycle(["-", "--"])):
         axes[1, 1].plot(share, style, label=name)
     axes[1, 1].set(xlabel="principal components kept", ylabel="share of variance", title="Few directions matter")
     for ax in axes[:, 1]:
@@ -204,6 +205,7 @@ def four_views(pixels: torch.Tensor, labels: torch.Tensor) -> Figure:
         inset = axes[0, 1].inset_axes([x - 0.22, y - 0.22, 0.44, 0.44], transform=axes[0, 1].transData)
         inset.imshow(centre.reshape(8, 8))
         inset.set(xticks=[], yticks=[])
+        inset.spines[:].set_visible(True)
     axes[0, 1].set_title("Groups: ten clusters and their mean images")
     parts = torch.as_tensor(strokes / strokes.max(1, keepdims=True))
     plots.image_grid(parts, columns=4, ax=axes[1, 0], title="Parts: sixteen strokes whose sums give the digits")
@@ -249,7 +251,7 @@ def memorising(
         samples: (8, 64) binary images, by the name of the flip probability.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), width_ratios=[1.3, 1])
-    for (name, values), style in zip(nll.items(), [":", "--", "-"], strict=False):
+    for (name, values), style in zip(nll.items(), cycle([":", "--", "-"])):
         axes[0].plot(flips, values, style, label=name)
     axes[0].axhline(reference, color="gray", linewidth=0.8, linestyle="-")
     axes[0].text(flips[0], reference + 0.3, "independent pixels, test", fontsize=9, color="0.35", va="bottom")
@@ -355,7 +357,7 @@ def least_sure(images: torch.Tensor, labels: torch.Tensor, posterior: torch.Tens
 def surprises(costs: Mapping[str, torch.Tensor], marked: Mapping[str, float]) -> Figure:
     """Histograms of the NLL (nats) of several kinds of images under one model, and single images as lines."""
     fig, ax = plt.subplots(figsize=(8, 3.2))
-    for (name, cost), style in zip(costs.items(), ["-", "--", "-.", ":"], strict=False):
+    for (name, cost), style in zip(costs.items(), cycle(["-", "--", "-.", ":"])):
         count, edges = np.histogram(cost, bins=np.geomspace(5, 400, 45))
         ax.stairs(count / len(cost), edges, linestyle=style, linewidth=1.6, label=f"{name}: {cost.mean():.0f} nats")
     for name, cost in marked.items():
@@ -376,6 +378,7 @@ def bits_so_far(widths: Sequence[float]) -> Figure:
     fig, ax = plt.subplots(figsize=(6.5, 2.6))
     ax.step(range(pixels + 1), -np.log2(widths), where="post", label="bits needed so far, -log2(width)")
     ax.plot([0, pixels], [0, pixels], ":", color="gray", label="one bit per pixel")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="pixels coded", ylabel="bits", title="Only the surprising pixels cost bits")
     ax.legend(fontsize=9)
     fig.set_label(
@@ -392,7 +395,7 @@ def file_sizes(sizes: Mapping[str, int]) -> Figure:
         ax.plot(size, row, "o", color=COLORS["blue"], markersize=8)
         ax.annotate(f"{size:,}", (size, row), (9, 0), textcoords="offset points", va="center", fontsize=9)
     ax.set_yticks(range(len(sizes)), sizes)
-    ax.invert_yaxis()
+    ax.set_ylim(len(sizes) - 0.5, -0.5)
     ax.grid(axis="y", color="0.9")
     ax.set(xscale="log", xlim=(min(sizes.values()) / 2, 4 * max(sizes.values())), xlabel="bytes (logarithmic)")
     ax.set_title("The same images as files: a better density, a smaller file")

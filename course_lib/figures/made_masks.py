@@ -1,6 +1,7 @@
 """Figures of lesson 03: the masks of MADE."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,9 @@ def autoencoder_and_made(model: MADE | None = None, output: int = 0) -> Figure:
     Args:
         model: a small MADE; by default one of 4 inputs and hidden layers of 6 and 5 units. Units show their degrees.
         output: whose paths are highlighted.
+
+    Raises:
+        ValueError: the model has no such output.
     """
     model = model or _small()
     fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.2))
@@ -88,9 +92,15 @@ def two_orderings(output: int = 2) -> Figure:
 
 
 def staircases(model: MADE) -> Figure:
-    """The two masks of a MADE with one hidden layer, as they are and sorted by ordering and degree."""
+    """The two masks of a MADE with one hidden layer, as they are and sorted by ordering and degree.
+
+    Raises:
+        ValueError: the model has another number of hidden layers.
+    """
+    if len(model.hidden) != 1:
+        raise ValueError(f"expected a MADE with one hidden layer; got {len(model.hidden)}")
     by_place, by_degree = model.order, model.degrees()[1].argsort()
-    W_mask, V_mask = model.masks()[:2]
+    W_mask, V_mask = (layer.mask for layer in (*model.hidden, model.output))
     panels = [
         (W_mask, "$M^1$ as it is", "input", "hidden unit"),
         (V_mask, "$M^2$ as it is", "hidden unit", "output"),
@@ -101,6 +111,7 @@ def staircases(model: MADE) -> Figure:
     for ax, (mask, title, below, above) in zip(axes, panels, strict=True):
         ax.imshow(mask, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
         ax.set(title=title, xlabel=below, ylabel=above)
+        ax.yaxis.get_major_locator().set_params(integer=True)
     fig.set_label(
         "The two masks of a small MADE, first with rows and columns scattered, then sorted by ordering and degree: "
         "both become staircases."
@@ -116,13 +127,15 @@ def masks_in_place(alive: Mapping[str, Sequence[float]], norms: Mapping[str, flo
         norms: by the same names, the norm of the weights' gradient.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.5, 2.9), width_ratios=[1.6, 1])
-    for (name, shares), marker in zip(alive.items(), ["o-", "s--"], strict=False):
+    for (name, shares), marker in zip(alive.items(), cycle(["o-", "s--"])):
         axes[0].plot(shares, marker, label=name)
     axes[0].set(xlabel="calls, each with another mask", ylabel="share of weights unchanged", ylim=(-0.04, 1.06))
     axes[0].set_title("In place, each mask erases for all")
     axes[0].legend()
     colors = [plots.COLORS["blue"], plots.COLORS["orange"]]
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     bars = axes[1].bar(list(norms), list(norms.values()), color=colors)
+    axes[1].margins(y=0.15)
     axes[1].bar_label(bars, [f"{norm:.3f}" for norm in norms.values()])
     axes[1].set(ylabel="norm of the weight's gradient", title="... and gradients are off")
     listed = ", ".join(f"{name} {norm:.3f}" for name, norm in norms.items())
@@ -145,14 +158,14 @@ def units_in_reach(
         units: number of units of a layer, all of which a NADE has for every output; drawn as a line.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.3))
-    for n, (row, style) in enumerate(zip(counts, ["-", "--"], strict=False), start=1):
+    for n, (row, style) in enumerate(zip(counts, cycle(["-", "--"])), start=1):
         axes[0].plot(range(1, len(row) + 1), row, style, label=f"MADE, layer {n}")
     axes[0].axhline(units, color="0.4", linewidth=1, linestyle="-")
     axes[0].text(1, 0.96 * units, "NADE: all, for every conditional", va="top", fontsize=9)
     axes[0].set(xlabel="position in the ordering", ylabel="units with a path to the output")
     axes[0].set_title("Early conditionals are left with few")
     axes[0].legend(loc="lower right", fontsize=9)
-    for (name, by_units), marker in zip(gaps.items(), "os^", strict=False):
+    for (name, by_units), marker in zip(gaps.items(), cycle("os^")):
         axes[1].plot(list(by_units), list(by_units.values()), marker=marker, label=name)
     tried = sorted({n for by_units in gaps.values() for n in by_units})
     axes[1].axhline(fvbn, color="0.4", linewidth=1, linestyle="-")
@@ -179,6 +192,7 @@ def excess_costs(excess: Mapping[str, torch.Tensor]) -> Figure:
         label = f"{name}: {costs.sum():.3f} nats in all"
         ax.bar(positions + shift, costs, 0.4, label=label, hatch=hatch, edgecolor="white")
     ax.set(xlabel="position in the ordering", ylabel="excess cost (nats)", xticks=positions)
+    ax.margins(y=0.3)
     ax.set_title("In the middle much is needed, and half of the units cannot be used")
     ax.legend(fontsize=9)
     listed = ", ".join(f"{name} {costs.sum():.3f} nats" for name, costs in excess.items())

@@ -1,6 +1,7 @@
 """Figures of lesson 02: NADE, its real-valued and its orderless relatives."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -163,7 +164,7 @@ def costs_of_pixels(costs: Mapping[str, torch.Tensor]) -> Figure:
     (first, before), (second, after) = costs.items()
     gain = before - after
     fig, axes = plt.subplots(1, 3, figsize=(9.5, 2.9))
-    for ax, (name, cost) in zip(axes, costs.items(), strict=False):
+    for ax, (name, cost) in zip(axes[:2], costs.items(), strict=True):
         drawn = ax.imshow(cost, vmin=0, vmax=0.7)
         ax.set_title(f"{name}: {cost.sum():.2f} nats in all")
     fig.colorbar(drawn, ax=axes[1], label="nats")
@@ -233,7 +234,7 @@ def dequantization(sigmas: Sequence[float], curves: Mapping[str, Sequence[float]
         limit: the highest mean log-density that is possible on dequantized values, drawn as a line.
     """
     fig, ax = plt.subplots(figsize=(7, 3.2))
-    for (name, curve), style in zip(curves.items(), ["-", "-."], strict=False):
+    for (name, curve), style in zip(curves.items(), cycle(["-", "-."])):
         ax.plot(sigmas, curve, style, label=name)
     ax.axhline(limit, color="black", linewidth=1, linestyle="--")
     ax.text(sigmas[0], limit + 0.4, "no density of the dequantized pixel is better", fontsize=9)
@@ -259,9 +260,9 @@ def one_conditional(
     """
     ax = ax or plt.figure(figsize=(5.6, 3.2)).subplots()
     axis = torch.linspace(-0.15, 1.15, 400)
-    for (logits, mean, log_sigma), value, name, style in zip(parameters, values, names, ["-", "--", "-."], strict=True):
+    for (logits, mean, log_sigma), value, name in zip(parameters, values, names, strict=True):
         parts = torch.distributions.Normal(mean[:, None], log_sigma.exp()[:, None]).log_prob(axis).exp()
-        (line,) = ax.plot(axis, logits.softmax(0) @ parts, style, label=name)
+        (line,) = ax.plot(axis, logits.softmax(0) @ parts, label=name)
         mark = dict(color=line.get_color(), markersize=8, clip_on=False)
         ax.plot(value, 0.03, "^", transform=ax.get_xaxis_transform(), **mark)
     ax.set(

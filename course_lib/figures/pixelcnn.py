@@ -1,6 +1,7 @@
 """Figures of lesson 04: masked convolutions, their blind spot, and the architectures of the PixelCNN family."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,9 @@ def convolution_masks(masks: Mapping[str, torch.Tensor] | None = None) -> Figure
     Args:
         masks: (side, side) for a kernel, of an odd side, or (6, 6) for the centre between two channels of each of three
             colours, by title; by default the four masks of a 5x5 convolution.
+
+    Raises:
+        ValueError: a mask has another shape.
     """
     if masks is None:
         masks = {f"{kind}, one colour": _kernel(kind, 5) for kind in "AB"} | {
@@ -27,6 +31,8 @@ def convolution_masks(masks: Mapping[str, torch.Tensor] | None = None) -> Figure
     fig, axes = plt.subplots(1, len(masks), figsize=(2.4 * len(masks), 2.9), squeeze=False)
     for ax, (title, mask) in zip(axes[0], masks.items(), strict=True):
         side = len(mask)
+        if mask.shape != (side, side) or (side % 2 == 0 and side != 6):
+            raise ValueError(f"expected masks (side, side) of an odd side, or (6, 6); {title!r} is {tuple(mask.shape)}")
         if side == 6:
             names, centre, axis = list("RRGGBB"), None, "channel"
         else:
@@ -47,7 +53,12 @@ def blind_spot(depths: Sequence[int] = (1, 2, 4, 12), side: int = 3) -> Figure:
     Args:
         depths: numbers of layers, one panel each.
         side: of the kernels, odd.
+
+    Raises:
+        ValueError: side is even.
     """
+    if side % 2 == 0:
+        raise ValueError(f"side must be odd, so that the kernel has a centre; got {side}")
     size, row, column = 11, 8, 4
     fig, axes = plt.subplots(1, len(depths), figsize=(2.4 * len(depths), 3.1), squeeze=False)
     for ax, depth in zip(axes[0], depths, strict=True):
@@ -217,11 +228,11 @@ def softmax_and_logistics(
     levels = np.arange(len(truth))
     fig, axes = plt.subplots(1, 2, figsize=(9.8, 3.2), width_ratios=[1.7, 1])
     axes[0].fill_between(levels, truth, step="mid", color="0.85", label="truth")
-    for (name, q), style in zip(estimates.items(), ["-", "--"], strict=False):
+    for (name, q), style in zip(estimates.items(), cycle(["-", "--"])):
         axes[0].step(levels, q, style, where="mid", linewidth=1.1, label=name)
     axes[0].set(xlabel="level", ylabel="probability", title="Learnt from few pixels")
     axes[0].legend(loc="upper center", fontsize=9)
-    for (name, by_pixels), marker in zip(kls.items(), "os", strict=False):
+    for (name, by_pixels), marker in zip(kls.items(), cycle("os")):
         axes[1].plot(list(by_pixels), list(by_pixels.values()), marker=marker, label=name)
     axes[1].set(xscale="log", yscale="log", xlabel="pixels learnt from", ylabel="KL from the truth (nats)")
     axes[1].set_title("Knowing the order helps, then hinders")
@@ -272,7 +283,7 @@ def copies(
     title = "Samples; below each, the nearest training image"
     plots.image_grid(rows, levels=levels, columns=10, ax=axes[0], title=title)
     bins = np.linspace(0, 40, 21)
-    for (name, values), style in zip(distances.items(), ["-", "--"], strict=False):
+    for (name, values), style in zip(distances.items(), cycle(["-", "--"])):
         axes[1].hist(values, bins, histtype="step", linewidth=1.8, linestyle=style, label=name)
     axes[1].set(xlabel="distance to the nearest training image", ylabel="images", title="Copies would be at 0")
     axes[1].legend(fontsize=9)

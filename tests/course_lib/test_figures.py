@@ -103,8 +103,8 @@ def drawn_texts(fig) -> list[Text]:
     return [text for text in drawn if text.get_visible() and text.get_text().strip()]
 
 
-@pytest.mark.parametrize("function", every_figure())
-def test_a_figure_can_be_read(function):
+@pytest.mark.parametrize("function", list(every_figure()))
+def test_a_figure_can_be_read_and_has_its_text_alternative(function):
     fig = function(*EXAMPLES.get(function, ()))
     texts = drawn_texts(fig)
     assert all(text.get_fontsize() >= 8 for text in texts)
@@ -117,11 +117,6 @@ def test_a_figure_can_be_read(function):
     for a, b in combinations(places, 2):
         small = places[a].padded(-1.5), places[b].padded(-1.5)
         assert scattered or not small[0].overlaps(small[1]), f"{a.get_text()!r} and {b.get_text()!r} overlap"
-
-
-@pytest.mark.parametrize("function", every_figure())
-def test_a_figure_brings_its_text_alternative(function):
-    fig = function(*EXAMPLES.get(function, ()))
     alt = fig.get_label()
     assert len(alt) > 60 and alt.endswith(".") and "$" not in alt and "\n" not in alt
     plots.show(fig)
@@ -176,3 +171,23 @@ def test_sparse_attention_reads_nothing_later_and_reaches_everything_earlier():
         assert not (np.triu(first, 1) + np.triu(second, 1)).any()
         reached = second @ first + first > 0  # by both heads, one after the other
         assert reached[np.tril_indices(9)].all()
+
+
+@pytest.mark.parametrize(
+    "function, arguments, words",
+    [
+        (made_masks.autoencoder_and_made, dict(output=4), "output is 4; the last layer has units 0 to 3"),
+        (made_masks.staircases, dict(model=MADE(4, [3, 3])), "one hidden layer; got 2"),
+        (pixelcnn.blind_spot, dict(side=4), "must be odd.*; got 4"),
+        (pixelcnn.convolution_masks, dict(masks={"mine": torch.ones(4, 4)}), "'mine' is .4, 4."),
+        (pixelcnn.convolution_masks, dict(masks={"mine": torch.ones(3, 5)}), "'mine' is .3, 5."),
+    ],
+)
+def test_what_does_not_fit_a_figure_is_refused(function, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        function(**arguments)
+
+
+def test_no_series_is_lost_when_there_are_more_than_styles():
+    ax = likelihood.surprises({f"kind {n}": 20 + GREY[:, n] for n in range(6)}, {}).axes[0]
+    assert len(ax.get_legend().get_texts()) == 6
