@@ -48,6 +48,7 @@ __all__ = [
     "image_grid",
     "image_grids",
     "receptive_field",
+    "receptive_fields",
     "show",
     "training_curve",
 ]
@@ -319,6 +320,28 @@ def receptive_field(
     index = int(np.ravel_multi_index(place, shape))
     strength = influence(model, outputs=torch.tensor([index])).view(shape)
     return field_map(strength, place, order=order, title=title, ax=ax)
+
+
+def receptive_fields(
+    models: Mapping[str, nn.Module], output: int | tuple[int, ...], *, order: Sequence[int], title: str = ""
+) -> Figure:
+    """The receptive field of one output of several models side by side, held against an ordering, with one key.
+
+    Args:
+        models: by the name that is written above the map.
+        output, order: as in `receptive_field`.
+
+    Raises:
+        ValueError: there are no models.
+    """
+    if not models:
+        raise ValueError("there are no models to draw")
+    fig, axes = plt.subplots(1, len(models), figsize=(min(9.6, 2.9 * len(models)), 3.2), squeeze=False)
+    for ax, (name, model) in zip(axes[0], models.items(), strict=True):
+        receptive_field(model, output, order=order, title=name, ax=ax)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    fig.suptitle(title, fontsize=11)
+    return fig
 
 
 def field_map(

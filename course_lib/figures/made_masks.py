@@ -26,9 +26,9 @@ def autoencoder_and_made(model: MADE | None = None, output: int = 0) -> Figure:
     """
     model = model or _small()
     fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.2))
-    full = [torch.ones_like(mask) for mask in model.masks()]
+    full = [torch.ones_like(mask) for mask in _masks(model)]
     _draw(axes[0], model, full, output, "Autoencoder: all paths lead to every output")
-    _draw(axes[1], model, model.masks(), output, "MADE: paths from smaller degrees only")
+    _draw(axes[1], model, _masks(model), output, "MADE: paths from smaller degrees only")
     fig.set_label(
         "Two networks with the same units, degrees written in them. Left all connections are present, and all lead to "
         f"output {output + 1}. Right most are cut: output {output + 1}, of degree {int(model.degrees()[0][output])}, is"
@@ -43,7 +43,7 @@ def masks_and_degrees(model: MADE | None = None) -> Figure:
     degrees = model.degrees()
     layers = ["inputs", *[f"hidden {n}" for n in range(1, len(degrees))], "outputs"]
     degrees = [*[layer.tolist() for layer in degrees], degrees[0].tolist()]
-    masks = model.masks()
+    masks = _masks(model)
     widths = [len(layer) + 1 for layer in degrees[:-1]]
     height = max(len(layer) for layer in degrees[1:])
     size = (0.4 * sum(widths) + 0.4, 0.37 * height + 1.4)
@@ -74,10 +74,10 @@ def two_orderings(output: int = 2) -> Figure:
     for row, order in zip(axes, ([0, 1, 2, 3], [2, 0, 3, 1]), strict=True):
         model = MADE(4, [5], order=order)
         named = ", ".join(f"$x_{d + 1}$" for d in order)
-        _draw(row[0], model, model.masks(), output, f"ordering {named}")
+        _draw(row[0], model, _masks(model), output, f"ordering {named}")
         inputs, hidden = (layer.tolist() for layer in model.degrees())
-        mask_grid(model.masks()[0], rows=hidden, columns=inputs, title="$M^1$", ax=row[1])
-        mask_grid(model.masks()[1], rows=inputs, columns=hidden, title="$M^2$", ax=row[2])
+        mask_grid(_masks(model)[0], rows=hidden, columns=inputs, title="$M^1$", ax=row[1])
+        mask_grid(_masks(model)[1], rows=inputs, columns=hidden, title="$M^2$", ax=row[2])
         row[1].set(xlabel="degrees of inputs", ylabel="degrees of hidden units")
         row[2].set(xlabel="degrees of hidden units", ylabel="degrees of outputs")
         earlier = [f"x_{d + 1}" for d in order[: order.index(output)]]
@@ -100,7 +100,7 @@ def staircases(model: MADE) -> Figure:
     if len(model.hidden) != 1:
         raise ValueError(f"expected a MADE with one hidden layer; got {len(model.hidden)}")
     by_place, by_degree = model.order, model.degrees()[1].argsort()
-    W_mask, V_mask = (layer.mask for layer in (*model.hidden, model.output))
+    W_mask, V_mask = _masks(model)
     panels = [
         (W_mask, "$M^1$ as it is", "input", "hidden unit"),
         (V_mask, "$M^2$ as it is", "hidden unit", "output"),
@@ -202,6 +202,11 @@ def excess_costs(excess: Mapping[str, torch.Tensor]) -> Figure:
 
 def _small() -> MADE:
     return MADE(4, [6, 5], order=[2, 0, 3, 1])
+
+
+def _masks(model: MADE) -> list[torch.Tensor]:
+    """The masks of the hidden layers and of the output, without that of direct connections."""
+    return [layer.mask for layer in (*model.hidden, model.output)]
 
 
 def _draw(ax: Axes, model: MADE, masks: list[torch.Tensor], output: int, title: str) -> None:

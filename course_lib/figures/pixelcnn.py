@@ -98,6 +98,30 @@ def residual_block() -> Figure:
     return fig
 
 
+def two_stacks() -> Figure:
+    """Which earlier pixels each stack covers for one output (van den Oord et al., 2016, Figure 1, right)."""
+    size, row, column = 7, 4, 3
+    fig, ax = plt.subplots(figsize=(5.6, 3.0))
+    for i in range(size):
+        for j in range(size):
+            stack = "v" if i < row else "h" if i == row and j < column else ""
+            color = {"v": plots.COLORS["sky"], "h": plots.COLORS["orange"], "": "white"}[stack]
+            ax.add_patch(plt.Rectangle((j, i), 1, 1, facecolor=color, edgecolor="0.6", linewidth=0.7))
+            ax.text(j + 0.5, i + 0.5, stack, ha="center", va="center", fontsize=10, style="italic")
+    frame = dict(fill=False, edgecolor=plots.COLORS["vermilion"], linewidth=2.5, zorder=3)
+    ax.add_patch(plt.Rectangle((column, row), 1, 1, **frame))
+    sides = ["vertical stack $v$:\nall rows above", "horizontal stack $h$:\nthe row to the left", "later: not read"]
+    for text, height in zip(sides, (row / 2, row + 0.5, row + 2.0), strict=True):
+        ax.text(size + 0.4, height, text, ha="left", va="center", fontsize=10)
+    ax.set(xlim=(-0.1, size + 5), ylim=(size + 0.1, -0.1), aspect="equal")
+    ax.set_axis_off()
+    fig.set_label(
+        "A grid of pixels with one framed. All pixels in the rows above it carry the letter v, those to its left in "
+        "its own row the letter h; the framed pixel itself and all later ones are empty."
+    )
+    return fig
+
+
 def gated_layer() -> Figure:
     """A layer of the gated PixelCNN with its two stacks (van den Oord et al., 2016, Figure 2), first layer excepted."""
     boxes = {

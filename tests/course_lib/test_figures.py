@@ -131,6 +131,11 @@ def test_the_paths_of_one_output_are_those_of_the_model(output):
     assert inputs == {d for d in range(4) if model.order.argsort()[d] < model.order.argsort()[output]}
 
 
+def test_direct_connections_are_left_out():
+    made_masks.autoencoder_and_made(MADE(3, [4], direct=True))
+    assert len(made_masks.masks_and_degrees(MADE(3, [4], direct=True)).axes) == 2
+
+
 def test_masks_of_the_reader_are_shown_in_place_of_the_right_ones():
     fig = pixelcnn.convolution_masks({"mine": torch.eye(3)})
     assert [text.get_text() for text in fig.axes[0].texts] == list("100010001")
@@ -147,6 +152,11 @@ def test_the_blind_spot_is_that_of_the_model(depth):
     reads = influence(model, outputs=torch.tensor([8 * 11 + 4])).view(11, 11) > 0
     shown = ~np.ma.getmaskarray(pixelcnn.blind_spot([depth]).axes[0].images[0].get_array())
     assert np.array_equal(shown, reads.numpy())
+
+
+def test_the_two_stacks_together_cover_exactly_the_earlier_pixels():
+    letters = [text.get_text() for text in pixelcnn.two_stacks().axes[0].texts[:49]]
+    assert letters == ["v"] * 28 + ["h"] * 3 + [""] * 18
 
 
 def test_nothing_leads_from_the_horizontal_to_the_vertical_stack():

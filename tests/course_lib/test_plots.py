@@ -228,6 +228,16 @@ def test_a_map_among_others_leaves_the_key_to_the_figure():
     assert not fig.legends and axes[0].get_legend() is None and len(fig.axes) == 2  # nor a scale
 
 
+def test_several_receptive_fields_share_one_key():
+    model = Causal((9,), levels=2)
+    fig = plots.receptive_fields({"one": model, "other": model}, 4, order=model.order)
+    assert [ax.get_title() for ax in fig.axes] == ["one", "other"]
+    (key,) = fig.legends
+    assert len(key.get_texts()) == 5 and marked(fig.axes[1], "blind") == set()
+    with pytest.raises(ValueError, match="no models"):
+        plots.receptive_fields({}, 4, order=model.order)
+
+
 def test_a_figure_can_be_put_together_from_several():
     fig, axes = plt.subplots(1, 2)
     assert plots.image_grid(torch.zeros(4, 4), ax=axes[0], title="left") is fig
