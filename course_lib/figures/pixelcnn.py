@@ -99,7 +99,7 @@ def residual_block() -> Figure:
 
 
 def two_stacks() -> Figure:
-    """Which earlier pixels each stack covers for one output (van den Oord et al., 2016, Figure 1, right)."""
+    """Which earlier pixels each stack covers for one output (van den Oord et al., 2016, section 2.2)."""
     size, row, column = 7, 4, 3
     fig, ax = plt.subplots(figsize=(5.6, 3.0))
     for i in range(size):
@@ -200,9 +200,9 @@ def attention_patterns(side: int = 4) -> Figure:
     """Which positions a masked attention layer may read: all earlier ones, and sparse patterns of two heads.
 
     R. Child, S. Gray, A. Radford and I. Sutskever, "Generating Long Sequences with Sparse Transformers", 2019, section
-    4.3: strided attention reads the last `side` positions, and every `side`-th; fixed attention the own block of `side`
-    positions, and the last position of each block. Above, row i shows what position i reads; below, what one reads, as
-    an image of side x side pixels.
+    4. Strided attention: one head reads the last `side` positions, its own included, the other every `side`-th. Fixed
+    attention: one head reads its own block of `side` positions, the other the last position of each block. Above, row i
+    shows what position i reads; below, what one of them reads, as an image of side x side pixels.
     """
     n = side**2
     i, j = torch.arange(n)[:, None], torch.arange(n)
