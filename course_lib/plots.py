@@ -8,6 +8,8 @@ Every function draws on `ax` where one is given, else on a new figure, and retur
 with
 
     plots.show(fig, alt="Sixteen digits drawn from the model: strokes are broken, few can be read.")
+
+The figures of `course_lib.figures` bring their text alternatives along, so there `plots.show(fig)` is enough.
 """
 
 import base64
@@ -16,6 +18,7 @@ import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -33,9 +36,22 @@ from torch import Tensor, nn
 from course_lib.dependencies import influence, leaks_and_blind
 
 if TYPE_CHECKING:
+    from course_lib.metrics import Estimate
     from course_lib.training import History
 
-__all__ = ["COLORS", "dependency_map", "field_map", "image_grid", "receptive_field", "show", "training_curve"]
+__all__ = [
+    "COLORS",
+    "dependency_map",
+    "estimates",
+    "field_map",
+    "frequencies",
+    "image_grid",
+    "image_grids",
+    "receptive_field",
+    "receptive_fields",
+    "show",
+    "training_curve",
+]
 
 COLORS = {
     "blue": "#0072B2",
@@ -73,6 +89,8 @@ def image_grid(
     columns: int | None = None,
     levels: int | None = None,
     shape: tuple[int, ...] | None = None,
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
     title: str = "",
     ax: Axes | None = None,
 ) -> Figure:
@@ -84,13 +102,18 @@ def image_grid(
         columns: images in a row; by default about as many as rows.
         levels: number of grey levels of integer images; by default 2, or more where larger values occur.
         shape: the shape of one image, where x holds vectors.
+        row_names: written to the left of each row.
+        column_names: written above each column.
 
-    >>> fig = image_grid(torch.randint(0, 2, (10, 64)), columns=5)
+    >>> fig = image_grid(torch.randint(0, 2, (10, 64)), columns=5, row_names=["samples", "digits"])
     """
     images = _as_images(x, levels, shape)
     n, height, width, _ = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
+    for what, names, number in [("row_names", row_names, rows), ("column_names", column_names, columns)]:
+        if len(names) not in (0, number):
+            raise ValueError(f"{what} has {len(names)} names; the grid has {rows} rows and {columns} columns")
     paper = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1, 3))
     for k, image in enumerate(images):
         top, left = k // columns * (height + 1), k % columns * (width + 1)
@@ -101,8 +124,115 @@ def image_grid(
         size = (inches * columns + 0.1, inches * rows * height / width + 0.1 + 0.3 * bool(title))
         ax = plt.figure(figsize=size).subplots()
     ax.imshow(paper)
+    aside = dict(textcoords="offset points", fontsize=9)
+    for row, name in enumerate(row_names):
+        ax.annotate(name, (-0.5, (row + 0.5) * (height + 1)), (-4, 0), ha="right", va="center", **aside)
+    for column, name in enumerate(column_names):
+        ax.annotate(name, ((column + 0.5) * (width + 1), -0.5), (0, 3), ha="center", va="bottom", **aside)
     ax.set_axis_off()
-    ax.set_title(title)
+    ax.set_title(title, pad=18 if column_names else None)
+    return ax.get_figure(root=True)
+
+
+def image_grids(
+    groups: Mapping[str, Tensor], *, across: int = 3, row_names: Sequence[str] = (), title: str = "", **settings
+) -> Figure:
+    """Several grids of images, each under its name: samples of several models, completions from several known sets.
+
+    Args:
+        groups: the images of each grid, as `image_grid` takes them.
+        across: number of grids side by side.
+        row_names: as in `image_grid`, beside the grids at the left only.
+        settings: `columns`, `levels` and `shape`, as in `image_grid`.
+
+    >>> fig = image_grids({"truth": torch.zeros(8, 16), "model": torch.ones(8, 16)}, columns=4)
+    """
+    if not groups:
+        raise ValueError("there are no grids to draw: groups is empty")
+    across = min(across, len(groups))
+    down = math.ceil(len(groups) / across)
+    x = next(iter(groups.values()))
+    _, height, width = image_shape(tuple(x.shape[1:]), settings.get("shape"))
+    columns = settings.get("columns") or math.ceil(math.sqrt(len(x)))
+    ratio = math.ceil(len(x) / columns) * height / (columns * width)
+    fig = plt.figure(figsize=(9.5, down * (9.2 / across * ratio + 0.4) + 0.3 * bool(title)))
+    axes = fig.subplots(down, across, squeeze=False)
+    for number, (ax, (name, images)) in enumerate(zip(axes.flat, groups.items(), strict=False)):
+        image_grid(images, ax=ax, title=name, row_names=row_names if number % across == 0 else (), **settings)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_axis_off()
+    fig.suptitle(title, fontsize=11)
+    return fig
+
+
+def frequencies(
+    counts: Tensor,
+    probabilities: Mapping[str, Tensor],
+    *,
+    shown: int = 40,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """How often a sampler drew each state, beside how often it should have: the most probable states, in order.
+
+    Args:
+        counts: (states,): how often each one was drawn.
+        probabilities: (states,) for each name. The first one orders the states, and has bars of two standard deviations
+            of a count; the others are marks.
+        shown: number of states.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> p = torch.tensor([0.1, 0.6, 0.3])
+    >>> fig = frequencies(torch.tensor([9, 64, 27]), {"expected": p}, shown=3)
+    """
+    n = int(counts.sum())
+    for name, p in probabilities.items():
+        if p.shape != counts.shape:
+            raise ValueError(f"{name!r} has shape {tuple(p.shape)}; counts have {tuple(counts.shape)}")
+    (name, p), *others = probabilities.items()
+    top = p.argsort(descending=True)[:shown]
+    ax = ax or plt.figure(figsize=(5.6, 2.8)).subplots()
+    spread = 2 * (n * p[top] * (1 - p[top])).sqrt()
+    label = f"{name} ± 2 standard deviations"
+    ax.errorbar(range(len(top)), n * p[top], spread, fmt="none", color="gray", label=label)
+    ax.plot(counts[top], "o", markersize=4, label="counted")
+    for (other, q), mark in zip(others, cycle("_x+")):
+        ax.plot(n * q[top], mark, markersize=7, label=other)
+    ax.set(xlabel=f"the {len(top)} most probable images", ylabel=f"times among {n:,}", ylim=(0, None), title=title)
+    ax.legend(fontsize=9)
+    return ax.get_figure(root=True)
+
+
+def estimates(
+    groups: "Mapping[str, Sequence[Estimate]]",
+    *,
+    reference: float | None = None,
+    title: str = "",
+    ylabel: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Means with their standard errors, side by side in named groups: one dot for each seed or ordering.
+
+    Args:
+        groups: such as {"raster": [metrics.nll(model, x) for model in models], ...}.
+        reference: draws a line at this value, such as 0 for paired differences.
+
+    >>> from course_lib.metrics import Estimate
+    >>> fig = estimates({"raster": [Estimate(18.1, 0.3, 300), Estimate(18.2, 0.3, 300)]}, ylabel="nats")
+    """
+    if not groups:
+        raise ValueError("there are no groups to draw")
+    ax = ax or plt.figure(figsize=(5.6, 3)).subplots()
+    for place, members in enumerate(groups.values()):
+        shifts = 0.12 * (np.arange(len(members)) - (len(members) - 1) / 2)
+        for shift, estimate in zip(shifts, members, strict=True):
+            ax.errorbar(place + shift, estimate.mean, estimate.stderr, fmt="o", color="black", markersize=4)
+    if reference is not None:
+        ax.axhline(reference, color="gray", linewidth=0.8, linestyle="-")
+    ax.set_xticks(range(len(groups)), groups)
+    ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel, title=title)
     return ax.get_figure(root=True)
 
 
@@ -192,6 +322,28 @@ def receptive_field(
     return field_map(strength, place, order=order, title=title, ax=ax)
 
 
+def receptive_fields(
+    models: Mapping[str, nn.Module], output: int | tuple[int, ...], *, order: Sequence[int], title: str = ""
+) -> Figure:
+    """The receptive field of one output of several models side by side, held against an ordering, with one key.
+
+    Args:
+        models: by the name that is written above the map.
+        output, order: as in `receptive_field`.
+
+    Raises:
+        ValueError: there are no models.
+    """
+    if not models:
+        raise ValueError("there are no models to draw")
+    fig, axes = plt.subplots(1, len(models), figsize=(min(9.6, 2.9 * len(models)), 3.2), squeeze=False)
+    for ax, (name, model) in zip(axes[0], models.items(), strict=True):
+        receptive_field(model, output, order=order, title=name, ax=ax)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    fig.suptitle(title, fontsize=11)
+    return fig
+
+
 def field_map(
     strength: Tensor,
     output: tuple[int, int, int],
@@ -238,14 +390,19 @@ def field_map(
     return fig
 
 
-def show(fig: Figure, *, alt: str) -> None:
+def show(fig: Figure, *, alt: str = "") -> None:
     """Show a figure in the notebook with a text alternative for those who cannot see it, and close it.
 
     Without a notebook it only closes the figure.
 
+    Args:
+        alt: what the figure shows; by default what the figure itself says: its label, which the figures of
+            `course_lib.figures` have.
+
     Raises:
-        ValueError: `alt` is empty.
+        ValueError: `alt` is empty, and the figure has no label.
     """
+    alt = alt or fig.get_label()
     if not alt.strip():
         raise ValueError("alt is empty: say in a sentence what the figure shows to those who can see it")
     ipython = sys.modules.get("IPython")

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from nbclient import NotebookClient
 
 from course_lib import plots
+from course_lib.metrics import Estimate
 from course_lib.models import FVBN, orderings
 from course_lib.models.base import AutoregressiveModel
 from course_lib.training import History
@@ -82,6 +83,58 @@ def test_vectors_that_are_no_squares_need_a_shape():
 def test_what_are_no_images_is_refused(x):
     with pytest.raises(ValueError):
         plots.image_grid(x)
+
+
+def names(fig) -> list[str]:
+    return [text.get_text() for text in fig.axes[0].texts]
+
+
+def test_rows_and_columns_have_their_names():
+    x = torch.zeros(6, 1, 2, 3)
+    fig = plots.image_grid(x, columns=3, row_names=["up", "down"], column_names=["a", "b", "c"])
+    assert names(fig) == ["up", "down", "a", "b", "c"]
+    up, down, a, b, _ = (text.xy for text in fig.axes[0].texts)
+    assert down[1] - up[1] == 2 + 1 and b[0] - a[0] == 3 + 1  # an image and its frame apart
+
+
+@pytest.mark.parametrize("wrong", [dict(row_names=["up"]), dict(column_names=["a", "b"])])
+def test_a_name_too_few_is_refused(wrong):
+    with pytest.raises(ValueError, match="names; the grid has 2 rows and 3 columns"):
+        plots.image_grid(torch.zeros(6, 4), columns=3, **wrong)
+
+
+def test_several_grids_have_their_names_and_only_the_left_ones_their_rows():
+    groups = {name: torch.zeros(4, 4) for name in "ABCD"}
+    fig = plots.image_grids(groups, across=3, columns=2, row_names=["first", "second"], title="samples")
+    assert [ax.get_title() for ax in fig.axes[:4]] == list("ABCD")
+    assert [len(ax.texts) for ax in fig.axes] == [2, 0, 0, 2, 0, 0]
+    assert not fig.axes[5].axison  # an empty place
+    with pytest.raises(ValueError, match="groups is empty"):
+        plots.image_grids({})
+
+
+def test_frequencies_are_shown_from_the_most_probable_state_on():
+    counts, p, q = torch.tensor([10, 60, 30]), torch.tensor([0.1, 0.6, 0.3]), torch.tensor([0.2, 0.5, 0.3])
+    ax = plots.frequencies(counts, {"expected": p, "truth": q}, shown=2).axes[0]
+    counted, truth = ax.lines[-2:]
+    assert counted.get_ydata().tolist() == [60, 30] and truth.get_ydata().tolist() == pytest.approx([50, 30])
+    (bars,) = ax.containers
+    (segments,) = bars.lines[2]
+    low, high = segments.get_segments()[0][:, 1]
+    assert (high - low, (high + low) / 2) == (pytest.approx(4 * (100 * 0.6 * 0.4) ** 0.5), pytest.approx(60))
+    with pytest.raises(ValueError, match="'expected' has shape .2,.; counts have .3,."):
+        plots.frequencies(counts, {"expected": p[:2]})
+
+
+def test_estimates_have_their_error_bars_side_by_side():
+    groups = {"raster": [Estimate(18.0, 0.5, 9), Estimate(19.0, 0.2, 9)], "spiral": [Estimate(17.0, 0.1, 9)]}
+    ax = plots.estimates(groups, reference=18.0).axes[0]
+    places = [bars.lines[0].get_xdata()[0] for bars in ax.containers]
+    assert places == pytest.approx([-0.06, 0.06, 1.0])
+    assert [bars.lines[0].get_ydata()[0] for bars in ax.containers] == [18.0, 19.0, 17.0]
+    assert set(ax.lines[-1].get_ydata()) == {18.0}
+    with pytest.raises(ValueError, match="no groups"):
+        plots.estimates({})
 
 
 def test_the_training_curve_shows_both_losses_and_marks_the_best_epoch():
@@ -175,6 +228,16 @@ def test_a_map_among_others_leaves_the_key_to_the_figure():
     assert not fig.legends and axes[0].get_legend() is None and len(fig.axes) == 2  # nor a scale
 
 
+def test_several_receptive_fields_share_one_key():
+    model = Causal((9,), levels=2)
+    fig = plots.receptive_fields({"one": model, "other": model}, 4, order=model.order)
+    assert [ax.get_title() for ax in fig.axes] == ["one", "other"]
+    (key,) = fig.legends
+    assert len(key.get_texts()) == 5 and marked(fig.axes[1], "blind") == set()
+    with pytest.raises(ValueError, match="no models"):
+        plots.receptive_fields({}, 4, order=model.order)
+
+
 def test_a_figure_can_be_put_together_from_several():
     fig, axes = plt.subplots(1, 2)
     assert plots.image_grid(torch.zeros(4, 4), ax=axes[0], title="left") is fig
@@ -198,6 +261,13 @@ def test_neighbouring_lines_differ_in_lightness_and_in_their_dashes():
 def test_show_needs_a_text_alternative():
     with pytest.raises(ValueError, match="alt is empty"):
         plots.show(plt.figure(), alt=" ")
+
+
+def test_a_figures_label_is_its_text_alternative():
+    fig = plt.figure()
+    fig.set_label("An empty figure.")
+    plots.show(fig)
+    assert not plt.get_fignums()
 
 
 def test_show_without_a_notebook_closes_the_figure_and_prints_nothing():

@@ -1,0 +1,203 @@
+"""The lessons' figures: each one is drawn, looked at for text that cannot be read, and has its text alternative."""
+
+import inspect
+from importlib import import_module
+from itertools import combinations
+from pkgutil import iter_modules
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.text import Text
+
+from course_lib import figures, plots
+from course_lib.dependencies import influence
+from course_lib.figures import likelihood, made_masks, nade, pixelcnn
+from course_lib.models import MADE, PixelCNN, orderings
+from course_lib.nn.causal import conv_mask
+
+rng = torch.Generator().manual_seed(0)
+BITS, GREY = torch.randint(0, 2, (40, 64), generator=rng), torch.rand(200, 64, generator=rng)
+P10 = torch.rand(40, 10, generator=rng).softmax(1)
+UNIFORM = torch.full((256,), 1 / 256)
+# Arguments for every figure that needs some.
+EXAMPLES = {
+    likelihood.luck: (BITS[:10], BITS[10:20], BITS[20:30], {"test": torch.arange(9), "random": torch.arange(15, 30)}),
+    likelihood.line_and_walk: (
+        GREY[:11],
+        GREY[11:22],
+        {"straight line": np.arange(11), "neighbours": np.ones(11)},
+        {"digits": np.linspace(0, 1, 65) ** 0.3, "pixels shuffled": np.linspace(0, 1, 65)},
+    ),
+    likelihood.four_views: (GREY, torch.arange(200) % 10),
+    likelihood.two_divergences: (torch.arange(5), P10[0, :5], P10[1, :5], P10[2, :5]),
+    likelihood.memorising: (
+        np.logspace(-7, -0.5, 5),
+        {"training images": [7, 8, 9, 10, 30], "test images": [60, 50, 40, 30, 31]},
+        25.5,
+        {"ε = 1e-7": BITS[:8], "ε = 0.05\n(best)": BITS[8:16], "ε = 0.2": BITS[16:24]},
+    ),
+    likelihood.numbered_pixels: ({"raster": orderings.raster(8, 8), "random": orderings.random(64, seed=0)},),
+    likelihood.growing_sample: (BITS[0], GREY[0]),
+    likelihood.incoming_weights: (torch.randn(64, 64, generator=rng), [11, 20, 36, 43, 51]),
+    likelihood.gaps: ({"uniform": 4.5, "independent pixels": 3.9, "FVBN, raster": 1.5, "the table itself": 0.0}, 6.6),
+    likelihood.least_sure: (BITS, torch.arange(40) % 10, P10),
+    likelihood.surprises: ({"digits": 20 + GREY[:, 0], "noise": 200 + GREY[:, 1]}, {"a solid bar": 12.0}),
+    likelihood.bits_so_far: ([1.0, 0.5, 0.4, 0.01],),
+    likelihood.file_sizes: ({"PNG, 300 files": 25_000, "raw bits": 2400, "FVBN, coded": 1000},),
+    nade.hidden_layers: (BITS[0], GREY[:64, :24]),
+    nade.costs_of_pixels: ({"FVBN": GREY[0].view(8, 8), "NADE": GREY[1].view(8, 8)},),
+    nade.filters: (torch.randn(20, 64, generator=rng), torch.randn(64, 20, generator=rng)),
+    nade.sizes_and_gaps: ({1: 3.4, 4: 1.5, 32: 0.25}, {1: 2.0, 4: 0.4}, 1.5),
+    nade.dequantization: ([1e-5, 1e-2, 1], {"raw grey levels": [11, 5, 0], "dequantized": [-11, 0, -1]}, 2.0),
+    nade.one_conditional: (torch.randn(3, 3, 4, generator=rng), [0.1, 0.5, 0.9], ["digit 0", "digit 3", "digit 11"]),
+    nade.ensembles: ([1, 2, 4, 8], [18.5, 18.5, 18.4, 18.5], [18.5, 18.0, 17.8, 17.7], 18.2),
+    made_masks.staircases: (MADE(16, [40], order=orderings.random(16, seed=0), connectivity="random"),),
+    made_masks.masks_in_place: (
+        {"functional": [1.0, 1.0, 1.0], "in place": [1.0, 0.5, 0.2]},
+        {"functional": 0.5, "in place": 0.8},
+    ),
+    made_masks.units_in_reach: (
+        [range(0, 500, 8), range(0, 500, 8)],
+        {"MADE": {8: 1.9, 32: 0.9, 128: 0.3}, "NADE": {8: 0.8, 32: 0.3, 128: 0.2}},
+        1.5,
+        500,
+    ),
+    made_masks.excess_costs: ({"MADE": GREY[0, :16], "NADE": GREY[1, :16]},),
+    pixelcnn.read_from_rows: ([0.1, 0.2, 0.5, 0.9],),
+    pixelcnn.softmax_and_logistics: (
+        UNIFORM,
+        {"softmax": UNIFORM, "10 logistics": UNIFORM},
+        {"softmax": {100: 0.5, 1000: 0.1}, "10 logistics": {100: 0.2, 1000: 0.15}},
+    ),
+    pixelcnn.completions_by_label: (GREY[:10].view(5, 2, 8, 8), GREY[:50].view(5, 10, 8, 8), P10[:5]),
+    pixelcnn.copies: (
+        BITS[:20].view(20, 1, 8, 8),
+        BITS[20:].view(20, 1, 8, 8),
+        {"samples": 20 + GREY[0], "test digits": 18 + GREY[1]},
+    ),
+}
+
+
+def every_figure():
+    for module in iter_modules(figures.__path__, "course_lib.figures."):
+        for name, function in inspect.getmembers(import_module(module.name), inspect.isfunction):
+            if function.__module__ == module.name and not name.startswith("_"):
+                yield pytest.param(function, id=f"{module.name.split('.')[-1]}.{name}")
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    plt.close("all")
+
+
+def drawn_texts(fig) -> list[Text]:
+    """What is really drawn: matplotlib also keeps labels of ticks beyond the axis, and of axes that are off."""
+    drawn, draw = [], Text.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", lambda text, renderer: (drawn.append(text), draw(text, renderer)))
+        fig.canvas.draw()
+    return [text for text in drawn if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("function", list(every_figure()))
+def test_a_figure_can_be_read_and_has_its_text_alternative(function):
+    fig = function(*EXAMPLES.get(function, ()))
+    texts = drawn_texts(fig)
+    assert all(text.get_fontsize() >= 8 for text in texts)
+    assert fig.get_figwidth() <= 10, "wider than a notebook"
+    places = {text: text.get_window_extent() for text in texts}
+    for text, place in places.items():
+        cut = place.x0 < -1 or place.y0 < -1 or place.x1 > fig.bbox.x1 + 1 or place.y1 > fig.bbox.y1 + 1
+        assert not cut, f"{text.get_text()!r} is cut off"
+    scattered = function is likelihood.four_views  # its numbers lie where the data are
+    for a, b in combinations(places, 2):
+        small = places[a].padded(-1.5), places[b].padded(-1.5)
+        assert scattered or not small[0].overlaps(small[1]), f"{a.get_text()!r} and {b.get_text()!r} overlap"
+    alt = fig.get_label()
+    assert len(alt) > 60 and alt.endswith(".") and "$" not in alt and "\n" not in alt
+    plots.show(fig)
+
+
+@pytest.mark.parametrize("output", range(4))
+def test_the_paths_of_one_output_are_those_of_the_model(output):
+    model = MADE(4, [6, 5], order=[2, 0, 3, 1])
+    made = made_masks.autoencoder_and_made(model, output).axes[1]
+    yellow = [dots.get_offsets()[0] for dots in made.collections if dots.get_linewidths()[0] > 1.5]
+    inputs = {round(x + 1.5) for x, y in yellow if y == 0}
+    assert inputs == {d for d in range(4) if model.order.argsort()[d] < model.order.argsort()[output]}
+
+
+def test_direct_connections_are_left_out():
+    made_masks.autoencoder_and_made(MADE(3, [4], direct=True))
+    assert len(made_masks.masks_and_degrees(MADE(3, [4], direct=True)).axes) == 2
+
+
+def test_masks_of_the_reader_are_shown_in_place_of_the_right_ones():
+    fig = pixelcnn.convolution_masks({"mine": torch.eye(3)})
+    assert [text.get_text() for text in fig.axes[0].texts] == list("100010001")
+    fig = pixelcnn.convolution_masks()
+    whole = conv_mask("A", [0], [0], above=2, left=2, right=2)[0, 0].int().flatten().tolist()
+    assert [int(text.get_text()) for text in fig.axes[0].texts] == whole + [0] * 10
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_blind_spot_is_that_of_the_model(depth):
+    model = PixelCNN((1, 11, 11), 2, 4, depth - 1, kernel=3, first_kernel=3)
+    for weight in model.parameters():
+        torch.nn.init.uniform_(weight, 0.1, 1.0)
+    reads = influence(model, outputs=torch.tensor([8 * 11 + 4])).view(11, 11) > 0
+    shown = ~np.ma.getmaskarray(pixelcnn.blind_spot([depth]).axes[0].images[0].get_array())
+    assert np.array_equal(shown, reads.numpy())
+
+
+def test_the_two_stacks_together_cover_exactly_the_earlier_pixels():
+    letters = [text.get_text() for text in pixelcnn.two_stacks().axes[0].texts[:49]]
+    assert letters == ["v"] * 28 + ["h"] * 3 + [""] * 18
+
+
+def test_nothing_leads_from_the_horizontal_to_the_vertical_stack():
+    ax = pixelcnn.gated_layer().axes[0]
+    arrows = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+    ends = [arrow._posA_posB for arrow in arrows]
+    assert not [1 for (start, _), (end, _) in ends if start > 3 and end < 2]
+    assert [1 for (start, _), (end, _) in ends if start < 2 and end > 3]
+
+
+def test_the_number_of_blocks_is_the_models():
+    texts = [text.get_text().split("\n")[0] for text in pixelcnn.grids_and_skips(blocks=4).axes[0].texts]
+    assert [int(text[0]) for text in texts if "blocks" in text] == [4, 5, 4, 5, 4, 4]
+
+
+def test_sparse_attention_reads_nothing_later_and_reaches_everything_earlier():
+    fig = pixelcnn.attention_patterns(3)
+    masks = {ax.get_title(): ax.collections[0].get_array() for ax in fig.axes if ax.get_title()}
+    assert np.array_equal(masks["causal"], np.tri(9))
+    for kind in ("strided", "fixed"):
+        first, second = (masks[f"{kind}, head {n}"].astype(int) for n in (1, 2))
+        assert not (np.triu(first, 1) + np.triu(second, 1)).any()
+        reached = second @ first + first > 0  # by both heads, one after the other
+        assert reached[np.tril_indices(9)].all()
+
+
+@pytest.mark.parametrize(
+    "function, arguments, words",
+    [
+        (made_masks.autoencoder_and_made, dict(output=4), "output is 4; the last layer has units 0 to 3"),
+        (made_masks.staircases, dict(model=MADE(4, [3, 3])), "one hidden layer; got 2"),
+        (pixelcnn.blind_spot, dict(side=4), "must be odd.*; got 4"),
+        (pixelcnn.convolution_masks, dict(masks={"mine": torch.ones(4, 4)}), "'mine' is .4, 4."),
+        (pixelcnn.convolution_masks, dict(masks={"mine": torch.ones(3, 5)}), "'mine' is .3, 5."),
+    ],
+)
+def test_what_does_not_fit_a_figure_is_refused(function, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        function(**arguments)
+
+
+def test_no_series_is_lost_when_there_are_more_than_styles():
+    ax = likelihood.surprises({f"kind {n}": 20 + GREY[:, n] for n in range(6)}, {}).axes[0]
+    assert len(ax.get_legend().get_texts()) == 6
