@@ -98,7 +98,7 @@ def invert(logits: torch.Tensor, u: torch.Tensor, levels: int) -> torch.Tensor:
 
     Args:
         logits: (*shape) for levels = 2, (*shape, K) otherwise.
-        u: (*shape), in [0, 1).
+        u: (*shape), in [0, 1); its dtype is the one computed in, float32 at least.
 
     Returns:
         (*shape), int64.
@@ -106,7 +106,7 @@ def invert(logits: torch.Tensor, u: torch.Tensor, levels: int) -> torch.Tensor:
     >>> invert(torch.zeros(4).expand(3, 4), torch.tensor([0.0, 0.25, 0.99]), levels=4)
     tensor([0, 1, 3])
     """
-    logits = at_least_float32(logits)
+    logits = logits.to(at_least_float32(u).dtype)
     if levels == 2:  # the same rule, in fewer steps
         return (torch.sigmoid(-logits) <= u).long()
     sums = logits.softmax(-1).cumsum(-1)

@@ -55,6 +55,8 @@ class GenerativeModel(nn.Module):
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
         """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
 
+        Real numbers have the dtype of the parameters, but float32 at least.
+
         Args:
             n: number of samples.
             generator: the only source of randomness; torch's global generator by default.
@@ -92,7 +94,9 @@ class GenerativeModel(nn.Module):
     def _dtype(self) -> torch.dtype:
         if self.levels is not None:
             return torch.int64
-        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+        # A real sample is not rounded to fewer bits: a density over bfloat16's few numbers is another distribution.
+        dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+        return torch.promote_types(dtype, torch.float32)
 
     def _check_evidence(self, x: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """A copy of x with zeros at the unknown dimensions, and the mask on the CPU."""

@@ -91,4 +91,4 @@ class RNADE(AutoregressiveModel):
         return distributions.mixture_of_gaussians_log_prob(parameters, x.to(parameters.dtype))
 
     def _invert(self, parameters: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return distributions.mixture_of_gaussians_invert(parameters, u).to(parameters.dtype)
+        return distributions.mixture_of_gaussians_invert(parameters, u)

@@ -174,7 +174,8 @@ class TabularModel(AutoregressiveModel):
 
     def _prefixes(self) -> list[torch.Tensor]:
         """log p of the first k dimensions in the ordering, for k = 0..D: (K^k,) each."""
-        table = self.log_p.view((self.levels,) * len(self.order)).permute(*self.order.tolist()).flatten()
+        log_p = distributions.at_least_float32(self.log_p)
+        table = log_p.view((self.levels,) * len(self.order)).permute(*self.order.tolist()).flatten()
         tables = [table]
         while len(tables[-1]) > 1:
             tables.append(tables[-1].view(-1, self.levels).logsumexp(1))

@@ -86,6 +86,15 @@ def test_a_level_of_probability_zero_is_never_drawn(dtype):
         assert categorical_log_prob(logits, x).isfinite().all() and (x != impossible).all()
 
 
+@pytest.mark.parametrize("logits", [torch.tensor([-20.0]), torch.tensor([[0.0, 0.0, -19.0]])])
+def test_a_level_too_rare_for_sums_in_float32_is_drawn(logits):
+    """The sum of all other levels' probabilities is 1 in float32."""
+    levels = 1 + logits.ndim
+    rare = 1 - cumulative(logits.double(), levels)[..., -1]
+    assert invert(logits, 1 - 1.01 * rare, levels).item() == levels - 2
+    assert invert(logits, 1 - 0.99 * rare, levels).item() == levels - 1
+
+
 # Half precision
 
 

@@ -10,9 +10,19 @@ from _pytest.outcomes import Failed
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models import FVBN, MADE, RNADE, EoNADE, GatedPixelCNN, MADEEnsemble, OrderlessNADE, PixelCNN
+from course_lib.models import (
+    FVBN,
+    MADE,
+    RNADE,
+    AutoregressiveModel,
+    EoNADE,
+    GatedPixelCNN,
+    MADEEnsemble,
+    OrderlessNADE,
+    PixelCNN,
+)
 from course_lib.nn import MaskedLinear, colour_groups, conv_mask
-from tests.course_lib.instances import ORDER, Instance, in_sight
+from tests.course_lib.instances import ORDER, REAL, Instance, in_sight
 from tests.course_lib.properties import PROPERTIES
 
 
@@ -75,6 +85,50 @@ class LowPrecision(FVBN):
 
     def _log_likelihood(self, parameters, x):
         return F.logsigmoid((2 * x.to(parameters.dtype) - 1) * parameters)
+
+
+class LogSigmoidOfHalf(FVBN):
+    """The logarithms are taken in the network's precision, and are converted too late."""
+
+    def _log_likelihood(self, parameters, x):
+        return distributions.at_least_float32(F.logsigmoid((2 * x.to(parameters.dtype) - 1) * parameters))
+
+
+class LogOfSigmoid(FVBN):
+    """log(1 - p) is minus infinity where 1 - p rounds to 0."""
+
+    def _log_likelihood(self, parameters, x):
+        p = torch.sigmoid(distributions.at_least_float32(parameters))
+        return torch.where(x == 1, p, 1 - p).log()
+
+
+class WrapsAround(FVBN):
+    """2 x - 1 is computed in x's dtype: in uint8 it is 255 for x = 0."""
+
+    def _log_likelihood(self, parameters, x):
+        return F.logsigmoid((2 * x - 1) * distributions.at_least_float32(parameters))
+
+
+class RoundsAway(FVBN):
+    """The network adds a large number and subtracts it again: in bfloat16 there is little left."""
+
+    def forward(self, x):
+        return super().forward(x) + 100 - 100
+
+
+class CacheRoundsAway(FVBN):
+    """The cached sampler alone does this."""
+
+    def _conditionals(self, x):
+        for logits in super()._conditionals(x):
+            yield logits.to(self.linear.weight.dtype) + 100 - 100
+
+
+class SamplesUnderAutocast(FVBN):
+    """The sampler's forward passes run under autocast."""
+
+    def conditionals(self, x, *, cached=True):
+        return self._conditionals(x) if cached else AutoregressiveModel._conditionals(self, x)
 
 
 class MeanForSum(FVBN):
@@ -218,6 +272,13 @@ class OneUniformForReals(RNADE):
         return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), cached)
 
 
+class RoundedReals(RNADE):
+    """Samples have the network's dtype: in bfloat16 there are no numbers between 1 and 1 + 1/128."""
+
+    def _dtype(self):
+        return self.W.dtype
+
+
 def recursion(model: RNADE, x, columns, rho):
     """RNADE's, with other columns of W or other factors."""
     a = model.c.expand(len(x), -1)
@@ -323,6 +384,16 @@ class InterleavedLogits(MADE):
 
     def forward(self, x):
         return super().forward(x).flatten(1).unflatten(1, (-1, self.levels)).transpose(1, 2)
+
+
+class SumsOfHalf(MADE):
+    """The sampler adds up probabilities in the network's precision."""
+
+    def __init__(self, D, widths):
+        super().__init__(3, widths, levels=4)
+
+    def _invert(self, parameters, u):
+        return (parameters.softmax(-1).cumsum(-1)[:, :-1] <= u[:, None]).sum(-1)
 
 
 class MasksInWeights(MADE):
@@ -441,21 +512,27 @@ class FirstLayerB(TinyGated):
 
 
 BROKEN = {
-    ReadsItself: {"leak", "mass", "sampler", "cached", "complete"},
-    ReadsAhead: {"leak", "mass", "sampler", "cached", "complete"},
+    ReadsItself: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
+    ReadsAhead: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
     # Still a distribution, in another ordering; its samplers follow the declared one.
-    InverseOrder: {"leak", "reach", "sampler", "cached", "complete"},
+    InverseOrder: {"leak", "reach", "sampler", "cached", "complete", "drawn"},
     BatchLogits: {"leak"},
     DeadInput: {"reach"},
-    DoubleSigmoid: {"sampler", "complete", "zero"},
-    HalfCrossEntropy: {"mass", "sampler", "complete", "zero", "precision"},
-    LowPrecision: {"precision"},
-    MeanForSum: {"mass", "sampler", "complete", "zero"},
-    ArgmaxSampler: {"sampler", "complete"},
-    SwappedSampler: {"sampler", "complete"},
-    OneUniform: {"sampler", "complete", "prefix"},
+    DoubleSigmoid: {"sampler", "complete", "zero", "likelihood"},
+    HalfCrossEntropy: {"mass", "sampler", "complete", "zero", "likelihood"},
+    LowPrecision: {"likelihood"},
+    LogSigmoidOfHalf: {"likelihood"},
+    LogOfSigmoid: {"possible"},
+    WrapsAround: {"inputs"},
+    RoundsAway: {"rounding", "drawn", "sampler"},
+    CacheRoundsAway: {"drawn", "sampler"},
+    SamplesUnderAutocast: {"autocast"},
+    MeanForSum: {"mass", "sampler", "complete", "zero", "likelihood"},
+    ArgmaxSampler: {"sampler", "complete", "drawn"},
+    SwappedSampler: {"sampler", "complete", "drawn"},
+    OneUniform: {"sampler", "complete", "prefix", "drawn"},
     OwnGenerator: {"state", "prefix"},
-    RowForColumn: {"sampler", "cached", "complete"},
+    RowForColumn: {"sampler", "cached", "complete", "drawn"},
     StaleCache: {"cached"},
     CompletesAnything: {"complete"},
     InPlaceMask: {"state", "gradients"},
@@ -463,41 +540,43 @@ BROKEN = {
     Biased: {"zero"},
     TakesAnything: {"inputs"},
     NoConstant: {"mass"},
-    UnnormalizedWeights: {"mass"},
-    VarianceForDeviation: {"sampler", "complete"},
-    UniformComponents: {"sampler"},
-    OneUniformForReals: {"sampler", "prefix"},
-    UnscaledCache: {"cached", "sampler", "complete"},
+    UnnormalizedWeights: {"mass", "likelihood", "rounding"},
+    VarianceForDeviation: {"sampler", "complete", "drawn"},
+    UniformComponents: {"sampler", "drawn"},
+    OneUniformForReals: {"sampler", "prefix", "drawn"},
+    RoundedReals: {"sampler", "drawn"},
+    UnscaledCache: {"cached", "sampler", "complete", "drawn"},
     StaleActivations: {"cached"},
     HeldFixed: {"complete"},
-    NoMask: {"cached"},
+    NoMask: {"cached", "drawn"},
     MeanOfLogs: {"mass", "sampler"},
     SumForMean: {"mass", "zero"},
     OneMember: {"sampler"},
-    SmallerInputsOnly: {"reach", "sampler", "cached", "complete"},
-    SameDegree: {"leak", "mass", "sampler", "cached", "complete"},
-    InverseDegrees: {"leak", "reach", "sampler", "cached", "complete"},
+    SmallerInputsOnly: {"reach", "sampler", "cached", "complete", "drawn"},
+    SameDegree: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
+    InverseDegrees: {"leak", "reach", "sampler", "cached", "complete", "drawn"},
     LostInput: {"reach"},
-    InterleavedLogits: {"leak", "mass", "sampler", "cached", "complete"},
+    InterleavedLogits: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
+    SumsOfHalf: {"drawn"},
     MasksInWeights: {"state"},
     MeanLogits: {"mass", "sampler"},
     FirstMask: {"sampler"},
-    FirstMaskB: {"leak", "mass", "sampler", "cached", "complete"},
+    FirstMaskB: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
     # Features of a colour read those of later ones, which say nothing new; the cached sampler does not have them yet.
-    NoColourMask: {"reach", "sampler", "cached", "complete"},
+    NoColourMask: {"reach", "sampler", "cached", "complete", "drawn"},
     LostColour: {"reach"},
     LostRow: {"reach"},
-    RowsBelow: {"leak", "reach", "mass", "sampler", "cached", "complete"},
-    UnshiftedLink: {"leak", "mass", "sampler", "cached", "complete"},
-    LinkTwoRowsUp: {"reach", "sampler", "cached", "complete"},
-    FirstLayerB: {"leak", "mass", "sampler", "cached", "complete"},
-    ColoursByLevel: {"leak", "reach", "mass", "sampler", "cached", "complete"},
+    RowsBelow: {"leak", "reach", "mass", "sampler", "cached", "complete", "drawn"},
+    UnshiftedLink: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
+    LinkTwoRowsUp: {"reach", "sampler", "cached", "complete", "drawn"},
+    FirstLayerB: {"leak", "mass", "sampler", "cached", "complete", "drawn"},
+    ColoursByLevel: {"leak", "reach", "mass", "sampler", "cached", "complete", "drawn"},
 }
 RIGHT = {
     TinyGated: lambda model: Instance(model.__name__, model),
     TinyPixelCNN: lambda model: Instance(model.__name__, model, sees=in_sight),
     FVBN: lambda model: Instance(model.__name__, lambda: model(5)),
-    RNADE: lambda model: Instance(model.__name__, lambda: model(2, 4, 3), zero_is_uniform=False, scale=0.3),
+    RNADE: lambda model: Instance(model.__name__, lambda: model(2, 4, 3), **REAL),
     OrderlessNADE: lambda model: Instance(model.__name__, lambda: model(5, [8]), any_known=True),
     MADE: lambda model: Instance(model.__name__, lambda: model(5, [24])),
     MADEEnsemble: lambda model: Instance(model.__name__, lambda: model(5, [16], masks=4), one_order=False),
