@@ -84,9 +84,9 @@ class Orderless(AutoregressiveModel):
         Raises:
             ValueError: order is not a permutation.
         """
-        model = copy.copy(self)
-        model._buffers = {**self._buffers, "order": AutoregressiveModel(self.event_shape, 2, order).order}
-        return model.to(self.order.device)
+        model, order = copy.copy(self), AutoregressiveModel(self.event_shape, 2, order).order
+        model._buffers = {**self._buffers, "order": order.to(self.order.device)}
+        return model
 
     def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
         """Exact samples of p(unknown | known) for *any* known dimensions; otherwise as in the base class.
