@@ -1,12 +1,21 @@
 """Numbers that compare likelihood models: negative log-likelihood with its error, bits per dimension."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Estimate", "bits_per_dim", "log_probs", "nll", "nll_difference"]
+__all__ = ["Estimate", "HasLogProb", "bits_per_dim", "log_probs", "nll", "nll_difference"]
+
+
+class HasLogProb(Protocol):
+    """A model or a distribution with log_prob(x) -> (batch,), in nats. A class-conditional one also takes `labels`."""
+
+    @property
+    def log_prob(self) -> Callable[..., Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Estimate:
         return f"{self.mean:.{decimals}f} ± {self.stderr:.{decimals}f}"
 
 
-def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Tensor:
+def log_probs(model: HasLogProb, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Tensor:
     """log p of every image, in nats: float64, shape (n,), on the CPU.
 
     Of a class-conditional model it is log p(x | label), with `labels` (n,).
@@ -75,7 +84,7 @@ def log_probs(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None
     return torch.cat(parts)
 
 
-def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Estimate:
+def nll(model: HasLogProb, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None) -> Estimate:
     """Negative log-likelihood of the images `x`, in nats per image: the mean and its standard error.
 
     Of a class-conditional model it is that of the images given their `labels`, (n,).
@@ -91,7 +100,7 @@ def nll(model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = Non
     return Estimate.of(-log_probs(model, x, batch_size=batch_size, labels=labels))
 
 
-def nll_difference(model, other, x: Tensor, *, batch_size: int = 1000) -> Estimate:
+def nll_difference(model: HasLogProb, other: HasLogProb, x: Tensor, *, batch_size: int = 1000) -> Estimate:
     """NLL of `model` minus NLL of `other` on the same images, in nats per image.
 
     Some images are hard for every model. That spread cancels in a difference taken image by image, so its
@@ -101,7 +110,10 @@ def nll_difference(model, other, x: Tensor, *, batch_size: int = 1000) -> Estima
     return Estimate.of(theirs - ours)
 
 
-def bits_per_dim(nats: float | Tensor | Estimate, D: int):
+Nats = TypeVar("Nats", float, Tensor, Estimate)
+
+
+def bits_per_dim(nats: Nats, D: int) -> Nats:
     """Nats an image -> bits per dimension: nats / (D log 2), for a number, a tensor or an `Estimate`.
 
     A uniform model over K levels costs exactly log2 K:

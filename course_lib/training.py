@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,7 +30,27 @@ from tqdm.auto import tqdm
 
 from course_lib import checkpoints, saving
 
-__all__ = ["History", "fit"]
+__all__ = ["History", "TrainingData", "fit"]
+
+
+class Images(Protocol):
+    """A split of the data: images x, (n, *shape). For labels=True it also has class labels y, (n,)."""
+
+    @property
+    def x(self) -> Tensor: ...
+
+
+class TrainingData(Protocol):
+    """What `fit` reads of a data set."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def train(self) -> Images: ...
+
+    @property
+    def valid(self) -> Images: ...
 
 
 @dataclass
@@ -64,7 +85,7 @@ class History:
 
 def fit(
     model: nn.Module,
-    dataset,
+    dataset: TrainingData,
     *,
     epochs: int,
     batch_size: int,
@@ -477,7 +498,9 @@ def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
         )
 
 
-def _check_settings(*, epochs, batch_size, lr, lr_decay, average, seed, patience) -> None:
+def _check_settings(
+    *, epochs: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
+) -> None:
     rules = {
         "epochs": (epochs, _is_whole(epochs, 1), "a whole number, at least 1"),
         "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
@@ -492,15 +515,15 @@ def _check_settings(*, epochs, batch_size, lr, lr_decay, average, seed, patience
             raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, Real | Tensor)  # torch's optimizers take a tensor as learning rate
 
 
-def _is_whole(value, least: int) -> bool:
+def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and value >= least
 
 
-def _training_data(dataset, labels: bool) -> _Data:
+def _training_data(dataset: TrainingData, labels: bool) -> _Data:
     """The tensors that `fit` uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
     data = {split: {"x": _images(dataset, split)} for split in ("train", "valid")}
     shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
@@ -514,7 +537,7 @@ def _training_data(dataset, labels: bool) -> _Data:
     return data
 
 
-def _images(dataset, split: str) -> Tensor:
+def _images(dataset: TrainingData, split: str) -> Tensor:
     """The images of a split, or a ValueError if `fit` cannot use them."""
     why = "fit needs training images to learn from and validation images to choose the best epoch"
     if getattr(dataset, split, None) is None:
@@ -530,7 +553,7 @@ def _images(dataset, split: str) -> Tensor:
     return x
 
 
-def _labels(dataset, split: str, images: int) -> Tensor:
+def _labels(dataset: TrainingData, split: str, images: int) -> Tensor:
     """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
     y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
     if y is None:

@@ -52,7 +52,10 @@ class GenerativeModel(nn.Module):
     >>> class FairCoins(GenerativeModel):
     ...     def sample(self, n, *, generator=None):
     ...         return torch.randint(2, (n, *self.event_shape), generator=generator)
-    >>> FairCoins((3,), levels=2).sample(5).shape
+    >>> coins = FairCoins((3,), levels=2)
+    >>> coins
+    FairCoins(event_shape=(3,), levels=2)
+    >>> coins.sample(5).shape
     torch.Size([5, 3])
     """
 
@@ -136,6 +139,9 @@ class AutoregressiveModel(GenerativeModel):
 
     Under autocast the network of `log_prob` runs in autocast's precision, and its likelihood is summed in float32.
     `sample`, `complete` and `conditionals` ignore autocast: they compute in the parameters' own dtype.
+
+    `model.compile()` compiles `forward`, which `log_prob` calls. torch.compile(model) returns a wrapper whose
+    `log_prob` is the model's own and runs uncompiled.
 
     A model must define `forward`. It should define `_conditionals`, because sampling otherwise costs one full forward
     pass per dimension. If its conditionals are neither Bernoulli nor categorical, it also defines `_log_likelihood` and
