@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ def influence(model: nn.Module, *, outputs: Tensor | None = None, batch: int = 8
     return torch.stack(rows)
 
 
-def dependencies(model: nn.Module, **settings) -> Tensor:
+def dependencies(model: nn.Module, **settings: Any) -> Tensor:
     """Which inputs the parameters of each conditional depend on: (D, D) bool, `influence(model) > 0`.
 
     In raster order. In a correct autoregressive model entry (i, j) is False unless x_j comes before x_i in

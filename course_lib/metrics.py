@@ -1,12 +1,21 @@
 """Numbers that compare likelihood models: negative log-likelihood with its error, bits per dimension."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Estimate", "bits_per_dim", "log_probs", "nll", "nll_difference"]
+__all__ = ["Estimate", "HasLogProb", "bits_per_dim", "log_probs", "nll", "nll_difference"]
+
+
+class HasLogProb(Protocol):
+    """A model or a distribution with log_prob(x) -> (batch,), in nats. A class-conditional one also takes `labels`."""
+
+    @property
+    def log_prob(self) -> Callable[..., Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,12 @@ class Estimate:
 
 
 def log_probs(
-    model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None, context: Tensor | None = None
+    model: HasLogProb,
+    x: Tensor,
+    *,
+    batch_size: int = 1000,
+    labels: Tensor | None = None,
+    context: Tensor | None = None,
 ) -> Tensor:
     """log p of every image, in nats: float64, shape (n,), on the CPU.
 
@@ -83,7 +97,12 @@ def log_probs(
 
 
 def nll(
-    model, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None, context: Tensor | None = None
+    model: HasLogProb,
+    x: Tensor,
+    *,
+    batch_size: int = 1000,
+    labels: Tensor | None = None,
+    context: Tensor | None = None,
 ) -> Estimate:
     """Negative log-likelihood of the images `x`, in nats per image: the mean and its standard error.
 
@@ -100,7 +119,13 @@ def nll(
 
 
 def nll_difference(
-    model, other, x: Tensor, *, batch_size: int = 1000, labels: Tensor | None = None, context: Tensor | None = None
+    model: HasLogProb,
+    other: HasLogProb,
+    x: Tensor,
+    *,
+    batch_size: int = 1000,
+    labels: Tensor | None = None,
+    context: Tensor | None = None,
 ) -> Estimate:
     """NLL of `model` minus NLL of `other` on the same images, in nats per image; both get labels and context, if any.
 
@@ -112,7 +137,10 @@ def nll_difference(
     return Estimate.of(theirs - ours)
 
 
-def bits_per_dim(nats: float | Tensor | Estimate, D: int):
+Nats = TypeVar("Nats", float, Tensor, Estimate)
+
+
+def bits_per_dim(nats: Nats, D: int) -> Nats:
     """Nats an image -> bits per dimension: nats / (D log 2), for a number, a tensor or an `Estimate`.
 
     A uniform model over K levels costs exactly log2 K:

@@ -13,25 +13,44 @@ import os
 import sys
 import time
 import warnings
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-__all__ = ["History", "fit"]
+from course_lib import checkpoints, saving
+
+__all__ = ["History", "TrainingData", "fit"]
+
+
+class Images(Protocol):
+    """A split of the data: images x, (n, *shape). For labels=True it also has class labels y, (n,)."""
+
+    @property
+    def x(self) -> Tensor: ...
+
+
+class TrainingData(Protocol):
+    """What `fit` reads of a data set."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def train(self) -> Images: ...
+
+    @property
+    def valid(self) -> Images: ...
 
 
 @dataclass
@@ -66,7 +85,7 @@ class History:
 
 def fit(
     model: nn.Module,
-    dataset,
+    dataset: TrainingData,
     *,
     epochs: int,
     batch_size: int,
@@ -103,7 +122,7 @@ def fit(
         patience: stop after so many epochs without a better validation loss; None never stops early.
         checkpoint: a safetensors file (tensors and JSON; loading it runs no code), replaced atomically
             after every epoch: a killed run loses at most one epoch. It records checksums of itself, of the data and
-            of the buffers that define the model (its ordering, say).
+            of the buffers that define the model (its ordering, say). `course_lib.saving.load` gives the best model.
         resume: continue from `checkpoint` if it exists; False starts afresh and overwrites it.
         labels, context: train a conditional model: its `log_prob(x, labels=y, context=s)`, with y the labels and s
             the context in `dataset`.
@@ -317,35 +336,22 @@ class _Run:
         """Write the checkpoint, if there is a path for it."""
         if self.path is None:
             return
-        tensors = self._tensors()
+        record, arguments = self._description()
         records = {"settings": self.settings, "history": asdict(self.history), "data": self.data}
-        texts = {name: json.dumps(record) for name, record in (records | {"buffers": self.buffers}).items()}
-        texts["checksum"] = str(_checksum(tensors, texts))
-        with self._unfinished() as unfinished:
-            save_file(tensors, unfinished, metadata=texts)
-            os.replace(unfinished, self.path)
+        records |= {"buffers": self.buffers, "model": record}
+        checkpoints.write(self.path, self._tensors() | arguments, records)
 
     def check_writable(self) -> None:
         """Raise OSError if no checkpoint could be saved: better now than after the first epoch."""
         if self.path is not None:
-            with self._unfinished() as unfinished:
-                unfinished.touch()
+            checkpoints.check_writable(self.path)
 
-    @contextmanager
-    def _unfinished(self) -> Iterator[Path]:
-        """A file to write before it becomes the checkpoint. It is deleted in the end if it still exists."""
-        path = self.path
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+    def _description(self) -> tuple[dict | None, dict[str, Tensor]]:
+        """What `saving.load` needs to build the model, which is nothing if the class is the user's own."""
         try:
-            if path.exists() and not path.is_file():
-                raise OSError("not a regular file")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield unfinished
-        except (OSError, SafetensorError) as error:
-            raise OSError(f"cannot write the checkpoint {path} ({error})") from error
-        finally:
-            with suppress(OSError):  # the folder does not exist, say
-                unfinished.unlink()
+            return saving.described(self.model)
+        except ValueError:
+            return None, {}
 
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint by their names in the file."""
@@ -355,8 +361,7 @@ class _Run:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": t for key, t in state.items() if t is not None}
-        # Clones, because safetensors refuses two names for one storage.
-        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        return tensors
 
     def load(self) -> None:
         """Continue from the checkpoint, if there is one.
@@ -400,33 +405,26 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
         "resume=False, which overwrites it"
     )
     try:
-        with safe_open(path, framework="pt") as file:
-            texts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        records = {name: json.loads(text) for name, text in texts.items()}
+        records, tensors = checkpoints.read(path)
         records["history"] = History(**records["history"])
-        early = records.keys() == {"settings", "history"}
-        checksum = None if early else texts.pop("checksum")
-    except OSError as error:
-        raise OSError(f"cannot read the checkpoint {path} ({error})") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or not a checkpoint of fit ({error}). {remedy}") from error
-    if early:
+    except KeyError as error:
+        raise ValueError(f"{path} is not a checkpoint of fit: it has no {error}. {remedy}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error}. {remedy}") from error
+    if "checksum" not in records:
         # It may hold days of training, so it is accepted. The next epoch's checkpoint has the missing records.
         warnings.warn(
             f"{path} was written by an earlier version of fit, without checksums: fit cannot check that it is "
             "undamaged and that the data and the model's buffers (an ordering, say) are the same",
             stacklevel=4,
         )
-    elif checksum != str(_checksum(tensors, texts)):
-        raise ValueError(f"{path} is damaged: its checksum is not that of its content. {remedy}")
     return records, tensors
 
 
 def _data_record(data: _Data) -> dict[str, dict]:
     """Enough of the data to recognise them: shape, dtype and checksum of each tensor."""
     return {
-        f"{split}.{name}": {"size": _size(tensor), "checksum": _checksum({"": tensor})}
+        f"{split}.{name}": {"size": checkpoints.size(tensor), "checksum": checkpoints.checksum({"": tensor})}
         for split, tensors in data.items()
         for name, tensor in tensors.items()
     }
@@ -435,30 +433,13 @@ def _data_record(data: _Data) -> dict[str, dict]:
 def _buffer_record(model: nn.Module) -> dict[str, int]:
     """A checksum for each saved buffer."""
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return {name: _checksum({"": tensor}) for name, tensor in model.state_dict().items() if name not in parameters}
-
-
-def _checksum(tensors: dict[str, Tensor], texts: dict[str, str] | None = None) -> int:
-    """CRC-32 of texts and tensors with their names, shapes and dtypes, whatever the strides."""
-    crc = 0
-    for name, text in sorted((texts or {}).items()):
-        crc = zlib.crc32(f"{name} {text} ".encode(), crc)
-    for name, tensor in sorted(tensors.items()):
-        crc = zlib.crc32(f"{name} {_size(tensor)} ".encode(), crc)
-        rows = torch.atleast_1d(tensor.detach())
-        # Blocks, because data on a GPU or with strides are copied here.
-        for block in rows.split(max(1, 2**22 * len(rows) // max(1, rows.numel()))):
-            crc = zlib.crc32(block.cpu().contiguous().view(torch.uint8).numpy(), crc)
-    return crc
-
-
-def _size(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} {tensor.dtype}"
+    buffers = {name: tensor for name, tensor in model.state_dict().items() if name not in parameters}
+    return {name: checkpoints.checksum({"": tensor}) for name, tensor in buffers.items()}
 
 
 def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
     def describe(tensors: dict[str, Tensor], name: str) -> str:
-        return _size(tensors[name]) if name in tensors else "missing"
+        return checkpoints.size(tensors[name]) if name in tensors else "missing"
 
     differences = [
         f"{name} is {describe(theirs, name)} in the checkpoint and {describe(ours, name)} in the model"
@@ -482,7 +463,7 @@ def _check_same_buffers(ours: dict[str, Tensor], theirs: dict[str, Tensor], at_s
     for name, checksum in at_start.items():
         mine, saved = ours[name].cpu(), theirs[name]
         different = (mine != saved) & ((mine == mine) | (saved == saved))  # NaN agrees with NaN
-        if _checksum({"": saved}) == checksum and different.any():
+        if checkpoints.checksum({"": saved}) == checksum and different.any():
             at = different.nonzero()[0].tolist()
             differences.append(
                 f"{name} differs in {int(different.sum())} of {different.numel()} numbers, at {at} "
@@ -521,7 +502,9 @@ def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
         )
 
 
-def _check_settings(*, epochs, batch_size, lr, lr_decay, average, seed, patience) -> None:
+def _check_settings(
+    *, epochs: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
+) -> None:
     rules = {
         "epochs": (epochs, _is_whole(epochs, 1), "a whole number, at least 1"),
         "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
@@ -536,15 +519,15 @@ def _check_settings(*, epochs, batch_size, lr, lr_decay, average, seed, patience
             raise ValueError(f"{name} must be {expected}, got {value!r}")
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, Real | Tensor)  # torch's optimizers take a tensor as learning rate
 
 
-def _is_whole(value, least: int) -> bool:
+def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and value >= least
 
 
-def _training_data(dataset, labels: bool, context: bool) -> _Data:
+def _training_data(dataset: TrainingData, labels: bool, context: bool) -> _Data:
     """The tensors that `fit` uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
     data = {split: {"x": _images(dataset, split)} for split in ("train", "valid")}
     shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
@@ -561,7 +544,7 @@ def _training_data(dataset, labels: bool, context: bool) -> _Data:
     return data
 
 
-def _images(dataset, split: str) -> Tensor:
+def _images(dataset: TrainingData, split: str) -> Tensor:
     """The images of a split, or a ValueError if `fit` cannot use them."""
     why = "fit needs training images to learn from and validation images to choose the best epoch"
     if getattr(dataset, split, None) is None:
@@ -577,7 +560,7 @@ def _images(dataset, split: str) -> Tensor:
     return x
 
 
-def _labels(dataset, split: str, images: int) -> Tensor:
+def _labels(dataset: TrainingData, split: str, images: int) -> Tensor:
     """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
     y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
     if y is None:

@@ -5,15 +5,28 @@ An autoregressive model has its likelihood, its sampler and its completions from
     p(x) = product over k of p(x_{order[k]} | x_{order[0]}, ..., x_{order[k-1]})
 """
 
+import inspect
 import math
 import operator
+import reprlib
 from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from course_lib import distributions
 from course_lib.models import orderings
+
+
+class _Abbreviate(reprlib.Repr):
+    """Short representations of arguments. `reprlib` finds a method by the name of the type."""
+
+    def repr_Tensor(self, tensor: torch.Tensor, level: int) -> str:
+        return f"tensor of shape {tuple(tensor.shape)}"
+
+
+_ABBREVIATE = _Abbreviate()
 
 
 class GenerativeModel(nn.Module):
@@ -29,6 +42,8 @@ class GenerativeModel(nn.Module):
 
     Attributes:
         event_shape, levels: as given.
+        arguments: the arguments of the constructor by name, without those left at their defaults. Printing a model
+            shows them, and `course_lib.saving` writes them. A copy with another ordering keeps those of the original.
 
     Raises:
         ValueError: event_shape is empty or holds anything but positive integers, or levels is anything but an integer
@@ -37,9 +52,23 @@ class GenerativeModel(nn.Module):
     >>> class FairCoins(GenerativeModel):
     ...     def sample(self, n, *, generator=None):
     ...         return torch.randint(2, (n, *self.event_shape), generator=generator)
-    >>> FairCoins((3,), levels=2).sample(5).shape
+    >>> coins = FairCoins((3,), levels=2)
+    >>> coins
+    FairCoins(event_shape=(3,), levels=2)
+    >>> coins.sample(5).shape
     torch.Size([5, 3])
     """
+
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
+        model = super().__new__(cls)
+        model._call = args, keywords
+        return model
+
+    def __init_subclass__(cls, **keywords: Any):
+        super().__init_subclass__(**keywords)
+        # Otherwise help would show the signature of __new__.
+        constructor = inspect.signature(cls.__init__)
+        cls.__signature__ = constructor.replace(parameters=list(constructor.parameters.values())[1:])
 
     def __init__(self, event_shape: Sequence[int], levels: int | None):
         super().__init__()
@@ -51,6 +80,18 @@ class GenerativeModel(nn.Module):
             raise ValueError(
                 f"levels is {levels!r}; expected an integer of at least 2, or None for real-valued dimensions"
             )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        args, keywords = self._call
+        return dict(inspect.signature(type(self)).bind(*args, **keywords).arguments)
+
+    def extra_repr(self) -> str:
+        return ", ".join(
+            f"{name}={_ABBREVIATE.repr(value)}"
+            for name, value in self.arguments.items()
+            if not isinstance(value, nn.Module)  # which is printed as a submodule
+        )
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
         """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
@@ -125,6 +166,9 @@ class AutoregressiveModel(GenerativeModel):
 
     Under autocast the network of `log_prob` runs in autocast's precision, and its likelihood is summed in float32.
     `sample`, `complete` and `conditionals` ignore autocast: they compute in the parameters' own dtype.
+
+    `model.compile()` compiles `forward`, which `log_prob` calls. torch.compile(model) returns a wrapper whose
+    `log_prob` is the model's own and runs uncompiled.
 
     A model must define `forward`. It should define `_conditionals`, because sampling otherwise costs one full forward
     pass per dimension. If its conditionals are neither Bernoulli nor categorical, it also defines `_log_likelihood` and

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
-from torch.amp import custom_bwd, custom_fwd
 
 from course_lib.models.base import AutoregressiveModel
 
@@ -37,6 +36,8 @@ class NADE(AutoregressiveModel):
         ValueError: hidden is less than 1, or order is not a permutation.
 
     >>> model = NADE(64, hidden=200)
+    >>> model
+    NADE(D=64, hidden=200)
     >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))
     >>> model.log_prob(x).shape
     torch.Size([10])
@@ -54,7 +55,11 @@ class NADE(AutoregressiveModel):
         nn.init.xavier_uniform_(self.V)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Logits.apply(x.to(self.W.dtype), self.W, self.c, self.V, self.b, self.order)
+        in_order = [tensor.index_select(0, self.order) for tensor in (x.to(self.W.dtype).t(), self.W.t(), self.V)]
+        a = self.c.expand(x.shape[0], -1)
+        with torch.autocast(x.device.type, enabled=False):  # D roundings in a row would add up
+            logits, _ = _Recursion.apply(*in_order, a)
+        return self.b + logits.index_select(0, self.order.argsort()).t()
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """The recursion itself: each value, once known, adds its column of W to the activations."""
@@ -65,42 +70,51 @@ class NADE(AutoregressiveModel):
             a.addcmul_(x[:, d, None].to(a.dtype), columns[d])
 
 
-class _Logits(torch.autograd.Function):
-    """All logits at once, with a backward pass that does not need the D hidden layers stored.
+def _recursion(x: torch.Tensor, W: torch.Tensor, V: torch.Tensor, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The recursion over dimensions that come in order: x (D, batch), W and V (D, H), and a_1, (batch, H).
 
-    Kept for the backward pass are the input and the last activations, O(batch (D + H)), in place of O(batch D H):
-    undone step by step, the recursion gives back every layer.
+    Returns:
+        V[d] . h_d, the logits without b, (D, batch), and the last activations, (batch, H).
+    """
+    logits = []
+    for x_d, W_d, V_d in zip(x[..., None].unbind(), W.unbind(), V.unbind(), strict=True):
+        logits.append(a.sigmoid() @ V_d)
+        a = torch.addcmul(a, x_d, W_d)
+    return torch.stack(logits), a
+
+
+class _Recursion(torch.autograd.Function):
+    """`_recursion` with a backward pass that does not need the D hidden layers stored.
+
+    Kept for the backward pass are the inputs and the last activations, O(batch (D + H)), in place of O(batch D H):
+    undone step by step, the recursion gives back every layer. Second derivatives go through the last activations, so
+    these are an output as well.
     """
 
-    @staticmethod
-    @custom_fwd(device_type="cuda", cast_inputs=torch.float32)
-    def forward(ctx, x, W, c, V, b, order):
-        inputs, columns = x.t().contiguous(), W.t().contiguous()
-        logits = b[:, None].repeat(1, len(x))
-        a = c.repeat(len(x), 1)
-        h = torch.empty_like(a)
-        for d in order.tolist():
-            torch.sigmoid(a, out=h)
-            logits[d].addmv_(h, V[d])
-            a.addcmul_(inputs[d, :, None], columns[d])
-        ctx.save_for_backward(inputs, columns, V, order, a)
-        return logits.t()
+    generate_vmap_rule = True
+    forward = staticmethod(_recursion)
 
     @staticmethod
-    @custom_bwd(device_type="cuda")
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        inputs, columns, V, order, last = ctx.saved_tensors
-        grad = grad.t().contiguous()
-        a, grad_a = last.clone(), torch.zeros_like(last)
-        h, slope = torch.empty_like(last), torch.empty_like(last)
-        grad_inputs, grad_columns, grad_V = torch.empty_like(inputs), torch.empty_like(columns), torch.empty_like(V)
-        for d in reversed(order.tolist()):
-            torch.mv(grad_a, columns[d], out=grad_inputs[d])
-            torch.mv(grad_a.t(), inputs[d], out=grad_columns[d])
-            a.addcmul_(inputs[d, :, None], columns[d], value=-1)
-            torch.sigmoid(a, out=h)
-            torch.mv(h.t(), grad[d], out=grad_V[d])
-            torch.addcmul(h, h, h, value=-1, out=slope)
-            grad_a.addcmul_(slope.mul_(V[d]), grad[d, :, None])
-        return grad_inputs.t(), grad_columns.t(), grad_a.sum(0), grad_V, grad.sum(1), None
+    def setup_context(ctx, inputs, output):
+        x, W, V, _ = inputs
+        ctx.save_for_backward(x, W, V, output[1])
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad, grad_a):
+        x, W, V, a = ctx.saved_tensors
+        grad_x, grad_W, grad_V = [], [], []
+        steps = zip(x.unbind(), W.unbind(), V.unbind(), grad.unbind(), strict=True)
+        for x_d, W_d, V_d, grad_d in reversed(list(steps)):
+            if ctx.needs_input_grad[0]:
+                grad_x.append(grad_a @ W_d)
+            grad_W.append(x_d @ grad_a)
+            a = torch.addcmul(a, x_d[:, None], W_d, value=-1)
+            h = a.sigmoid()
+            grad_V.append(grad_d @ h)
+            grad_a = torch.addcmul(grad_a, torch.addcmul(h, h, h, value=-1).mul_(V_d), grad_d[:, None])
+        return *(torch.stack(rows[::-1]) if rows else None for rows in (grad_x, grad_W, grad_V)), grad_a
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        return torch.func.jvp(_recursion, ctx.saved_tensors, tangents)[1]

@@ -14,6 +14,7 @@ B. Uria, I. Murray and H. Larochelle, "A Deep and Tractable Density Estimator", 
 import copy
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -87,11 +88,11 @@ class Orderless(AutoregressiveModel):
         Raises:
             ValueError: order is not a permutation.
         """
-        model = copy.copy(self)
-        model._buffers = {**self._buffers, "order": AutoregressiveModel(self.event_shape, 2, order).order}
-        return model.to(self.order.device)
+        model, order = copy.copy(self), AutoregressiveModel(self.event_shape, 2, order).order
+        model._buffers = {**self._buffers, "order": order.to(self.order.device)}
+        return model
 
-    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
+    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings: Any) -> torch.Tensor:
         """Exact samples of p(unknown | known) for *any* known dimensions; otherwise as in the base class.
 
         It uses an ordering that starts with the known dimensions. The orderings of a trained network do not agree

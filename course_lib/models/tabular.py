@@ -1,10 +1,12 @@
 """The joint table: every distribution over few enough states, and everything about it exactly."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from course_lib import distributions
+from course_lib.metrics import HasLogProb
 from course_lib.models.base import AutoregressiveModel
 
 MAX_STATES = 2**24
@@ -99,7 +101,7 @@ class TabularModel(AutoregressiveModel):
         """The entropy in nats: the lowest expected negative log-likelihood that any model can have here."""
         return torch.special.entr(self.log_p.exp()).sum().item()
 
-    def kl(self, model) -> float:
+    def kl(self, model: HasLogProb) -> float:
         """KL(this || model) in nats, exactly, by a sum over all states.
 
         Args:
@@ -146,7 +148,7 @@ class TabularModel(AutoregressiveModel):
         self._check(x)
         return distributions.at_least_float32(self.log_p[_number(x, self.levels)])
 
-    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
+    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings: Any) -> torch.Tensor:
         """Exact samples of p(unknown | known) for *any* known dimensions; otherwise as in the base class.
 
         A table can be read in any ordering, so it takes one that starts with the known dimensions.

@@ -68,7 +68,10 @@ class ShiftedConv2d(nn.Conv2d):
         above, left, right: how far the kernel reaches. Its weight is (outputs, inputs, above + 1, left + 1 + right).
         stride: with 2, the layer computes only the outputs at even r and c, a grid of half the size, rounded up.
 
-    >>> ShiftedConv2d(1, 4, above=1, left=1, right=1)(torch.zeros(2, 1, 5, 6)).shape
+    >>> conv = ShiftedConv2d(1, 4, above=1, left=1, right=1)
+    >>> conv
+    ShiftedConv2d(1, 4, above=1, left=1, right=1)
+    >>> conv(torch.zeros(2, 1, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
     """
 
@@ -84,6 +87,11 @@ class ShiftedConv2d(nn.Conv2d):
         if self.left or self.right or self.above:  # padding by nothing is a copy
             x = F.pad(x, (self.left, self.right, self.above, 0))
         return F.conv2d(x, self.masked_weight(), self.bias, self.stride)
+
+    def extra_repr(self) -> str:
+        stride = ", stride=2" if self.stride == (2, 2) else ""
+        reach = f"above={self.above}, left={self.left}, right={self.right}"
+        return f"{self.in_channels}, {self.out_channels}, {reach}{stride}"
 
     def masked_weight(self) -> torch.Tensor:
         """The weight that the layer applies: all of it here; `MaskedConv2d` sets masked entries to 0."""
@@ -114,6 +122,9 @@ class EnlargingConv2d(nn.ConvTranspose2d):
         height, width = self.size
         return super().forward(x)[:, :, :height, :width]
 
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, size={self.size}, right={self.padding[1]}"
+
 
 class MaskedConv2d(ShiftedConv2d):
     """A convolution that reads only earlier pixels and colours in raster order, as `conv_mask` says.
@@ -128,6 +139,8 @@ class MaskedConv2d(ShiftedConv2d):
         ValueError: kind is neither A nor B.
 
     >>> conv = MaskedConv2d("A", [0], [0] * 4, above=1, left=1, right=1)
+    >>> conv
+    MaskedConv2d('A', 1, 4, above=1, left=1, right=1)
     >>> conv(torch.zeros(2, 1, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
     """
@@ -145,8 +158,13 @@ class MaskedConv2d(ShiftedConv2d):
         right: int = 0,
     ):
         super().__init__(len(inputs), len(outputs), above=above, left=left, right=right)
+        self.kind = kind
         self.input_colours, self.output_colours = list(inputs), list(outputs)
         self.register_buffer("mask", conv_mask(kind, outputs, inputs, above=above, left=left, right=right))
+
+    def extra_repr(self) -> str:
+        colours = max(self.input_colours + self.output_colours) + 1
+        return f"{self.kind!r}, {super().extra_repr()}" + (f", colours={colours}" if colours > 1 else "")
 
     def masked_weight(self) -> torch.Tensor:
         """The weight with its masked entries at 0, in the weight's shape."""

@@ -73,7 +73,7 @@ class OneLayerImages(AutoregressiveModel):
 
     def forward(self, x):
         weight = self.linear.weight
-        inputs = F.one_hot(x.flatten(1).long(), self.levels).to(weight.dtype).flatten(1)
+        inputs = (x.flatten(1)[..., None] == torch.arange(self.levels)).to(weight.dtype).flatten(1)
         logits = self.linear(inputs).view(len(x), -1, self.levels)
         return logits.transpose(1, 2).reshape(len(x), self.levels, *self.event_shape)
 

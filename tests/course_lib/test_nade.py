@@ -40,7 +40,25 @@ def test_the_gradients_are_right(order):
         return torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), x)
 
     names, parameters = zip(*model.named_parameters(), strict=True)
-    assert torch.autograd.gradcheck(logits, (x, *parameters))
+    assert torch.autograd.gradcheck(logits, (x, *parameters), check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(logits, (x, *parameters))
+
+
+def test_autocast_does_not_reach_the_recursion():
+    model, x = NADE(5, 4, ORDER), torch.randint(2, (6, 5))
+    exact = model(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(x)
+    assert torch.equal(logits, exact)
+
+
+def test_an_exported_network_takes_other_batches_and_orderings():
+    model = random_nade(5, 4, ORDER)
+    shapes = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(model, (torch.zeros(2, 5).long(),), dynamic_shapes=shapes).module()
+    other, x = random_nade(5, 4), torch.randint(2, (7, 5))
+    exported.load_state_dict(other.state_dict())
+    torch.testing.assert_close(exported(x), other(x))
 
 
 def test_the_backward_pass_keeps_no_hidden_layers():
@@ -53,7 +71,8 @@ def test_the_backward_pass_keeps_no_hidden_layers():
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         model(torch.randint(2, (batch, D)))
-    assert kept and sum(kept) <= batch * (D + H) + 2 * D * H + D
+    orderings = 3 * D  # each gather keeps its index
+    assert kept and sum(kept) <= batch * (D + H) + 2 * D * H + orderings
 
 
 def test_undoing_784_steps_costs_no_accuracy():

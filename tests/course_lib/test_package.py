@@ -1,12 +1,20 @@
 """course_lib itself: lazy submodules, device, budget."""
 
+import inspect
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
 import course_lib
+
+MODULES = [module.name for module in walk_packages(course_lib.__path__, "course_lib.")]
 
 
 def test_importing_the_package_loads_no_heavy_module():
@@ -40,3 +48,29 @@ def test_device_can_hold_a_tensor():
     import torch
 
     assert torch.zeros(1, device=course_lib.device()).device.type == course_lib.device().type
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_argument_has_a_type(name):
+    module = import_module(name)
+    for public, value in vars(module).items():
+        elsewhere = getattr(value, "__module__", None) != name
+        if public.startswith("_") or elsewhere or getattr(value, "_is_protocol", False):
+            continue
+        methods = vars(value).items() if inspect.isclass(value) else [("", value)]
+        for method, function in methods:
+            function = getattr(function, "__func__", function)  # of a class method
+            if inspect.isfunction(function) and (method == "__init__" or not method.startswith("_")):
+                parameters = inspect.signature(function).parameters.values()
+                untyped = {p.name for p in parameters if p.annotation is p.empty} - {"self", "cls"}
+                assert not untyped, f"{public}.{method}"
+
+
+def test_the_wheel_says_that_it_is_typed(tmp_path):
+    root = Path(course_lib.__file__).parents[1]
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, tmp_path)
+    shutil.copytree(root / "course_lib", tmp_path / "course_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import sys; from setuptools import build_meta; print(build_meta.build_wheel('.'))"
+    built = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "course_lib/py.typed" in zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist()

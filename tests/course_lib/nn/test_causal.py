@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib.nn import MaskedConv2d
+from course_lib.nn import EnlargingConv2d, MaskedConv2d, ShiftedConv2d
 
 
 @pytest.mark.parametrize("kind", ["A", "B"])
@@ -33,3 +33,9 @@ def test_masked_weights_keep_their_values_and_get_no_gradient():
 def test_there_are_two_masks():
     with pytest.raises(ValueError, match="kind must be 'A' or 'B'; got 'C'"):
         MaskedConv2d("C", [0], [0])
+
+
+def test_a_layer_prints_what_it_reads():
+    assert repr(MaskedConv2d("B", [0, 1], [0, 1, 1])) == "MaskedConv2d('B', 2, 3, above=0, left=0, right=0, colours=2)"
+    assert repr(ShiftedConv2d(1, 4, left=1, stride=2)) == "ShiftedConv2d(1, 4, above=0, left=1, right=0, stride=2)"
+    assert repr(EnlargingConv2d(1, 4, (5, 6), right=1)) == "EnlargingConv2d(1, 4, size=(5, 6), right=1)"
