@@ -97,7 +97,7 @@ class SecondOrder(SequenceModel):
 
     def forward(self, x, labels=None, context=None):
         self._check_given(len(x), labels, context)
-        one_hot = F.one_hot(x.long(), self.levels).to(self.conv.weight.dtype).transpose(1, 2)
+        one_hot = (x[:, None] == torch.arange(self.levels)[:, None]).to(self.conv.weight.dtype)
         logits = self.conv(F.pad(one_hot, (2, -1))) + self.condition(labels, context)
         return logits[:, 1] - logits[:, 0] if self.levels == 2 else logits
 
