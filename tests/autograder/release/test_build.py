@@ -61,6 +61,7 @@ def test_cells_of_equal_text_get_different_ids(toy_checks, tmp_path):
 @pytest.mark.parametrize(
     "old, new, message",
     [
+        ("# # A lesson", "# A lesson", "expected the title, '# ...', as the first line of the first cell"),
         ("# %% setup=true", "# %% setup=true points=3", "cell 2 .import math.: unknown option points; expected check,"),
         ("    ### END SOLUTION\n", "", "expected '### BEGIN SOLUTION' and '### END SOLUTION' once"),
         ("    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n", "expected '### BEGIN SOLUTION'"),
@@ -244,6 +245,15 @@ def test_a_training_loop_makes_the_exercise_above_the_students_own_model(toy_che
 def test_a_training_loop_out_of_place_is_refused(toy_checks, tmp_path, place, loop, message):
     with pytest.raises(SourceError, match=message):
         rebuilt(tmp_path, SOURCE.replace(place, f"{loop}\n{place}", 1))
+
+
+def test_an_outcome_needs_a_guess_above(toy_checks, tmp_path):
+    asked = '\n# %% tags=["demo"]\nguess("mass", ...)\n'
+    shown = '\n# %% tags=["demo"]\noutcome("mass", 1)\n'
+    rebuilt(tmp_path, SOURCE + asked + shown)
+    for text in (SOURCE + shown, SOURCE + shown + asked, SOURCE + asked.replace("mass", "NLL") + shown):
+        with pytest.raises(SourceError, match="expected guess.'mass', .... above outcome.'mass'"):
+            rebuilt(tmp_path, text)
 
 
 @pytest.fixture
