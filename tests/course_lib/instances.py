@@ -216,6 +216,7 @@ INSTANCES = [
     Instance("TabularModel, 3 levels", lambda: random_table(3, 3), zero_is_uniform=False, any_known=True),
     Instance("NADE", lambda: NADE(6, hidden=4)),
     Instance("NADE, another order", lambda: NADE(5, 7, ORDER)),
+    Instance("NADE, conditional", lambda: given(NADE(5, 7, ORDER, classes=(2, 3), context_channels=2))),
     Instance("NADE, one dimension", lambda: NADE(1, hidden=3)),
     Instance("RNADE", lambda: RNADE(2, hidden=5, components=2), **REAL),
     Instance("RNADE, another order", lambda: RNADE(2, 4, 3, order=(1, 0)), **REAL),
