@@ -4,7 +4,7 @@ A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Net
 Table 1: a convolution with mask A, residual blocks with mask B, and two 1x1 convolutions with mask B.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -30,27 +30,34 @@ class PixelNetwork(ImageModel):
         levels: K.
         channels: number h of channels (feature maps) inside the residual blocks; between them there are 2h. Each
             channel belongs to one colour, so h must be at least C.
+        layers: number of residual blocks.
+        block: makes the branch of a residual block from the colours of the 2h and of the h channels: a module with a
+            method `steps(shape)`, which gives `BlockSteps` for n images of H x W.
         kernels: sides of the blocks' square convolutions.
         first_kernel: side of the first convolution, odd.
         head: number of channels before the logits.
-        position_bias: add a learned number to each of the first layer's channels at each pixel.
-        classes, context_channels: of a conditional model. What they add, they add to the first layer's channels.
+        position_bias: add a learned number to each of the first layer's channels at each pixel, since a convolution
+            does not know its position. This is not in the paper; it helps with small images.
+        classes, context_channels: of a conditional model, see `AutoregressiveModel`. What labels and context add, they
+            add to the first layer's channels. (The paper's model has neither.)
 
     Attributes:
         first, head, output: the masked convolutions.
-        blocks: the branches of the residual blocks, set by the subclass: modules with a method `steps(shape)`, which
-            gives `BlockSteps` for n images of H x W.
+        blocks: the branches of the residual blocks.
         position: (2h, H, W), or None.
         condition: what labels and context add, see `course_lib.nn.Condition`.
-    """
 
-    blocks: nn.ModuleList
+    Raises:
+        ValueError: event_shape is not the shape of an image, a size is too small, or a kernel is even.
+    """
 
     def __init__(
         self,
         event_shape: Sequence[int],
         levels: int,
         channels: int,
+        layers: int,
+        block: Callable[[Sequence[int], Sequence[int]], nn.Module],
         *,
         kernels: Sequence[int],
         first_kernel: int,
@@ -61,13 +68,16 @@ class PixelNetwork(ImageModel):
     ):
         given = dict(classes=classes, context_channels=context_channels)
         super().__init__(event_shape, levels, kernels=[*kernels, first_kernel], **given)
+        if layers < 0:
+            raise ValueError(f"layers must be at least 0; got {layers}")
         colours, height, width = self.event_shape
-        self.inner, self.outer = colour_groups(channels, colours), colour_groups(2 * channels, colours)
+        inner, outer = colour_groups(channels, colours), colour_groups(2 * channels, colours)
         last, reach = colour_groups(head, colours), first_kernel // 2
-        self.first = MaskedConv2d("A", range(colours), self.outer, above=reach, left=reach, right=reach)
+        self.first = MaskedConv2d("A", range(colours), outer, above=reach, left=reach, right=reach)
         self.position = nn.Parameter(torch.zeros(2 * channels, height, width)) if position_bias else None
         self.condition = self._condition(2 * channels)
-        self.head = MaskedConv2d("B", self.outer, last)
+        self.blocks = nn.ModuleList(block(outer, inner) for _ in range(layers))
+        self.head = MaskedConv2d("B", outer, last)
         self.output = MaskedConv2d("B", last, self._logit_colours())
 
     def forward(

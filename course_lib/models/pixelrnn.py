@@ -75,29 +75,25 @@ class PixelRNN(PixelNetwork):
         classes: int | Sequence[int] | None = None,
         context_channels: int = 0,
     ):
+        if recurrence not in ("row", "diagonal"):
+            raise ValueError(f"recurrence must be 'row' or 'diagonal'; got {recurrence!r}")
+
+        def block(outer: Sequence[int], inner: Sequence[int]) -> RecurrentBlock:
+            layer = RowLSTM(outer, inner, kernel) if recurrence == "row" else DiagonalBiLSTM(outer, inner)
+            return RecurrentBlock(layer, outer)
+
         super().__init__(
             event_shape,
             levels,
             channels,
+            layers,
+            block,
             kernels=[kernel],
             first_kernel=first_kernel,
             head=head,
             position_bias=position_bias,
             classes=classes,
             context_channels=context_channels,
-        )
-        if layers < 0:
-            raise ValueError(f"layers must be at least 0; got {layers}")
-        if recurrence not in ("row", "diagonal"):
-            raise ValueError(f"recurrence must be 'row' or 'diagonal'; got {recurrence!r}")
-        self.blocks = nn.ModuleList(
-            RecurrentBlock(
-                RowLSTM(self.outer, self.inner, kernel)
-                if recurrence == "row"
-                else DiagonalBiLSTM(self.outer, self.inner),
-                self.outer,
-            )
-            for _ in range(layers)
         )
 
 

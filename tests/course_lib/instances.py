@@ -198,8 +198,8 @@ def in_states(model: PixelRNN) -> torch.Tensor:
     """Which outputs of a PixelRNN have a path from which inputs, found by walking from state to state: (D, D) bool.
 
     Stated apart from the code. A Row LSTM's state sees the pixel, those to the left in its kernel, and what three
-    states of the row above see. A Diagonal BiLSTM's states from the left see what those to the left and above see; its states
-    from the right what those to the right and above see, and are read one row further down.
+    states of the row above see. A Diagonal BiLSTM's states from the left see what those to the left and above see; its
+    states from the right what those to the right and above see, and are read one row further down.
     """
     colours, height, width = model.event_shape
 
