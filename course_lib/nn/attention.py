@@ -56,7 +56,8 @@ def strided_masks(D: int, stride: int) -> torch.Tensor:
              [1, 0, 1, 0, 1]]], dtype=torch.int32)
     """
     i, j = _positions(D, stride)
-    return (j <= i) & torch.stack([i - j <= stride, (i - j) % stride == 0])
+    earlier = j <= i
+    return torch.stack([earlier & (i - j <= stride), earlier & ((i - j) % stride == 0)])
 
 
 def fixed_masks(D: int, stride: int) -> torch.Tensor:
@@ -85,8 +86,8 @@ def fixed_masks(D: int, stride: int) -> torch.Tensor:
              [0, 1, 0, 1, 0]]], dtype=torch.int32)
     """
     i, j = _positions(D, stride)
-    same_block, last_of_a_block = i // stride == j // stride, (j % stride == stride - 1).expand(D, -1)
-    return (j <= i) & torch.stack([same_block, last_of_a_block])
+    earlier = j <= i
+    return torch.stack([earlier & (j // stride == i // stride), earlier & (j % stride == stride - 1)])
 
 
 class CausalSelfAttention(nn.Module):
