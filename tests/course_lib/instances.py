@@ -288,6 +288,7 @@ INSTANCES = [
     Instance("MADE, no hidden layer", lambda: MADE(5, [], order=ORDER)),
     Instance("MADE, 4 levels", lambda: MADE(3, [16], 4, order=(1, 2, 0))),
     Instance("MADE, 3 levels, direct connections", lambda: MADE(4, [9, 12], 3, order=(2, 0, 3, 1), direct=True)),
+    Instance("MADE, conditional", lambda: given(MADE(4, [9, 12], 3, (2, 0, 3, 1), classes=(2, 3), context_channels=2))),
     Instance("MADEEnsemble, many orders", lambda: MADEEnsemble(5, [16], masks=4), one_order=False),
     Instance("MADEEnsemble, one order", lambda: MADEEnsemble(4, [9], 3, (2, 0, 3, 1), masks=3), one_order=False),
     Instance("PixelCNN", lambda: PixelCNN((1, 2, 3), 2, 6, 2, first_kernel=3, head=4), sees=in_sight),
