@@ -37,7 +37,8 @@ class WholeModel:
 
     Attributes:
         arguments: of the class, as plain data or arrays; arrays become tensors.
-        parameters: the shape of each parameter that the contract names ("layers.0.weight"). All are drawn.
+        parameters: the shape of each parameter that the contract names ("layers.0.weight"). All are drawn: for "full
+            reach" small and positive, else of both signs.
         event_shape: of one x; D is small, for all 2^D of them are tried.
         order: (D,) the dimensions in their order.
         reach: (D, D) bool, entry (i, d) says that the logit of x_i must depend on x_d; None means all d before i.
@@ -53,7 +54,7 @@ class WholeModel:
 
     def judge(self, student: Student, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether the student's model has each of the properties."""
-        made = asking(student.build, read=self._with_parameters(rng), say=lambda *_: self.words)(*self.arguments)
+        made = asking(student.build, read=self._with_open_paths(rng), say=lambda *_: self.words)(*self.arguments)
         yield made.gate("shapes")
         model, D = made.got, len(self.order)
         images = all_images(D)
@@ -61,6 +62,11 @@ class WholeModel:
         yield answer.gate("shapes")
         yield answer.gate("autoregressive", self._reads_later)
         yield answer.holds("full reach", self._misses)
+        for name, shape in self.parameters.items():
+            model.set(name, tenths(rng, *shape, most=1.5))
+        answer = self._ask(model, "logits", images)
+        yield answer.gate("shapes")
+        yield answer.gate("autoregressive", self._reads_later)
         logits = answer.got
 
         def unlikely(got, x, *_):
@@ -88,7 +94,9 @@ class WholeModel:
         yield from self._gradients(model, images[rng.permutation(len(images))[:7]], rng)
         model.release()
 
-    def _with_parameters(self, rng: np.random.Generator):
+    def _with_open_paths(self, rng: np.random.Generator):
+        """Read a model, and give it small positive parameters: no ReLU is off, and no two paths cancel each other."""
+
         def read(model: Handle, *_) -> tuple[Handle | None, str]:
             names = model.call(method="state_dict")
             missing = sorted(set(self.parameters) - set(names if isinstance(names, dict) else ()))
@@ -98,7 +106,7 @@ class WholeModel:
                 parameter, why = real(model.get(name), shape, f"the parameter {name}")
                 if parameter is None:
                     return None, why
-                model.set(name, tenths(rng, *shape, most=1.5))
+                model.set(name, rng.uniform(0.5, 1, shape) / max(1, np.prod(shape[1:])))
             return model, ""
 
         return read
