@@ -1626,6 +1626,28 @@ def own_made_samples_in_one_pass():
     return OwnMADE
 
 
+for edited in ("1", "-1"):
+    bank.equivalent(
+        "OwnMADE", "self.layers[0].weight.dtype", f"self.layers[{edited}].weight.dtype", "all have one dtype"
+    )
+bank.equivalent("OwnMADE", "h.relu() if n else h", "h.relu()", "the inputs are 0 and 1")
+small = "the given parameters make no logit beyond 30; the check of made_log_prob has larger ones"
+for logits in ("(2 * x - 1) * self.logits(x)", "self.logits(x)[:, d]", "z", "self.logits(drawn)[:, d]"):
+    bank.equivalent("OwnMADE", logits, f"torch.as_tensor({logits}).clamp(-30, 30)", small)
+bank.equivalent("OwnMADE", ".long()", ".byte()", "the tensor of samples has its own dtype, or any integers will do")
+for old, new in (("u[:, d] <", "u[:, d] <="), ("p > u", "p >= u")):
+    bank.equivalent("OwnMADE", old, new, "a uniform number never equals the probability")
+bank.equivalent("OwnMADE", "mask.float()", "mask.half()", "0 and 1 are exact")
+bank.equivalent("OwnMADE", "sum(-1)", "sum(1)", "the same axis")
+bank.equivalent("OwnMADE", "len(mask), dtype=torch.float64", "len(mask)", "the sum is in the weights' dtype")
+bank.equivalent(
+    "OwnMADE",
+    "torch.where(u[:, d] < self.conditionals(x).probs[:, d], 1.0, 0.0)",
+    "u[:, d] < self.conditionals(x).probs[:, d]",
+    "true is 1, false is 0",
+)
+
+
 # --------------------------------------------------------------------------------------------------------- degrees
 
 
