@@ -679,14 +679,14 @@ def OwnMADE(student, rng):
         hidden = " and ".join(str(len(mask)) for mask in given[:-1])
         return f"a MADE of {count(len(order), 'dimension')}, hidden layers of {hidden} units, {say_order(order)}"
 
+    models = []
+
     def with_parameters(given, order, weights, biases, x):
-        model = student.build(given, order)
+        models.append(model := student.build(given, order))
         for n, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             model.set(f"layers.{n}.weight", weight)
             model.set(f"layers.{n}.bias", bias)
-        logits = model.call(x, method="logits")
-        model.release()
-        return logits
+        return model.call(x, method="logits")
 
     def other(got, given, order, weights, biases, x):
         def name(row, i):
@@ -706,8 +706,11 @@ def OwnMADE(student, rng):
         shapes |= {f"layers.{n}.bias": (len(mask),) for n, mask in enumerate(given)}
         reach = _reach(given)
         yield from WholeModel((given, order), shapes, (D,), order, words(given, order), reach).judge(student, rng)
-        for x in (all_images(D), all_images(D)[rng.integers(2**D, size=1)]):
+        images = rng.permutation(all_images(D))
+        for x in (images, images[:1]):
             yield ask(given, order, weights, biases, x).holds("logits", other)
+            while models:
+                models.pop().release()
 
 
 @check(
