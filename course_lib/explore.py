@@ -1,11 +1,11 @@
-"""Dependency maps to play with in a notebook: of known architectures, and of the reader's own network.
+"""Dependency maps to play with in a notebook: of known architectures and of the reader's own network; paths of MADE.
 
-Both tools show controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
+All tools show controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
 which is replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved
 notebook, an HTML export, a viewer.
 
-Both ask what an architecture lets through, whatever its weights: so they look at a copy whose weights are positive (see
-`open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
+They ask what an architecture lets through, whatever its weights. MADE's masks tell; the other two tools look at a copy
+whose weights are positive (see `open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
 """
 
 import copy
@@ -24,10 +24,11 @@ from torch import Tensor, nn
 
 from course_lib import plots
 from course_lib.dependencies import influence, leaks_and_blind
-from course_lib.models import GatedPixelCNN, PixelCNN, orderings
+from course_lib.figures import made_masks
+from course_lib.models import MADE, GatedPixelCNN, PixelCNN, orderings
 from course_lib.models.gated_pixelcnn import one_row_down
 
-__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer", "open_paths"]
+__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer", "made_explorer", "open_paths"]
 
 Builder = Callable[[int, int, int, int], nn.Module]
 LAYERS, KERNELS = 8, (1, 3, 5, 7)
@@ -160,6 +161,18 @@ def dependency_debugger(
     panel.show()
 
 
+def made_explorer(D: int = 5) -> None:
+    """Choose an output, an ordering, and the size of a small MADE, and see which paths lead there.
+
+    Args:
+        D: number of dimensions, 2 to 8. Layers narrower than D - 1 lose some paths.
+
+    Raises:
+        ValueError: D is outside 2 to 8.
+    """
+    _made_explorer(D).show()
+
+
 class Panel:
     """Controls, and a picture that follows them.
 
@@ -227,6 +240,27 @@ def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> 
         "layers": _number("layers", 4, 1, LAYERS),
     }
     return Panel(controls | _pixel((1, height, width)), draw)
+
+
+def _made_explorer(D: int) -> Panel:
+    if not 2 <= D <= 8:
+        raise ValueError(f"D is {D}; expected 2 to 8, so that the network can be drawn")
+    forwards = list(range(D))
+    orders = {"first to last": forwards, "last to first": forwards[::-1]}
+    if D > 2:
+        orders["even, then odd"] = forwards[1::2] + forwards[::2]
+
+    def draw(output: int, ordering: str, width: int, layers: int) -> tuple[Figure, str]:
+        fig = made_masks.paths_to_output(MADE(D, [width] * layers, order=orders[ordering]), output)
+        return fig, fig.get_label()
+
+    controls = {
+        "output": _choice("output", [(f"x_{d + 1}", d) for d in forwards], D - 1),
+        "ordering": _choice("ordering", list(orders), "first to last"),
+        "width": _number("width", D - 1, 1, 2 * D),
+        "layers": _number("layers", 1, 1, 3),
+    }
+    return Panel(controls, draw)
 
 
 def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, ...] | None) -> tuple[str, Panel]:
