@@ -63,7 +63,7 @@ def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
 
     Raises:
         SourceError: an unknown cell option, an exercise without its check right below, markers out of place, a core
-            path that takes too long, ...
+            path that takes too long, an outcome that nobody was asked to guess, ...
     """
     notebook = jupytext.read(path, fmt="py:percent")
     parts = _outline(path.name, notebook.cells)
@@ -78,6 +78,7 @@ def build_source(path: Path, lesson: Lesson | None = None) -> NotebookNode:
     if lesson and lesson.core_only:
         build.cells, parts = build.cells[: build.ids.index(FURTHER_ID)], Outline(parts.core)
     notebook.cells = build.cells
+    _expect_guesses(path.name, notebook.cells)
     _go_on(notebook.cells)
     write_times(notebook.cells, parts, points)
     if lesson and lesson.questions:
@@ -192,6 +193,17 @@ def _outline(where: str, cells: list[NotebookNode]) -> Outline:
             f"{MAX_CORE_WORDS:,} words: shorten it, fold code, or move a section below {GOING_FURTHER!r}"
         )
     return parts
+
+
+def _expect_guesses(where: str, cells: list[NotebookNode]) -> None:
+    """Expect a guess in the cells above each outcome: without one, `outcome` would say that the reader made none."""
+    guessed: set[str] = set()
+    for cell in (cell for cell in cells if cell.cell_type == "code"):
+        for verb, name in re.findall(r"\b(guess|outcome)\(\s*[\"'](.+?)[\"']", cell.source):
+            if verb == "guess":
+                guessed.add(name)
+            elif name not in guessed:
+                raise SourceError(f"{where}: expected guess({name!r}, ...) above outcome({name!r}, ...)")
 
 
 def _go_on(cells: list[NotebookNode]) -> None:

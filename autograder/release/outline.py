@@ -6,7 +6,7 @@ model with its training loop 27.5.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
@@ -91,12 +91,14 @@ class Outline:
         return f"    core path, {self.core}\n    going further, {self.further}"
 
 
-def outline(cells: Collection[NotebookNode]) -> Outline:
+def outline(cells: Sequence[NotebookNode]) -> Outline:
     """Measure a text source, cell by cell.
 
     Raises:
-        ValueError: the heading of the part that goes further, or a heading below it, is not where it belongs.
+        ValueError: the title, the heading of what goes further, or a heading below it is not where it belongs.
     """
+    if not cells or cells[0].cell_type != "markdown" or not cells[0].source.startswith("# "):
+        raise ValueError("expected the title, '# ...', as the first line of the first cell")
     sizes = [Size()]
     further = False
     for cell in cells:
@@ -119,7 +121,7 @@ def outline(cells: Collection[NotebookNode]) -> Outline:
     return Outline(sizes[0], tuple(sizes[1:]))
 
 
-def write_times(cells: Collection[NotebookNode], parts: Outline, points: Mapping[str, float]) -> None:
+def write_times(cells: Sequence[NotebookNode], parts: Outline, points: Mapping[str, float]) -> None:
     """Write the times below a notebook's title, and beside the heading of each section that goes further.
 
     Args:

@@ -61,6 +61,7 @@ def test_cells_of_equal_text_get_different_ids(toy_checks, tmp_path):
 @pytest.mark.parametrize(
     "old, new, message",
     [
+        ("# # A lesson", "# A lesson", "expected the title, '# ...', as the first line of the first cell"),
         ("# %% setup=true", "# %% setup=true points=3", "cell 2 .import math.: unknown option points; expected check,"),
         ("    ### END SOLUTION\n", "", "expected '### BEGIN SOLUTION' and '### END SOLUTION' once"),
         ("    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n", "expected '### BEGIN SOLUTION'"),
@@ -246,6 +247,15 @@ def test_a_training_loop_out_of_place_is_refused(toy_checks, tmp_path, place, lo
         rebuilt(tmp_path, SOURCE.replace(place, f"{loop}\n{place}", 1))
 
 
+def test_an_outcome_needs_a_guess_above(toy_checks, tmp_path):
+    asked = '\n# %% tags=["demo"]\nguess("mass", ...)\n'
+    shown = '\n# %% tags=["demo"]\noutcome("mass", 1)\n'
+    rebuilt(tmp_path, SOURCE + asked + shown)
+    for text in (SOURCE + shown, SOURCE + shown + asked, SOURCE + asked.replace("mass", "NLL") + shown):
+        with pytest.raises(SourceError, match="expected guess.'mass', .... above outcome.'mass'"):
+            rebuilt(tmp_path, text)
+
+
 @pytest.fixture
 def repository(toy_checks, tmp_path, monkeypatch):
     """A repository whose only lesson is the small one."""
@@ -274,6 +284,7 @@ def test_the_release_holds_no_solution_and_no_output(made_toy):
 def test_a_fresh_release_is_no_drift_and_every_change_is(repository, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["build"])
     assert build.main() == 0
+    assert "    not in two parts, 38 minutes: 0.1 for 14 words, 37.5 for 3 exercises, " in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["build", "--check"])
     assert build.main() == 0
     path = repository / "notebooks" / LESSON / f"{LESSON}.ipynb"
