@@ -118,12 +118,15 @@ class Clinic:
                 raise ValueError(f"{of}line is {line!r}; expected 1 to {len(self.program)}, or None for no line")
 
 
-def train_on_world(model: nn.Module, *, epochs: int = 1, before_step: Callable[[], None] = lambda: None) -> nn.Module:
+def train_on_world(
+    model: nn.Module, *, epochs: int = 1, batch_size: int = 200, before_step: Callable[[], None] = lambda: None
+) -> nn.Module:
     """Train a patient with Adam on so many images of the tiny world that it memorises none.
 
     Args:
         model: has `log_prob`, or its own `loss(x)`, in nats.
         epochs: multiplies the number of steps, which COURSE_BUDGET chooses.
+        batch_size: images per step.
         before_step: called before each step.
 
     Returns:
@@ -138,7 +141,7 @@ def train_on_world(model: nn.Module, *, epochs: int = 1, before_step: Callable[[
     for _ in range(steps):
         before_step()
         optimizer.zero_grad()
-        loss(images[torch.randint(len(images), (200,), generator=rng)]).backward()
+        loss(images[torch.randint(len(images), (batch_size,), generator=rng)]).backward()
         optimizer.step()
         schedule.step()
     return model.eval().double()
