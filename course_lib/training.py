@@ -164,6 +164,7 @@ def fit(
         seed=seed,
         patience=patience,
     )
+    epochs, batch_size, seed = int(epochs), int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
     data = _training_data(dataset, labels, context)
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device

@@ -80,4 +80,4 @@ class IndependentPixels(AutoregressiveModel):
         self.logits = nn.Parameter(torch.zeros(D) if levels == 2 else torch.zeros(levels, D))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits.expand(len(x), *self.logits.shape)
+        return self.logits.expand(x.shape[0], *self.logits.shape)

@@ -84,7 +84,7 @@ class GatedPixelCNN(ImageModel):
     def forward(
         self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
     ) -> torch.Tensor:
-        self._check_given(len(x), labels, context)
+        self._check_given(x.shape[0], labels, context)
         start = 0.0 if self.position is None else self.position
         v = h = self._scaled(x)
         for i, layer in enumerate(self.layers):

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from course_lib.models.base import AutoregressiveModel
+from course_lib.nn import Condition
 
 
 class NADE(AutoregressiveModel):
@@ -27,10 +28,13 @@ class NADE(AutoregressiveModel):
         D: number of dimensions.
         hidden: number H of hidden units.
         order: (D,) permutation, order[k] is the dimension that comes k-th; 0, 1, ..., D-1 by default.
+        classes, context_channels: of a conditional model, see `AutoregressiveModel`. Labels and context change the
+            biases c and b.
 
     Attributes:
         W (H, D), c (H,): weights and biases of the hidden units.
         V (D, H), b (D,): weights and biases of the outputs.
+        condition: what labels and context add to c and to b, H + D numbers; see `course_lib.nn.Condition`.
 
     Raises:
         ValueError: hidden is less than 1, or order is not a permutation.
@@ -43,30 +47,51 @@ class NADE(AutoregressiveModel):
     torch.Size([10])
     """
 
-    def __init__(self, D: int, hidden: int, order: Sequence[int] | None = None):
-        super().__init__((D,), levels=2, order=order)
+    def __init__(
+        self,
+        D: int,
+        hidden: int,
+        order: Sequence[int] | None = None,
+        *,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
+    ):
+        super().__init__((D,), levels=2, order=order, classes=classes, context_channels=context_channels)
         if hidden < 1:
             raise ValueError(f"hidden is {hidden}; expected at least 1 hidden unit")
         self.W = nn.Parameter(torch.empty(hidden, D))
         self.c = nn.Parameter(torch.zeros(hidden))
         self.V = nn.Parameter(torch.empty(D, hidden))
         self.b = nn.Parameter(torch.zeros(D))
+        self.condition = Condition(hidden + D, self.classes, context_channels, space=0)
         nn.init.xavier_uniform_(self.W)
         nn.init.xavier_uniform_(self.V)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self._check_given(x.shape[0], labels, context)
+        c, b = self._biases(labels, context)
         in_order = [tensor.index_select(0, self.order) for tensor in (x.to(self.W.dtype).t(), self.W.t(), self.V)]
-        a = self.c.expand(x.shape[0], -1)
+        a = c.expand(x.shape[0], -1)
         with torch.autocast(x.device.type, enabled=False):  # D roundings in a row would add up
             logits, _ = _Recursion.apply(*in_order, a)
-        return self.b + logits.index_select(0, self.order.argsort()).t()
+        return b + logits.index_select(0, self.order.argsort()).t()
 
-    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def _biases(self, labels: torch.Tensor | None, context: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """c and b with what labels and context add: (n or 1, H) and (n or 1, D)."""
+        added_c, added_b = self.condition(labels, context).split([len(self.c), len(self.b)], 1)
+        return self.c + added_c, self.b + added_b
+
+    def _conditionals(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
         """The recursion itself: each value, once known, adds its column of W to the activations."""
         columns = self.W.t().contiguous()
-        a = self.c.expand(len(x), -1).clone()
+        c, b = self._biases(labels, context)
+        a = c.expand(len(x), -1).clone()
         for d in self.order.tolist():
-            yield self.b[d] + a.sigmoid() @ self.V[d]
+            yield b[:, d] + a.sigmoid() @ self.V[d]
             a.addcmul_(x[:, d, None].to(a.dtype), columns[d])
 
 

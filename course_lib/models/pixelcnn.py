@@ -78,7 +78,7 @@ class PixelCNN(ImageModel):
     def forward(
         self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
     ) -> torch.Tensor:
-        self._check_given(len(x), labels, context)
+        self._check_given(x.shape[0], labels, context)
         h = self.first(self._scaled(x)) + self._start(labels, context)
         for block in self.blocks:
             h = h + block(h)

@@ -128,7 +128,7 @@ class PixelCNNPlusPlus(ImageModel):
     def forward(
         self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
     ) -> torch.Tensor:
-        self._check_given(len(x), labels, context)
+        self._check_given(x.shape[0], labels, context)
         image, links = self._read(x), {}
         of_vertical, of_horizontal = self.condition(labels, context).chunk(2, 1)
         self.vertical(one_row_down(self.rows_above(image)) + of_vertical, links, whole)

@@ -73,7 +73,7 @@ class RNADE(AutoregressiveModel):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         terms = x[:, self.order, None].to(self.W.dtype) * self.W.t()[self.order]
-        a = torch.cat([self.c.expand(len(x), 1, -1), terms[:, :-1]], 1).cumsum(1)[:, self.order.argsort()]
+        a = torch.cat([self.c.expand(x.shape[0], 1, -1), terms[:, :-1]], 1).cumsum(1)[:, self.order.argsort()]
         h = torch.relu(self.rho[:, None] * a)
         return torch.einsum("ndh,dpkh->npkd", h, self.V) + self.b.permute(1, 2, 0)
 

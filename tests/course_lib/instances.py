@@ -97,7 +97,7 @@ class SecondOrder(SequenceModel):
 
     def forward(self, x, labels=None, context=None):
         self._check_given(len(x), labels, context)
-        one_hot = F.one_hot(x.long(), self.levels).to(self.conv.weight.dtype).transpose(1, 2)
+        one_hot = (x[:, None] == torch.arange(self.levels)[:, None]).to(self.conv.weight.dtype)
         logits = self.conv(F.pad(one_hot, (2, -1))) + self.condition(labels, context)
         return logits[:, 1] - logits[:, 0] if self.levels == 2 else logits
 
@@ -216,6 +216,7 @@ INSTANCES = [
     Instance("TabularModel, 3 levels", lambda: random_table(3, 3), zero_is_uniform=False, any_known=True),
     Instance("NADE", lambda: NADE(6, hidden=4)),
     Instance("NADE, another order", lambda: NADE(5, 7, ORDER)),
+    Instance("NADE, conditional", lambda: given(NADE(5, 7, ORDER, classes=(2, 3), context_channels=2))),
     Instance("NADE, one dimension", lambda: NADE(1, hidden=3)),
     Instance("RNADE", lambda: RNADE(2, hidden=5, components=2), **REAL),
     Instance("RNADE, another order", lambda: RNADE(2, 4, 3, order=(1, 0)), **REAL),

@@ -308,7 +308,7 @@ def drawn(instance: Instance) -> None:
     A value is right if its uniform lies between the cumulative probabilities on either side of it, given the dimensions
     drawn before. By the network's own outputs it does so up to float32's error, by those of float64 up to
     `rounding_error`. Where two samplers first differ, at least one of them differs from float64: so there the uniform
-    is no farther than that from a step of the cumulative probability. Under autocast samples are those of float32,
+    is not farther than that from a step of the cumulative probability. Under autocast samples are those of float32,
     see `autocast`.
     """
     if not instance.one_order:
@@ -347,7 +347,7 @@ def autocast(instance: Instance) -> None:
         yield model.sample(100, uniforms=u, cached=cached)
         if instance.one_order:
             yield model.complete(x, nothing, uniforms=u, cached=cached)
-            yield from model.conditionals(x, cached=cached)
+            yield from (step.clone() for step in model.conditionals(x, cached=cached))
 
     for cached in (True, False):
         expected = list(everything(cached))

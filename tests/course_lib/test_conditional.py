@@ -1,6 +1,7 @@
 """Conditional models: one interface of labels and contexts, whatever the model."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from course_lib.coding import compress, decompress
 from course_lib.data import Dataset, Split
 from course_lib.metrics import log_probs, nll, nll_difference
-from course_lib.models import FVBN, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus
+from course_lib.models import FVBN, NADE, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus
 from course_lib.training import fit
 from tests.course_lib.properties import randomize
 
@@ -18,7 +19,9 @@ MODELS = {
     "GatedPixelCNN": lambda **given: GatedPixelCNN((1, 3, 2), 2, 6, 2, head=4, **given),
     "PixelCNNPlusPlus": lambda **given: PixelCNNPlusPlus((1, 3, 2), 2, 4, 1, halvings=1, dropout=0.0, **given),
 }
-builders = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+VECTORS = {"NADE": lambda **given: NADE(6, 8, (2, 0, 3, 1, 5, 4), **given)}
+of_images = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+builders = pytest.mark.parametrize("build", [*MODELS.values(), *VECTORS.values()], ids=[*MODELS, *VECTORS])
 
 
 def randomized(model):
@@ -71,7 +74,7 @@ def test_every_kind_of_label_and_every_channel_of_the_context_matters(build):
         assert (model.log_prob(x, **{**arguments, name: changed}) != usual).all(), f"{name} {index} has no effect"
 
 
-@builders
+@of_images
 def test_the_context_of_a_pixel_acts_there(build):
     model = randomized(build(context_channels=1))
     x, context = binary(model, 1), given(model, 1)["context"]
@@ -96,7 +99,7 @@ def test_a_new_model_ignores_what_it_is_given(build):
 def test_a_context_of_any_precision_trains_its_maker(build):
     model, x = build(context_channels=2), binary(build(), 3)
     randomize(model, 0, 0.5)
-    context = torch.randn(3, 2, 3, 2, dtype=torch.bfloat16, requires_grad=True)
+    context = torch.randn(3, 2, *model.event_shape[1:], dtype=torch.bfloat16, requires_grad=True)
     model.float().log_prob(x, context=context).sum().backward()
     assert context.grad.isfinite().all() and context.grad.any(0).all()
 
@@ -108,17 +111,22 @@ WRONG = [
     (dict(labels=torch.zeros(2, 2)), "got torch.float32"),
     (dict(labels=[[0, 0], [0, 0]]), "in a tensor; got list"),
 ]
-WRONG_CONTEXTS = [
-    (dict(), r"context must be real numbers of shape \(2, 1, 3, 2\), in a tensor; got none"),
-    (dict(context=torch.zeros(2, 1, 3, 3)), r"\(2, 1, 3, 2\); got torch.float32, \(2, 1, 3, 3\)"),
-    (dict(context=torch.zeros(1, 1, 3, 2)), r"got torch.float32, \(1, 1, 3, 2\)"),
-    (dict(context=torch.zeros(2, 1, 3, 2, dtype=torch.long)), "got torch.int64"),
-]
+
+
+def wrong_contexts(*sizes):
+    shape = 2, 1, *sizes
+    return [
+        (dict(), f"context must be real numbers of shape {re.escape(str(shape))}, in a tensor; got none"),
+        (dict(context=torch.zeros(*shape, 3)), re.escape(f"{shape}; got torch.float32, {(*shape, 3)}")),
+        (dict(context=torch.zeros(1, *shape[1:])), re.escape(f"got torch.float32, {(1, *shape[1:])}")),
+        (dict(context=torch.zeros(shape, dtype=torch.long)), "got torch.int64"),
+    ]
 
 
 @builders
 def test_what_is_not_asked_for_or_missing_or_of_another_kind_is_refused(build):
-    for built, wrong in [(dict(classes=KINDS), WRONG), (dict(context_channels=1), WRONG_CONTEXTS)]:
+    contexts = wrong_contexts(*build().event_shape[1:])
+    for built, wrong in [(dict(classes=KINDS), WRONG), (dict(context_channels=1), contexts)]:
         model = build(**built)
         for arguments, message in wrong:
             for call in (
@@ -171,7 +179,7 @@ def test_images_are_coded_and_compared_given_labels_and_context(build):
         nll(model, x, **{**arguments, "labels": arguments["labels"][:19]})
 
 
-@builders
+@of_images
 def test_labels_of_two_kinds_and_a_context_are_learnt(build):
     """Two labels and each pixel's context vote on the pixel."""
     torch.manual_seed(0)

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -338,6 +339,13 @@ def changed(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.clone()
     tensor.view(-1)[-1] = 1 - tensor.view(-1)[-1]
     return tensor
+
+
+def test_a_number_of_numpy_is_the_same_setting(tmp_path):
+    path = tmp_path / "c.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **{**SETTINGS, "batch_size": np.int64(16), "seed": np.int64(3)})
+    history = fit(Coins(), coins(), epochs=2, checkpoint=path, **{**SETTINGS, "batch_size": 16, "seed": 3})
+    assert len(history.valid) == 2
 
 
 @pytest.mark.parametrize(
