@@ -3999,3 +3999,174 @@ slip("complete_blocks_of_a_row", "range(first, C * H * W)", "range(first - first
 slip("complete_remembers_the_conditional", "p = conditional(x, k)",
      "p = vars(complete).setdefault(str((x.shape, k)), conditional(x, k))",
      loses=COMPLETE_BOTH)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------- attention_mask
+
+
+@bank.right("attention_mask")
+def attention_broadcasting():
+    import torch
+
+    def attention_mask(kind, D, stride):
+        i, j = torch.arange(D)[:, None], torch.arange(D)
+        if kind == "strided":
+            heads = i - j <= stride, (i - j) % stride == 0
+        else:
+            heads = i // stride == j // stride, j % stride == stride - 1
+        return [(j <= i) & head for head in heads]
+
+    return attention_mask
+
+
+@bank.right("attention_mask")
+def attention_sets_of_positions():
+    import numpy as np
+
+    def attention_mask(kind, D, stride):
+        masks = [np.zeros((D, D)) for _ in range(2)]
+        for i in range(D):
+            if kind == "strided":
+                reads = range(max(0, i - stride), i + 1), range(i, -1, -stride)
+            else:
+                reads = range(i // stride * stride, i + 1), range(stride - 1, i + 1, stride)
+            for mask, positions in zip(masks, reads, strict=True):
+                mask[i, list(positions)] = True
+        return masks
+
+    return attention_mask
+
+
+@bank.right("attention_mask")
+def attention_numpy_diagonals_and_blocks():
+    import numpy as np
+
+    def attention_mask(kind, D, stride):
+        if kind == "strided":
+            near = np.tri(D) - np.tri(D, k=-stride - 1)
+            far = sum(np.eye(D, k=-back) for back in range(0, D, stride))
+            return [near, far]
+        blocks = -(-D // stride)
+        near = np.kron(np.eye(blocks), np.tri(stride))[:D, :D]
+        summary = np.tile(np.arange(stride) == stride - 1, blocks)[:D]
+        return [near, np.tri(D) * summary]
+
+    return attention_mask
+
+
+@bank.right("attention_mask")
+def attention_entry_by_entry():
+    import torch
+
+    def attention_mask(kind, D, stride):
+        def near(i, j):
+            return i - j <= stride if kind == "strided" else j >= i - i % stride
+
+        def far(i, j):
+            return (j - i) % stride == 0 if kind == "strided" else (j + 1) % stride == 0
+
+        def mask(reads):
+            return torch.tensor([[int(j <= i and reads(i, j)) for j in range(D)] for i in range(D)])
+
+        return [mask(near), mask(far)]
+
+    return attention_mask
+
+
+ATTENTION_ALL = {"strided", "fixed", "two hops"}
+
+
+@bank.wrong("attention_mask", loses=ATTENTION_ALL)
+def attention_to_everything_earlier():
+    """Both heads read all earlier positions."""
+    import torch
+
+    def attention_mask(kind, D, stride):
+        return [torch.ones(D, D, dtype=torch.bool).tril()] * 2
+
+    return attention_mask
+
+
+@bank.wrong("attention_mask", loses={"fixed", "two hops"})
+def attention_whole_blocks_only():
+    """The blocks are those of a D that is a multiple of the stride: what is left over reads nothing."""
+    import torch
+
+    def attention_mask(kind, D, stride):
+        i, j = torch.arange(D)[:, None], torch.arange(D)
+        if kind == "strided":
+            return [(j <= i) & (i - j <= stride), (j <= i) & ((i - j) % stride == 0)]
+        near, far = torch.zeros(D, D, dtype=torch.bool), torch.zeros(D, D, dtype=torch.bool)
+        for block in range(D // stride):
+            first, last = block * stride, (block + 1) * stride
+            near[first:last, first:last] = torch.ones(stride, stride).tril() > 0
+            far[last - 1 :, last - 1] = True
+        return [near, far]
+
+    return attention_mask
+
+
+@bank.wrong("attention_mask", loses={"strided", "two hops"})
+def attention_window_from_the_end():
+    """A slice begins below 0 where fewer than stride positions come before, and so counts from the end."""
+    import torch
+
+    def attention_mask(kind, D, stride):
+        near, far = torch.zeros(D, D, dtype=torch.bool), torch.zeros(D, D, dtype=torch.bool)
+        for i in range(D):
+            if kind == "strided":
+                near[i, i - stride : i + 1] = True
+                far[i, i % stride : i + 1 : stride] = True
+            else:
+                near[i, i - i % stride : i + 1] = True
+                far[i, stride - 1 : i + 1 : stride] = True
+        return [near, far]
+
+    return attention_mask
+
+
+slip = bank.slips("attention_mask", of=attention_broadcasting)
+slip("attention_not_causal", "(j <= i) & head", "head.expand(D, D)", loses={"causal"})
+slip("attention_later_positions", "j <= i", "j >= i", loses={"causal"})
+# The diagonal is left out: a mask A, in which the first position reads nothing.
+slip("attention_without_its_own_position", "j <= i", "j < i", loses=ATTENTION_ALL)
+# The paper's window is the stride positions before, and the position itself.
+slip("attention_window_one_too_short", "<= stride", "< stride", loses={"strided"})
+slip("attention_window_one_too_long", "i - j <= stride", "i - j <= stride + 1", loses={"strided", "two hops"})
+# The window ends before the position itself.
+slip("attention_window_without_itself", "i - j <= stride", "(i - j <= stride) & (i != j)", loses={"strided"})
+slip(
+    "attention_strided_without_itself", "(i - j) % stride == 0", "((i - j) % stride == 0) & (i != j)", loses={"strided"}
+)
+# Columns at the multiples of the stride, not those in line with the position.
+slip("attention_strided_columns", "(i - j) % stride == 0", "j % stride == 0", loses={"strided"})
+slip("attention_sum_for_difference", "(i - j) % stride", "(i + j) % stride", loses={"strided"})
+# The last stride positions in place of a block.
+slip("attention_sliding_blocks", "i // stride == j // stride", "(i - j) // stride == 0", loses={"fixed"})
+# The first position of a block, which has read nothing of its block.
+slip("attention_first_of_each_block", "== stride - 1", "== 0", loses={"fixed", "two hops"})
+# No remainder is ever as large as the stride.
+slip("attention_remainder_of_stride", "== stride - 1", "== stride", loses={"fixed", "two hops"})
+# Only the block just before, so that older ones are out of reach.
+slip(
+    "attention_last_block_only",
+    "j % stride == stride - 1",
+    "j == i // stride * stride - 1",
+    loses={"fixed", "two hops"},
+)
+# The row, not the column, must be the last of its block.
+slip("attention_rows_for_columns", "j % stride == stride - 1", "(i % stride == stride - 1).expand(D, D)",
+     loses={"fixed", "two hops"})  # fmt: skip
+# Rows that read nothing are given their own position.
+slip("attention_empty_rows_filled", "j % stride == stride - 1",
+     "(j % stride == stride - 1) | ((i == j) & (i < stride - 1))", loses={"fixed"})  # fmt: skip
+# Both heads read what either should.
+slip("attention_heads_merged", "(j <= i) & head for head in heads", "(j <= i) & (heads[0] | heads[1]) for _ in heads",
+     loses=ATTENTION_ALL)  # fmt: skip
+slip("attention_heads_swapped", "in heads", "in heads[::-1]", loses={"strided", "fixed"})
+slip("attention_kinds_swapped", 'kind == "strided"', 'kind == "fixed"', loses={"strided", "fixed"})
+slip("attention_always_strided", 'if kind == "strided"', "if kind", loses={"fixed"})
+slip("attention_own_stride", "i, j", "stride = round(D**0.5)\n    i, j", loses={"strided", "fixed"})
+slip("attention_bytes", "torch.arange(D)[:, None], torch.arange(D)",
+     "torch.arange(D).byte()[:, None], torch.arange(D).byte()", loses=ATTENTION_ALL)  # fmt: skip
+slip("attention_one_mask", "[(j <= i) & head for head in heads]", "(j <= i) & (heads[0] | heads[1])", loses={"shapes"})
+slip("attention_not_returned", "return [", "masks = [", loses={"shapes"})

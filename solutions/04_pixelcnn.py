@@ -1861,6 +1861,122 @@ for name, (log_q, kind) in board.items():
 # For the first there is a radical answer: a network of which already one layer sees far, because it carries a
 # state through the image: a recurrent one. Row by row, or along diagonals, it is slower to train, and in the
 # tables of section 9 it beats the PixelCNN of its time. That is PixelRNN, lesson 05.
+
+# %% [markdown]
+# ## Masked attention
+#
+# A kernel reads a window; its weights depend on the offset alone. **Self-attention** reads any set of positions, and its
+# weights depend on their content. At each of the $D$ positions, in raster order, three linear maps of the input give a
+# query $q_i$, a key $k_i$ and a value $v_i$, vectors of $d$ numbers. The output is a weighted mean,
+#
+# $$o_i = \sum_{j \in S_i} a_{ij} v_j, \qquad
+# a_{ij} = \frac{\exp(q_i^\top k_j / \sqrt d)}{\sum_{l \in S_i} \exp(q_i^\top k_l / \sqrt d)} .$$
+#
+# Several **heads** do this side by side, each with maps of its own. The set $S_i$ is row $i$ of a mask on the
+# $D \times D$ matrix of scores. Full causal attention has $S_i = \{j : j \le i\}$, which contains $i$ in every layer, the
+# first included: the *inputs are shifted by one*. Position $i$ receives $x_{i-1}$, position 0 a constant, so that its
+# output, which gives $p(x_i \mid x_0, \dots, x_{i-1})$, never reads $x_i$. The shift does what mask A does.
+#
+# **Cost per position**, in multiplications, with $c$ features: a masked $k \times k$ convolution takes about
+# $\frac12 k^2 c^2$ and reaches $(k - 1)/2$ rows. Attention takes $4 c^2$ for its linear maps and $2 |S_i| c$ for scores and
+# sums, and reaches all of $S_i$ at once: for a full mask on 28 × 28 pixels, up to 784 positions.
+#
+# Child et al. (2019, section 4.3) read about $2 \sqrt D$ positions instead, with two heads and a **stride** $l$ near
+# $\sqrt D$, such as the width of the image. A second layer then has a path from every earlier position.
+
+# %% tags=["demo"]
+from course_lib.nn import AttentionSteps, CausalSelfAttention, fixed_masks, strided_masks
+
+fig, axes = plt.subplots(1, 4, figsize=(9.8, 2.7))
+patterns = {"strided": strided_masks(16, 4), "fixed": fixed_masks(16, 4)}
+for n, ax in enumerate(axes):
+    kind, head = list(patterns)[n // 2], n % 2
+    ax.matshow(patterns[kind][head], cmap="Blues", vmax=1.5)
+    ax.set(title=f"{kind}, head {head}", xlabel="is read, $j$", ylabel="" if n else "reads, $i$")
+    ax.tick_params(top=False, labeltop=False, labelbottom=True)
+plots.show(
+    fig,
+    alt="Four masks of 16 positions with stride 4, all empty above the diagonal. Strided: a band of five positions up to the diagonal; every "
+    "fourth diagonal. Fixed: four triangles, one per block; every fourth column, from the diagonal down.",
+)
+
+# %% [markdown]
+# ### Exercise · `attention_mask`
+#
+# The masks of the figure, for any $D$ and stride.
+
+
+# %% exercise="attention_mask"
+def attention_mask(kind, D, stride):
+    """Which positions each of two heads reads, in the two patterns of Child et al. (2019).
+
+    Args:
+        kind: "strided" or "fixed".
+        D: number of positions, at least 1.
+        stride: at least 1. It may be larger than D, and D need not be a multiple of it.
+
+    Returns:
+        List of two (D, D) bool tensors, one per head: entry [i, j] is True where position i reads position j. No
+        position reads a later one.
+        strided: head 0 reads the stride positions before i, as far as they exist, and i; head 1 reads i, and every
+            stride-th position back from it.
+        fixed, with positions in blocks of stride, the first from 0 to stride - 1: head 0 reads i and what comes before i
+            in its own block; head 1 reads the last position of each block, up to i, which may be none.
+    """
+    ### BEGIN SOLUTION
+    i, j = torch.arange(D)[:, None], torch.arange(D)
+    if kind == "strided":
+        heads = i - j <= stride, (i - j) % stride == 0
+    else:
+        heads = i // stride == j // stride, j % stride == stride - 1
+    return [(j <= i) & head for head in heads]
+    ### END SOLUTION
+
+
+# %% check="attention_mask"
+
+# %% [markdown]
+# ### Your masks at work: everything in two hops
+#
+# The paths of lesson 03 again: the product of the two layers' masks counts the paths from $j$ to $i$. **Before you run the
+# cell**: does it suffice to have head 0 alone in the first layer and head 1 alone in the second?
+
+# %% tags=["demo"]
+with waits_for("attention_mask"):
+    everything = torch.ones(784, 784).tril() > 0
+    for kind in ("strided", "fixed"):
+        heads = [torch.as_tensor(mask).double() for mask in attention_mask(kind, 784, 28)]
+        both = torch.maximum(*heads)
+        print(f"{kind}: at most {int(sum(heads).sum(1).max())} of 784 positions read")
+        for layers_of, paths in {"head 0, then head 1": heads[1] @ heads[0], "both, then both": both @ both}.items():
+            print(f"    {layers_of}: a path for {(paths > 0)[everything].double().mean():.2%} of all pairs j <= i")
+
+# %% [markdown]
+# The fixed pattern needs both heads in a layer: within a block that is not complete, nobody sums up yet. (A residual
+# connection would do as well.)
+#
+# **Sampling** has a cache too: the keys and values of all positions so far. A step projects one position and compares its
+# query with them.
+
+# %% tags=["demo"]
+side = budget(smoke=8, cpu=16, gpu=28)
+attention = CausalSelfAttention(32, strided_masks(side**2, side)).double()
+x, steps = torch.randn(1, side**2, 32, dtype=torch.float64), AttentionSteps(attention, n=1)
+outputs, times = {}, {}
+with torch.no_grad():
+    for way, output in {"plain": lambda i: attention(x)[:, i], "cache": lambda i: steps(x[:, i])}.items():
+        start = time.perf_counter()
+        outputs[way] = torch.stack([output(i) for i in range(side**2)], 1)
+        times[way] = time.perf_counter() - start
+print(f"{side**2} positions: largest difference {(outputs['plain'] - outputs['cache']).abs().max():.0e};", end=" ")
+print(", ".join(f"{way} {1000 * t:.0f} ms" for way, t in times.items()))
+
+# %% [markdown]
+# **Today.** The Image Transformer (Parmar et al., *ICML* 2018) attends to local blocks of pixels; the Sparse Transformer
+# (Child et al., *Generating long sequences with sparse transformers*, arXiv:1904.10509, 2019) reports 2.80 bits/dim on
+# CIFAR-10, where PixelCNN++ has 2.92; image GPT (Chen et al., *Generative pretraining from pixels*, *ICML* 2020) uses full
+# masks on images of reduced resolution and palette. Language models are this section with words for pixels, and their
+# "KV cache" is the one above.
 #
 # ## 14 · History and references
 #
@@ -1897,7 +2013,7 @@ for name, (log_q, kind) in board.items():
 #
 # ## Where the solution is
 #
-# The text source of this notebook with all nine answers is `solutions/04_pixelcnn.py` in the course repository
+# The text source of this notebook with all ten answers is `solutions/04_pixelcnn.py` in the course repository
 # (open it in JupyterLab with Jupytext, or as plain text). Compare after your checks pass; yours may well be
 # different and just as right. In `course_lib`, the same ideas stand in full dress: `models/pixelcnn.py`,
 # `models/gated_pixelcnn.py` and `models/pixelcnn_pp.py`, each with its cached sampler, on the building blocks

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.special import expit, log_expit, logit, softmax
 
-from autograder.checking.answers import asking, integers, real, real_parts
+from autograder.checking.answers import asking, integers, real, real_list, real_parts
 from autograder.checking.cases import orders, tensors, tenths
 from autograder.checking.check import check
 from autograder.checking.comparing import TOLERANCE, count, differs, differs_from_sum, mass, say
@@ -25,6 +25,7 @@ from autograder.given import Callback
 
 __all__ = [
     "OwnPixelCNN",
+    "attention_mask",
     "blind_spot",
     "complete",
     "conv_mask",
@@ -1343,3 +1344,95 @@ def _earlier(tables: np.ndarray, factors: np.ndarray) -> Callable[[np.ndarray, i
         return tables[k][key % tables.shape[1]]
 
     return probabilities
+
+
+@check(
+    gates=["shapes", "causal"],
+    points={"strided": 1, "fixed": 1, "two hops": 1},
+    hints=[
+        "Write down for D = 6 and stride = 3, position by position, which positions each head reads: six short lists. "
+        "Then look at one position i and one position j: which numbers, of i, of j or of their difference, decide?",
+        "In the strided pattern only the difference i - j counts: its size in one head, its remainder in the other. In "
+        "the fixed pattern the place on the grid of blocks counts: the number of a block is a quotient, and the place "
+        "in it a remainder. What do both patterns have in common, for all heads?",
+        "A column vector of the i and a row vector of the j make a matrix by broadcasting: j <= i, everywhere. "
+        "Strided: i - j at most the stride; i - j without remainder. Fixed: equal quotients of i and j by the stride; "
+        "the largest remainder that j can have, whatever i is.",
+    ],
+)
+def attention_mask(student, rng):
+    """Masks of sparse attention.
+
+    =============================================  =============================================================
+    clause of the contract                         tried by
+    =============================================  =============================================================
+    a list of two masks (D, D)                     every case; a gate in the smallest
+    no position reads a later one                  "causal", a gate in the smallest; "two hops" everywhere
+    the sets of the strided pattern                every entry of both masks: "strided"
+    the sets of the fixed pattern, a row of which  every entry of both masks, D below the stride as well: "fixed"
+    may be empty
+    D and stride from 1, stride above D, D no      D = 1, stride = 1, both equal, stride above D, remainders, drawn
+    multiple of the stride                         sizes, D = 260, for both kinds
+    every earlier position in two hops, for few    "two hops": the product of the masks, and the number of entries
+    positions per row                              in a row, which other sets may satisfy as well
+    =============================================  =============================================================
+    """
+
+    def read(value, kind, D, stride):
+        return real_list(value, [(D, D)] * 2, "mask {}", _flags)
+
+    def say_case(kind, D, stride):
+        return f"kind {kind}, D = {D}, stride = {stride}"
+
+    def leak(got, *_):
+        for head, i, j in np.argwhere(np.triu(got, 1)):
+            return f"mask {head} lets position {i} read position {j}, which comes later"
+
+    def wrong(got, kind, D, stride):
+        for head, i, j in np.argwhere(got != _attention_mask(kind, D, stride)):
+            may = "must not" if got[head][i, j] else "should"
+            where = f"position {j}, {count(i - j, 'position')} back" if i > j else "itself"
+            return f"in mask {head} position {i} {may} read {where}; got {got[head][i, j]}"
+
+    def unreached(got, *_):
+        either = np.any(got, 0).astype(np.float32)  # whose products are fast
+        for i, j in np.argwhere(np.tril(either + either @ either == 0)):
+            return (
+                f"from position {i} no two hops lead to position {j}, each through either mask; the first hop leads to "
+                f"{say(np.flatnonzero(either[i]))}"
+            )
+
+    def expensive(got, kind, D, stride):
+        entries, most = np.sum(got, (0, 2)), stride + 1 + -(-D // stride)
+        for i in np.flatnonzero(entries > most):
+            return (
+                f"row {i} has {entries[i]} entries in the two masks together; {most} are enough, {stride} + 1 for the "
+                f"positions nearby and one for each block"
+            )
+
+    ask = asking(student.call, read=read, say=say_case)
+    plain = [(4, 2), (6, 3), (9, 3)]
+    sizes = [*plain, (2, 1), (1, 1), (1, 3), (3, 5), (4, 4), (5, 1), (7, 3), (10, 4), (64, 8), (260, 16)]
+    for _ in range(4):
+        stride = int(rng.integers(2, 8))
+        sizes.append((stride * int(rng.integers(2, 6)) + int(rng.integers(1, stride)), stride))
+    for (D, stride), kind in itertools.product(sizes, ("strided", "fixed")):
+        answer = ask(kind, D, stride)
+        if (D, stride) in plain:
+            yield answer.gate("shapes")
+            yield answer.gate("causal", leak)
+        yield answer.holds(kind, wrong)
+        yield answer.holds("two hops", leak, unreached, expensive)
+
+
+def _attention_mask(kind: str, D: int, stride: int) -> np.ndarray:
+    """The masks themselves, (2, D, D) bool, from the sets of positions."""
+    masks = np.zeros((2, D, D), dtype=bool)
+    for i in range(D):
+        if kind == "strided":
+            masks[0, i, max(0, i - stride) : i + 1] = True
+            masks[1, i, i::-stride] = True
+        else:
+            masks[0, i, i - i % stride : i + 1] = True
+            masks[1, i, stride - 1 : i + 1 : stride] = True
+    return masks
