@@ -1831,7 +1831,6 @@ for old, new, why in [
 
 @bank.right("OwnPixelCNN")
 def own_of_windows():
-    import math
 
     import torch
 
@@ -1858,7 +1857,7 @@ def own_of_windows():
         def logits(self, x):
             v = x.to(self.output.weight.dtype)
             h = moved(v, right=1)
-            for vertical, horizontal, link in zip(self.vertical, self.horizontal, self.link):
+            for vertical, horizontal, link in zip(self.vertical, self.horizontal, self.link, strict=True):
                 a = vertical(v)
                 b = horizontal(h) + link(moved(a, down=1))
                 v, h = a.tanh(), b.tanh()
@@ -1975,11 +1974,26 @@ slip = bank.slips("OwnPixelCNN", of=own_of_windows)
 slip("own_sees_the_pixel", "moved(v, right=1)", "v", loses={"autoregressive"})
 slip("own_link_in_its_row", "link(moved(a, down=1))", "link(a)", loses={"autoregressive"})
 slip("own_stacks_swapped", "v, h = a.tanh(), b.tanh()", "v, h = b.tanh(), a.tanh()", loses={"autoregressive"})
-slip("own_window_below", "self.sides = left, right, above, 0", "self.sides = left, right, 0, above", loses={"autoregressive"})
-slip("own_window_to_the_right", "self.sides = left, right, above, 0", "self.sides = right, left, above, 0", loses={"autoregressive"})
+slip(
+    "own_window_below",
+    "self.sides = left, right, above, 0",
+    "self.sides = left, right, 0, above",
+    loses={"autoregressive"},
+)
+slip(
+    "own_window_to_the_right",
+    "self.sides = left, right, above, 0",
+    "self.sides = right, left, above, 0",
+    loses={"autoregressive"},
+)
 slip("own_horizontal_goes_on_in_both", "v, h = a.tanh(), b.tanh()", "v = h = b.tanh()", loses={"full reach"})
 slip("own_vertical_shifted_too", "v, h = a.tanh()", "v, h = moved(a.tanh(), down=1)", loses={"full reach"})
-slip("own_shifted_in_every_layer", "v, h = a.tanh(), b.tanh()", "v, h = a.tanh(), moved(b.tanh(), right=1)", loses={"full reach"})
+slip(
+    "own_shifted_in_every_layer",
+    "v, h = a.tanh(), b.tanh()",
+    "v, h = a.tanh(), moved(b.tanh(), right=1)",
+    loses={"full reach"},
+)
 slip("own_link_two_rows_down", "moved(a, down=1)", "moved(moved(a, down=1), down=1)", loses={"full reach"})
 slip("own_without_link", " + link(moved(a, down=1))", " + 0 * link(a)", loses={"full reach"})
 slip("own_mean_over_pixels", ".sum((1, 2, 3))", ".mean((1, 2, 3))", loses={"log-likelihood"})
@@ -1997,8 +2011,19 @@ slip("own_columns_first", rows_first, columns_first, loses={"sampler"})
 slip("own_all_at_once", "self.logits(x)[:, :, r, c]", "self.logits(0 * x)[:, :, r, c]", loses={"sampler"})
 slip("own_detached", "z = self.logits(x)", "z = self.logits(x).detach()", loses={"gradients"})
 slip("own_link_detached", "link(moved(a, down=1))", "link(moved(a.detach(), down=1))", loses={"gradients"})
-slip("own_two_logits", "self.output = Window(channels, 1, 0, 0, 0)", "self.output = Window(channels, 2, 0, 0, 0)", loses={"shapes"})
-slip("own_links_without_a_name", "self.link = ", "self.links = ", ("self.horizontal, self.link)", "self.horizontal, self.links)"), loses={"shapes"})
+slip(
+    "own_two_logits",
+    "self.output = Window(channels, 1, 0, 0, 0)",
+    "self.output = Window(channels, 2, 0, 0, 0)",
+    loses={"shapes"},
+)
+slip(
+    "own_links_without_a_name",
+    "self.link = ",
+    "self.links = ",
+    ("self.horizontal, self.link, strict", "self.horizontal, self.links, strict"),
+    loses={"shapes"},
+)
 
 
 # ------------------------------------------------------------------------------------------------------------ gate

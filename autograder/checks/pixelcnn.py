@@ -1348,7 +1348,7 @@ def _earlier(tables: np.ndarray, factors: np.ndarray) -> Callable[[np.ndarray, i
 
 @check(
     gates=["shapes", "causal"],
-    points={"strided": 1, "fixed": 1, "two hops": 1},
+    points={"strided": 0.5, "fixed": 0.5, "two hops": 0.5},
     hints=[
         "Write down for D = 6 and stride = 3, position by position, which positions each head reads: six short lists. "
         "Then look at one position i and one position j: which numbers, of i, of j or of their difference, decide?",

@@ -115,7 +115,7 @@ def pixelcnn_clinic() -> Clinic:
             A.draw(1),
             "missing dependency",
             {3, 5},
-            "It has two stacks and a blind spot nevertheless: from the second layer on, the vertical channels are moved "
+            "It has two stacks and a blind spot all the same: from the second layer on, the vertical channels move "
             "down by a row, besides the link's own shift, so that most of the row just above arrives nowhere. Mass 1, "
             "nothing leaks, training converges. Tests that find it: a map of what an output reads, or stripes.",
             "plots.receptive_field(clinic.patients['A'].model.model, (0, 3, 1)) beside the same of patient C.",
@@ -125,9 +125,9 @@ def pixelcnn_clinic() -> Clinic:
             B.draw(2),
             "leak",
             {4},
-            "Mask B in the first layer. Every output copies its own pixel: the NLL is near 0, and the mass near 65,536, "
+            "Mask B in the first layer. Every output copies its own pixel: the NLL is near 0, the mass near 65,536, "
             "since it is certain of every image. Its samples copy what has not been drawn yet, which is white.",
-            "look at the total mass. By how much does one copied pixel multiply it? How many pixels does this one copy?",
+            "look at the total mass. How much does one copied pixel multiply it? How many are copied here?",
         ),
         "C": Patient(
             C,
@@ -135,7 +135,7 @@ def pixelcnn_clinic() -> Clinic:
             "healthy",
             {None},
             "Its mass is 1, every allowed dependency is there, and cached and plain samples agree.",
-            "draw plots.receptive_field(clinic.patients['C'].model.model, (0, 3, 1)): what is missing, what is too much?",
+            "draw plots.receptive_field(clinic.patients['C'].model.model, (0, 3, 1)): is too little or too much read?",
         ),
         "D": Patient(
             D,
@@ -143,7 +143,7 @@ def pixelcnn_clinic() -> Clinic:
             "leak",
             {7},
             "It sees two neighbouring pixels as two colours of one pixel and mixes up the layout of its channels: in "
-            "the hidden layers those of each colour are in blocks, and the output's mask takes them as taking turns. So "
+            "the hidden layers those of each colour are in blocks, and the output's mask takes them to take turns. So "
             "the first colour reads channels that know the first colour. A copied pixel counts twice in the mass, an "
             "honest one once: 2 to the power of 8 copied pixels is 256.",
             "compare its mass with powers of 2, and its NLL with the entropy, 4.97 nats.",
@@ -167,7 +167,7 @@ def pixelcnn_clinic() -> Clinic:
             "It sees two neighbouring pixels as one pixel of four levels, and its likelihood takes level 255 for the "
             "last one. What its logistics put beyond level 3 is given to no image. The rest of its high NLL has "
             "another cause: the four levels of such a pair have no order, which logistics assume.",
-            "what is missing from the mass, and which levels could have it? An image of 4 x 2 pixels here has 4 levels.",
+            "what is missing from the mass, and which levels could have it? Its pixels have 4 levels.",
         ),
     }
     alt = (
