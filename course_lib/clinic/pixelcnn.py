@@ -179,4 +179,4 @@ def pixelcnn_clinic() -> Clinic:
 
 def _network(event_shape: tuple[int, ...], kind: type[GatedPixelCNN] = GatedPixelCNN, levels: int = 2) -> GatedPixelCNN:
     torch.manual_seed(0)
-    return kind(event_shape, levels, channels=12, layers=2, kernel=3, head=16, position_bias=True)
+    return kind(event_shape, levels, channels=10, layers=3, kernel=3, head=16, position_bias=True)
