@@ -114,7 +114,7 @@ class CausalSelfAttention(nn.Module):
 
     def __init__(self, features: int, masks: torch.Tensor):
         super().__init__()
-        if masks.dtype != torch.bool or masks.ndim != 3 or masks.shape[1] != masks.shape[2]:
+        if masks.dtype != torch.bool or masks.ndim != 3 or masks.shape[1] != masks.shape[2] or not len(masks):
             raise ValueError(f"masks must be bool of shape (heads, D, D); got {masks.dtype}, {tuple(masks.shape)}")
         if masks.triu(1).any():
             head, i, j = masks.triu(1).nonzero()[0].tolist()

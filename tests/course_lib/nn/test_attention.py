@@ -166,6 +166,7 @@ def test_the_masks_are_not_saved():
     [
         (4, torch.ones(2, 3, 3).tril(), r"bool of shape \(heads, D, D\); got torch.float32, \(2, 3, 3\)"),
         (4, causal_masks(3)[0], r"bool of shape \(heads, D, D\); got torch.bool, \(3, 3\)"),
+        (4, causal_masks(3)[:0], r"bool of shape \(heads, D, D\); got torch.bool, \(0, 3, 3\)"),
         (4, causal_masks(3)[:, :2], r"bool of shape \(heads, D, D\); got torch.bool, \(2, 2, 3\)"),
         (4, torch.ones(2, 3, 3, dtype=torch.bool), "causal; in head 0 position 0 reads position 1"),
         (5, causal_masks(3), "positive multiple of the 2 heads; got 5"),
