@@ -2025,6 +2025,48 @@ slip(
     loses={"shapes"},
 )
 
+# The check judges what a model's outputs depend on, not the functions between its layers.
+free = "any function of the same pixels will do; training shows which one is good"
+for old, new in (
+    ("a.tanh(), ", "a, "),
+    (", b.tanh()", ", b"),
+    ("v.tanh(), ", "v, "),
+    (", h.tanh()", ", h"),
+    ("v, h = (v.tanh(), h.tanh())", "pass"),
+    ("torch.tanh(a)", "a"),
+    (
+        "torch.tanh(own + self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0))))",
+        "own + self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0)))",
+    ),
+    ("+ link(moved", "- link(moved"),
+    ("link(moved(a, down=1))", "moved(a, down=1)"),
+    ("own + self", "own - self"),
+    ("self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0)))", "F.pad(a[:, :, :-1], (0, 0, 1, 0))"),
+    ("+ link.bias", "- link.bias"),
+    ("+ below", "- below"),
+):
+    bank.equivalent("OwnPixelCNN", old, new, free)
+for more in ("+ 1", "- 0"):
+    bank.equivalent("OwnPixelCNN", "layers - 1", f"layers {more}", "more layers than asked for leak and lose nothing")
+small = "the given parameters make no logit beyond 30"
+for logits in (
+    "(2 * x - 1) * z",
+    "self.logits(x)[:, :, r, c]",
+    "self.logits(x)[place]",
+    "self.logits(x)",
+):
+    bank.equivalent("OwnPixelCNN", logits, f"torch.as_tensor({logits}).clamp(-30, 30)", small)
+for old, new in (("c] < p", "c] <= p"), ("u[place] < ", "u[place] <= "), ("d] < p", "d] <= p")):
+    bank.equivalent("OwnPixelCNN", old, new, "a uniform number never equals the probability")
+for old, new in (("int64", "int8"), ("long()", "byte()")):
+    bank.equivalent("OwnPixelCNN", old, new, "any type of integers is read")
+bank.equivalent("OwnPixelCNN", "(slice(None), 0,", "(slice(None), -1,", "there is one channel")
+for old, new in (("[:, :, 0, 0]", "[:, :, -1, 0]"), ("[:, :, 0, 0]", "[:, :, 0, -1]")):
+    bank.equivalent("OwnPixelCNN", old, new, "a kernel of 1 x 1")
+for start in ("1", "-1"):
+    bank.equivalent("OwnPixelCNN", "u.shape, 0", f"u.shape, {start}", "every pixel is drawn before it is read")
+bank.equivalent("OwnPixelCNN", "x[0].numel", "x[-1].numel", "all images have one size")
+
 
 # ------------------------------------------------------------------------------------------------------------ gate
 

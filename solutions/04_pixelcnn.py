@@ -357,7 +357,11 @@ def blind_spot(k, layers, H, W, row, column):
 # by up to $m$ in each step as needed, then go left in the row. All these steps remain between the two pixels' columns, so
 # the border is never in the way. For $k = 3$ the blind region is bounded by a line at 45°: a **quarter** of the half-plane
 # before a pixel.
-#
+
+# %% tags=["demo"]
+plots.show(figures.blind_spot())
+
+# %% [markdown]
 # Below, the map of the PixelCNN that was trained on digits in section 1, by gradients. Two kinds of pixels are marked as
 # earlier and never read: the top row is too far up for its five layers; the staircase would remain with five hundred.
 
@@ -579,7 +583,16 @@ with waits_for("stacks"):
     )
 
 # %% [markdown]
-# With ten layers nothing that comes before is missing. And stripes, learnt by a model with two stacks:
+# With ten layers nothing that comes before is missing. In a live notebook you can choose an architecture, its size and a
+# pixel below; two of the architectures are wrong on purpose. What is the smallest number of layers with which a gated
+# PixelCNN with 3 × 3 kernels reads everything that comes before the lower right corner? (Your own networks fit into
+# `explore.dependency_debugger(YourStacks(5, 5, 3))`.)
+
+# %% tags=["demo"]
+explore.dependency_explorer()
+
+# %% [markdown]
+# And stripes, learnt by a model with two stacks:
 
 # %% tags=["demo"]
 plots.show(
@@ -826,7 +839,7 @@ def gate(a, of_label):
     Args:
         a: (n, 2C, H, W), any finite numbers. The first C maps are values, the last C decide how much of them passes. It
             is left as it is.
-        of_label: (n, 2C), added to each pixel's maps before anything else; or None, for nothing.
+        of_label: (n, 2C), added to each pixel's maps before anything else; or None: nothing is added.
 
     Returns:
         (n, C, H, W): tanh of the first half times the logistic function of the second.
