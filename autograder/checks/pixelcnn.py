@@ -19,10 +19,12 @@ from autograder.checking.cases import orders, tensors, tenths
 from autograder.checking.check import check
 from autograder.checking.comparing import TOLERANCE, count, differs, differs_from_sum, mass, say
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
+from autograder.checking.models import GATES, POINTS, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
 __all__ = [
+    "OwnPixelCNN",
     "attention_mask",
     "blind_spot",
     "complete",
@@ -406,7 +408,7 @@ def _blind_case(rng: np.random.Generator, most_layers: int, sizes: Sequence[int]
 
 @check(
     gates=["shapes", "causal"],
-    points={"vertical": 1, "horizontal": 1, "first layer": 1, "link": 1, "training": 1},
+    points={"vertical": 1, "horizontal": 1, "first layer": 2, "link": 1, "training": 1},
     hints=[
         "One of the two stacks reads whole rows, the other reads along its own row. For each: which rows and columns "
         "does the kernel cover, and on which sides does one therefore have to put zeros so that the result has the "
@@ -569,8 +571,82 @@ def _linked(own: np.ndarray, v_out: np.ndarray, link: np.ndarray) -> np.ndarray:
 
 
 @check(
+    gates=GATES,
+    points=POINTS | {"full reach": 2, "sampler": 2},
+    hints=[
+        "Three places decide what an output can read: what goes into the first horizontal convolution, what the link "
+        "carries, and what each layer hands on to the next. Write the two sums of exercise 4 next to your line.",
+        "The first layer's horizontal stack reads the image moved one column to the right, all later layers read h as "
+        "it is. The link reads a moved one row down, in every layer. And the vertical stack goes on too: the next "
+        "layer's v is tanh(a), not the image.",
+        "The log-likelihood is a sum over pixels of the log-probability of the value that the pixel has: with logits "
+        "z, that is logsigmoid(z) where it is 1, and logsigmoid(-z) where it is 0. A sample starts from zeros and asks "
+        "for the logits once for each pixel, since each pixel drawn changes the logits of later ones.",
+    ],
+)
+def OwnPixelCNN(student, rng):
+    """Your own PixelCNN.
+
+    ============================================  =====================================================
+    clause of the contract                        tried by
+    ============================================  =====================================================
+    a module with the named parameters, for any   1 x 1 to 4 x 3 pixels, 1 to 3 channels and layers:
+    channels, layers and images                   "shapes"
+    an output reads earlier pixels only           all images, one pixel flipped: "autoregressive"
+    it reads all that its layers can carry to it  the same; images taller and wider than the layers
+                                                  reach, and such that they reach all: "full reach"
+    log_prob: the sum over pixels, in nats        all images, and one alone: "log-likelihood"
+    sample: pixel by pixel from u                 1 and 40 images of drawn u: "sampler"
+    gradients reach all parameters                each is moved, and the gradient must foretell how
+                                                  log_prob changes: "gradients"
+    ============================================  =====================================================
+    """
+    sizes = ((1, 1, 1, 1), (2, 3, 2, 1), (3, 3, 3, 2), (4, 2, 2, 3), (1, 6, 2, 2), (4, 3, 2, 1))
+    for height, width, channels, layers in sizes:
+        yield from WholeModel(
+            (channels, layers),
+            _own_parameters(channels, layers),
+            (1, height, width),
+            np.arange(height * width),
+            f"{height} x {width} pixels, {count(channels, 'channel')}, {count(layers, 'layer')}",
+            _own_reach(height, width, layers),
+        ).judge(student, rng)
+
+
+def _own_parameters(channels: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of an OwnPixelCNN."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(layers):
+        below = channels if layer else 1
+        sizes = {"vertical": (below, 2, 3), "horizontal": (below, 1, 2), "link": (channels, 1, 1)}
+        for name, size in sizes.items():
+            shapes |= {f"{name}.{layer}.weight": (channels, *size), f"{name}.{layer}.bias": (channels,)}
+    return shapes | {"output.weight": (1, channels, 1, 1), "output.bias": (1,)}
+
+
+def _own_reach(height: int, width: int, layers: int) -> np.ndarray:
+    """(D, D) bool: whether the layers of an OwnPixelCNN carry pixel j to output i.
+
+    h at a pixel reads h at the pixel itself and at its left neighbour, and a one row further up; a reads v in its own
+    row and the row above, up to one column to each side.
+    """
+    D = height * width
+    r, c = np.divmod(np.arange(D), width)
+    rows, columns = r[:, None] - r, c[:, None] - c  # from an output back to an input
+    left = (rows == 0) & (columns == 1)
+    window = np.isin(rows, (0, 1)) & (np.abs(columns) <= 1)
+    above = (rows == 1) & (columns == 0)
+    v, h = np.eye(D, dtype=int), np.eye(D, dtype=int)
+    for layer in range(layers):
+        a = window @ v
+        own_row = left @ (h + left @ h) if layer == 0 else h + left @ h
+        v, h = np.minimum(a, 1), np.minimum(own_row + above @ a, 1)
+    return h > 0
+
+
+@check(
     gates=["shape"],
-    points={"gate": 1, "label": 1},
+    points={"gate": 0.5, "label": 0.5},
     hints=[
         "Two halves of the channels go through two functions. Which half goes through which, and how do the two "
         "results become one tensor of C channels?",
@@ -689,7 +765,7 @@ def _gate_entry(what: str, a: np.ndarray, of_label: np.ndarray | None) -> Callab
 
 @check(
     gates=["shape", "finite"],
-    points={"inside": 1, "edges": 1, "far away": 1, "gradients": 1},
+    points={"inside": 0.5, "edges": 0.5, "far away": 0.5, "gradients": 0.5},
     hints=[
         "The probability of a level is the mass of the density between its two edges, half a level to each side. What "
         "must be added for the first and for the last level, so that none of the mass gets lost? And what does "
@@ -855,7 +931,7 @@ def _edges(x: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> tuple[np.n
 
 @check(
     gates=["shape and range"],
-    points={"component": 1, "value": 1, "frequencies": 1},
+    points={"component": 0.5, "value": 0.5, "frequencies": 0.5},
     hints=[
         "Two decisions, two uniform numbers. The first is the inversion that you know from lesson 01. For the second: "
         "if F(z) = u, which z is it?",
@@ -1010,7 +1086,7 @@ def _wrong_frequencies(
 
 @check(
     gates=["shapes"],
-    points={"first row": 1, "row by row": 1, "nothing overwritten": 1},
+    points={"first row": 0.5, "row by row": 0.5, "nothing overwritten": 0.5},
     side_effects="nothing overwritten",
     hints=[
         "To compute one row of the vertical stack, which rows of v are needed, and which of them does the cache hold? "
@@ -1099,7 +1175,7 @@ def _one_row(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 @check(
     gates=["shape and range"],
-    points={"one colour": 1, "colours": 1, "given values": 1},
+    points={"one colour": 0.5, "colours": 0.5, "given values": 0.5},
     side_effects="given values",
     hints=[
         "This is the ancestral sampling of lesson 01, started at a place other than the first. What must the "
@@ -1272,7 +1348,7 @@ def _earlier(tables: np.ndarray, factors: np.ndarray) -> Callable[[np.ndarray, i
 
 @check(
     gates=["shapes", "causal"],
-    points={"strided": 1, "fixed": 1, "two hops": 1},
+    points={"strided": 0.5, "fixed": 0.5, "two hops": 0.5},
     hints=[
         "Write down for D = 6 and stride = 3, position by position, which positions each head reads: six short lists. "
         "Then look at one position i and one position j: which numbers, of i, of j or of their difference, decide?",

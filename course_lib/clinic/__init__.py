@@ -2,5 +2,6 @@
 
 from course_lib.clinic.clinic import Clinic, Patient, train_on_world
 from course_lib.clinic.made import made_clinic
+from course_lib.clinic.pixelcnn import pixelcnn_clinic
 
-__all__ = ["Clinic", "Patient", "made_clinic", "train_on_world"]
+__all__ = ["Clinic", "Patient", "made_clinic", "pixelcnn_clinic", "train_on_world"]

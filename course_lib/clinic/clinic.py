@@ -119,7 +119,12 @@ class Clinic:
 
 
 def train_on_world(
-    model: nn.Module, *, epochs: int = 1, lr: float = 1e-2, before_step: Callable[[], None] = lambda: None
+    model: nn.Module,
+    *,
+    epochs: int = 1,
+    lr: float = 1e-2,
+    batch_size: int = 200,
+    before_step: Callable[[], None] = lambda: None,
 ) -> nn.Module:
     """Train a model with Adam on so many images of the tiny world that it memorises none.
 
@@ -127,6 +132,7 @@ def train_on_world(
         model: has `log_prob`, or its own `loss(x)`, in nats.
         epochs: multiplies the number of steps, which COURSE_BUDGET chooses.
         lr: learning rate at the start; it falls to 0 along a cosine.
+        batch_size: images per step.
         before_step: called before each step.
 
     Returns:
@@ -141,7 +147,7 @@ def train_on_world(
     for _ in range(steps):
         before_step()
         optimizer.zero_grad()
-        loss(images[torch.randint(len(images), (200,), generator=rng)]).backward()
+        loss(images[torch.randint(len(images), (batch_size,), generator=rng)]).backward()
         optimizer.step()
         schedule.step()
     return model.eval().double()

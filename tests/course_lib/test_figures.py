@@ -12,7 +12,7 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from course_lib import figures, plots
+from course_lib import figures, gates, plots
 from course_lib.dependencies import influence
 from course_lib.explore import open_paths
 from course_lib.figures import likelihood, made_masks, nade, pixelcnn
@@ -68,6 +68,7 @@ EXAMPLES = {
         500,
     ),
     made_masks.excess_costs: ({"MADE": GREY[0, :16], "NADE": GREY[1, :16]},),
+    pixelcnn.worth_of_gates: (gates.MEASURED,),
     pixelcnn.read_from_rows: ([0.1, 0.2, 0.5, 0.9],),
     pixelcnn.softmax_and_logistics: (
         UNIFORM,
