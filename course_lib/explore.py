@@ -1,10 +1,11 @@
-"""Dependency maps to play with in a notebook: of known architectures and of the reader's own network; paths of MADE.
+"""Dependency maps to play with in a notebook: of orderings, of known architectures, of the reader's own network; paths
+of MADE.
 
-All tools show controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
+Each tool shows controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
 which is replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved
 notebook, an HTML export, a viewer.
 
-They ask what an architecture lets through, whatever its weights. MADE's masks tell; the other two tools look at a copy
+Each asks what an architecture lets through, whatever its weights. MADE's masks tell; the other tools look at a copy
 whose weights are positive (see `open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
 """
 
@@ -25,10 +26,18 @@ from torch import Tensor, nn
 from course_lib import plots
 from course_lib.dependencies import influence, leaks_and_blind
 from course_lib.figures import made_masks
-from course_lib.models import MADE, GatedPixelCNN, PixelCNN, orderings
+from course_lib.models import FVBN, MADE, GatedPixelCNN, PixelCNN, orderings
 from course_lib.models.gated_pixelcnn import one_row_down
 
-__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer", "made_explorer", "open_paths"]
+__all__ = [
+    "ARCHITECTURES",
+    "build",
+    "dependency_debugger",
+    "dependency_explorer",
+    "made_explorer",
+    "open_paths",
+    "ordering_explorer",
+]
 
 Builder = Callable[[int, int, int, int], nn.Module]
 LAYERS, KERNELS = 8, (1, 3, 5, 7)
@@ -173,6 +182,19 @@ def made_explorer(D: int = 5) -> None:
     _made_explorer(D).show()
 
 
+def ordering_explorer(orders: Mapping[str, Sequence[int]], *, height: int = 8, width: int = 8) -> None:
+    """Choose an ordering and a pixel, and see what a fully visible belief network may read to predict that pixel.
+
+    Args:
+        orders: {name: (height * width,) permutation}; order[k] is the pixel that comes k-th, in raster numbering.
+        height, width: of the image.
+
+    Raises:
+        ValueError: there is nothing to choose from, or an order is not a permutation of the pixels.
+    """
+    _ordering_explorer(orders, height, width).show()
+
+
 class Panel:
     """Controls, and a picture that follows them.
 
@@ -261,6 +283,20 @@ def _made_explorer(D: int) -> Panel:
         "layers": _number("layers", 1, 1, 3),
     }
     return Panel(controls, draw)
+
+
+def _ordering_explorer(orders: Mapping[str, Sequence[int]], height: int, width: int) -> Panel:
+    if not orders:
+        raise ValueError("expected one ordering or more; got none")
+    models = {name: FVBN(height * width, order) for name, order in orders.items()}
+
+    def draw(ordering: str, row: int = 0, column: int = 0) -> tuple[Figure, str]:
+        model = models[ordering]
+        strength = _influence(model, batch=1, outputs=torch.tensor([row * width + column]))
+        return _map(strength.view(1, height, width), (0, row, column), model.order, f"{ordering} ordering")
+
+    control = _choice("ordering", list(orders), next(iter(orders)))
+    return Panel({"ordering": control} | _pixel((1, height, width)), draw)
 
 
 def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, ...] | None) -> tuple[str, Panel]:

@@ -363,3 +363,24 @@ def test_an_export_shows_the_picture_once_with_its_text(notebook, state):
         exported = nbformat.from_dict({**exported, "metadata": {}})
     page, _ = HTMLExporter().from_notebook_node(exported)
     assert len(re.findall(r'<img alt="Dependency map of the output at row 2', page)) == 2  # of two cells
+
+
+# Orderings
+
+
+def test_an_ordering_decides_what_a_pixel_may_read():
+    orders = {"raster": orderings.raster(3, 4), "backwards": orderings.raster(3, 4).flip(0)}
+    panel = explore._ordering_explorer(orders, 3, 4)
+    panel.controls["row"].value, panel.controls["column"].value = 1, 2
+    assert alt(panel) == (
+        "Dependency map of the output at row 1, column 2, in an image of 3 x 4; raster ordering. It reads 6 of 6 "
+        "earlier pixels. Earlier, but not read: none. Read, but not earlier: none."
+    )
+    panel.controls["ordering"].value = "backwards"
+    assert "backwards ordering. It reads 5 of 5 earlier pixels" in alt(panel)
+
+
+@pytest.mark.parametrize("orders, words", [({}, "one ordering or more"), ({"short": [0, 1]}, "each of 0..3 once")])
+def test_an_explorer_of_orderings_needs_permutations_of_the_pixels(orders, words):
+    with pytest.raises(ValueError, match=words):
+        explore.ordering_explorer(orders, height=2, width=2)

@@ -41,9 +41,17 @@ EXAMPLES = {
         {"ε = 1e-7": BITS[:8], "ε = 0.05\n(best)": BITS[8:16], "ε = 0.2": BITS[16:24]},
     ),
     likelihood.numbered_pixels: ({"raster": orderings.raster(8, 8), "random": orderings.random(64, seed=0)},),
+    likelihood.masks: ({"raster": orderings.raster(3, 3), "spiral": orderings.spiral(3, 3)},),
     likelihood.growing_sample: (BITS[0], GREY[0]),
     likelihood.incoming_weights: (torch.randn(64, 64, generator=rng), [11, 20, 36, 43, 51]),
     likelihood.gaps: ({"uniform": 4.5, "independent pixels": 3.9, "FVBN, raster": 1.5, "the table itself": 0.0}, 6.6),
+    likelihood.learning_curves: (
+        [30, 100, 300, 1197],
+        {
+            "naive Bayes": GREY[:4, :5].sort(0).values.numpy(),
+            "logistic regression": GREY[4:8, :5].sort(0).values.numpy(),
+        },
+    ),
     likelihood.least_sure: (BITS, torch.arange(40) % 10, P10),
     likelihood.surprises: ({"digits": 20 + GREY[:, 0], "noise": 200 + GREY[:, 1]}, {"a solid bar": 12.0}),
     likelihood.bits_so_far: ([1.0, 0.5, 0.4, 0.01],),
@@ -155,6 +163,11 @@ def test_of_six_maps_one_is_right_and_the_letters_are_told_apart():
     assert leaks == {"≥ at the output", "inverse ordering"}
     assert not maps["A"][:, 8:].any() and (maps["E"] == np.tri(16, k=-3, dtype=bool)).all()
     assert (maps["B"] == (below | np.diag([True] * 15 + [False]))).all()
+
+
+def test_the_row_of_a_mask_is_the_pixels_that_come_before():
+    fig = likelihood.masks({"backwards": orderings.raster(3, 3).flip(0)}, pixel=(1, 2))
+    assert "".join(text.get_text() for text in fig.axes[1].texts) == "000000111"
 
 
 def test_direct_connections_are_left_out():
