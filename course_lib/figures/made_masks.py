@@ -178,7 +178,7 @@ def many_orderings() -> Figure:
     ax.axhline(0, color="0.4", linewidth=1, linestyle="-")
     ax.set_xticks(range(len(by_orderings)), by_orderings)
     ax.set(xlabel="orderings in training", ylabel="NLL minus that of one mask (nats)")
-    ax.set_title("Mixtures of 8: a larger network or fewer images favour several orderings")
+    ax.set_title("Mixtures of 8, against one mask")
     ax.legend(fontsize=9)
     fig.set_label(f"Change of the test NLL against one mask, in nats. {'; '.join(sentences)}.")
     return fig
@@ -247,14 +247,14 @@ def masks_in_place(alive: Mapping[str, Sequence[float]], norms: Mapping[str, flo
     for (name, shares), marker in zip(alive.items(), cycle(["o-", "s--"])):
         axes[0].plot(shares, marker, label=name)
     axes[0].set(xlabel="calls, each with another mask", ylabel="share of weights unchanged", ylim=(-0.04, 1.06))
-    axes[0].set_title("In place, each mask erases for all")
+    axes[0].set_title("Weights under changing masks")
     axes[0].legend()
     colors = [plots.COLORS["blue"], plots.COLORS["orange"]]
     axes[0].xaxis.get_major_locator().set_params(integer=True)
     bars = axes[1].bar(list(norms), list(norms.values()), color=colors)
     axes[1].margins(y=0.15)
     axes[1].bar_label(bars, [f"{norm:.3f}" for norm in norms.values()])
-    axes[1].set(ylabel="norm of the weight's gradient", title="... and gradients are off")
+    axes[1].set(ylabel="norm of the weight's gradient", title="Gradient under one mask")
     listed = ", ".join(f"{name} {norm:.3f}" for name, norm in norms.items())
     fig.set_label(
         "Left: with functional masks all weights stay unchanged; in place the share falls towards 0 with every other "
@@ -266,11 +266,11 @@ def masks_in_place(alive: Mapping[str, Sequence[float]], norms: Mapping[str, flo
 def units_in_reach(
     counts: Sequence[Sequence[int]], gaps: Mapping[str, Mapping[int, float]], fvbn: float, units: int
 ) -> Figure:
-    """How many hidden units each output of a MADE can use, and what that costs on the small world.
+    """How many hidden units each output of a MADE can use, and what that costs on the toy distribution.
 
     Args:
         counts: for each hidden layer, the number of units with a path to each output, in the model's ordering.
-        gaps: by the name of the model, its KL divergence from the small world, in nats, by its number of units.
+        gaps: by the name of the model, its KL divergence from the toy distribution, in nats, by its number of units.
         fvbn: the FVBN's KL, drawn as a line.
         units: number of units of a layer, all of which a NADE has for every output; drawn as a line.
     """
@@ -280,7 +280,7 @@ def units_in_reach(
     axes[0].axhline(units, color="0.4", linewidth=1, linestyle="-")
     axes[0].text(1, 0.96 * units, "NADE: all, for every conditional", va="top", fontsize=9)
     axes[0].set(xlabel="position in the ordering", ylabel="units with a path to the output")
-    axes[0].set_title("Early conditionals are left with few")
+    axes[0].set_title("Units that can serve each conditional")
     axes[0].legend(loc="lower right", fontsize=9)
     for (name, by_units), marker in zip(gaps.items(), cycle("os^")):
         axes[1].plot(list(by_units), list(by_units.values()), marker=marker, label=name)
@@ -288,9 +288,9 @@ def units_in_reach(
     axes[1].axhline(fvbn, color="0.4", linewidth=1, linestyle="-")
     axes[1].text(tried[-1], fvbn, f"FVBN: {fvbn:.2f}", ha="right", va="bottom", fontsize=9)
     heights = [0.2, 0.5, 1, 2]
-    axes[1].set(xscale="log", yscale="log", xlabel="hidden units", ylabel="KL from the small world (nats)")
+    axes[1].set(xscale="log", yscale="log", xlabel="hidden units", ylabel="KL from the toy distribution (nats)")
     axes[1].set(xticks=tried, xticklabels=tried, yticks=heights, yticklabels=heights)
-    axes[1].set_title("MADE needs two or three times NADE's units")
+    axes[1].set_title("KL divergence against width")
     axes[1].minorticks_off()
     axes[1].legend(fontsize=9, loc="lower left")
     fig.set_label(
@@ -310,7 +310,7 @@ def excess_costs(excess: Mapping[str, torch.Tensor]) -> Figure:
         ax.bar(positions + shift, costs, 0.4, label=label, hatch=hatch, edgecolor="white")
     ax.set(xlabel="position in the ordering", ylabel="excess cost (nats)", xticks=positions)
     ax.margins(y=0.3)
-    ax.set_title("In the middle much is needed, and half of the units cannot be used")
+    ax.set_title("Excess cost of each conditional over the truth")
     ax.legend(fontsize=9)
     listed = ", ".join(f"{name} {costs.sum():.3f} nats" for name, costs in excess.items())
     fig.set_label(f"Bars: the excess cost of each conditional over the truth. In all: {listed}.")
