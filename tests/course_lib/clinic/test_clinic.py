@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -74,6 +75,7 @@ def test_the_evidence_is_a_line_and_samples_for_each_patient(made, capsys, monke
     assert [row.split()[0] for row in rows] == ["patient", *"ABCDEF"]
     assert float(rows[5].split()[2]) == 1.0
     assert alts == [(6, made.alt)]
+    plt.close("all")
 
 
 def test_the_patients_of_lesson_03_have_what_their_files_say(made):
