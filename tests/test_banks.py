@@ -19,7 +19,7 @@ from autograder.checking.check import Check
 from autograder.checking.report import Report
 from autograder.checking.samplers import p_value
 from autograder.checking.student import InProcess, Student
-from autograder.inside.codec import encode
+from autograder.inside.codec import decode, encode
 from autograder.release import build
 from banks import Bank, Entry, all_banks
 
@@ -379,10 +379,17 @@ def test_the_practice_cases_by_heart_earn_nothing_with_another_seed(bank: Bank, 
 
 
 class _Recorder(InProcess):
-    """A channel that remembers the last request."""
+    """A channel that remembers the last request, with the making of its object and what was set there."""
+
+    made = b""
 
     def request(self, frame: bytes, serve: Callable[[bytes], bytes]) -> bytes:
-        self.frame = frame
+        asked = decode(frame, lambda *_: None)
+        if asked["verb"] == "set":
+            self.made += frame
+        elif asked.get("keep"):
+            self.made = frame
+        self.frame = self.made + frame
         return super().request(frame, serve)
 
 
