@@ -1359,8 +1359,8 @@ def own_recursion():
     class OwnNADE(nn.Module):
         def __init__(self, D, H):
             super().__init__()
-            self.W = nn.Parameter(torch.randn(H, D) / D**0.5)
-            self.V = nn.Parameter(torch.randn(D, H) / H**0.5)
+            self.W = nn.Parameter(torch.randn(H, D))
+            self.V = nn.Parameter(torch.randn(D, H))
             self.b = nn.Parameter(torch.zeros(D))
             self.c = nn.Parameter(torch.zeros(H))
 
@@ -1396,8 +1396,8 @@ def own_cumulative_sum():
     class OwnNADE(nn.Module):
         def __init__(self, D, H):
             super().__init__()
-            self.W = nn.Parameter(0.1 * torch.randn(H, D))
-            self.V = nn.Parameter(0.1 * torch.randn(D, H))
+            self.W = nn.Parameter(torch.randn(H, D))
+            self.V = nn.Parameter(torch.randn(D, H))
             self.b = nn.Parameter(torch.zeros(D))
             self.c = nn.Parameter(torch.zeros(H))
 
@@ -1430,7 +1430,7 @@ def own_masked_columns():
         def __init__(self, D, H):
             super().__init__()
             parameter = torch.nn.Parameter
-            self.W, self.V = parameter(torch.rand(H, D) - 0.5), parameter(torch.rand(D, H) - 0.5)
+            self.W, self.V = parameter(torch.rand(H, D)), parameter(torch.rand(D, H))
             self.b, self.c = parameter(torch.rand(D)), parameter(torch.rand(H))
 
         def logits(self, x):
@@ -1502,7 +1502,12 @@ slip("own_detached_columns", OWN_COLUMN, OWN_COLUMN.replace("self.W[:, d]", "sel
      loses={"gradients"})  # fmt: skip
 slip("own_log_prob_without_gradients", "    def log_prob", "    @torch.no_grad()\n    def log_prob",
      loses={"gradients"})  # fmt: skip
-slip("own_W_transposed", "torch.randn(H, D) / D**0.5", "torch.randn(D, H) / D**0.5", loses={"shapes"})
+slip(
+    "own_W_transposed",
+    "self.W = nn.Parameter(torch.randn(H, D))",
+    "self.W = nn.Parameter(torch.randn(D, H))",
+    loses={"shapes"},
+)
 slip("own_biases_are_no_parameters", "self.c = nn.Parameter(torch.zeros(H))", "self.c = torch.zeros(H)",
      loses={"shapes"})  # fmt: skip
 slip("own_sample_as_real_numbers", "(u[:, d] < p).long()", "p", ("dtype=torch.int64", "dtype=u.dtype"),
@@ -1510,6 +1515,23 @@ slip("own_sample_as_real_numbers", "(u[:, d] < p).long()", "p", ("dtype=torch.in
 # The sampler leaves what it drew in the model, which then scores it.
 slip("own_sample_changes_the_model", "        return x\n", "        self.c.copy_(a[0])\n        return x\n",
      loses={"log-likelihood", "sampler"})  # fmt: skip
+
+bank.equivalent("OwnNADE", "int64", "int8", "any integers are taken")
+bank.equivalent("OwnNADE", ".long()", ".byte()", "any integers are taken")
+bank.equivalent("OwnNADE", "self.c.expand(len(u), -1)", "self.c", "the first sum broadcasts c")
+bank.equivalent("OwnNADE", ", dtype=self.W.dtype)", ")", "zeros and ones in any precision")
+bank.equivalent("OwnNADE", "dim=-1", "dim=1", "there are two axes")
+for p in ("p", "z_d.sigmoid()", "torch.sigmoid(self.logits(x)[:, d])"):
+    bank.equivalent("OwnNADE", f"< {p}", f"<= {p}", "no uniform number equals a probability; nade_sample judges ties")
+for inside, why in (
+    ("a", "changes h by 1e-13"),
+    ("before", "changes h by 1e-13"),
+    ("(2 * x - 1) * self.logits(x)", "nade_log_prob judges large logits"),
+    ("(self.b[d] + a.sigmoid() @ self.V[d])", "nade_sample judges large logits"),
+    ("self.logits(x)[:, d]", "nade_sample judges large logits"),
+    ("z_d", "nade_sample judges large logits"),
+):
+    bank.equivalent("OwnNADE", inside, f"torch.as_tensor({inside.strip('()')}).clamp(-30, 30)", why)
 
 # ------------------------------------------------------------------------------------------------------- nade_grad
 

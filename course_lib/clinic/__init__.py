@@ -2,5 +2,6 @@
 
 from course_lib.clinic.clinic import Clinic, Patient
 from course_lib.clinic.made import made_clinic
+from course_lib.clinic.nade import nade_clinic
 
-__all__ = ["Clinic", "Patient", "made_clinic"]
+__all__ = ["Clinic", "Patient", "made_clinic", "nade_clinic"]

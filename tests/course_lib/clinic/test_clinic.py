@@ -1,4 +1,4 @@
-"""Clinics: what a diagnosis is told, and that lesson 03's patients have what their files say."""
+"""Clinics: what a diagnosis is told, and that the lessons' patients have what their files say."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib import data, plots
-from course_lib.clinic import Clinic, Patient, made_clinic
+from course_lib.clinic import Clinic, Patient, made_clinic, nade_clinic
 from course_lib.dependencies import dependencies
 
 SYMPTOMS = {"healthy": "nothing is wrong", "leak": "it peeks"}
@@ -97,3 +97,21 @@ def test_the_patients_of_lesson_03_have_what_their_files_say(made):
     networks = models["D"].network, models["B"].ensemble.network
     small = [float((network.hidden[0].weight.abs() < 0.01).double().mean()) for network in networks]
     assert small[0] > 0.95 and small[1] < 0.1
+
+
+def test_the_patients_of_lesson_02_have_what_their_files_say(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "smoke")
+    clinic = nade_clinic()
+    assert {patient.symptom for patient in clinic.patients.values()} == set(clinic.symptoms)
+    models = {name: patient.model for name, patient in clinic.patients.items()}
+    allowed = torch.ones(16, 16).tril(-1).bool()
+    assert torch.equal(dependencies(models["A"]), torch.diag(torch.ones(15), -1).bool())
+    assert torch.equal(dependencies(models["D"]), allowed)
+    assert torch.equal(dependencies(models["E"]), allowed | torch.eye(16).bool())
+    assert models["B"] is models["D"]
+    states, weights = data.tiny_world().states, dict(models["C"].members[2].named_parameters())
+    order = models["F"].order
+    assert torch.equal(models["F"].V[order], weights["V"]) and torch.equal(models["F"].b[order], weights["b"])
+    with torch.no_grad():
+        mass = {name: float(model.log_prob(states).exp().sum()) for name, model in models.items()}
+    assert all(abs(mass[name] - 1) < 1e-9 for name in "ABDF") and mass["C"] < 1 - 1e-6 and mass["E"] > 1 + 1e-3
