@@ -1826,6 +1826,248 @@ for old, new, why in [
     bank.equivalent("stacks", old, new, why)
 
 
+# -------------------------------------------------------------------------------------------------------- OwnPixelCNN
+
+
+@bank.right("OwnPixelCNN")
+def own_of_windows():
+
+    import torch
+
+    class Window(torch.nn.Conv2d):
+        def __init__(self, inputs, outputs, above, left, right):
+            super().__init__(inputs, outputs, (above + 1, left + 1 + right))
+            self.sides = left, right, above, 0
+
+        def forward(self, x):
+            return super().forward(torch.nn.functional.pad(x, self.sides))
+
+    def moved(x, down=0, right=0):
+        return torch.nn.functional.pad(x, (right, -right, down, -down))
+
+    class OwnPixelCNN(torch.nn.Module):
+        def __init__(self, channels, layers):
+            super().__init__()
+            below = [1] + [channels] * (layers - 1)
+            self.vertical = torch.nn.ModuleList(Window(n, channels, 1, 1, 1) for n in below)
+            self.horizontal = torch.nn.ModuleList(Window(n, channels, 0, 1, 0) for n in below)
+            self.link = torch.nn.ModuleList(Window(channels, channels, 0, 0, 0) for n in below)
+            self.output = Window(channels, 1, 0, 0, 0)
+
+        def logits(self, x):
+            v = x.to(self.output.weight.dtype)
+            h = moved(v, right=1)
+            for vertical, horizontal, link in zip(self.vertical, self.horizontal, self.link, strict=True):
+                a = vertical(v)
+                b = horizontal(h) + link(moved(a, down=1))
+                v, h = a.tanh(), b.tanh()
+            return self.output(h)
+
+        def log_prob(self, x):
+            z = self.logits(x)
+            return torch.nn.functional.logsigmoid((2 * x - 1) * z).sum((1, 2, 3))
+
+        @torch.no_grad()
+        def sample(self, u):
+            x = torch.zeros(u.shape, dtype=torch.int64)
+            for r in range(u.shape[2]):
+                for c in range(u.shape[3]):
+                    p = self.logits(x)[:, :, r, c].sigmoid()
+                    x[:, :, r, c] = (u[:, :, r, c] < p).long()
+            return x
+
+    return OwnPixelCNN
+
+
+@bank.right("OwnPixelCNN")
+def own_padded_by_hand():
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class OwnPixelCNN(nn.Module):
+        def __init__(self, channels, layers):
+            super().__init__()
+            self.vertical, self.horizontal, self.link = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+            for layer in range(layers):
+                below = 1 if layer == 0 else channels
+                self.vertical.append(nn.Conv2d(below, channels, (2, 3), padding=(1, 1)))
+                self.horizontal.append(nn.Conv2d(below, channels, (1, 2)))
+                self.link.append(nn.Conv2d(channels, channels, 1))
+            self.output = nn.Conv2d(channels, 1, 1)
+
+        def logits(self, x):
+            x = x.to(self.output.weight.dtype)
+            v, h = x, x
+            for layer in range(len(self.link)):
+                a = self.vertical[layer](v)[:, :, :-1]
+                if layer == 0:
+                    own = self.horizontal[layer](F.pad(h, (2, 0)))[:, :, :, :-1]
+                else:
+                    own = self.horizontal[layer](F.pad(h, (1, 0)))
+                v = torch.tanh(a)
+                h = torch.tanh(own + self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0))))
+            return self.output(h)
+
+        def log_prob(self, x):
+            z = self.logits(x)
+            loss = F.binary_cross_entropy_with_logits(z, x.to(z.dtype), reduction="none")
+            return -loss.flatten(1).sum(dim=1)
+
+        def sample(self, u):
+            n, _, height, width = u.shape
+            x = torch.zeros(n, 1, height, width)
+            with torch.no_grad():
+                for d in range(height * width):
+                    place = (slice(None), 0, d // width, d % width)
+                    x[place] = (u[place] < torch.sigmoid(self.logits(x)[place])).to(x.dtype)
+            return x.to(torch.int64)
+
+    return OwnPixelCNN
+
+
+@bank.right("OwnPixelCNN")
+def own_functional():
+    import torch
+
+    class OwnPixelCNN(torch.nn.Module):
+        def __init__(self, channels, layers):
+            super().__init__()
+            convolution, several = torch.nn.Conv2d, torch.nn.ModuleList
+            ins = [channels if layer else 1 for layer in range(layers)]
+            self.vertical = several([convolution(i, channels, (2, 3)) for i in ins])
+            self.horizontal = several([convolution(i, channels, (1, 2)) for i in ins])
+            self.link = several([convolution(channels, channels, (1, 1)) for _ in ins])
+            self.output = convolution(channels, 1, (1, 1))
+
+        def layer(self, number, v, h):
+            pad = torch.nn.functional.pad
+            a = self.vertical[number](pad(v, [1, 1, 1, 0]))
+            link = self.link[number]
+            below = torch.einsum("oi,nihw->nohw", link.weight[:, :, 0, 0], pad(a, [0, 0, 1, -1]))
+            b = self.horizontal[number](pad(h, [1, 0])) + below + link.bias[:, None, None]
+            return a, b
+
+        def logits(self, x):
+            x = x.to(self.output.weight.dtype)
+            v, h = x, torch.cat([torch.zeros_like(x[..., :1]), x[..., :-1]], dim=-1)
+            for number in range(len(self.vertical)):
+                v, h = self.layer(number, v, h)
+                v, h = v.tanh(), h.tanh()
+            return self.output(h)
+
+        def log_prob(self, x):
+            coin = torch.distributions.Bernoulli(logits=self.logits(x))
+            return coin.log_prob(x.to(coin.logits.dtype)).flatten(1).sum(1)
+
+        def sample(self, u):
+            x = torch.full(u.shape, 0)
+            for d in range(x[0].numel()):
+                p = torch.sigmoid(self.logits(x)).flatten(1)[:, d]
+                x.view(len(x), -1)[:, d] = u.flatten(1)[:, d] < p
+            return x
+
+    return OwnPixelCNN
+
+
+slip = bank.slips("OwnPixelCNN", of=own_of_windows)
+slip("own_sees_the_pixel", "moved(v, right=1)", "v", loses={"autoregressive"})
+slip("own_link_in_its_row", "link(moved(a, down=1))", "link(a)", loses={"autoregressive"})
+slip("own_stacks_swapped", "v, h = a.tanh(), b.tanh()", "v, h = b.tanh(), a.tanh()", loses={"autoregressive"})
+slip(
+    "own_window_below",
+    "self.sides = left, right, above, 0",
+    "self.sides = left, right, 0, above",
+    loses={"autoregressive"},
+)
+slip(
+    "own_window_to_the_right",
+    "self.sides = left, right, above, 0",
+    "self.sides = right, left, above, 0",
+    loses={"autoregressive"},
+)
+slip("own_horizontal_goes_on_in_both", "v, h = a.tanh(), b.tanh()", "v = h = b.tanh()", loses={"full reach"})
+slip("own_vertical_shifted_too", "v, h = a.tanh()", "v, h = moved(a.tanh(), down=1)", loses={"full reach"})
+slip(
+    "own_shifted_in_every_layer",
+    "v, h = a.tanh(), b.tanh()",
+    "v, h = a.tanh(), moved(b.tanh(), right=1)",
+    loses={"full reach"},
+)
+slip("own_link_two_rows_down", "moved(a, down=1)", "moved(moved(a, down=1), down=1)", loses={"full reach"})
+slip("own_without_link", " + link(moved(a, down=1))", " + 0 * link(a)", loses={"full reach"})
+slip("own_mean_over_pixels", ".sum((1, 2, 3))", ".mean((1, 2, 3))", loses={"log-likelihood"})
+slip("own_sum_over_images", ".sum((1, 2, 3))", ".sum()", loses={"log-likelihood", "gradients"})
+slip("own_likelihood_of_ones", "(2 * x - 1) * z", "z", loses={"log-likelihood"})
+slip("own_sign_turned", "(2 * x - 1) * z", "(1 - 2 * x) * z", loses={"log-likelihood"})
+slip("own_in_bits", ".sum((1, 2, 3))", ".sum((1, 2, 3)) / math.log(2)", loses={"log-likelihood"})
+slip("own_probability_of_zero", "(u[:, :, r, c] < p)", "(u[:, :, r, c] < 1 - p)", loses={"sampler"})
+slip("own_greater_for_less", "(u[:, :, r, c] < p)", "(u[:, :, r, c] > p)", loses={"sampler"})
+slip("own_most_probable", "(u[:, :, r, c] < p)", "(p > 0.5)", loses={"sampler"})
+slip("own_logit_for_probability", "[:, :, r, c].sigmoid()", "[:, :, r, c]", loses={"sampler"})
+rows_first = "for r in range(u.shape[2]):\n            for c in range(u.shape[3]):"
+columns_first = "for c in range(u.shape[3]):\n            for r in range(u.shape[2]):"
+slip("own_columns_first", rows_first, columns_first, loses={"sampler"})
+slip("own_all_at_once", "self.logits(x)[:, :, r, c]", "self.logits(0 * x)[:, :, r, c]", loses={"sampler"})
+slip("own_detached", "z = self.logits(x)", "z = self.logits(x).detach()", loses={"gradients"})
+slip("own_link_detached", "link(moved(a, down=1))", "link(moved(a.detach(), down=1))", loses={"gradients"})
+slip(
+    "own_two_logits",
+    "self.output = Window(channels, 1, 0, 0, 0)",
+    "self.output = Window(channels, 2, 0, 0, 0)",
+    loses={"shapes"},
+)
+slip(
+    "own_links_without_a_name",
+    "self.link = ",
+    "self.links = ",
+    ("self.horizontal, self.link, strict", "self.horizontal, self.links, strict"),
+    loses={"shapes"},
+)
+
+# The check judges what a model's outputs depend on, not the functions between its layers.
+free = "any function of the same pixels will do; training shows which one is good"
+for old, new in (
+    ("a.tanh(), ", "a, "),
+    (", b.tanh()", ", b"),
+    ("v.tanh(), ", "v, "),
+    (", h.tanh()", ", h"),
+    ("v, h = (v.tanh(), h.tanh())", "pass"),
+    ("torch.tanh(a)", "a"),
+    (
+        "torch.tanh(own + self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0))))",
+        "own + self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0)))",
+    ),
+    ("+ link(moved", "- link(moved"),
+    ("link(moved(a, down=1))", "moved(a, down=1)"),
+    ("own + self", "own - self"),
+    ("self.link[layer](F.pad(a[:, :, :-1], (0, 0, 1, 0)))", "F.pad(a[:, :, :-1], (0, 0, 1, 0))"),
+    ("+ link.bias", "- link.bias"),
+    ("+ below", "- below"),
+):
+    bank.equivalent("OwnPixelCNN", old, new, free)
+for more in ("+ 1", "- 0"):
+    bank.equivalent("OwnPixelCNN", "layers - 1", f"layers {more}", "more layers than asked for leak and lose nothing")
+small = "the given parameters make no logit beyond 30"
+for logits in (
+    "(2 * x - 1) * z",
+    "self.logits(x)[:, :, r, c]",
+    "self.logits(x)[place]",
+    "self.logits(x)",
+):
+    bank.equivalent("OwnPixelCNN", logits, f"torch.as_tensor({logits}).clamp(-30, 30)", small)
+for old, new in (("c] < p", "c] <= p"), ("u[place] < ", "u[place] <= "), ("d] < p", "d] <= p")):
+    bank.equivalent("OwnPixelCNN", old, new, "a uniform number never equals the probability")
+for old, new in (("int64", "int8"), ("long()", "byte()")):
+    bank.equivalent("OwnPixelCNN", old, new, "any type of integers is read")
+bank.equivalent("OwnPixelCNN", "(slice(None), 0,", "(slice(None), -1,", "there is one channel")
+for old, new in (("[:, :, 0, 0]", "[:, :, -1, 0]"), ("[:, :, 0, 0]", "[:, :, 0, -1]")):
+    bank.equivalent("OwnPixelCNN", old, new, "a kernel of 1 x 1")
+for start in ("1", "-1"):
+    bank.equivalent("OwnPixelCNN", "u.shape, 0", f"u.shape, {start}", "every pixel is drawn before it is read")
+bank.equivalent("OwnPixelCNN", "x[0].numel", "x[-1].numel", "all images have one size")
+
+
 # ------------------------------------------------------------------------------------------------------------ gate
 
 
@@ -3824,3 +4066,174 @@ slip("complete_blocks_of_a_row", "range(first, C * H * W)", "range(first - first
 slip("complete_remembers_the_conditional", "p = conditional(x, k)",
      "p = vars(complete).setdefault(str((x.shape, k)), conditional(x, k))",
      loses=COMPLETE_BOTH)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------- attention_mask
+
+
+@bank.right("attention_mask")
+def attention_broadcasting():
+    import torch
+
+    def attention_mask(kind, D, stride):
+        i, j = torch.arange(D)[:, None], torch.arange(D)
+        if kind == "strided":
+            heads = i - j <= stride, (i - j) % stride == 0
+        else:
+            heads = i // stride == j // stride, j % stride == stride - 1
+        return [(j <= i) & head for head in heads]
+
+    return attention_mask
+
+
+@bank.right("attention_mask")
+def attention_sets_of_positions():
+    import numpy as np
+
+    def attention_mask(kind, D, stride):
+        masks = [np.zeros((D, D)) for _ in range(2)]
+        for i in range(D):
+            if kind == "strided":
+                reads = range(max(0, i - stride), i + 1), range(i, -1, -stride)
+            else:
+                reads = range(i // stride * stride, i + 1), range(stride - 1, i + 1, stride)
+            for mask, positions in zip(masks, reads, strict=True):
+                mask[i, list(positions)] = True
+        return masks
+
+    return attention_mask
+
+
+@bank.right("attention_mask")
+def attention_numpy_diagonals_and_blocks():
+    import numpy as np
+
+    def attention_mask(kind, D, stride):
+        if kind == "strided":
+            near = np.tri(D) - np.tri(D, k=-stride - 1)
+            far = sum(np.eye(D, k=-back) for back in range(0, D, stride))
+            return [near, far]
+        blocks = -(-D // stride)
+        near = np.kron(np.eye(blocks), np.tri(stride))[:D, :D]
+        summary = np.tile(np.arange(stride) == stride - 1, blocks)[:D]
+        return [near, np.tri(D) * summary]
+
+    return attention_mask
+
+
+@bank.right("attention_mask")
+def attention_entry_by_entry():
+    import torch
+
+    def attention_mask(kind, D, stride):
+        def near(i, j):
+            return i - j <= stride if kind == "strided" else j >= i - i % stride
+
+        def far(i, j):
+            return (j - i) % stride == 0 if kind == "strided" else (j + 1) % stride == 0
+
+        def mask(reads):
+            return torch.tensor([[int(j <= i and reads(i, j)) for j in range(D)] for i in range(D)])
+
+        return [mask(near), mask(far)]
+
+    return attention_mask
+
+
+ATTENTION_ALL = {"strided", "fixed", "two hops"}
+
+
+@bank.wrong("attention_mask", loses=ATTENTION_ALL)
+def attention_to_everything_earlier():
+    """Both heads read all earlier positions."""
+    import torch
+
+    def attention_mask(kind, D, stride):
+        return [torch.ones(D, D, dtype=torch.bool).tril()] * 2
+
+    return attention_mask
+
+
+@bank.wrong("attention_mask", loses={"fixed", "two hops"})
+def attention_whole_blocks_only():
+    """The blocks are those of a D that is a multiple of the stride: what is left over reads nothing."""
+    import torch
+
+    def attention_mask(kind, D, stride):
+        i, j = torch.arange(D)[:, None], torch.arange(D)
+        if kind == "strided":
+            return [(j <= i) & (i - j <= stride), (j <= i) & ((i - j) % stride == 0)]
+        near, far = torch.zeros(D, D, dtype=torch.bool), torch.zeros(D, D, dtype=torch.bool)
+        for block in range(D // stride):
+            first, last = block * stride, (block + 1) * stride
+            near[first:last, first:last] = torch.ones(stride, stride).tril() > 0
+            far[last - 1 :, last - 1] = True
+        return [near, far]
+
+    return attention_mask
+
+
+@bank.wrong("attention_mask", loses={"strided", "two hops"})
+def attention_window_from_the_end():
+    """A slice begins below 0 where fewer than stride positions come before, and so counts from the end."""
+    import torch
+
+    def attention_mask(kind, D, stride):
+        near, far = torch.zeros(D, D, dtype=torch.bool), torch.zeros(D, D, dtype=torch.bool)
+        for i in range(D):
+            if kind == "strided":
+                near[i, i - stride : i + 1] = True
+                far[i, i % stride : i + 1 : stride] = True
+            else:
+                near[i, i - i % stride : i + 1] = True
+                far[i, stride - 1 : i + 1 : stride] = True
+        return [near, far]
+
+    return attention_mask
+
+
+slip = bank.slips("attention_mask", of=attention_broadcasting)
+slip("attention_not_causal", "(j <= i) & head", "head.expand(D, D)", loses={"causal"})
+slip("attention_later_positions", "j <= i", "j >= i", loses={"causal"})
+# The diagonal is left out: a mask A, in which the first position reads nothing.
+slip("attention_without_its_own_position", "j <= i", "j < i", loses=ATTENTION_ALL)
+# The paper's window is the stride positions before, and the position itself.
+slip("attention_window_one_too_short", "<= stride", "< stride", loses={"strided"})
+slip("attention_window_one_too_long", "i - j <= stride", "i - j <= stride + 1", loses={"strided", "two hops"})
+# The window ends before the position itself.
+slip("attention_window_without_itself", "i - j <= stride", "(i - j <= stride) & (i != j)", loses={"strided"})
+slip(
+    "attention_strided_without_itself", "(i - j) % stride == 0", "((i - j) % stride == 0) & (i != j)", loses={"strided"}
+)
+# Columns at the multiples of the stride, not those in line with the position.
+slip("attention_strided_columns", "(i - j) % stride == 0", "j % stride == 0", loses={"strided"})
+slip("attention_sum_for_difference", "(i - j) % stride", "(i + j) % stride", loses={"strided"})
+# The last stride positions in place of a block.
+slip("attention_sliding_blocks", "i // stride == j // stride", "(i - j) // stride == 0", loses={"fixed"})
+# The first position of a block, which has read nothing of its block.
+slip("attention_first_of_each_block", "== stride - 1", "== 0", loses={"fixed", "two hops"})
+# No remainder is ever as large as the stride.
+slip("attention_remainder_of_stride", "== stride - 1", "== stride", loses={"fixed", "two hops"})
+# Only the block just before, so that older ones are out of reach.
+slip(
+    "attention_last_block_only",
+    "j % stride == stride - 1",
+    "j == i // stride * stride - 1",
+    loses={"fixed", "two hops"},
+)
+# The row, not the column, must be the last of its block.
+slip("attention_rows_for_columns", "j % stride == stride - 1", "(i % stride == stride - 1).expand(D, D)",
+     loses={"fixed", "two hops"})  # fmt: skip
+# Rows that read nothing are given their own position.
+slip("attention_empty_rows_filled", "j % stride == stride - 1",
+     "(j % stride == stride - 1) | ((i == j) & (i < stride - 1))", loses={"fixed"})  # fmt: skip
+# Both heads read what either should.
+slip("attention_heads_merged", "(j <= i) & head for head in heads", "(j <= i) & (heads[0] | heads[1]) for _ in heads",
+     loses=ATTENTION_ALL)  # fmt: skip
+slip("attention_heads_swapped", "in heads", "in heads[::-1]", loses={"strided", "fixed"})
+slip("attention_kinds_swapped", 'kind == "strided"', 'kind == "fixed"', loses={"strided", "fixed"})
+slip("attention_always_strided", 'if kind == "strided"', "if kind", loses={"fixed"})
+slip("attention_own_stride", "i, j", "stride = round(D**0.5)\n    i, j", loses={"strided", "fixed"})
+slip("attention_bytes", "torch.arange(D)[:, None], torch.arange(D)",
+     "torch.arange(D).byte()[:, None], torch.arange(D).byte()", loses=ATTENTION_ALL)  # fmt: skip
+slip("attention_one_mask", "[(j <= i) & head for head in heads]", "(j <= i) & (heads[0] | heads[1])", loses={"shapes"})
+slip("attention_not_returned", "return [", "masks = [", loses={"shapes"})

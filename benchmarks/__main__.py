@@ -2,10 +2,10 @@
 
 import torch
 
-from benchmarks import checks, fvbn, grading, made, nade, pixelcnn
+from benchmarks import checks, fvbn, grading, made, nade, pixelcnn, pixelrnn
 from course_lib import device
 
-MEASURED = (fvbn, nade, made, pixelcnn, grading)
+MEASURED = (fvbn, nade, made, pixelcnn, pixelrnn, grading)
 
 
 def main() -> None:

@@ -158,10 +158,16 @@ def mixture_of_gaussians_cumulative(parameters: torch.Tensor, x: torch.Tensor) -
 def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """The x with P(value <= x) = u: an exact sample of a mixture of K Gaussians where u is uniform on [0, 1).
 
-    The mixture's quantile lies between the smallest and the largest of its components'. From there on the interval
-    is halved until it is no longer than floating point's resolution. u = 0, whose quantile is minus infinity, stands
-    for all numbers below 2^-53 and is taken as their middle. A float64 u just below 1 that became 1 as float32 is
-    taken as the largest number below 1.
+    The mixture's quantile lies between the smallest and the largest of its components'. Within this interval Newton's
+    method solves
+
+        z(P(value <= x)) = z(u),   z = the standard normal quantile,
+
+    which is linear in x for a single Gaussian and nearly so in a mixture's tails. Each evaluation shortens the
+    interval, and where Newton's steps leave it or stop shrinking, it is halved. The search ends where P(value <= x) and
+    u differ by rounding alone, or where the interval has no number left inside. u = 0, whose quantile is minus
+    infinity, stands for all numbers below 2^-53 and is taken as their middle. A float64 u just below 1 that became 1 as
+    float32 is taken as the largest number below 1.
 
     Args:
         parameters: (*shape, 3, K), in the order of `mixture_of_gaussians_log_prob`.
@@ -174,15 +180,47 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
     tensor([0.0000, 1.9600])
     """
     u = below_one(u, at_least_float32(u).dtype).clamp_min(2.0**-54)
-    parameters = parameters.to(u.dtype)
-    _, mean, log_std = parameters.unbind(-2)
-    quantiles = mean + log_std.exp() * torch.special.ndtri(u).unsqueeze(-1)
+    logits, mean, log_std = parameters.to(u.dtype).expand(*u.shape, *parameters.shape[-2:]).unbind(-2)
+    weights, inverse_std = logits.softmax(-1), torch.exp(-log_std)
+    z, eps, heights = torch.special.ndtri(u), torch.finfo(u.dtype).eps, weights * inverse_std
+    quantiles = mean + log_std.exp() * z.unsqueeze(-1)
     low, high = quantiles.amin(-1), quantiles.amax(-1)
-    for _ in range(64):
-        middle = (low + high) / 2
-        too_high = mixture_of_gaussians_cumulative(parameters, middle) > u
-        low, high = torch.where(too_high, low, middle), torch.where(too_high, middle, high)
-    return (low + high) / 2
+    x, last = _quantile_without_overlap(weights, mean, log_std, u).clamp(low, high), high - low
+    searching = low < high
+    while searching.any():
+        standardized = (x.unsqueeze(-1) - mean) * inverse_std
+        below = (weights * torch.special.ndtr(standardized)).sum(-1)
+        slope = (heights * torch.exp(-0.5 * standardized**2)).sum(-1)
+        normal = torch.special.ndtri(below)
+        error = z - normal
+        searching &= ~(((below - u).abs() <= 4 * eps * u) | (error.abs() <= 4 * eps * z.abs()))
+        too_high = below > u
+        low, high = torch.where(too_high, low, x), torch.where(too_high, x, high)
+        step = error * torch.exp(-0.5 * normal**2) / slope
+        step += torch.copysign(eps * x, step)  # one number further, so that the interval shrinks from both sides
+        newton, length, width = x + step, step.abs(), high - low
+        shrinks = (low < newton) & (newton < high) & (2 * length < last)
+        x = torch.where(searching, torch.where(shrinks, newton, low + width / 2), x)
+        last = torch.where(shrinks, length, width)
+        searching &= (low < x) & (x < high)
+    return x
+
+
+def _quantile_without_overlap(
+    weights: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor, u: torch.Tensor
+) -> torch.Tensor:
+    """The x with P(value <= x) = u if the components, sorted by their means, did not overlap: (*shape).
+
+    u then lies in one component's share, and its place within this share is the component's own probability.
+    """
+    mean, order = mean.sort(-1)
+    weights = weights.gather(-1, order)
+    sums = weights.cumsum(-1)
+    k = ((sums <= u.unsqueeze(-1)) & (sums < sums[..., -1:])).sum(-1, keepdim=True)
+    of_sorted = weights, sums, mean, log_std.gather(-1, order)
+    share, upper, mean, log_std = (each.gather(-1, k).squeeze(-1) for each in of_sorted)
+    eps = torch.finfo(u.dtype).eps
+    return mean + log_std.exp() * torch.special.ndtri((1 - (upper - u) / share).clamp(eps, 1 - eps))
 
 
 def discretized_logistic_mixture_log_prob(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
@@ -229,12 +267,15 @@ def discretized_logistic_mixture_cumulative(parameters: torch.Tensor, levels: in
     tensor([0.3775, 0.6225])
     """
     logits, mean, log_scale = (each.unsqueeze(-2) for each in at_least_float32(parameters).unbind(-2))
-    edges = torch.arange(levels - 1, dtype=mean.dtype, device=mean.device).unsqueeze(-1) + 0.5
-    return (logits.softmax(-1) * torch.sigmoid((edges - mean) * torch.exp(-log_scale))).sum(-1)
+    edges = torch.arange(levels - 1, dtype=mean.dtype, device=mean.device) + 0.5
+    return _logistic_mixture_cumulative(logits.softmax(-1), mean, torch.exp(-log_scale), edges)
 
 
 def discretized_logistic_mixture_invert(parameters: torch.Tensor, u: torch.Tensor, levels: int) -> torch.Tensor:
     """The level that a uniform number stands for: the number of k in 0..K-2 with P(x <= k) <= u, as in `invert`.
+
+    The level is at least k where P(x <= k - 1) <= u. A binary search finds its bits, the highest one first, from
+    log2 K of these probabilities.
 
     Args:
         parameters: (*shape, 3, M), in the order of `discretized_logistic_mixture_log_prob`.
@@ -246,7 +287,14 @@ def discretized_logistic_mixture_invert(parameters: torch.Tensor, u: torch.Tenso
     >>> discretized_logistic_mixture_invert(torch.tensor([[0.0], [1.0], [-9.0]]), torch.tensor(0.7), levels=3)
     tensor(1)
     """
-    return (discretized_logistic_mixture_cumulative(parameters, levels) <= u.unsqueeze(-1)).sum(-1)
+    logits, mean, log_scale = at_least_float32(parameters).unbind(-2)
+    weights, inverse_scale = logits.softmax(-1), torch.exp(-log_scale)
+    level = torch.zeros_like(u, dtype=torch.int64)
+    for bit in reversed(range((levels - 1).bit_length())):
+        higher = level + 2**bit
+        below = _logistic_mixture_cumulative(weights, mean, inverse_scale, higher.to(mean.dtype) - 0.5)
+        level = torch.where((higher < levels) & (below <= u), higher, level)
+    return level
 
 
 def sub_pixel_chain(parameters: torch.Tensor, coefficients: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
@@ -294,6 +342,13 @@ def sub_pixel_steps(
             used += 1
         conditional = torch.stack([logits, mean, log_scale], 1)
         yield conditional
+
+
+def _logistic_mixture_cumulative(
+    weights: torch.Tensor, mean: torch.Tensor, inverse_scale: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    """P(value <= x) under a mixture of M logistics that are not rounded: (*shape) from (*shape, M) and x (*shape)."""
+    return (weights * torch.sigmoid((x.unsqueeze(-1) - mean) * inverse_scale)).sum(-1)
 
 
 def _component_log_probs(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:

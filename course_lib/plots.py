@@ -19,7 +19,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -135,7 +135,7 @@ def image_grid(
 
 
 def image_grids(
-    groups: Mapping[str, Tensor], *, across: int = 3, row_names: Sequence[str] = (), title: str = "", **settings
+    groups: Mapping[str, Tensor], *, across: int = 3, row_names: Sequence[str] = (), title: str = "", **settings: Any
 ) -> Figure:
     """Several grids of images, each under its name: samples of several models, completions from several known sets.
 

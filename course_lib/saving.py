@@ -72,9 +72,13 @@ def load(path: str | os.PathLike) -> GenerativeModel:
             model = _built(records["model"], tensors)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds a model that this version of course_lib cannot build ({error})") from error
-    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_ARGUMENT)}
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_ARGUMENT)}
+    weights = _best(tensors) if "history" in records else own
+    dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if len(dtypes) == 1:  # also the dtype of what is not saved, such as masks that follow from an ordering
+        model.to(*dtypes)
     # The file's tensors become the model's: a copy would have the dtype of the initial weights.
-    return _with_weights(model, _best(tensors) if "history" in records else weights, path, assign=True)
+    return _with_weights(model, weights, path, assign=True)
 
 
 def load_best(model: Module, path: str | os.PathLike) -> Module:

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from autograder.classroom.job import Status
@@ -8,7 +9,8 @@ from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Unmasked
 from benchmarks.nade import ByAutograd
 from benchmarks.pixelcnn import decided_alike
-from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN
+from benchmarks.pixelrnn import PixelByPixel
+from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN, PixelRNN
 
 
 def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
@@ -80,3 +82,16 @@ def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, caps
     told = capsys.readouterr().out
     assert told.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
     assert "0.25 s of CPU time per submission, plus 0.20 s for its answers and checks; 9 s" in told
+
+
+@pytest.mark.parametrize("recurrence", ["row", "diagonal"])
+def test_a_pixelrnn_by_rows_or_diagonals_is_the_one_by_pixels(recurrence):
+    torch.manual_seed(0)
+    settings = dict(channels=6, layers=2, recurrence=recurrence)
+    fast, slow = (kind((1, 4, 5), 2, **settings).double() for kind in (PixelRNN, PixelByPixel))
+    slow.load_state_dict(fast.state_dict())
+    x = torch.randint(0, 2, (3, 1, 4, 5))
+    for model in (fast, slow):
+        model.log_prob(x).mean().backward()
+    for ours, theirs in zip(fast.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)

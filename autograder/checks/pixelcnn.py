@@ -14,15 +14,18 @@ import numpy as np
 import torch
 from scipy.special import expit, log_expit, logit, softmax
 
-from autograder.checking.answers import asking, integers, real, real_parts
+from autograder.checking.answers import asking, integers, real, real_list, real_parts
 from autograder.checking.cases import orders, tensors, tenths
 from autograder.checking.check import check
 from autograder.checking.comparing import TOLERANCE, count, differs, differs_from_sum, mass, say
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
+from autograder.checking.models import GATES, POINTS, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
 __all__ = [
+    "OwnPixelCNN",
+    "attention_mask",
     "blind_spot",
     "complete",
     "conv_mask",
@@ -405,7 +408,7 @@ def _blind_case(rng: np.random.Generator, most_layers: int, sizes: Sequence[int]
 
 @check(
     gates=["shapes", "causal"],
-    points={"vertical": 1, "horizontal": 1, "first layer": 1, "link": 1, "training": 1},
+    points={"vertical": 1, "horizontal": 1, "first layer": 2, "link": 1, "training": 1},
     hints=[
         "One of the two stacks reads whole rows, the other reads along its own row. For each: which rows and columns "
         "does the kernel cover, and on which sides does one therefore have to put zeros so that the result has the "
@@ -568,8 +571,82 @@ def _linked(own: np.ndarray, v_out: np.ndarray, link: np.ndarray) -> np.ndarray:
 
 
 @check(
+    gates=GATES,
+    points=POINTS | {"full reach": 2, "sampler": 2},
+    hints=[
+        "Three places decide what an output can read: what goes into the first horizontal convolution, what the link "
+        "carries, and what each layer hands on to the next. Write the two sums of exercise 4 next to your line.",
+        "The first layer's horizontal stack reads the image moved one column to the right, all later layers read h as "
+        "it is. The link reads a moved one row down, in every layer. And the vertical stack goes on too: the next "
+        "layer's v is tanh(a), not the image.",
+        "The log-likelihood is a sum over pixels of the log-probability of the value that the pixel has: with logits "
+        "z, that is logsigmoid(z) where it is 1, and logsigmoid(-z) where it is 0. A sample starts from zeros and asks "
+        "for the logits once for each pixel, since each pixel drawn changes the logits of later ones.",
+    ],
+)
+def OwnPixelCNN(student, rng):
+    """Your own PixelCNN.
+
+    ============================================  =====================================================
+    clause of the contract                        tried by
+    ============================================  =====================================================
+    a module with the named parameters, for any   1 x 1 to 4 x 3 pixels, 1 to 3 channels and layers:
+    channels, layers and images                   "shapes"
+    an output reads earlier pixels only           all images, one pixel flipped: "autoregressive"
+    it reads all that its layers can carry to it  the same; images taller and wider than the layers
+                                                  reach, and such that they reach all: "full reach"
+    log_prob: the sum over pixels, in nats        all images, and one alone: "log-likelihood"
+    sample: pixel by pixel from u                 1 and 40 images of drawn u: "sampler"
+    gradients reach all parameters                each is moved, and the gradient must foretell how
+                                                  log_prob changes: "gradients"
+    ============================================  =====================================================
+    """
+    sizes = ((1, 1, 1, 1), (2, 3, 2, 1), (3, 3, 3, 2), (4, 2, 2, 3), (1, 6, 2, 2), (4, 3, 2, 1))
+    for height, width, channels, layers in sizes:
+        yield from WholeModel(
+            (channels, layers),
+            _own_parameters(channels, layers),
+            (1, height, width),
+            np.arange(height * width),
+            f"{height} x {width} pixels, {count(channels, 'channel')}, {count(layers, 'layer')}",
+            _own_reach(height, width, layers),
+        ).judge(student, rng)
+
+
+def _own_parameters(channels: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of an OwnPixelCNN."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(layers):
+        below = channels if layer else 1
+        sizes = {"vertical": (below, 2, 3), "horizontal": (below, 1, 2), "link": (channels, 1, 1)}
+        for name, size in sizes.items():
+            shapes |= {f"{name}.{layer}.weight": (channels, *size), f"{name}.{layer}.bias": (channels,)}
+    return shapes | {"output.weight": (1, channels, 1, 1), "output.bias": (1,)}
+
+
+def _own_reach(height: int, width: int, layers: int) -> np.ndarray:
+    """(D, D) bool: whether the layers of an OwnPixelCNN carry pixel j to output i.
+
+    h at a pixel reads h at the pixel itself and at its left neighbour, and a one row further up; a reads v in its own
+    row and the row above, up to one column to each side.
+    """
+    D = height * width
+    r, c = np.divmod(np.arange(D), width)
+    rows, columns = r[:, None] - r, c[:, None] - c  # from an output back to an input
+    left = (rows == 0) & (columns == 1)
+    window = np.isin(rows, (0, 1)) & (np.abs(columns) <= 1)
+    above = (rows == 1) & (columns == 0)
+    v, h = np.eye(D, dtype=int), np.eye(D, dtype=int)
+    for layer in range(layers):
+        a = window @ v
+        own_row = left @ (h + left @ h) if layer == 0 else h + left @ h
+        v, h = np.minimum(a, 1), np.minimum(own_row + above @ a, 1)
+    return h > 0
+
+
+@check(
     gates=["shape"],
-    points={"gate": 1, "label": 1},
+    points={"gate": 0.5, "label": 0.5},
     hints=[
         "Two halves of the channels go through two functions. Which half goes through which, and how do the two "
         "results become one tensor of C channels?",
@@ -688,7 +765,7 @@ def _gate_entry(what: str, a: np.ndarray, of_label: np.ndarray | None) -> Callab
 
 @check(
     gates=["shape", "finite"],
-    points={"inside": 1, "edges": 1, "far away": 1, "gradients": 1},
+    points={"inside": 0.5, "edges": 0.5, "far away": 0.5, "gradients": 0.5},
     hints=[
         "The probability of a level is the mass of the density between its two edges, half a level to each side. What "
         "must be added for the first and for the last level, so that none of the mass gets lost? And what does "
@@ -854,7 +931,7 @@ def _edges(x: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> tuple[np.n
 
 @check(
     gates=["shape and range"],
-    points={"component": 1, "value": 1, "frequencies": 1},
+    points={"component": 0.5, "value": 0.5, "frequencies": 0.5},
     hints=[
         "Two decisions, two uniform numbers. The first is the inversion that you know from lesson 01. For the second: "
         "if F(z) = u, which z is it?",
@@ -1009,7 +1086,7 @@ def _wrong_frequencies(
 
 @check(
     gates=["shapes"],
-    points={"first row": 1, "row by row": 1, "nothing overwritten": 1},
+    points={"first row": 0.5, "row by row": 0.5, "nothing overwritten": 0.5},
     side_effects="nothing overwritten",
     hints=[
         "To compute one row of the vertical stack, which rows of v are needed, and which of them does the cache hold? "
@@ -1098,7 +1175,7 @@ def _one_row(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 @check(
     gates=["shape and range"],
-    points={"one colour": 1, "colours": 1, "given values": 1},
+    points={"one colour": 0.5, "colours": 0.5, "given values": 0.5},
     side_effects="given values",
     hints=[
         "This is the ancestral sampling of lesson 01, started at a place other than the first. What must the "
@@ -1267,3 +1344,95 @@ def _earlier(tables: np.ndarray, factors: np.ndarray) -> Callable[[np.ndarray, i
         return tables[k][key % tables.shape[1]]
 
     return probabilities
+
+
+@check(
+    gates=["shapes", "causal"],
+    points={"strided": 0.5, "fixed": 0.5, "two hops": 0.5},
+    hints=[
+        "Write down for D = 6 and stride = 3, position by position, which positions each head reads: six short lists. "
+        "Then look at one position i and one position j: which numbers, of i, of j or of their difference, decide?",
+        "In the strided pattern only the difference i - j counts: its size in one head, its remainder in the other. In "
+        "the fixed pattern the place on the grid of blocks counts: the number of a block is a quotient, and the place "
+        "in it a remainder. What do both patterns have in common, for all heads?",
+        "A column vector of the i and a row vector of the j make a matrix by broadcasting: j <= i, everywhere. "
+        "Strided: i - j at most the stride; i - j without remainder. Fixed: equal quotients of i and j by the stride; "
+        "the largest remainder that j can have, whatever i is.",
+    ],
+)
+def attention_mask(student, rng):
+    """Masks of sparse attention.
+
+    =============================================  =============================================================
+    clause of the contract                         tried by
+    =============================================  =============================================================
+    a list of two masks (D, D)                     every case; a gate in the smallest
+    no position reads a later one                  "causal", a gate in the smallest; "two hops" everywhere
+    the sets of the strided pattern                every entry of both masks: "strided"
+    the sets of the fixed pattern, a row of which  every entry of both masks, D below the stride as well: "fixed"
+    may be empty
+    D and stride from 1, stride above D, D no      D = 1, stride = 1, both equal, stride above D, remainders, drawn
+    multiple of the stride                         sizes, D = 260, for both kinds
+    every earlier position in two hops, for few    "two hops": the product of the masks, and the number of entries
+    positions per row                              in a row, which other sets may satisfy as well
+    =============================================  =============================================================
+    """
+
+    def read(value, kind, D, stride):
+        return real_list(value, [(D, D)] * 2, "mask {}", _flags)
+
+    def say_case(kind, D, stride):
+        return f"kind {kind}, D = {D}, stride = {stride}"
+
+    def leak(got, *_):
+        for head, i, j in np.argwhere(np.triu(got, 1)):
+            return f"mask {head} lets position {i} read position {j}, which comes later"
+
+    def wrong(got, kind, D, stride):
+        for head, i, j in np.argwhere(got != _attention_mask(kind, D, stride)):
+            may = "must not" if got[head][i, j] else "should"
+            where = f"position {j}, {count(i - j, 'position')} back" if i > j else "itself"
+            return f"in mask {head} position {i} {may} read {where}; got {got[head][i, j]}"
+
+    def unreached(got, *_):
+        either = np.any(got, 0).astype(np.float32)  # whose products are fast
+        for i, j in np.argwhere(np.tril(either + either @ either == 0)):
+            return (
+                f"from position {i} no two hops lead to position {j}, each through either mask; the first hop leads to "
+                f"{say(np.flatnonzero(either[i]))}"
+            )
+
+    def expensive(got, kind, D, stride):
+        entries, most = np.sum(got, (0, 2)), stride + 1 + -(-D // stride)
+        for i in np.flatnonzero(entries > most):
+            return (
+                f"row {i} has {entries[i]} entries in the two masks together; {most} are enough, {stride} + 1 for the "
+                f"positions nearby and one for each block"
+            )
+
+    ask = asking(student.call, read=read, say=say_case)
+    plain = [(4, 2), (6, 3), (9, 3)]
+    sizes = [*plain, (2, 1), (1, 1), (1, 3), (3, 5), (4, 4), (5, 1), (7, 3), (10, 4), (64, 8), (260, 16)]
+    for _ in range(4):
+        stride = int(rng.integers(2, 8))
+        sizes.append((stride * int(rng.integers(2, 6)) + int(rng.integers(1, stride)), stride))
+    for (D, stride), kind in itertools.product(sizes, ("strided", "fixed")):
+        answer = ask(kind, D, stride)
+        if (D, stride) in plain:
+            yield answer.gate("shapes")
+            yield answer.gate("causal", leak)
+        yield answer.holds(kind, wrong)
+        yield answer.holds("two hops", leak, unreached, expensive)
+
+
+def _attention_mask(kind: str, D: int, stride: int) -> np.ndarray:
+    """The masks themselves, (2, D, D) bool, from the sets of positions."""
+    masks = np.zeros((2, D, D), dtype=bool)
+    for i in range(D):
+        if kind == "strided":
+            masks[0, i, max(0, i - stride) : i + 1] = True
+            masks[1, i, i::-stride] = True
+        else:
+            masks[0, i, i - i % stride : i + 1] = True
+            masks[1, i, stride - 1 : i + 1 : stride] = True
+    return masks

@@ -118,12 +118,21 @@ class Clinic:
                 raise ValueError(f"{of}line is {line!r}; expected 1 to {len(self.program)}, or None for no line")
 
 
-def train_on_world(model: nn.Module, *, epochs: int = 1, before_step: Callable[[], None] = lambda: None) -> nn.Module:
-    """Train a patient with Adam on so many images of the tiny world that it memorises none.
+def train_on_world(
+    model: nn.Module,
+    *,
+    epochs: int = 1,
+    lr: float = 1e-2,
+    batch_size: int = 200,
+    before_step: Callable[[], None] = lambda: None,
+) -> nn.Module:
+    """Train a model with Adam on so many images of the tiny world that it memorises none.
 
     Args:
         model: has `log_prob`, or its own `loss(x)`, in nats.
         epochs: multiplies the number of steps, which COURSE_BUDGET chooses.
+        lr: learning rate at the start; it falls to 0 along a cosine.
+        batch_size: images per step.
         before_step: called before each step.
 
     Returns:
@@ -132,13 +141,13 @@ def train_on_world(model: nn.Module, *, epochs: int = 1, before_step: Callable[[
     steps = epochs * budget(smoke=20, cpu=1000, gpu=5000)
     images = data.tiny_world().sample(100_000, generator=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss = getattr(model, "loss", lambda x: -model.log_prob(x).mean())
     for _ in range(steps):
         before_step()
         optimizer.zero_grad()
-        loss(images[torch.randint(len(images), (200,), generator=rng)]).backward()
+        loss(images[torch.randint(len(images), (batch_size,), generator=rng)]).backward()
         optimizer.step()
         schedule.step()
     return model.eval().double()

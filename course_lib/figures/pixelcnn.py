@@ -229,6 +229,31 @@ def attention_patterns(side: int = 4) -> Figure:
     return fig
 
 
+def worth_of_gates(measured: Mapping[str, Mapping[tuple[int, str], Sequence[float]]]) -> Figure:
+    """Results of networks with one or two stacks and several activations, a dot for each seed.
+
+    Args:
+        measured: as `course_lib.gates.MEASURED`: by data set, by (stacks, activation), one number for each seed.
+    """
+    units = {"world": "small world: KL (nats)", "digits": "digits: test NLL (bits/dim)"}
+    fig, axes = plt.subplots(1, len(measured), figsize=(9.6, 2.7), squeeze=False)
+    told = []
+    for ax, (dataset, networks) in zip(axes[0], measured.items(), strict=True):
+        names = [f"{stacks} stack{'s' * (stacks > 1)}, {activation}" for stacks, activation in networks]
+        for y, values in enumerate(networks.values()):
+            ax.plot(values, [y] * len(values), "o", color=plots.COLORS["blue"], markersize=5, alpha=0.6)
+            ax.plot(np.mean(values), y, "|", color="black", markersize=16)
+        ax.set(yticks=range(len(names)), yticklabels=names, xlabel=units[dataset], ylim=(len(names) - 0.5, -0.5))
+        ax.grid(axis="x", color="0.9")
+        means = ", ".join(
+            f"{name} {np.mean(values):.3f}" for name, values in zip(names, networks.values(), strict=True)
+        )
+        told.append(f"{units[dataset]}: {means}")
+    fig.suptitle("Networks with equal numbers of weights: dots are seeds, bars their means", fontsize=11)
+    fig.set_label(f"Dots for seeds, and their means. {'; '.join(told)}.")
+    return fig
+
+
 def read_from_rows(shares: Sequence[float]) -> Figure:
     """The share of test digits that a class-conditional model classifies correctly after 0, 1, ... rows."""
     fig, ax = plt.subplots(figsize=(5.6, 2.8))

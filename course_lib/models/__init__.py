@@ -11,6 +11,7 @@ from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
+from course_lib.models.pixelrnn import PixelRNN
 from course_lib.models.rnade import RNADE
 from course_lib.models.sequences import SequenceModel
 from course_lib.models.tabular import TabularModel
@@ -31,6 +32,7 @@ __all__ = [
     "OrderlessNADE",
     "PixelCNN",
     "PixelCNNPlusPlus",
+    "PixelRNN",
     "SequenceModel",
     "TabularModel",
     "orderings",

@@ -13,7 +13,7 @@ Here they are `hidden[l].bias` and `output.bias`.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -22,7 +22,7 @@ from torch import nn
 
 from course_lib.models.base import AutoregressiveModel
 from course_lib.models.mixture import Mixture
-from course_lib.nn import MaskedLinear
+from course_lib.nn import Condition, MaskedLinear
 
 
 def hidden_degrees(D: int, widths: Sequence[int], generator: torch.Generator | None = None) -> list[torch.Tensor]:
@@ -81,11 +81,14 @@ class MADE(AutoregressiveModel):
         seed: for the random degrees. The weights come from torch's global generator.
         dropout: share of the hidden units that training leaves out.
         direct: connect the inputs to the outputs as well, as the paper's experiments do.
+        classes, context_channels: of a conditional model, see `AutoregressiveModel`. Labels and context change the
+            biases of all layers. (The paper's model has neither.)
 
     Attributes:
         hidden: the masked layers W^l, b^l.
         output: the masked layer V, c; for K > 2 the K*D logits are in blocks: all D of level 0, then of level 1, ...
         direct: the masked layer A, or None.
+        condition: what labels and context add to the biases b^1, ..., b^L, c; see `course_lib.nn.Condition`.
 
     Raises:
         ValueError: see `hidden_degrees` and the base class, or dropout outside [0, 1).
@@ -110,8 +113,10 @@ class MADE(AutoregressiveModel):
         seed: int = 0,
         dropout: float = 0.0,
         direct: bool = False,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
     ):
-        super().__init__((D,), levels, order)
+        super().__init__((D,), levels, order, classes=classes, context_channels=context_channels)
         if connectivity not in ("sequential", "random"):
             raise ValueError(f"connectivity must be 'sequential' or 'random'; got {connectivity!r}")
         if not 0 <= dropout < 1:
@@ -124,6 +129,7 @@ class MADE(AutoregressiveModel):
         self.hidden = nn.ModuleList(MaskedLinear(mask, save_mask=False) for mask in masks[:L])
         self.output = MaskedLinear(masks[L], save_mask=False)
         self.direct = MaskedLinear(masks[-1], bias=False, save_mask=False) if direct else None
+        self.condition = Condition(sum(self.widths) + len(masks[L]), self.classes, context_channels, space=0)
         self.dropout = nn.Dropout(dropout)
         self.register_load_state_dict_post_hook(MADE._renew_masks)
 
@@ -136,13 +142,17 @@ class MADE(AutoregressiveModel):
 
         Each has the shape and the dtype of its weight, (units above, units below).
         """
-        return [layer.mask.to(layer.weight.dtype) for layer in self._layers()]
+        return [layer.mask.clone() for layer in self._layers()]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self._check_given(x.shape[0], labels, context)
         h = inputs = self._inputs(x)
-        for layer in self.hidden:
-            h = self._activate(layer(h))
-        logits = self.output(h)
+        *added, added_to_output = self._added_biases(labels, context)
+        for layer, bias in zip(self.hidden, added, strict=True):
+            h = self._activate(layer(h) + bias)
+        logits = self.output(h) + added_to_output
         if self.direct is not None:
             logits = logits + self.direct(inputs)
         return logits if self.levels == 2 else logits.unflatten(1, (self.levels, -1))
@@ -181,7 +191,7 @@ class MADE(AutoregressiveModel):
     def _renew_masks(self, _incompatible_keys: object) -> None:
         masks = self._masks_from_degrees(self.direct is not None)
         for layer, mask in zip(self._layers(), masks, strict=True):
-            layer.mask = mask
+            layer.mask = mask.to(layer.mask)
 
     def _layers(self) -> list[MaskedLinear]:
         return [*self.hidden, self.output, *([] if self.direct is None else [self.direct])]
@@ -189,42 +199,84 @@ class MADE(AutoregressiveModel):
     def _inputs(self, x: torch.Tensor) -> torch.Tensor:
         return x.to(self.output.weight.dtype) / (self.levels - 1)
 
+    def _added_biases(self, labels: torch.Tensor | None, context: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """What labels and context add to the biases of each hidden layer and of the output: (n or 1, units) each."""
+        return self.condition(labels, context).split([*self.widths, len(self.output.bias)], 1)
+
     def _activate(self, a: torch.Tensor) -> torch.Tensor:
         return self.dropout(torch.relu(a))
 
-    def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def _conditionals(
+        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
         """Each unit once, without gradients: the units of degree k as soon as the k-th dimension is known.
 
         Here no mask is needed. Inputs and units are 0 until they are known, so a unit may read the whole layer below
         when its turn comes: everything that its mask would hide is still 0.
         """
-        D, of_hidden = len(self.order), self.degrees()[1:]
-        # Each hidden layer's units are sorted by degree, and a unit's values for all n images are a row. So units of
-        # one degree are contiguous in memory.
-        sorting = [torch.arange(D, device=x.device), *(degrees.argsort() for degrees in of_hidden)]
-        values = [self.output.weight.new_zeros(len(units), len(x)) for units in sorting]
-        layers = []  # for each layer: weights, biases and values of the units of degree 0, 1, ..., D
-        for i, (layer, degrees) in enumerate(zip(self.hidden, of_hidden, strict=True)):
-            # Two calls of index_select take a tenth of the time of weight[rows][:, columns].
-            W = layer.weight.detach().index_select(0, sorting[i + 1]).index_select(1, sorting[i])
-            b = layer.bias.detach()[sorting[i + 1], None]
-            counts = degrees.bincount(minlength=D + 1).tolist()
-            layers.append([rows.split(counts) for rows in (W, b, values[i + 1])])
-        # The last layer: for each dimension a matrix with one row per logit.
-        V = self.output.weight.detach().index_select(1, sorting[-1]).unflatten(0, (-1, D)).unbind(1)
-        c = self.output.bias.detach().view(-1, D, 1).unbind(1)
+        D = len(self.order)
+        inputs = values = self.output.weight.new_zeros(D, len(x))
+        sorting, layers = torch.arange(D, device=x.device), []
+        *added, added_to_output = (bias.detach() for bias in self._added_biases(labels, context))
+        for layer, bias, degrees in zip(self.hidden, added, self.degrees()[1:], strict=True):
+            layers.append(_SortedLayer(layer, bias, values, sorting, degrees, D))
+            values, sorting = layers[-1].values, layers[-1].sorting
+        # The output layers: for each dimension a matrix with one row per logit.
+        V = self.output.weight.detach().index_select(1, sorting).unflatten(0, (-1, D)).unbind(1)
+        c = (self.output.bias.detach() + added_to_output).t().unflatten(0, (-1, D)).unbind(1)
         A = None if self.direct is None else self.direct.weight.detach().unflatten(0, (-1, D)).unbind(1)
         activate = self._activate if self.dropout.training else torch.relu  # without a module's overhead
-        columns, inputs = x.unbind(1), values[0].unbind(0)
+        columns, rows = x.unbind(1), inputs.unbind(0)
         for k, d in enumerate(self.order.tolist(), start=1):
-            logits = torch.addmm(c[d], V[d], values[-1])
+            logits = torch.addmm(c[d], V[d], values)
             if A is not None:
-                logits.addmm_(A[d], values[0])
+                logits.addmm_(A[d], inputs)
             yield logits[0] if self.levels == 2 else logits.t()
-            inputs[d].copy_(columns[d]).div_(self.levels - 1)
-            for below, (W, b, units) in zip(values, layers, strict=False):
-                if len(units[k]):
-                    units[k].copy_(activate(torch.addmm(b[k], W[k], below)))
+            rows[d].copy_(columns[d]).div_(self.levels - 1)
+            for layer in layers:
+                layer.compute(k, activate)
+
+
+class _SortedLayer:
+    """A hidden layer of n images, computed degree by degree.
+
+    Its units are sorted by degree, and a unit's values for all images are a row. So units of one degree are contiguous
+    in memory.
+
+    Args:
+        layer: weights and biases.
+        added: (n or 1, width), what the condition adds to the biases.
+        below: (units below, n), the values that it reads: 0 until they are known.
+        sorting_below: (units below,), the units that the rows of `below` stand for.
+        degrees: (width,), the degrees of the layer's own units.
+        D: the number of dimensions.
+
+    Attributes:
+        values (width, n), sorting (width,): what the layer above reads.
+    """
+
+    def __init__(
+        self,
+        layer: MaskedLinear,
+        added: torch.Tensor,
+        below: torch.Tensor,
+        sorting_below: torch.Tensor,
+        degrees: torch.Tensor,
+        D: int,
+    ):
+        self.below, self.sorting = below, degrees.argsort()
+        # Two calls of index_select take a tenth of the time of weight[rows][:, columns].
+        W = layer.weight.detach().index_select(0, self.sorting).index_select(1, sorting_below)
+        b = (layer.bias.detach() + added).t()[self.sorting]
+        self.values = W.new_zeros(len(W), below.shape[1])
+        counts = degrees.bincount(minlength=D + 1).tolist()
+        # The rows of each degree: 0, 1, ..., D.
+        self.W, self.b, self.units = (rows.split(counts) for rows in (W, b, self.values))
+
+    def compute(self, k: int, activate: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Set the values of the units of degree k, once the k-th dimension and the layer below are known up to k."""
+        if len(self.units[k]):
+            self.units[k].copy_(activate(torch.addmm(self.b[k], self.W[k], self.below)))
 
 
 def _concatenated(degrees: list[torch.Tensor]) -> torch.Tensor:
@@ -239,7 +291,7 @@ class MADEEnsemble(Mixture):
     batch.
 
     Args:
-        D, widths, levels, dropout, direct: as in `MADE`.
+        D, widths, levels, dropout, direct, classes, context_channels: as in `MADE`.
         masks: number M of sets of masks, at least 1.
         order: (D,), the ordering of all members; None gives each member a random one.
         seed: for orderings and degrees.
@@ -268,11 +320,14 @@ class MADEEnsemble(Mixture):
         seed: int = 0,
         dropout: float = 0.0,
         direct: bool = False,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
     ):
         super().__init__((D,), levels)
         if masks < 1:
             raise ValueError(f"masks must be at least 1; got {masks}")
-        self.network = MADE(D, widths, levels, order, dropout=dropout, direct=direct)
+        given = dict(classes=classes, context_channels=context_channels)
+        self.network = MADE(D, widths, levels, order, dropout=dropout, direct=direct, **given)
         generator = torch.Generator().manual_seed(seed)
         orders = [torch.randperm(D, generator=generator) if order is None else self.network.order for _ in range(masks)]
         degrees = [_concatenated(hidden_degrees(D, widths, generator)) for _ in range(masks)]
@@ -291,13 +346,15 @@ class MADEEnsemble(Mixture):
             )
         return self.network._with_masks(order, self.unit_degrees[m])
 
-    def loss(self, x: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, x: torch.Tensor, *, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Mean negative log-likelihood in nats: in training of one member, drawn in each call, else of the mixture.
 
         The mean over members of log p_m(x) is a lower bound on the mixture's log p(x). The draw comes from torch's
         global generator, which `course_lib.training.fit` seeds for each epoch.
         """
         if not self.training:
-            return -self.log_prob(x).mean()
+            return -self.log_prob(x, labels=labels, context=context).mean()
         m = int(torch.randint(len(self.orders), ()))
-        return -self.member(m).log_prob(x).mean()
+        return -self.member(m).log_prob(x, labels=labels, context=context).mean()

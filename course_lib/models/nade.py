@@ -40,8 +40,6 @@ class NADE(AutoregressiveModel):
         ValueError: hidden is less than 1, or order is not a permutation.
 
     >>> model = NADE(64, hidden=200)
-    >>> model
-    NADE(D=64, hidden=200)
     >>> x = model.sample(10, generator=torch.Generator().manual_seed(0))
     >>> model.log_prob(x).shape
     torch.Size([10])

@@ -8,16 +8,16 @@ leaves a *blind spot*: earlier pixels, above and to the right, on which the outp
 no blind spot.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from course_lib.models.images import ImageModel
-from course_lib.nn import MaskedConv2d, PixelSteps, colour_groups
+from course_lib.models.pixel_network import PixelNetwork
+from course_lib.nn import MaskedConv2d, PixelSteps
 
 
-class PixelCNN(ImageModel):
+class PixelCNN(PixelNetwork):
     """A PixelCNN over images of K levels, with one or more colours. `ImageModel` has the layout of its logits.
 
     Args:
@@ -61,59 +61,19 @@ class PixelCNN(ImageModel):
         classes: int | Sequence[int] | None = None,
         context_channels: int = 0,
     ):
-        given = dict(classes=classes, context_channels=context_channels)
-        super().__init__(event_shape, levels, kernels=[kernel, first_kernel], **given)
-        if layers < 0:
-            raise ValueError(f"layers must be at least 0; got {layers}")
-        colours, height, width = self.event_shape
-        pixel, inner, outer = range(colours), colour_groups(channels, colours), colour_groups(2 * channels, colours)
-        last = colour_groups(head, colours)
-        self.first = MaskedConv2d("A", pixel, outer, **_reach(first_kernel))
-        self.position = nn.Parameter(torch.zeros(2 * channels, height, width)) if position_bias else None
-        self.condition = self._condition(2 * channels)
-        self.blocks = nn.ModuleList(ResidualBlock(outer, inner, kernel) for _ in range(layers))
-        self.head = MaskedConv2d("B", outer, last)
-        self.output = MaskedConv2d("B", last, self._logit_colours())
-
-    def forward(
-        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        self._check_given(x.shape[0], labels, context)
-        h = self.first(self._scaled(x)) + self._start(labels, context)
-        for block in self.blocks:
-            h = h + block(h)
-        return self._logits(self.output(torch.relu(self.head(torch.relu(h)))))
-
-    def _start(self, labels: torch.Tensor | None, context: torch.Tensor | None) -> torch.Tensor:
-        """What is added to the first layer's channels: (n or 1, 2h, H or 1, W or 1)."""
-        start = self.condition(labels, context)
-        return start if self.position is None else start + self.position
-
-    def _conditionals(
-        self, x: torch.Tensor, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
-    ) -> Iterator[torch.Tensor]:
-        """Each channel of each pixel once, as soon as the pixel's earlier colours are known."""
-        colours, height, width = self.event_shape
-        shape = len(x), height, width
-        first, head, output = (PixelSteps(conv, shape) for conv in (self.first, self.head, self.output))
-        blocks = [[PixelSteps(conv, shape) for conv in block.convolutions()] for block in self.blocks]
-        inside = [steps for block in blocks for steps in block]
-        start = self._start(labels, context).detach().expand(-1, -1, height, -1)
-        for r in range(height):
-            first.begin_row(r, start[:, :, r])
-            for steps in (*inside, head, output):
-                steps.begin_row(r)
-            for c in range(width):
-                for colour in range(colours):
-                    h = first.read(c, colour)
-                    for block in blocks:
-                        branch = h
-                        for steps in block:
-                            branch = steps(c, colour, torch.relu(branch))
-                        h = h + branch
-                    logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
-                    yield self._logits_of_one_colour(logits)
-                    first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
+        super().__init__(
+            event_shape,
+            levels,
+            channels,
+            layers,
+            lambda outer, inner: ResidualBlock(outer, inner, kernel),
+            kernels=[kernel],
+            first_kernel=first_kernel,
+            head=head,
+            position_bias=position_bias,
+            classes=classes,
+            context_channels=context_channels,
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -122,7 +82,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, outer: Sequence[int], inner: Sequence[int], kernel: int):
         super().__init__()
         self.reduce = MaskedConv2d("B", outer, inner)
-        self.spread = MaskedConv2d("B", inner, inner, **_reach(kernel))
+        self.spread = MaskedConv2d("B", inner, inner, above=kernel // 2, left=kernel // 2, right=kernel // 2)
         self.enlarge = MaskedConv2d("B", inner, outer)
 
     def convolutions(self) -> tuple[MaskedConv2d, ...]:
@@ -133,6 +93,21 @@ class ResidualBlock(nn.Module):
             h = convolution(torch.relu(h))
         return h
 
+    def steps(self, shape: tuple[int, int, int]) -> "ResidualSteps":
+        return ResidualSteps(self, shape)
 
-def _reach(kernel: int) -> dict[str, int]:
-    return dict(above=kernel // 2, left=kernel // 2, right=kernel // 2)
+
+class ResidualSteps:
+    """A `ResidualBlock` for n images that become known pixel by pixel: see `PixelSteps`."""
+
+    def __init__(self, block: ResidualBlock, shape: tuple[int, int, int]):
+        self.convolutions = [PixelSteps(convolution, shape) for convolution in block.convolutions()]
+
+    def begin_row(self, r: int) -> None:
+        for steps in self.convolutions:
+            steps.begin_row(r)
+
+    def __call__(self, c: int, colour: int, h: torch.Tensor) -> torch.Tensor:
+        for steps in self.convolutions:
+            h = steps(c, colour, torch.relu(h))
+        return h

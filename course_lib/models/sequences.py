@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -50,7 +51,7 @@ class SequenceModel(AutoregressiveModel):
     def log_prob(self, x: torch.Tensor, **given: torch.Tensor) -> torch.Tensor:
         return super(SequenceModel, self._as_long_as(x)).log_prob(x, **given)
 
-    def sample(self, n: int, *, length: int | None = None, **settings) -> torch.Tensor:
+    def sample(self, n: int, *, length: int | None = None, **settings: Any) -> torch.Tensor:
         """n samples, (n, length); otherwise as in the base class.
 
         Args:
@@ -64,10 +65,10 @@ class SequenceModel(AutoregressiveModel):
         model = self if length is None else self.with_length(length)
         return super(SequenceModel, model).sample(n, **settings)
 
-    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings) -> torch.Tensor:
+    def complete(self, x: torch.Tensor, known: torch.Tensor, **settings: Any) -> torch.Tensor:
         return super(SequenceModel, self._as_long_as(x)).complete(x, known, **settings)
 
-    def conditionals(self, x: torch.Tensor, **settings) -> Iterator[torch.Tensor]:
+    def conditionals(self, x: torch.Tensor, **settings: Any) -> Iterator[torch.Tensor]:
         return super(SequenceModel, self._as_long_as(x)).conditionals(x, **settings)
 
     def _context_sizes(self) -> tuple[int, ...]:

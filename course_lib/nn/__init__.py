@@ -1,11 +1,20 @@
 """Building blocks that models are made of."""
 
+from course_lib.nn.attention import (
+    AttentionSteps,
+    CausalSelfAttention,
+    causal_masks,
+    fixed_masks,
+    strided_masks,
+)
 from course_lib.nn.causal import EnlargingConv2d, MaskedConv2d, ShiftedConv2d, colour_groups, conv_mask
 from course_lib.nn.condition import Condition
 from course_lib.nn.masked import MaskedLinear
 from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
 __all__ = [
+    "AttentionSteps",
+    "CausalSelfAttention",
     "Condition",
     "EnlargingConv2d",
     "EnlargingRasterSteps",
@@ -16,6 +25,9 @@ __all__ = [
     "RasterSteps",
     "RowSteps",
     "ShiftedConv2d",
+    "causal_masks",
     "colour_groups",
     "conv_mask",
+    "fixed_masks",
+    "strided_masks",
 ]

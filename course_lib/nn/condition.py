@@ -33,7 +33,9 @@ class Condition(nn.Module):
         super().__init__()
         self.of_class = nn.Parameter(torch.zeros(sum(classes), outputs)) if classes else None
         self.of_context = nn.Parameter(torch.zeros(outputs, context_channels)) if context_channels else None
-        self.register_buffer("nothing", torch.zeros(1, outputs, *[1] * space), persistent=False)
+        # Zeros of an integer dtype take on the dtype of what they are added to.
+        nothing = torch.zeros(1, outputs, *[1] * space, dtype=torch.int8)
+        self.register_buffer("nothing", nothing, persistent=False)
         starts = [sum(classes[:j]) for j in range(len(classes))]
         self.register_buffer("starts", torch.tensor(starts, dtype=torch.long), persistent=False)
 

@@ -10,8 +10,9 @@ from torch import nn
 class MaskedLinear(nn.Linear):
     """A linear layer in which output i reads input j only where mask[i, j] is true.
 
-    Every call uses mask * weight. The mask is never written into the weight: a masked entry keeps its value, has no
-    effect and gets a gradient of exactly 0. It must be finite, since 0 * inf is nan.
+    Every call uses mask * weight, with the mask as numbers 0 and 1 of the weight's dtype: to convert a bool mask in
+    each call would take as long as the product. The mask is never written into the weight: a masked entry keeps its
+    value, has no effect and gets a gradient of exactly 0. It must be finite, since 0 * inf is nan.
 
     Args:
         mask: (outputs, inputs) bool.
@@ -32,18 +33,18 @@ class MaskedLinear(nn.Linear):
         if mask.dtype != torch.bool or mask.ndim != 2:
             raise ValueError(f"mask must be a bool matrix (outputs, inputs); got {mask.dtype}, {tuple(mask.shape)}")
         super().__init__(mask.shape[1], mask.shape[0], bias)
-        self.register_buffer("mask", mask, persistent=save_mask)
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=save_mask)
 
     def masked_weight(self) -> torch.Tensor:
         """The weight with its masked entries at 0: (outputs, inputs)."""
-        return self.mask.to(self.weight.dtype) * self.weight
+        return self.mask * self.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(*, inputs) -> (*, outputs)."""
         return F.linear(x, self.masked_weight(), self.bias)
 
     def with_mask(self, mask: torch.Tensor) -> "MaskedLinear":
-        """The same layer under another mask of the same shape. The two share weight and bias."""
+        """The same layer under another bool mask of the same shape. The two share weight and bias."""
         layer = copy.copy(self)
-        layer._buffers = {"mask": mask}
+        layer._buffers = {"mask": mask.to(self.mask)}
         return layer

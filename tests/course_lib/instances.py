@@ -21,9 +21,11 @@ from course_lib.models import (
     OrderlessNADE,
     PixelCNN,
     PixelCNNPlusPlus,
+    PixelRNN,
     SequenceModel,
     TabularModel,
 )
+from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn import Condition, MaskedLinear
 
 # Not its own inverse: a model that mixes up `order` and its inverse gets caught.
@@ -192,6 +194,58 @@ def in_sight(model: PixelCNN) -> torch.Tensor:
     return seen
 
 
+def in_states(model: PixelRNN) -> torch.Tensor:
+    """Which outputs of a PixelRNN have a path from which inputs, found by walking from state to state: (D, D) bool.
+
+    Stated apart from the code. A Row LSTM's state sees the pixel, those to the left in its kernel, and what three
+    states of the row above see. A Diagonal BiLSTM's states from the left see what those to the left and above see; its
+    states from the right what those to the right and above see, and are read one row further down.
+    """
+    colours, height, width = model.event_shape
+
+    def near(d, reach, itself):
+        """What a masked convolution reads at (colour, row, column) d; `itself` for mask B."""
+        colour, r, c = d
+        for row in range(max(0, r - reach), r + 1):
+            for column in range(max(0, c - reach), min(width, c + reach + 1)):
+                for other in range(colours):
+                    if (row, column, other) < (r, c, colour + itself):
+                        yield other, row, column
+
+    everywhere = [(colour, r, c) for r in range(height) for c in range(width) for colour in range(colours)]
+    features = {d: set(near(d, model.first.left, False)) for d in everywhere}
+
+    def states(reads, before):
+        seen = {d: set().union(*(features[e] for e in reads(d))) for d in everywhere}
+        for _ in range(height + width):  # until nothing is added
+            for (_, r, c), found in seen.items():
+                neighbours = [(r + down, c + right) for down, right in before]
+                for row, column in neighbours:
+                    if row >= 0 and 0 <= column < width:
+                        found |= set().union(*(seen[other, row, column] for other in range(colours)))
+        return seen
+
+    for block in model.blocks:
+        if isinstance(block.lstm, RowLSTM):
+            left = block.lstm.of_input.left
+            own_row = lambda d, left=left: (e for e in near(d, left, True) if e[1] == d[1])  # noqa: E731
+            added = states(own_row, [(-1, -1), (-1, 0), (-1, 1)])
+        else:
+            here = lambda d: near(d, 0, True)  # noqa: E731
+            added = states(here, [(0, -1), (-1, 0)])
+            right = states(here, [(0, 1), (-1, 0)])
+            for colour, r, c in everywhere:
+                added[colour, r, c] |= right[colour, r - 1, c] if r else set()
+        mixed = {d: set().union(*(added[e] for e in near(d, 0, True))) for d in everywhere}
+        features = {d: features[d] | mixed[d] for d in everywhere}
+    seen = torch.zeros(len(everywhere), len(everywhere), dtype=torch.bool)
+    number = {d: (d[0] * height + d[1]) * width + d[2] for d in everywhere}
+    for d in everywhere:
+        for e in near(d, 0, True):
+            seen[number[d], [number[f] for f in features[e]]] = True
+    return seen
+
+
 def random_table(levels: int, D: int, order=None) -> TabularModel:
     """A table of random probabilities."""
     generator = torch.Generator().manual_seed(0)
@@ -234,6 +288,7 @@ INSTANCES = [
     Instance("MADE, no hidden layer", lambda: MADE(5, [], order=ORDER)),
     Instance("MADE, 4 levels", lambda: MADE(3, [16], 4, order=(1, 2, 0))),
     Instance("MADE, 3 levels, direct connections", lambda: MADE(4, [9, 12], 3, order=(2, 0, 3, 1), direct=True)),
+    Instance("MADE, conditional", lambda: given(MADE(4, [9, 12], 3, (2, 0, 3, 1), classes=(2, 3), context_channels=2))),
     Instance("MADEEnsemble, many orders", lambda: MADEEnsemble(5, [16], masks=4), one_order=False),
     Instance("MADEEnsemble, one order", lambda: MADEEnsemble(4, [9], 3, (2, 0, 3, 1), masks=3), one_order=False),
     Instance("PixelCNN", lambda: PixelCNN((1, 2, 3), 2, 6, 2, first_kernel=3, head=4), sees=in_sight),
@@ -265,6 +320,35 @@ INSTANCES = [
     Instance("SequenceModel, shortened", lambda: SecondOrder(100, 3).with_length(4), sees=two_back, any_length=True),
     Instance(
         "SequenceModel, conditional", lambda: given(SecondOrder(4, 3, classes=2, context_channels=2)), sees=two_back
+    ),
+    Instance(
+        "PixelRNN, rows",
+        lambda: PixelRNN((1, 3, 3), 2, 8, 1, recurrence="row", first_kernel=3, head=8),
+        sees=in_states,
+    ),
+    Instance(
+        "PixelRNN, rows, RGB",
+        lambda: PixelRNN((3, 2, 1), 2, 24, 2, recurrence="row", first_kernel=1, head=24),
+        sees=in_states,
+    ),
+    Instance(
+        "PixelRNN, rows, 4 levels, position",
+        lambda: PixelRNN((1, 2, 2), 4, 6, 2, recurrence="row", head=6, position_bias=True),
+        sees=in_states,
+    ),
+    Instance(
+        "PixelRNN, diagonals",
+        lambda: PixelRNN((1, 2, 4), 2, 8, 1, recurrence="diagonal", first_kernel=1, head=8),
+        sees=in_states,
+    ),
+    Instance(
+        "PixelRNN, diagonals, two colours",
+        lambda: PixelRNN((2, 2, 2), 2, 12, 2, recurrence="diagonal", first_kernel=3, head=12),
+        sees=in_states,
+    ),
+    Instance(
+        "PixelRNN, diagonals, conditional",
+        lambda: given(PixelRNN((1, 3, 2), 3, 6, 1, recurrence="diagonal", head=6, classes=(2, 3), context_channels=2)),
     ),
     # The base class alone: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),

@@ -184,10 +184,14 @@ def complete(instance: Instance) -> None:
 
 @prop
 def prefix(instance: Instance) -> None:
-    """An image's sample depends on its own uniforms only, so the first ones do not depend on how many there are."""
+    """An image's sample depends on its own uniforms only, so the first ones do not depend on how many there are.
+
+    The rounding of a matrix product depends on its size, so real numbers agree up to rounding.
+    """
     model = random_model(instance)
     few, many = (model.sample(n, generator=torch.Generator().manual_seed(0)) for n in (10, 64))
-    assert torch.equal(few, many[:10]), "10 samples are not the first of 64"
+    tolerance = 1e-10 if model.levels is None else 0
+    assert torch.allclose(few, many[:10], atol=tolerance, rtol=0), "10 samples are not the first of 64"
     u = torch.rand(64, math.prod(model.event_shape), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.sample(64, uniforms=u), many), "a generator draws other uniforms than torch.rand's"
     with pytest.raises(ValueError, match="uniforms"):
@@ -227,7 +231,7 @@ def gradients(instance: Instance) -> None:
         can_matter = parameter.new_ones(parameter.shape, dtype=torch.bool)
         owner = model.get_submodule(name.rpartition(".")[0])
         if instance.one_order and name.endswith("weight") and hasattr(owner, "mask"):  # members have their own masks
-            can_matter &= owner.mask
+            can_matter &= owner.mask.bool()
         if can_matter.any():
             assert parameter.grad is not None and parameter.grad.any(), f"{name} gets no gradient"
             assert not parameter.grad[~can_matter].any(), f"a masked entry of {name} gets a gradient"

@@ -9,7 +9,7 @@ import torch
 from course_lib.coding import compress, decompress
 from course_lib.data import Dataset, Split
 from course_lib.metrics import log_probs, nll, nll_difference
-from course_lib.models import FVBN, NADE, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus
+from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN, MADEEnsemble, PixelCNN, PixelCNNPlusPlus, PixelRNN
 from course_lib.training import fit
 from tests.course_lib.properties import randomize
 
@@ -17,9 +17,13 @@ KINDS = (3, 4)
 MODELS = {
     "PixelCNN": lambda **given: PixelCNN((1, 3, 2), 2, 6, 1, head=4, **given),
     "GatedPixelCNN": lambda **given: GatedPixelCNN((1, 3, 2), 2, 6, 2, head=4, **given),
+    "PixelRNN": lambda **given: PixelRNN((1, 3, 2), 2, 6, 1, recurrence="diagonal", head=4, **given),
     "PixelCNNPlusPlus": lambda **given: PixelCNNPlusPlus((1, 3, 2), 2, 4, 1, halvings=1, dropout=0.0, **given),
 }
-VECTORS = {"NADE": lambda **given: NADE(6, 8, (2, 0, 3, 1, 5, 4), **given)}
+VECTORS = {
+    "NADE": lambda **given: NADE(6, 8, (2, 0, 3, 1, 5, 4), **given),
+    "MADE": lambda **given: MADE(6, [12, 9], order=(2, 0, 3, 1, 5, 4), direct=True, **given),
+}
 of_images = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
 builders = pytest.mark.parametrize("build", [*MODELS.values(), *VECTORS.values()], ids=[*MODELS, *VECTORS])
 
@@ -191,3 +195,22 @@ def test_labels_of_two_kinds_and_a_context_are_learnt(build):
     fit(model, dataset, labels=True, context=True, epochs=80, batch_size=32, lr=0.02)
     cost = nll(model, x, labels=y, context=split.context).mean
     assert cost < 0.3, f"{cost:.2f} nats; without the context it is at least 3 log 2 = 2.08 on average"
+
+
+def test_an_ensemble_hands_labels_and_context_to_its_members():
+    torch.manual_seed(0)
+    model, n = MADEEnsemble(4, [16], masks=3, classes=2, context_channels=1), 64
+    y, s = torch.randint(2, (n,)), torch.randn(n, 1)
+    x = (y[:, None] ^ torch.randint(2, (n, 4)) & (s > 0)).long()
+    split = Split(x, y, context=s)
+    fit(model, Dataset("d", (4,), 2, split, split, split), labels=True, context=True, epochs=60, batch_size=32, lr=0.02)
+    given = dict(labels=y, context=s)
+    log_p = torch.stack([model.member(m).log_prob(x, **given) for m in range(3)])
+    torch.testing.assert_close(model.log_prob(x, **given), log_p.logsumexp(0) - math.log(3))
+    assert nll(model, x, **given).mean < nll(model, x, labels=1 - y, context=s).mean - 0.5
+    context = torch.full((400, 1), -1.0)
+    zeros, ones = (model.sample(400, labels=torch.full((400,), k), context=context).float().mean() for k in (0, 1))
+    assert ones > zeros + 0.3
+    known = torch.tensor([True, False, True, False])
+    y = model.complete(torch.ones(9, 4).long(), known, labels=torch.ones(9).long(), context=torch.full((9, 1), -2.0))
+    assert y.shape == (9, 4) and y[:, known].all()

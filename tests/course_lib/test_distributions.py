@@ -189,6 +189,35 @@ def test_a_gap_between_two_gaussians_is_bridged():
     torch.testing.assert_close(x, torch.tensor([-1e3, 1e3], dtype=torch.float64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spread, stds", [(1, (-1, 1)), (100, (-3, 1)), (1, (-9, 0)), (1e4, (-6, 2)), (0, (-2, 2))])
+def test_quantiles_of_mixtures_of_every_kind(spread, stds, dtype):
+    """Near each x is another where the cumulative probability lies on the other side of u, up to its rounding."""
+    generator, n = torch.Generator().manual_seed(0), 2000
+    logits, means = 3 * torch.randn(2, n, 10, generator=generator, dtype=torch.float64)
+    log_stds = torch.empty(n, 10, dtype=torch.float64).uniform_(*stds, generator=generator)
+    parameters = torch.stack([logits, spread * means, log_stds], 1).to(dtype)
+    u = torch.rand(n, dtype=torch.float64, generator=generator)
+    u[:100], u[100:200], u[200] = u[:100] ** 9, 1 - u[100:200] ** 9, 0.0
+    u = below_one(u, dtype)
+    x = mixture_of_gaussians_invert(parameters, u)
+    exact, eps, u = parameters.double(), torch.finfo(dtype).eps, u.double().clamp_min(2.0**-54)
+    gap = 4 * eps * x.double().abs()
+    below, above = (mixture_of_gaussians_cumulative(exact, x.double() + side) for side in (-gap, gap))
+    size = u * (1 + torch.special.ndtri(u) ** 2) if dtype == torch.float64 else 1  # far out, float32's ndtr is coarse
+    rounding = 8 * eps * size
+    assert x.dtype == dtype and (below - rounding <= u).all() and (u <= above + rounding).all()
+
+
+def test_a_quantile_takes_few_evaluations(monkeypatch):
+    evaluations, ndtr = [], torch.special.ndtr
+    monkeypatch.setattr(torch.special, "ndtr", lambda x: evaluations.append(x) or ndtr(x))
+    generator = torch.Generator().manual_seed(0)
+    parameters = torch.randn(100, 3, 10, generator=generator, dtype=torch.float64) * 0.5
+    mixture_of_gaussians_invert(parameters, torch.linspace(0.001, 0.999, 100, dtype=torch.float64))
+    assert len(evaluations) <= 16
+
+
 # Discretized logistics
 
 MEANS = [-1e3, -0.5, 0.0, 0.3, 0.5, 1.0, 7.2, 1e3]
@@ -284,6 +313,28 @@ def test_every_level_of_discretized_logistics_gets_its_share_of_the_uniforms(lev
     assert x.dtype == torch.int64 and (x.diff() >= 0).all()
     found = torch.bincount(x, minlength=levels) / len(u)
     torch.testing.assert_close(found.double(), of_levels(parameters, levels).exp(), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("levels", [2, 3, 7, 256])
+def test_the_search_for_a_level_agrees_with_the_table(levels, dtype):
+    generator, n = torch.Generator().manual_seed(0), 3000
+    logits, mean, log_scale = torch.rand(3, n, 4, generator=generator, dtype=dtype)
+    parameters = torch.stack([logits, (1.4 * mean - 0.2) * levels, 8 * log_scale - 4], 1)
+    table = discretized_logistic_mixture_cumulative(parameters, levels)
+    entries = table.gather(1, torch.randint(levels - 1, (n, 1), generator=generator))[:, 0]
+    ties = below_one(entries, dtype)
+    for u in (torch.rand(n, generator=generator, dtype=torch.float64), torch.zeros(n, dtype=dtype), ties):
+        expected = (table <= u[:, None]).sum(1)
+        assert torch.equal(discretized_logistic_mixture_invert(parameters, u, levels), expected)
+
+
+def test_a_level_of_65536_takes_16_evaluations(monkeypatch):
+    evaluations, sigmoid = [], torch.sigmoid
+    monkeypatch.setattr(torch, "sigmoid", lambda x: evaluations.append(x.numel()) or sigmoid(x))
+    u = torch.tensor([0.0, 0.5, 1 - 2.0**-24])
+    x = discretized_logistic_mixture_invert(logistics(4e4, 1e-3).expand(3, 3, 1), u, 2**16)
+    assert evaluations == [3] * 16 and x[1:].tolist() == [40000] * 2
 
 
 def test_the_colours_of_a_pixel_share_their_component():

@@ -46,7 +46,7 @@ def test_a_model_comes_back_from_its_file_alone(tmp_path, instance):
 
 def test_every_class_is_tried():
     tried = {type(instance.build()) for instance in PUBLIC}
-    bases = {"AutoregressiveModel", "GenerativeModel", "ImageModel", "orderings"}
+    bases = {"AutoregressiveModel", "GenerativeModel", "ImageModel", "SequenceModel", "orderings"}
     assert {kind.__name__ for kind in tried} == set(models.__all__) - bases
 
 
@@ -196,9 +196,10 @@ def test_the_best_weights_of_a_class_of_ones_own_are_loaded_into_it(tmp_path):
 
 
 def test_the_arguments_survive_copies_and_the_signature_is_the_constructors():
-    model = NADE(6, hidden=3)
+    model = RNADE(6, hidden=3, components=2)
     for each in (model, copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert each.arguments == {"D": 6, "hidden": 3} and repr(each) == "NADE(D=6, hidden=3)"
+        assert each.arguments == {"D": 6, "hidden": 3, "components": 2}
+        assert repr(each) == "RNADE(D=6, hidden=3, components=2)"
     ensemble = copy.deepcopy(EoNADE(OrderlessNADE(4, [5]), [range(4)]))
     assert ensemble.arguments["model"] is ensemble.model
     assert list(inspect.signature(PixelCNN).parameters)[:2] == ["event_shape", "levels"]

@@ -29,6 +29,17 @@ def test_a_mask_need_not_be_saved():
     assert layer.to(torch.float64).masked_weight().dtype == torch.float64
 
 
+def test_the_mask_holds_numbers_of_the_weights_dtype_and_a_saved_bool_mask_is_converted():
+    """A product with a bool mask would convert it in every call."""
+    mask, other = torch.tensor([[True, False]]), torch.tensor([[False, True]])
+    layer = MaskedLinear(mask)
+    assert layer.mask.dtype == layer.with_mask(other).mask.dtype == torch.float32
+    layer.to(torch.bfloat16)
+    assert layer.mask.dtype == layer.with_mask(other).mask.dtype == torch.bfloat16
+    layer.load_state_dict({**layer.state_dict(), "mask": other})
+    assert layer.mask.tolist() == [[0.0, 1.0]] and layer.mask.dtype == torch.bfloat16
+
+
 def test_another_mask_shares_weight_and_bias():
     layer = MaskedLinear(torch.tensor([[True, False]]))
     other, x = layer.with_mask(torch.tensor([[False, True]])), torch.randn(4, 2)
