@@ -1347,6 +1347,192 @@ bank.equivalent("nade_sample", "zip(a, W[:, i].tolist(), ", "zip(W[:, i].tolist(
 bank.equivalent("nade_sample", "c.expand(len(u), -1)", "c", "the first sum broadcasts c")
 
 
+# -------------------------------------------------------------------------------------------------------- OwnNADE
+
+
+@bank.right("OwnNADE")
+def own_recursion():
+    import torch
+    from torch import nn
+    from torch.nn.functional import logsigmoid
+
+    class OwnNADE(nn.Module):
+        def __init__(self, D, H):
+            super().__init__()
+            self.W = nn.Parameter(torch.randn(H, D))
+            self.V = nn.Parameter(torch.randn(D, H))
+            self.b = nn.Parameter(torch.zeros(D))
+            self.c = nn.Parameter(torch.zeros(H))
+
+        def logits(self, x):
+            a = self.c.expand(len(x), -1)
+            z = []
+            for d in range(len(self.b)):
+                z.append(self.b[d] + a.sigmoid() @ self.V[d])
+                a = a + x[:, d, None] * self.W[:, d]
+            return torch.stack(z, 1)
+
+        def log_prob(self, x):
+            return logsigmoid((2 * x - 1) * self.logits(x)).sum(1)
+
+        @torch.no_grad()
+        def sample(self, u):
+            x = torch.zeros(u.shape, dtype=torch.int64)
+            a = self.c.expand(len(u), -1)
+            for d in range(len(self.b)):
+                p = (self.b[d] + a.sigmoid() @ self.V[d]).sigmoid()
+                x[:, d] = (u[:, d] < p).long()
+                a = a + x[:, d, None] * self.W[:, d]
+            return x
+
+    return OwnNADE
+
+
+@bank.right("OwnNADE")
+def own_cumulative_sum():
+    import torch
+    from torch import nn
+
+    class OwnNADE(nn.Module):
+        def __init__(self, D, H):
+            super().__init__()
+            self.W = nn.Parameter(torch.randn(H, D))
+            self.V = nn.Parameter(torch.randn(D, H))
+            self.b = nn.Parameter(torch.zeros(D))
+            self.c = nn.Parameter(torch.zeros(H))
+
+        def logits(self, x):
+            columns = x[:, :, None] * self.W.T
+            after = self.c + columns.cumsum(dim=1)
+            before = torch.cat([self.c.expand(len(x), 1, -1), after[:, :-1]], dim=1)
+            return (torch.sigmoid(before) * self.V).sum(dim=-1) + self.b
+
+        def log_prob(self, x):
+            z = self.logits(x)
+            loss = nn.functional.binary_cross_entropy_with_logits(z, x.to(z.dtype), reduction="none")
+            return -loss.sum(dim=-1)
+
+        def sample(self, u):
+            x = torch.zeros_like(u)
+            with torch.no_grad():
+                for d in range(u.shape[1]):
+                    x[:, d] = (u[:, d] < torch.sigmoid(self.logits(x)[:, d])).to(u.dtype)
+            return x.long()
+
+    return OwnNADE
+
+
+@bank.right("OwnNADE")
+def own_masked_columns():
+    import torch
+
+    class OwnNADE(torch.nn.Module):
+        def __init__(self, D, H):
+            super().__init__()
+            parameter = torch.nn.Parameter
+            self.W, self.V = parameter(torch.rand(H, D)), parameter(torch.rand(D, H))
+            self.b, self.c = parameter(torch.rand(D)), parameter(torch.rand(H))
+
+        def logits(self, x):
+            D = len(self.b)
+            before = torch.ones(D, D, dtype=self.W.dtype).tril(-1)
+            a = torch.einsum("hj,dj,nj->ndh", self.W, before, x.to(self.W.dtype)) + self.c
+            return torch.einsum("dh,ndh->nd", self.V, a.sigmoid()) + self.b
+
+        def log_prob(self, x):
+            z = self.logits(x)
+            return torch.distributions.Bernoulli(logits=z).log_prob(x.to(z.dtype)).sum(1)
+
+        def sample(self, u):
+            drawn, a = [], self.c[None]
+            for d, u_d in enumerate(u.T):
+                z_d = torch.sigmoid(a) @ self.V[d] + self.b[d]
+                drawn.append(torch.where(u_d < z_d.sigmoid(), 1, 0))
+                a = a + torch.outer(drawn[-1].to(self.W.dtype), self.W[:, d])
+            return torch.stack(drawn, 1)
+
+    return OwnNADE
+
+
+slip = bank.slips("OwnNADE", of=own_recursion)
+OWN_LOGIT = "z.append(self.b[d] + a.sigmoid() @ self.V[d])"
+OWN_COLUMN = "a = a + x[:, d, None] * self.W[:, d]\n        return torch.stack"
+# The column is added before the output is computed: every dimension predicts itself.
+slip("own_predicts_itself", OWN_LOGIT, "a = a + x[:, d, None] * self.W[:, d]; " + OWN_LOGIT, loses={"autoregressive"})
+# The formula of a well-known lecture, read literally.
+slip("own_hidden_layer_of_one_input", OWN_LOGIT,
+     "a = self.c + x[:, d, None] * self.W[:, d]; " + OWN_LOGIT, loses={"autoregressive"})  # fmt: skip
+slip("own_reads_all_dimensions", "a = self.c.expand(len(x), -1)", "a = self.c + x.to(self.W.dtype) @ self.W.T",
+     loses={"autoregressive"})  # fmt: skip
+slip("own_logits_reversed", "torch.stack(z, 1)", "torch.stack(z[::-1], 1)", loses={"autoregressive"})
+# The cost of each image would depend on the others.
+slip("own_activations_of_the_batch", OWN_LOGIT, "a = a.mean(0).expand(len(x), -1); " + OWN_LOGIT,
+     loses={"network", "log-likelihood", "sampler"})  # fmt: skip
+slip("own_forgets_all_but_one", "            a = a + x[:, d, None] * self.W[:, d]\n        return torch.stack",
+     "            a = self.c + x[:, d, None] * self.W[:, d]\n        return torch.stack",
+     loses={"network", "sampler"})  # fmt: skip
+slip("own_starts_at_zero", "a = self.c.expand(len(x), -1)", "a = 0 * self.c.expand(len(x), -1)",
+     loses={"network", "sampler"})  # fmt: skip
+# The same mistake in both: a proper distribution, but not a NADE's.
+slip("own_starts_at_zero_in_both", "a = self.c.expand(len(x), -1)", "a = 0 * self.c.expand(len(x), -1)",
+     ("a = self.c.expand(len(u), -1)", "a = 0 * self.c.expand(len(u), -1)"), loses={"network"})  # fmt: skip
+slip("own_no_hidden_nonlinearity_in_both", OWN_LOGIT, "z.append(self.b[d] + a @ self.V[d])",
+     ("(self.b[d] + a.sigmoid() @ self.V[d]).sigmoid()", "(self.b[d] + a @ self.V[d]).sigmoid()"),
+     loses={"network"})  # fmt: skip
+slip("own_no_hidden_nonlinearity", OWN_LOGIT, "z.append(self.b[d] + a @ self.V[d])", loses={"network", "sampler"})
+slip("own_tanh", OWN_LOGIT, "z.append(self.b[d] + a.tanh() @ self.V[d])", loses={"network", "sampler"})
+slip("own_no_output_bias", OWN_LOGIT, "z.append(a.sigmoid() @ self.V[d])", loses={"network", "sampler"})
+slip("own_first_row_of_V", OWN_LOGIT, "z.append(self.b[d] + a.sigmoid() @ self.V[0])", loses={"network", "sampler"})
+slip("own_probabilities_for_logits", "torch.stack(z, 1)", "torch.stack(z, 1).sigmoid()", loses={"network", "sampler"})
+slip("own_mean_over_dimensions", ".sum(1)", ".mean(1)", loses={"log-likelihood"})
+slip("own_in_bits", ".sum(1)", ".sum(1) / 0.6931471805599453", loses={"log-likelihood"})
+slip("own_likelihood_of_ones", "(2 * x - 1) * self.logits(x)", "self.logits(x)", loses={"log-likelihood"})
+slip("own_negative", "return logsigmoid", "return -logsigmoid", loses={"log-likelihood"})
+slip("own_sum_over_images", ".sum(1)", ".sum()", loses={"log-likelihood", "gradients"})
+slip("own_feeds_back_probabilities", "a = a + x[:, d, None] * self.W[:, d]\n        return x",
+     "a = a + p[:, None] * self.W[:, d]\n        return x", loses={"sampler"})  # fmt: skip
+slip("own_feeds_back_nothing", "            a = a + x[:, d, None] * self.W[:, d]\n        return x", "        return x",
+     loses={"sampler"})  # fmt: skip
+slip("own_likelier_value", "u[:, d] < p", "0.5 < p", loses={"sampler"})
+slip("own_probability_of_zero", "u[:, d] < p", "u[:, d] < 1 - p", loses={"sampler"})
+slip("own_one_uniform_for_all", "u[:, d] < p", "u[:, 0] < p", loses={"sampler"})
+slip("own_column_of_the_dimension_before", "self.W[:, d]\n        return x", "self.W[:, d - 1]\n        return x",
+     loses={"sampler"})  # fmt: skip
+slip("own_detached_columns", OWN_COLUMN, OWN_COLUMN.replace("self.W[:, d]", "self.W[:, d].detach()"),
+     loses={"gradients"})  # fmt: skip
+slip("own_log_prob_without_gradients", "    def log_prob", "    @torch.no_grad()\n    def log_prob",
+     loses={"gradients"})  # fmt: skip
+slip(
+    "own_W_transposed",
+    "self.W = nn.Parameter(torch.randn(H, D))",
+    "self.W = nn.Parameter(torch.randn(D, H))",
+    loses={"shapes"},
+)
+slip("own_biases_are_no_parameters", "self.c = nn.Parameter(torch.zeros(H))", "self.c = torch.zeros(H)",
+     loses={"shapes"})  # fmt: skip
+slip("own_sample_as_real_numbers", "(u[:, d] < p).long()", "p", ("dtype=torch.int64", "dtype=u.dtype"),
+     loses={"sampler"})  # fmt: skip
+# The sampler leaves what it drew in the model, which then scores it.
+slip("own_sample_changes_the_model", "        return x\n", "        self.c.copy_(a[0])\n        return x\n",
+     loses={"log-likelihood", "sampler"})  # fmt: skip
+
+bank.equivalent("OwnNADE", "int64", "int8", "any integers are taken")
+bank.equivalent("OwnNADE", ".long()", ".byte()", "any integers are taken")
+bank.equivalent("OwnNADE", "self.c.expand(len(u), -1)", "self.c", "the first sum broadcasts c")
+bank.equivalent("OwnNADE", ", dtype=self.W.dtype)", ")", "zeros and ones in any precision")
+bank.equivalent("OwnNADE", "dim=-1", "dim=1", "there are two axes")
+for p in ("p", "z_d.sigmoid()", "torch.sigmoid(self.logits(x)[:, d])"):
+    bank.equivalent("OwnNADE", f"< {p}", f"<= {p}", "no uniform number equals a probability; nade_sample judges ties")
+for inside, why in (
+    ("a", "changes h by 1e-13"),
+    ("before", "changes h by 1e-13"),
+    ("(2 * x - 1) * self.logits(x)", "nade_log_prob judges large logits"),
+    ("(self.b[d] + a.sigmoid() @ self.V[d])", "nade_sample judges large logits"),
+    ("self.logits(x)[:, d]", "nade_sample judges large logits"),
+    ("z_d", "nade_sample judges large logits"),
+):
+    bank.equivalent("OwnNADE", inside, f"torch.as_tensor({inside.strip('()')}).clamp(-30, 30)", why)
+
 # ------------------------------------------------------------------------------------------------------- nade_grad
 
 

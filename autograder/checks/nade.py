@@ -10,6 +10,7 @@ network in that one once its dimensions are renamed. So a mistake in the sum doe
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,14 @@ from scipy.special import expit, log_softmax, logsumexp
 from autograder.checking.answers import Answer, asking, binary, entries, one_per_row, real
 from autograder.checking.cases import all_images, orders, say_case, say_image, say_order, tensors, tenths
 from autograder.checking.check import check, holds
-from autograder.checking.comparing import close, differs, first_wrong, mass, not_one, say, should_be
+from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
+from autograder.checking.models import GATES, WholeModel
 from autograder.checking.samplers import wrong_decision
+from autograder.checking.student import Student
 from autograder.given import Callback
 
 __all__ = [
+    "OwnNADE",
     "activations",
     "eonade",
     "mog_log_density",
@@ -90,7 +94,7 @@ def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: n
 
 @check(
     gates=["shapes", "autoregressive"],
-    points={"starts at c": 1, "sum of what came before": 1, "any ordering": 1},
+    points={"starts at c": 1, "sum of what came before": 2, "any ordering": 1},
     hints=[
         "Which pixels does the first conditional know? What is then left of the pre-activation? And what is new for "
         "the second one?",
@@ -390,8 +394,70 @@ def _clear_uniforms(rng: np.random.Generator, n: int, *network: np.ndarray) -> n
 
 
 @check(
+    gates=GATES,
+    points={"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1},
+    hints=[
+        "logits(x) is the recursion of exercise 1 for a batch, with one output computed at each step. What must have "
+        "happened to the running activations before output d is computed, and what must not have happened yet?",
+        "log_prob needs nothing but logits(x). sample cannot call logits once for all: pixel d needs the activations "
+        "that the drawn pixels before it have made, so it runs the recursion itself, and adds what it drew.",
+        "For each d, in this order: h = sigmoid(a); logit d is b[d] + h @ V[d]; then a = a + x[:, d, None] * W[:, d]. "
+        "In sample the middle line is followed by the decision u[:, d] < sigmoid(logit d), which gives x[:, d]. Stack "
+        "the logits; do not write them into a tensor that needs gradients.",
+    ],
+)
+def OwnNADE(student, rng):
+    """Your own NADE.
+
+    ============================================  =====================================================
+    clause of the contract                        tried by
+    ============================================  =====================================================
+    a module with W, V, b and c, for any D and H  1 to 7 dimensions, 1 to 5 hidden units: "shapes"
+    logit d reads the dimensions before d only    all images, one dimension flipped: "autoregressive"
+    logit d is b_d + V_d . sigma(a_d)             the same, and every logit of all images: "network"
+    log_prob: the sum over dimensions, in nats    all images, and one alone: "log-likelihood"
+    sample: dimension by dimension from u         1 and 40 images of drawn u: "sampler"
+    gradients reach all parameters                each is moved, and the gradient must foretell how
+                                                  log_prob changes: "gradients"
+    ============================================  =====================================================
+    """
+    for D, H in ((1, 1), (2, 1), (2, 3), (4, 2), (5, 5), (7, 3)):
+        shapes, words = {"W": (H, D), "V": (D, H), "b": (D,), "c": (H,)}, f"D = {D}, {count(H, 'hidden unit')}"
+        for outcome in WholeModel((D, H), shapes, (D,), np.arange(D), words).judge(student, rng):
+            # A logit that misses a dimension is a wrong network: one mistake, one property.
+            yield replace(outcome, name="network") if outcome.name == "full reach" else outcome
+        yield _ask_logits(student, dict(zip(shapes, _network(rng, D, H), strict=True))).holds("network", _wrong_logits)
+
+
+def _ask_logits(student: Student, parameters: dict[str, np.ndarray]) -> Answer:
+    """The logits of all images, by a student's model with these parameters."""
+    H, D = parameters["W"].shape
+    images = all_images(D)
+
+    def ask(images):
+        model = student.build(D, H)
+        for name, values in parameters.items():
+            model.set(name, values)
+        logits = model.call(tensors(images), method="logits")
+        model.release()
+        return logits
+
+    return asking(
+        ask,
+        read=lambda value, images, parameters: real(value, images.shape, "logits(x)"),
+        say=lambda images, parameters: say_case(**parameters),
+        give=lambda images, parameters: [images],
+    )(images, parameters)
+
+
+def _wrong_logits(got: np.ndarray, images: np.ndarray, parameters: dict[str, np.ndarray]) -> str:
+    want = _logits(images, **parameters, order=np.arange(images.shape[1]))
+    return differs(got, want, lambda row, d: f"logit {d} of {say_image(images, row)}")
+
+
+@check(
     gates=["shapes"],
-    points={"b": 1, "V": 1, "c": 1, "W": 2},
+    points={"b": 0.5, "V": 0.5, "c": 0.5, "W": 1},
     hints=[
         "Begin at the loss. What is the derivative of -log q(x_d) with respect to its logit? It is simple, "
         "and everything else is a multiple of it.",
@@ -488,7 +554,7 @@ def _gradients(x: np.ndarray, W: np.ndarray, V: np.ndarray, b: np.ndarray, c: np
 
 @check(
     gates=["shapes"],
-    points={"integrates to one": 1, "density": 1, "far away": 1, "tiny sigma": 1},
+    points={"integrates to one": 0.5, "density": 0.5, "far away": 0.5, "tiny sigma": 0.5},
     hints=[
         "What is the log density of one Gaussian? Besides the square it has two more terms, and one of them depends on "
         "sigma. Then: in which order do the sum over the components and the logarithm come?",
@@ -600,7 +666,7 @@ def _wrong_integral(got: np.ndarray, y: np.ndarray, logits: np.ndarray, mean: np
 
 @check(
     gates=["shapes"],
-    points={"only what is unknown": 1, "weight": 1, "unbiased": 1, "-inf where observed": 1},
+    points={"only what is unknown": 0.5, "weight": 0.5, "unbiased": 0.5, "-inf where observed": 0.5},
     hints=[
         "Which of the D numbers of a row are predictions of something that the network has not been shown?",
         "In some ordering log q(x) has D terms, and the loss sees one of them: that of whichever dimension comes next. "
@@ -710,7 +776,7 @@ def _biased(got: np.ndarray, log_p: np.ndarray, m: np.ndarray) -> str:
 
 @check(
     gates=["shapes", "sums to one"],
-    points={"mean of probabilities": 1, "far below zero": 1},
+    points={"mean of probabilities": 0.5, "far below zero": 0.5},
     hints=[
         "Every ordering is a distribution. Which mean of distributions is a distribution again: that of the "
         "probabilities, or that of their logarithms?",
@@ -770,7 +836,7 @@ def _wrong_mean(got: np.ndarray, log_ps: np.ndarray) -> str:
 
 @check(
     gates=["shapes", "keeps what is known"],
-    points={"one unknown": 1, "sees what it drew": 1, "any known set": 1},
+    points={"one unknown": 0.5, "sees what it drew": 0.5, "any known set": 0.5},
     hints=[
         "The network takes any set of observed dimensions. What is observed at first, and what more is observed after "
         "the first unknown dimension has been drawn?",

@@ -3,6 +3,7 @@
 from course_lib.clinic.clinic import Clinic, Patient, train_on_world
 from course_lib.clinic.likelihood import likelihood_clinic
 from course_lib.clinic.made import made_clinic
+from course_lib.clinic.nade import nade_clinic
 from course_lib.clinic.pixelcnn import pixelcnn_clinic
 
-__all__ = ["Clinic", "Patient", "likelihood_clinic", "made_clinic", "pixelcnn_clinic", "train_on_world"]
+__all__ = ["Clinic", "Patient", "likelihood_clinic", "made_clinic", "nade_clinic", "pixelcnn_clinic", "train_on_world"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib import data, plots
-from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic
+from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, nade_clinic
 from course_lib.dependencies import dependencies
 
 SYMPTOMS = {"healthy": "nothing is wrong", "leak": "it peeks"}
@@ -119,3 +119,21 @@ def test_the_patients_of_lesson_01_have_what_their_files_say(monkeypatch):
     assert len(clinic.patients["C"].samples.unique(dim=0)) == 1
     drawn = models["F"].sample(24, generator=torch.Generator().manual_seed(6))
     assert not torch.equal(clinic.patients["F"].samples, drawn)
+
+
+def test_the_patients_of_lesson_02_have_what_their_files_say(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "smoke")
+    clinic = nade_clinic()
+    assert {patient.symptom for patient in clinic.patients.values()} == set(clinic.symptoms)
+    models = {name: patient.model for name, patient in clinic.patients.items()}
+    allowed = torch.ones(16, 16).tril(-1).bool()
+    assert torch.equal(dependencies(models["A"]), torch.diag(torch.ones(15), -1).bool())
+    assert torch.equal(dependencies(models["D"]), allowed)
+    assert torch.equal(dependencies(models["E"]), allowed | torch.eye(16).bool())
+    assert models["B"] is models["D"]
+    states, weights = data.tiny_world().states, dict(models["C"].members[2].named_parameters())
+    order = models["F"].order
+    assert torch.equal(models["F"].V[order], weights["V"]) and torch.equal(models["F"].b[order], weights["b"])
+    with torch.no_grad():
+        mass = {name: float(model.log_prob(states).exp().sum()) for name, model in models.items()}
+    assert all(abs(mass[name] - 1) < 1e-9 for name in "ABDF") and mass["C"] < 1 - 1e-6 and mass["E"] > 1 + 1e-3
