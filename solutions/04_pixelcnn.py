@@ -875,12 +875,13 @@ for activation in ("gate", "ReLU"):  # a small part again
     print(f"two stacks, {activation}: {gates.weights(network):,} weights, KL {kl:.3f} nats after 200 steps")
 
 # %% [markdown]
-# On the small world the second stack is worth 0.27 nats with gates and 0.30 with ReLU, many times the spread between seeds, and gates are worth
-# nothing: 0.103 ± 0.015 nats (mean and standard deviation over seeds) against 0.081 ± 0.007 with ReLU and 0.081 ± 0.005
-# with tanh. On the digits all differences are small: ReLU 1.738 ± 0.004, gates 1.760 ± 0.010 and tanh 1.781 ± 0.013
-# bits/dim with two stacks; ReLU 1.753 ± 0.004 and gates 1.767 ± 0.005 with one. *On these data all of "gated"'s gain is the two
-# stacks.* The networks and data are tiny, and the learning rate was the same for all; the paper's networks have ten and
-# more layers, where gates may help. But a table in which two things change at once says nothing about either.
+# On the small world the second stack is worth 0.27 nats with gates and 0.30 with ReLU, many times the spread between
+# seeds. Gates gain nothing: 0.103 ± 0.015 nats (mean and standard deviation over seeds) against 0.081 ± 0.007 with ReLU
+# and 0.081 ± 0.005 with tanh. On the digits all differences are small: with two stacks ReLU 1.738 ± 0.004, gates
+# 1.760 ± 0.010 and tanh 1.781 ± 0.013 bits/dim; with one stack ReLU 1.753 ± 0.004 and gates 1.767 ± 0.005. *On these data
+# all of the gated PixelCNN's gain is the two stacks.* The networks and data are tiny, and the learning rate was the same
+# for all; the paper's networks have ten and more layers, where gates may help. But a table in which two things change at
+# once says nothing about either.
 #
 # ### Labels: one network, three models
 #

@@ -18,8 +18,8 @@ PLACES = re.compile(
     r"/(?:work|root|home/[a-z]\w*|Users/[A-Za-z]\w*|opt/(?:pypi|wheels))/"
     r"|pypi[.]org|pythonhosted[.]org|anaconda[.](?:org|com)|download[.]pytorch[.]org"
 )
-# What reads as translated: the part of CONTRIBUTING's style sheet that a machine can see. Of the lessons, PROSE has those
-# in two parts.
+# What reads as translated: the part of CONTRIBUTING's style sheet that a machine can see. Of the lessons, PROSE has
+# those in two parts.
 PROSE = [path for path in TRACKED if path.suffix in (".py", ".md", ".toml", ".j2", ".sh")]
 PROSE = [path for path in PROSE if not path.is_relative_to(SOLUTIONS) or f"\n# {GOING_FURTHER}\n" in path.read_text()]
 STYLE = {
