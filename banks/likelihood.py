@@ -3298,3 +3298,287 @@ def interval_log_of_zero():
 bank.equivalent("interval", "errstate(divide='ignore')", "errstate()", "it only silences a warning")
 bank.equivalent("interval", "]), 0)", "]), -1)", "there is one axis")
 bank.equivalent("interval", "Fraction(float(chance))", "float(chance)", "double precision is enough")
+
+
+# ------------------------------------------------------------------------------------------------------- OwnFVBN
+
+
+@bank.right("OwnFVBN")
+def own_masked():
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    class OwnFVBN(torch.nn.Module):
+        def __init__(self, order):
+            super().__init__()
+            D, self.order = len(order), order.tolist()
+            step = order.argsort()
+            self.register_buffer("before", step[:, None] > step)
+            self.W = torch.nn.Parameter(torch.zeros(D, D))
+            self.b = torch.nn.Parameter(torch.zeros(D))
+
+        def logits(self, x):
+            return self.b + x.to(self.W) @ (self.before * self.W).T
+
+        def log_prob(self, x):
+            return logsigmoid((2 * x - 1) * self.logits(x)).sum(1)
+
+        @torch.no_grad()
+        def sample(self, u):
+            x = torch.zeros(u.shape, dtype=torch.int64)
+            for d in self.order:
+                p = torch.sigmoid(self.logits(x)[:, d])
+                x[:, d] = (u[:, d] < p).long()
+            return x
+
+    return OwnFVBN
+
+
+@bank.right("OwnFVBN")
+def own_pixel_by_pixel():
+    """A logistic regression for each dimension, over the list of those before it."""
+    import torch
+    from torch import nn
+
+    class OwnFVBN(nn.Module):
+        def __init__(self, order):
+            super().__init__()
+            self.order = [int(d) for d in order]
+            self.W = nn.Parameter(torch.zeros(len(order), len(order)))
+            self.b = nn.Parameter(torch.zeros(len(order)))
+
+        def logit(self, x, k):
+            i, before = self.order[k], self.order[:k]
+            return self.b[i] + (self.W[i, before] * x[:, before]).sum(1)
+
+        def logits(self, x):
+            columns = {d: self.logit(x, k) for k, d in enumerate(self.order)}
+            return torch.stack([columns[d] for d in range(len(self.order))], dim=1)
+
+        def log_prob(self, x):
+            return -nn.functional.binary_cross_entropy_with_logits(self.logits(x), x.float(), reduction="none").sum(1)
+
+        def sample(self, u):
+            x = torch.empty(u.shape, dtype=torch.int64)
+            for k, d in enumerate(self.order):
+                x[:, d] = u[:, d] < self.logit(x, k).sigmoid()
+            return x
+
+    return OwnFVBN
+
+
+@bank.right("OwnFVBN")
+def own_sorted():
+    """Rows and columns in the ordering, where the mask is a triangle; a distribution; logits that grow as it draws."""
+    import torch
+
+    class OwnFVBN(torch.nn.Module):
+        def __init__(self, order):
+            super().__init__()
+            self.register_buffer("order", torch.as_tensor(order))
+            self.register_buffer("place", torch.argsort(self.order))
+            D = self.order.numel()
+            self.W = torch.nn.Parameter(torch.zeros(D, D))
+            self.b = torch.nn.Parameter(torch.zeros(D))
+
+        def logits(self, x):
+            triangle = torch.tril(self.W[self.order][:, self.order], diagonal=-1)
+            in_order = torch.nn.functional.linear(x[:, self.order].to(triangle.dtype), triangle)
+            return in_order[:, self.place] + self.b
+
+        def log_prob(self, x):
+            return torch.distributions.Bernoulli(logits=self.logits(x)).log_prob(x.to(self.b.dtype)).sum(dim=1)
+
+        @torch.no_grad()
+        def sample(self, u):
+            logits, x = self.b.repeat(len(u), 1), torch.zeros(u.shape, dtype=torch.int64)
+            for d in self.order:
+                x[:, d] = torch.logit(u[:, d]) < logits[:, d]
+                logits += x[:, d, None] * self.W[:, d]
+            return x
+
+    return OwnFVBN
+
+
+@bank.right("OwnFVBN")
+def own_float64():
+    """Parameters in float64, the mask by torch.where."""
+    import torch
+    from torch.nn.functional import softplus
+
+    class OwnFVBN(torch.nn.Module):
+        def __init__(self, order):
+            super().__init__()
+            D = len(order)
+            self.W = torch.nn.Parameter(torch.zeros(D, D, dtype=torch.float64))
+            self.b = torch.nn.Parameter(torch.zeros(D, dtype=torch.float64))
+            self.order = order
+            self.later = torch.ones(D, D, dtype=torch.bool)
+            for k in range(1, D):
+                self.later[order[k], order[:k]] = False
+
+        def logits(self, x):
+            W = torch.where(self.later, 0.0, self.W)
+            return torch.einsum("bj,ij->bi", x.double(), W) + self.b
+
+        def log_prob(self, x):
+            z = self.logits(x)
+            return (x * z - softplus(z)).sum(1)
+
+        def sample(self, u):
+            x = torch.zeros(u.shape, dtype=torch.int64)
+            for d in self.order:
+                x[:, d] = torch.special.expit(self.logits(x)[:, d]).gt(u[:, d])
+            return x
+
+    return OwnFVBN
+
+
+slip = bank.slips("OwnFVBN", of=own_masked)
+
+# Who comes before whom
+slip("own_order_for_its_inverse", "order.argsort()", "order", loses={"autoregressive"})
+slip("own_reads_itself", "step[:, None] > step", "step[:, None] >= step", loses={"autoregressive"})
+slip("own_reads_what_comes_after", "step[:, None] > step", "step[:, None] < step", loses={"autoregressive"})
+slip("own_raster_order_only", "step = order.argsort()", "step = torch.arange(D)", loses={"autoregressive"})
+slip("own_without_a_mask", "(self.before * self.W)", "self.W", loses={"autoregressive"})
+slip(
+    "own_mask_written_into_the_weights_once",
+    "torch.zeros(D, D))",
+    "torch.zeros(D, D) * self.before)",
+    ("(self.before * self.W)", "self.W"),
+    loses={"autoregressive"},
+)
+slip("own_last_step_only", "step[:, None] > step", "step[:, None] == step + 1", loses={"full reach"})
+slip("own_not_the_first", "step[:, None] > step", "(step[:, None] > step) & (step > 0)", loses={"full reach"})
+# Dimension i reads from the column of W, so that W[j, i] counts in place of W[i, j].
+slip("own_weights_transposed", "(self.before * self.W).T", "(self.before * self.W.T).T", loses={"logits"})
+slip("own_mask_of_the_transposed", "(self.before * self.W).T", "(self.before * self.W)", loses={"autoregressive"})
+
+# The logits
+slip("own_without_bias", "return self.b + ", "return ", loses={"logits"})
+slip("own_bias_of_the_other_order", "self.b + ", "self.b[self.order] + ", loses={"logits"})
+slip("own_pixels_plus_or_minus_one", "x.to(self.W)", "(2 * x - 1).to(self.W)", loses={"logits"})
+slip(
+    "own_tanh",
+    "return self.b + x.to(self.W) @ (self.before * self.W).T",
+    "return torch.tanh(self.b + x.to(self.W) @ (self.before * self.W).T)",
+    loses={"logits"},
+)
+slip("own_weights_averaged", "(self.before * self.W).T", "(self.before * self.W).T / len(self.b)", loses={"logits"})
+# Probabilities where logits belong, and a likelihood and a sampler that take them for logits.
+slip(
+    "own_probabilities_for_logits",
+    "return self.b + x.to(self.W) @ (self.before * self.W).T",
+    "return torch.sigmoid(self.b + x.to(self.W) @ (self.before * self.W).T)",
+    loses={"logits"},
+)
+
+# The log-likelihood
+slip("own_mean_for_sum", "sum(1)", "mean(1)", loses={"log-likelihood"})
+slip("own_sum_over_the_batch", "sum(1)", "sum(0)", loses={"log-likelihood", "gradients"})
+slip("own_sum_over_everything", "sum(1)", "sum()", loses={"log-likelihood", "gradients"})
+slip("own_likelihood_of_black", "(2 * x - 1) * ", "", loses={"log-likelihood"})
+slip("own_colours_swapped", "(2 * x - 1)", "(1 - 2 * x)", loses={"log-likelihood"})
+slip(
+    "own_white_for_free",
+    "(2 * x - 1) * self.logits(x)).sum(1)",
+    "self.logits(x)).mul(x).sum(1)",
+    loses={"log-likelihood"},
+)
+slip("own_sigmoid_twice", "self.logits(x))", "self.logits(x).sigmoid())", loses={"log-likelihood"})
+slip("own_bits", "sum(1)", "sum(1) / torch.tensor(2.0).log()", loses={"log-likelihood"})
+slip("own_loss_for_log_prob", "return logsigmoid", "return -logsigmoid", loses={"log-likelihood"})
+slip("own_probability_for_its_logarithm", "sum(1)", "sum(1).exp()", loses={"log-likelihood"})
+slip("own_batch_of_one_squeezed", "sum(1)", "sum(1).squeeze()", loses={"log-likelihood"})
+
+slip(
+    "own_sigmoid_then_log",
+    "logsigmoid((2 * x - 1) * self.logits(x))",
+    "torch.sigmoid((2 * x - 1) * self.logits(x)).log()",
+    loses={"log-likelihood"},
+)
+
+# The sampler
+slip("own_likelier_value", "u[:, d] < p", "0.5 < p", loses={"sampler"})
+slip("own_uniforms_ignored", "u[:, d] < p", "torch.rand(len(u)) < p", loses={"sampler"})
+slip("own_samples_inverted", "u[:, d] < p", "u[:, d] > p", loses={"sampler"})
+slip("own_one_uniform_for_all_dimensions", "u[:, d] < p", "u[:, 0] < p", loses={"sampler"})
+slip(
+    "own_uniforms_by_place",
+    "for d in self.order",
+    "for k, d in enumerate(self.order)",
+    ("u[:, d] < p", "u[:, k] < p"),
+    loses={"sampler"},
+)
+slip("own_samples_in_raster_order", "for d in self.order", "for d in range(len(self.order))", loses={"sampler"})
+slip("own_samples_backwards", "for d in self.order", "for d in reversed(self.order)", loses={"sampler"})
+slip("own_samples_all_at_once", "self.logits(x)[:, d]", "self.logits(torch.zeros_like(x))[:, d]", loses={"sampler"})
+slip(
+    "own_feeds_back_probabilities",
+    "torch.zeros(u.shape, dtype=torch.int64)",
+    "torch.zeros(u.shape)",
+    ("(u[:, d] < p).long()", "p"),
+    ("return x\n", "return (u < x).long()\n"),
+    loses={"sampler"},
+)
+slip(
+    "own_samples_start_from_ones",
+    "torch.zeros(u.shape",
+    "torch.ones(u.shape",
+    ("for d in self.order:", "for d in self.order[:1]:"),
+    loses={"sampler"},
+)
+slip("own_first_sample_for_all", "return x\n", "return x[:1].expand(u.shape)\n", loses={"sampler"})
+slip("own_samples_booleans_of_logits", "torch.sigmoid(self.logits(x)[:, d])", "self.logits(x)[:, d]", loses={"sampler"})
+
+# Training
+slip("own_weights_detached", "self.before * self.W", "self.before * self.W.detach()", loses={"gradients"})
+slip("own_bias_detached", "return self.b", "return self.b.detach()", loses={"gradients"})
+slip(
+    "own_weights_half_detached",
+    "(self.before * self.W)",
+    "(self.before * (self.W + self.W.detach()) / 2)",
+    loses={"gradients"},
+)
+slip(
+    "own_log_prob_without_gradients", "    def log_prob", "    @torch.no_grad()\n    def log_prob", loses={"gradients"}
+)
+
+# Its form
+slip("own_parameters_in_one", "self.b = torch", "self.bias = torch", ("self.b + ", "self.bias + "), loses={"shapes"})
+slip("own_bias_forgotten", "self.b = torch.nn.Parameter(torch.zeros(D))", "pass", ("self.b + ", ""), loses={"shapes"})
+slip("own_weights_as_a_vector", "torch.zeros(D, D)", "torch.zeros(D)", loses={"shapes"})
+slip("own_without_super", "super().__init__()", "pass", loses=(), raises="AttributeError")
+slip("own_logits_of_the_first_only", ".T\n", ".T)[:, :1]\n", ("return self.b", "return (self.b"), loses={"shapes"})
+
+zeros_and_ones = "zeros and ones fit into any integer"
+bank.equivalent("OwnFVBN", "dtype=torch.int64", "dtype=torch.int8", why=zeros_and_ones)
+bank.equivalent("OwnFVBN", ".long()", ".byte()", why=zeros_and_ones)
+bank.equivalent("OwnFVBN", "<", "<=", why="no uniform number hits a probability")
+bank.equivalent(
+    "OwnFVBN",
+    "self.b = torch.nn.Parameter(torch.zeros(D, dtype=torch.float64))",
+    "self.b = torch.nn.Parameter(torch.zeros(D))",
+    why="the sum is in float64 nevertheless",
+)
+bank.equivalent("OwnFVBN", "range(1, D)", "range(0, D)", why="nothing comes before the first dimension")
+no_uniform = "no uniform number is so close to 0 or 1"
+bank.equivalent(
+    "OwnFVBN",
+    "torch.sigmoid(self.logits(x)[:, d])",
+    "torch.sigmoid(torch.as_tensor(self.logits(x)[:, d]).clamp(-30, 30))",
+    why=no_uniform,
+)
+bank.equivalent(
+    "OwnFVBN",
+    "self.logit(x, k).sigmoid()",
+    "torch.as_tensor(self.logit(x, k)).clamp(-30, 30).sigmoid()",
+    why=no_uniform,
+)
+bank.equivalent(
+    "OwnFVBN",
+    "expit(self.logits(x)[:, d])",
+    "expit(torch.as_tensor(self.logits(x)[:, d]).clamp(-30, 30))",
+    why=no_uniform,
+)

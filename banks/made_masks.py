@@ -8,475 +8,6 @@ from banks import Bank
 
 bank = Bank("made_masks")
 
-# --------------------------------------------------------------------------------------------------------- degrees
-
-
-@bank.right("degrees")
-def degrees_spread():
-    import torch
-
-    def degrees(D, widths, order, seed):
-        inputs = torch.empty(D, dtype=torch.int64)
-        inputs[order] = torch.arange(1, D + 1)
-        result, below = [inputs], torch.arange(1, D)
-        for width in widths:
-            n = len(below)
-            layer = below[n - 1 - torch.arange(width - 1, -1, -1) * n // width]
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.right("degrees")
-def degrees_downwards_in_a_loop():
-    import torch
-
-    def degrees(D, widths, order, seed):
-        inputs = [order.tolist().index(d) + 1 for d in range(D)]
-        result, allowed = [torch.tensor(inputs)], list(range(1, D))
-        for width in widths:
-            layer = []
-            for unit in range(width):
-                layer.append(allowed[-1 - unit % len(allowed)])
-            result.append(torch.tensor(layer))
-            allowed = sorted(set(layer))
-        return result
-
-    return degrees
-
-
-@bank.right("degrees")
-def degrees_at_random():
-    import torch
-
-    def degrees(D, widths, order, seed):
-        generator = torch.Generator().manual_seed(seed)
-        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
-        for width in widths:
-            n = len(below)
-            if width < n:
-                layer = torch.cat([below[-1:], below[torch.randperm(n - 1, generator=generator)][: width - 1]])
-            else:
-                layer = torch.cat([below, below[torch.randint(n, (width - n,), generator=generator)]])
-            result.append(layer)
-            below = torch.unique(layer)
-        return result
-
-    return degrees
-
-
-@bank.right("degrees")
-def degrees_numpy():
-    import numpy as np
-
-    def degrees(D, widths, order, seed):
-        rng = np.random.default_rng(seed)
-        result, below = [np.argsort(order.numpy()) + 1], np.arange(1, D)
-        for width in widths:
-            must = below[::-1][:width]
-            layer = np.concatenate([must, rng.choice(below, width - len(must))])
-            result.append(layer.astype(np.int64))
-            below = np.unique(layer)
-        return result
-
-    return degrees
-
-
-@bank.right("degrees")
-def degrees_linspace_over_those_below():
-    import numpy as np
-
-    def degrees(D, widths, order, seed):
-        inputs = np.empty(D, dtype=np.int64)
-        inputs[order.numpy()] = 1 + np.arange(D)
-        result, below = [inputs], np.arange(1, D)
-        for width in widths:
-            picked = below[np.linspace(len(below) - 1, 0, width).round().astype(int)]
-            result.append(picked)
-            below = np.unique(picked)
-        return result
-
-    return degrees
-
-
-@bank.right("degrees")
-def degrees_tuple_of_seeded_global_numbers():
-    import random
-
-    import torch
-
-    def degrees(D, widths, order, seed):
-        random.seed(seed)
-        inputs = torch.empty_like(order).index_copy_(0, order, torch.arange(1, D + 1))
-        result, below = [inputs], range(1, D)
-        for width in widths:
-            choice = sorted(below, reverse=True)[:width]
-            choice += random.choices(sorted(below), k=width - len(choice))
-            result.append(torch.tensor(choice))
-            below = set(choice)
-        return tuple(result)
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"input degrees"})
-def degrees_inverse_ordering():
-    """The ordering taken for its inverse."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        result, below = [order + 1], torch.arange(1, D)
-        for width in widths:
-            n = len(below)
-            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"input degrees"})
-def degrees_ordering_ignored():
-    """Input d always has degree d + 1."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        result, below = [torch.arange(1, D + 1)], torch.arange(1, D)
-        for width in widths:
-            n = len(below)
-            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_cyclic():
-    """1, 2, ..., D-1, 1, 2, ...: a layer with too few units lacks the highest degrees."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order) + 1, *(torch.arange(width) % (D - 1) + 1 for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_highest_first_in_every_layer():
-    """The highest degrees are never missing, but each layer is made separately: units without inputs."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order) + 1, *(D - 1 - torch.arange(width) % (D - 1) for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_linspace():
-    """Evenly from 1 to D-1, each layer separately; one unit alone has degree 1."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        hidden = [torch.linspace(1, D - 1, width, dtype=torch.float64).round().long() for width in widths]
-        return [torch.argsort(order) + 1, *hidden]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_all_one_where_narrow():
-    """Narrow layers get degree 1 only: safe, and nearly blind."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        hidden = [torch.arange(w) % (D - 1) + 1 if w >= D - 1 else torch.ones(w, dtype=torch.int64) for w in widths]
-        return [torch.argsort(order) + 1, *hidden]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_highest_wherever_there_is_no_room():
-    """All degrees while layers are wide; then only the highest: all outputs but the last are deaf."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        inputs = torch.zeros(D, dtype=torch.int64)
-        for k, d in enumerate(order.tolist()):
-            inputs[d] = k + 1
-        result, narrow = [inputs], False
-        for width in widths:
-            narrow = narrow or width < D - 1
-            cyclic = torch.arange(width) % (D - 1) + 1
-            result.append(torch.full((width,), D - 1) if narrow else cyclic)
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_highest_and_any():
-    """The highest degree once, the others at random with repetition: some are there twice while others are free."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        generator = torch.Generator().manual_seed(seed)
-        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
-        for width in widths:
-            if width >= len(below):
-                layer = torch.cat([below, below[:1].expand(width - len(below))])
-            else:
-                extra = torch.randint(len(below), (width - 1,), generator=generator)
-                layer = torch.cat([below[-1:], below[extra]])
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_highest_after_a_narrow_layer():
-    """Right up to the first narrow layer; the layers above it get the highest degree only."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        result, narrow = [torch.argsort(order) + 1], False
-        for width in widths:
-            result.append(torch.full((width,), D - 1) if narrow else D - 1 - torch.arange(width) % (D - 1))
-            narrow = narrow or width < D - 1
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"narrow layers"})
-def degrees_crash_where_narrow():
-    """All degrees, then some at random: with too few units the number of random ones is negative."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        generator = torch.Generator().manual_seed(seed)
-        result = [torch.argsort(order) + 1]
-        for width in widths:
-            extra = torch.randint(1, D, (width - (D - 1),), generator=generator)
-            result.append(torch.cat([torch.arange(1, D), extra]))
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"full reach", "narrow layers"})
-def degrees_uniform():
-    """Uniform on 1..D-1: some degree is missing by chance."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        generator = torch.Generator().manual_seed(seed)
-        hidden = [torch.randint(1, D, (width,), generator=generator) for width in widths]
-        return [torch.argsort(order) + 1, *hidden]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"full reach", "narrow layers"})
-def degrees_of_the_paper():
-    """Uniform from the lowest degree below to D-1, as in the paper: some degree is missing by chance."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        generator = torch.Generator().manual_seed(seed)
-        result, low = [torch.argsort(order) + 1], 1
-        for width in widths:
-            layer = torch.randint(low, D, (width,), generator=generator)
-            result.append(layer)
-            low = int(layer.min())
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"full reach", "narrow layers"})
-def degrees_only_the_highest():
-    """All hidden units have degree D-1: only the last output sees anything."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order) + 1, *(torch.full((width,), D - 1) for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"full reach", "narrow layers"})
-def degrees_up_to_D_minus_2():
-    """Off by one: the degree D-1 does not occur (where there is another)."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        most = max(1, D - 2)
-        return [torch.argsort(order) + 1, *(torch.arange(width) % most + 1 for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"seeded"})
-def degrees_without_the_seed():
-    """Random, complete, and different each time."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
-        for width in widths:
-            must = below.flip(0)[:width]
-            extra = below[torch.randint(len(below), (width - len(must),))]
-            layer = torch.cat([must, extra])[torch.randperm(width)]
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"seeded"})
-def degrees_one_generator_for_all_calls():
-    """The generator is made when it is first needed, and goes on from there in later calls."""
-    import torch
-
-    generators = {}
-
-    def degrees(D, widths, order, seed):
-        generator = generators.setdefault(seed, torch.Generator().manual_seed(seed))
-        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
-        for width in widths:
-            must = below.flip(0)[:width]
-            extra = below[torch.randint(len(below), (width - len(must),), generator=generator)]
-            layer = torch.cat([must, extra])[torch.randperm(width, generator=generator)]
-            result.append(layer)
-            below = layer.unique()
-        return result
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"shapes and range"})
-def degrees_from_zero():
-    """Degrees 0 to D-1 for the inputs."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order), *(torch.arange(width) % (D - 1) for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"shapes and range"})
-def degrees_up_to_D():
-    """Hidden degrees up to D: such a unit knows every input, and no output may read it."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order) + 1, *(torch.arange(width) % D + 1 for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"shapes and range"})
-def degrees_of_hidden_layers_only():
-    """The inputs' degrees are left out."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [D - 1 - torch.arange(width) % (D - 1) for width in widths]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"shapes and range"})
-def degrees_with_those_of_the_outputs():
-    """The outputs' degrees once more at the end."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        inputs = torch.argsort(order) + 1
-        return [inputs, *(torch.arange(width) % (D - 1) + 1 for width in widths), inputs]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"shapes and range"})
-def degrees_real_numbers():
-    """linspace gives floats, which are never rounded."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order) + 1, *(torch.linspace(1, D - 1, width) for width in widths)]
-
-    return degrees
-
-
-@bank.wrong("degrees", loses={"shapes and range"})
-def degrees_too_few_units():
-    """One unit a degree, whatever the width."""
-    import torch
-
-    def degrees(D, widths, order, seed):
-        return [torch.argsort(order) + 1, *(torch.arange(1, D)[:width] for width in widths)]
-
-    return degrees
-
-
-@bank.right("degrees")
-def degrees_lists():
-    """Lists of ints, which read like tensors."""
-
-    def degrees(D, widths, order, seed):
-        result, below = [[0] * D], list(range(D - 1, 0, -1))
-        for k, d in enumerate(order.tolist()):
-            result[0][d] = k + 1
-        for width in widths:
-            result.append((below * width)[:width])
-            below = sorted(set(result[-1]), reverse=True)
-        return result
-
-    return degrees
-
-
-slip = bank.slips("degrees", of=degrees_spread)
-# The first in the ordering gets the highest degree.
-slip(
-    "degrees_backwards",
-    "(1, D + 1)",
-    "(D, 0, -1)",
-    ("(width - 1, -1, -1)", "(width).flip(0)"),
-    loses={"input degrees"},
-)
-
-slip = bank.slips("degrees", of=degrees_at_random)
-slip("degrees_seed_ignored_where_narrow", "torch.randperm(n - 1, generator=generator)", "torch.randperm(n - 1)",
-     loses={"seeded"})  # fmt: skip
-slip("degrees_narrow_without_the_highest", "[below[-1:],", "[below[:1],", loses={"narrow layers"})
-slip("degrees_narrow_twice_the_same", "below[torch.randperm(n - 1, generator=generator)][: width - 1]",
-     "below[-1:].expand(width - 1)", loses={"narrow layers"})  # fmt: skip
-slip("degrees_wide_without_the_lowest", "cat([below, below[", "cat([below[1:], below[-1:], below[",
-     loses={"full reach", "narrow layers"})  # fmt: skip
-slip("degrees_below_not_updated", "below = torch.unique(layer)", "pass", loses={"narrow layers"})
-slip("degrees_order_in_place", "torch.argsort(order) + 1", "order.copy_(torch.argsort(order)) + 1", loses={"seeded"})
-
-bank.equivalent("degrees", "[0] * D", "[1] * D", "every entry is written later")
-bank.equivalent("degrees", "[0] * D", "[-1] * D", "every entry is written later")
-bank.equivalent("degrees", "-1 - unit %", "-1 + unit %", "after the highest the lowest ones follow: as good a choice")
-bank.equivalent("degrees", "randperm(n - 1,", "randperm(n - 2,", "at most n - 2 of the n - 1 are taken")
-bank.equivalent("degrees", "index_copy_(0,", "index_copy_(-1,", "there is one axis")
-bank.equivalent("degrees", "result[0][d]", "result[-1][d]", "the list holds nothing else yet")
-bank.equivalent("degrees", "width < n", "width <= n", "with as many units as degrees both branches take them all")
-
-
 # ----------------------------------------------------------------------------------------------------------- masks
 
 
@@ -1909,6 +1440,681 @@ bank.equivalent("made_log_prob", "logits * (2 * x - 1)", "logits / (2 * x - 1)",
 bank.equivalent("made_log_prob", "float64)", "float16)", "zeros and ones, which the first product turns into float64")
 bank.equivalent("made_log_prob", "zip(weights, masks", "zip(masks, weights", "the factors of a product")
 bank.equivalent("made_log_prob", "zip(row, h", "zip(h, row", "the factors of a product")
+
+
+# --------------------------------------------------------------------------------------------------------- OwnMADE
+
+
+@bank.right("OwnMADE")
+def own_made_linear_layers():
+    import torch
+    from torch.nn.functional import linear, logsigmoid
+
+    class OwnMADE(torch.nn.Module):
+        def __init__(self, masks, order):
+            super().__init__()
+            self.masks, self.order = masks, order
+            self.layers = torch.nn.ModuleList(torch.nn.Linear(mask.shape[1], mask.shape[0]) for mask in masks)
+
+        def logits(self, x):
+            h = x.to(self.layers[0].weight.dtype)
+            for n, (layer, mask) in enumerate(zip(self.layers, self.masks, strict=True)):
+                h = linear(h.relu() if n else h, mask * layer.weight, layer.bias)
+            return h
+
+        def log_prob(self, x):
+            return logsigmoid((2 * x - 1) * self.logits(x)).sum(1)
+
+        @torch.no_grad()
+        def sample(self, u):
+            x = torch.zeros(u.shape, dtype=torch.long)
+            for d in self.order:
+                x[:, d] = (u[:, d] < torch.sigmoid(self.logits(x)[:, d])).long()
+            return x
+
+    return OwnMADE
+
+
+@bank.right("OwnMADE")
+def own_made_masked_layers():
+    import torch
+    from torch import nn
+
+    class Masked(nn.Linear):
+        def __init__(self, mask):
+            super().__init__(mask.shape[1], mask.shape[0])
+            self.register_buffer("mask", mask.float())
+
+        def forward(self, x):
+            return x @ (self.weight * self.mask).T + self.bias
+
+    class OwnMADE(nn.Module):
+        def __init__(self, masks, order):
+            super().__init__()
+            self.layers = nn.ModuleList([Masked(mask) for mask in masks])
+            self.register_buffer("order", order)
+
+        def logits(self, x):
+            h = x.float()
+            for layer in self.layers[:-1]:
+                h = torch.clamp(layer(h), min=0)
+            return self.layers[-1](h)
+
+        def log_prob(self, x):
+            z = self.logits(x)
+            return (x * z - nn.functional.softplus(z)).sum(-1)
+
+        def sample(self, u):
+            drawn = torch.zeros_like(u)
+            for d in self.order.tolist():
+                p = self.logits(drawn)[:, d].sigmoid()
+                drawn[:, d] = (p > u[:, d]).to(drawn.dtype)
+            return drawn.long()
+
+    return OwnMADE
+
+
+@bank.right("OwnMADE")
+def own_made_distributions():
+    import torch
+
+    class Layer(torch.nn.Module):
+        def __init__(self, mask):
+            super().__init__()
+            self.keep = mask == 1
+            self.weight = torch.nn.Parameter(torch.randn(mask.shape, dtype=torch.float64))
+            self.bias = torch.nn.Parameter(torch.zeros(len(mask), dtype=torch.float64))
+
+        def forward(self, x):
+            return torch.einsum("oi,bi->bo", self.weight.masked_fill(~self.keep, 0), x) + self.bias
+
+    class OwnMADE(torch.nn.Module):
+        def __init__(self, masks, order):
+            super().__init__()
+            layers = [Layer(masks[0])]
+            for mask in masks[1:]:
+                layers += [torch.nn.ReLU(), Layer(mask)]
+            self.network = torch.nn.Sequential(*layers)
+            self.layers = torch.nn.ModuleList(layers[::2])
+            self.order = [int(d) for d in order]
+
+        def logits(self, x):
+            return self.network(x.double())
+
+        def conditionals(self, x):
+            return torch.distributions.Bernoulli(logits=self.logits(x))
+
+        def log_prob(self, x):
+            return self.conditionals(x).log_prob(x.double()).sum(1)
+
+        def sample(self, u):
+            x = torch.zeros(u.shape)
+            with torch.no_grad():
+                for d in self.order:
+                    x[:, d] = torch.where(u[:, d] < self.conditionals(x).probs[:, d], 1.0, 0.0)
+            return x.int()
+
+    return OwnMADE
+
+
+slip = bank.slips("OwnMADE", of=own_made_linear_layers)
+slip("own_made_autoencoder", "mask * layer.weight", "layer.weight", loses={"autoregressive"})
+slip("own_made_output_unmasked", "mask * layer.weight", "(mask if n + 1 < len(self.masks) else 1) * layer.weight",
+     loses={"autoregressive"})  # fmt: skip
+slip("own_made_no_relu", "h.relu() if n else h", "h", loses={"logits"})
+slip("own_made_tanh", "h.relu()", "h.tanh()", loses={"logits"})
+slip("own_made_relu_at_the_end", "return h", "return h.relu()", loses={"logits"})
+slip("own_made_hidden_biases_only", "layer.bias)", "layer.bias if n + 1 < len(self.masks) else None)",
+     loses={"logits"})  # fmt: skip
+slip("own_made_first_paths_only", "mask * layer.weight", "mask * (mask.cumsum(1) == 1) * layer.weight",
+     loses={"full reach", "logits"})  # fmt: skip
+# Masked entries get gradients as if they were in use.
+slip("own_made_masked_in_place", "h = linear(h.relu() if n else h, mask * layer.weight, layer.bias)",
+     "layer.weight.data *= mask; h = linear(h.relu() if n else h, layer.weight, layer.bias)",
+     loses={"gradients"})  # fmt: skip
+slip("own_made_detached", "mask * layer.weight", "mask * layer.weight.detach()", loses={"gradients"})
+slip("own_made_without_gradients", "def log_prob", "@torch.no_grad()\n    def log_prob", loses={"gradients"})
+slip("own_made_plain_list", "torch.nn.ModuleList(torch.nn.Linear(mask.shape[1], mask.shape[0]) for mask in masks)",
+     "[torch.nn.Linear(mask.shape[1], mask.shape[0]) for mask in masks]", loses={"shapes"})  # fmt: skip
+slip("own_made_other_name", "self.layers = ", "self.network = ",
+     ("self.layers[0]", "self.network[0]"), ("zip(self.layers", "zip(self.network"), loses={"shapes"})  # fmt: skip
+slip("own_made_probability_of_ones", "(2 * x - 1) * self.logits(x)", "self.logits(x)", loses={"log-likelihood"})
+slip("own_made_signs_swapped", "2 * x - 1", "1 - 2 * x", loses={"log-likelihood"})
+slip("own_made_mean", ".sum(1)", ".mean(1)", loses={"log-likelihood"})
+slip("own_made_negative", "return logsigmoid", "return -logsigmoid", loses={"log-likelihood"})
+slip("own_made_in_bits", ".sum(1)", ".sum(1) / 0.6931471805599453", loses={"log-likelihood"})
+slip("own_made_double_sigmoid", "self.logits(x)).sum(1)", "self.logits(x).sigmoid()).sum(1)", loses={"log-likelihood"})
+slip("own_made_batch_of_one", ".sum(1)", ".squeeze().sum(-1)", loses={"log-likelihood"})
+slip("own_made_raster_order", "in self.order", "in range(len(self.order))", loses={"sampler"})
+slip("own_made_inverse_order", "in self.order", "in self.order.argsort()", loses={"sampler"})
+slip("own_made_reversed_order", "in self.order", "in self.order.flip(0)", loses={"sampler"})
+slip("own_made_places", "in self.order:", "in range(len(self.order)):",
+     ("x[:, d] = (u[:, d] < torch.sigmoid(self.logits(x)[:, d])).long()",
+      "x[:, self.order[d]] = (u[:, d] < torch.sigmoid(self.logits(x)[:, d])).long()"),
+     loses={"sampler"})  # fmt: skip
+slip("own_made_one_uniform", "(u[:, d] <", "(u[:, 0] <", loses={"sampler"})
+slip("own_made_opposite", "(u[:, d] <", "(u[:, d] >", loses={"sampler"})
+slip("own_made_own_random_numbers", "(u[:, d] <", "(torch.rand(len(u)) <", loses={"sampler"})
+slip("own_made_likelier_value", "(u[:, d] <", "(0.5 <", loses={"sampler"})
+slip("own_made_samples_logits", "torch.sigmoid(self.logits(x)[:, d])", "self.logits(x)[:, d]", loses={"sampler"})
+slip("own_made_first_row_for_all", "self.logits(x)[:, d]", "self.logits(x[:1])[:, d]", loses={"sampler"})
+
+
+@bank.wrong("OwnMADE", loses={"sampler"})
+def own_made_samples_in_one_pass():
+    import torch
+    from torch.nn.functional import linear, logsigmoid
+
+    class OwnMADE(torch.nn.Module):
+        def __init__(self, masks, order):
+            super().__init__()
+            self.masks = masks
+            self.layers = torch.nn.ModuleList(torch.nn.Linear(mask.shape[1], mask.shape[0]) for mask in masks)
+
+        def logits(self, x):
+            h = x.to(self.layers[0].weight.dtype)
+            for n, (layer, mask) in enumerate(zip(self.layers, self.masks, strict=True)):
+                h = linear(h.relu() if n else h, mask * layer.weight, layer.bias)
+            return h
+
+        def log_prob(self, x):
+            return logsigmoid((2 * x - 1) * self.logits(x)).sum(1)
+
+        def sample(self, u):
+            return (u < torch.sigmoid(self.logits(torch.zeros_like(u)))).long()
+
+    return OwnMADE
+
+
+for edited in ("1", "-1"):
+    bank.equivalent(
+        "OwnMADE", "self.layers[0].weight.dtype", f"self.layers[{edited}].weight.dtype", "all have one dtype"
+    )
+bank.equivalent("OwnMADE", "h.relu() if n else h", "h.relu()", "the inputs are 0 and 1")
+small = "the given parameters make no logit beyond 30; the check of made_log_prob has larger ones"
+for logits in ("(2 * x - 1) * self.logits(x)", "self.logits(x)[:, d]", "z", "self.logits(drawn)[:, d]"):
+    bank.equivalent("OwnMADE", logits, f"torch.as_tensor({logits}).clamp(-30, 30)", small)
+bank.equivalent("OwnMADE", ".long()", ".byte()", "the tensor of samples has its own dtype, or any integers will do")
+for old, new in (("u[:, d] <", "u[:, d] <="), ("p > u", "p >= u")):
+    bank.equivalent("OwnMADE", old, new, "a uniform number never equals the probability")
+bank.equivalent("OwnMADE", "mask.float()", "mask.half()", "0 and 1 are exact")
+bank.equivalent("OwnMADE", "sum(-1)", "sum(1)", "the same axis")
+bank.equivalent("OwnMADE", "len(mask), dtype=torch.float64", "len(mask)", "the sum is in the weights' dtype")
+bank.equivalent(
+    "OwnMADE",
+    "torch.where(u[:, d] < self.conditionals(x).probs[:, d], 1.0, 0.0)",
+    "u[:, d] < self.conditionals(x).probs[:, d]",
+    "true is 1, false is 0",
+)
+
+
+# --------------------------------------------------------------------------------------------------------- degrees
+
+
+@bank.right("degrees")
+def degrees_spread():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.empty(D, dtype=torch.int64)
+        inputs[order] = torch.arange(1, D + 1)
+        result, below = [inputs], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width - 1, -1, -1) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_downwards_in_a_loop():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = [order.tolist().index(d) + 1 for d in range(D)]
+        result, allowed = [torch.tensor(inputs)], list(range(1, D))
+        for width in widths:
+            layer = []
+            for unit in range(width):
+                layer.append(allowed[-1 - unit % len(allowed)])
+            result.append(torch.tensor(layer))
+            allowed = sorted(set(layer))
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_at_random():
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            if width < n:
+                layer = torch.cat([below[-1:], below[torch.randperm(n - 1, generator=generator)][: width - 1]])
+            else:
+                layer = torch.cat([below, below[torch.randint(n, (width - n,), generator=generator)]])
+            result.append(layer)
+            below = torch.unique(layer)
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_numpy():
+    import numpy as np
+
+    def degrees(D, widths, order, seed):
+        rng = np.random.default_rng(seed)
+        result, below = [np.argsort(order.numpy()) + 1], np.arange(1, D)
+        for width in widths:
+            must = below[::-1][:width]
+            layer = np.concatenate([must, rng.choice(below, width - len(must))])
+            result.append(layer.astype(np.int64))
+            below = np.unique(layer)
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_linspace_over_those_below():
+    import numpy as np
+
+    def degrees(D, widths, order, seed):
+        inputs = np.empty(D, dtype=np.int64)
+        inputs[order.numpy()] = 1 + np.arange(D)
+        result, below = [inputs], np.arange(1, D)
+        for width in widths:
+            picked = below[np.linspace(len(below) - 1, 0, width).round().astype(int)]
+            result.append(picked)
+            below = np.unique(picked)
+        return result
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_tuple_of_seeded_global_numbers():
+    import random
+
+    import torch
+
+    def degrees(D, widths, order, seed):
+        random.seed(seed)
+        inputs = torch.empty_like(order).index_copy_(0, order, torch.arange(1, D + 1))
+        result, below = [inputs], range(1, D)
+        for width in widths:
+            choice = sorted(below, reverse=True)[:width]
+            choice += random.choices(sorted(below), k=width - len(choice))
+            result.append(torch.tensor(choice))
+            below = set(choice)
+        return tuple(result)
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"input degrees"})
+def degrees_inverse_ordering():
+    """The ordering taken for its inverse."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, below = [order + 1], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"input degrees"})
+def degrees_ordering_ignored():
+    """Input d always has degree d + 1."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, below = [torch.arange(1, D + 1)], torch.arange(1, D)
+        for width in widths:
+            n = len(below)
+            layer = below[n - 1 - torch.arange(width).flip(0) * n // width]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_cyclic():
+    """1, 2, ..., D-1, 1, 2, ...: a layer with too few units lacks the highest degrees."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.arange(width) % (D - 1) + 1 for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_first_in_every_layer():
+    """The highest degrees are never missing, but each layer is made separately: units without inputs."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(D - 1 - torch.arange(width) % (D - 1) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_linspace():
+    """Evenly from 1 to D-1, each layer separately; one unit alone has degree 1."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        hidden = [torch.linspace(1, D - 1, width, dtype=torch.float64).round().long() for width in widths]
+        return [torch.argsort(order) + 1, *hidden]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_all_one_where_narrow():
+    """Narrow layers get degree 1 only: safe, and nearly blind."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        hidden = [torch.arange(w) % (D - 1) + 1 if w >= D - 1 else torch.ones(w, dtype=torch.int64) for w in widths]
+        return [torch.argsort(order) + 1, *hidden]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_wherever_there_is_no_room():
+    """All degrees while layers are wide; then only the highest: all outputs but the last are deaf."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.zeros(D, dtype=torch.int64)
+        for k, d in enumerate(order.tolist()):
+            inputs[d] = k + 1
+        result, narrow = [inputs], False
+        for width in widths:
+            narrow = narrow or width < D - 1
+            cyclic = torch.arange(width) % (D - 1) + 1
+            result.append(torch.full((width,), D - 1) if narrow else cyclic)
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_and_any():
+    """The highest degree once, the others at random with repetition: some are there twice while others are free."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            if width >= len(below):
+                layer = torch.cat([below, below[:1].expand(width - len(below))])
+            else:
+                extra = torch.randint(len(below), (width - 1,), generator=generator)
+                layer = torch.cat([below[-1:], below[extra]])
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_highest_after_a_narrow_layer():
+    """Right up to the first narrow layer; the layers above it get the highest degree only."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, narrow = [torch.argsort(order) + 1], False
+        for width in widths:
+            result.append(torch.full((width,), D - 1) if narrow else D - 1 - torch.arange(width) % (D - 1))
+            narrow = narrow or width < D - 1
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"narrow layers"})
+def degrees_crash_where_narrow():
+    """All degrees, then some at random: with too few units the number of random ones is negative."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result = [torch.argsort(order) + 1]
+        for width in widths:
+            extra = torch.randint(1, D, (width - (D - 1),), generator=generator)
+            result.append(torch.cat([torch.arange(1, D), extra]))
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_uniform():
+    """Uniform on 1..D-1: some degree is missing by chance."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        hidden = [torch.randint(1, D, (width,), generator=generator) for width in widths]
+        return [torch.argsort(order) + 1, *hidden]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_of_the_paper():
+    """Uniform from the lowest degree below to D-1, as in the paper: some degree is missing by chance."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        generator = torch.Generator().manual_seed(seed)
+        result, low = [torch.argsort(order) + 1], 1
+        for width in widths:
+            layer = torch.randint(low, D, (width,), generator=generator)
+            result.append(layer)
+            low = int(layer.min())
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_only_the_highest():
+    """All hidden units have degree D-1: only the last output sees anything."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.full((width,), D - 1) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"full reach", "narrow layers"})
+def degrees_up_to_D_minus_2():
+    """Off by one: the degree D-1 does not occur (where there is another)."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        most = max(1, D - 2)
+        return [torch.argsort(order) + 1, *(torch.arange(width) % most + 1 for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"seeded"})
+def degrees_without_the_seed():
+    """Random, complete, and different each time."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            must = below.flip(0)[:width]
+            extra = below[torch.randint(len(below), (width - len(must),))]
+            layer = torch.cat([must, extra])[torch.randperm(width)]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"seeded"})
+def degrees_one_generator_for_all_calls():
+    """The generator is made when it is first needed, and goes on from there in later calls."""
+    import torch
+
+    generators = {}
+
+    def degrees(D, widths, order, seed):
+        generator = generators.setdefault(seed, torch.Generator().manual_seed(seed))
+        result, below = [torch.argsort(order) + 1], torch.arange(1, D)
+        for width in widths:
+            must = below.flip(0)[:width]
+            extra = below[torch.randint(len(below), (width - len(must),), generator=generator)]
+            layer = torch.cat([must, extra])[torch.randperm(width, generator=generator)]
+            result.append(layer)
+            below = layer.unique()
+        return result
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_from_zero():
+    """Degrees 0 to D-1 for the inputs."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order), *(torch.arange(width) % (D - 1) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_up_to_D():
+    """Hidden degrees up to D: such a unit knows every input, and no output may read it."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.arange(width) % D + 1 for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_of_hidden_layers_only():
+    """The inputs' degrees are left out."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [D - 1 - torch.arange(width) % (D - 1) for width in widths]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_with_those_of_the_outputs():
+    """The outputs' degrees once more at the end."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        inputs = torch.argsort(order) + 1
+        return [inputs, *(torch.arange(width) % (D - 1) + 1 for width in widths), inputs]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_real_numbers():
+    """linspace gives floats, which are never rounded."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.linspace(1, D - 1, width) for width in widths)]
+
+    return degrees
+
+
+@bank.wrong("degrees", loses={"shapes and range"})
+def degrees_too_few_units():
+    """One unit a degree, whatever the width."""
+    import torch
+
+    def degrees(D, widths, order, seed):
+        return [torch.argsort(order) + 1, *(torch.arange(1, D)[:width] for width in widths)]
+
+    return degrees
+
+
+@bank.right("degrees")
+def degrees_lists():
+    """Lists of ints, which read like tensors."""
+
+    def degrees(D, widths, order, seed):
+        result, below = [[0] * D], list(range(D - 1, 0, -1))
+        for k, d in enumerate(order.tolist()):
+            result[0][d] = k + 1
+        for width in widths:
+            result.append((below * width)[:width])
+            below = sorted(set(result[-1]), reverse=True)
+        return result
+
+    return degrees
+
+
+slip = bank.slips("degrees", of=degrees_spread)
+# The first in the ordering gets the highest degree.
+slip(
+    "degrees_backwards",
+    "(1, D + 1)",
+    "(D, 0, -1)",
+    ("(width - 1, -1, -1)", "(width).flip(0)"),
+    loses={"input degrees"},
+)
+
+slip = bank.slips("degrees", of=degrees_at_random)
+slip("degrees_seed_ignored_where_narrow", "torch.randperm(n - 1, generator=generator)", "torch.randperm(n - 1)",
+     loses={"seeded"})  # fmt: skip
+slip("degrees_narrow_without_the_highest", "[below[-1:],", "[below[:1],", loses={"narrow layers"})
+slip("degrees_narrow_twice_the_same", "below[torch.randperm(n - 1, generator=generator)][: width - 1]",
+     "below[-1:].expand(width - 1)", loses={"narrow layers"})  # fmt: skip
+slip("degrees_wide_without_the_lowest", "cat([below, below[", "cat([below[1:], below[-1:], below[",
+     loses={"full reach", "narrow layers"})  # fmt: skip
+slip("degrees_below_not_updated", "below = torch.unique(layer)", "pass", loses={"narrow layers"})
+slip("degrees_order_in_place", "torch.argsort(order) + 1", "order.copy_(torch.argsort(order)) + 1", loses={"seeded"})
+
+bank.equivalent("degrees", "[0] * D", "[1] * D", "every entry is written later")
+bank.equivalent("degrees", "[0] * D", "[-1] * D", "every entry is written later")
+bank.equivalent("degrees", "-1 - unit %", "-1 + unit %", "after the highest the lowest ones follow: as good a choice")
+bank.equivalent("degrees", "randperm(n - 1,", "randperm(n - 2,", "at most n - 2 of the n - 1 are taken")
+bank.equivalent("degrees", "index_copy_(0,", "index_copy_(-1,", "there is one axis")
+bank.equivalent("degrees", "result[0][d]", "result[-1][d]", "the list holds nothing else yet")
+bank.equivalent("degrees", "width < n", "width <= n", "with as many units as degrees both branches take them all")
 
 
 # ----------------------------------------------------------------------------------------------------- made_sample

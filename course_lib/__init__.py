@@ -47,7 +47,7 @@ def budget(*, smoke: Any, cpu: Any, gpu: Any) -> Any:
     """Whichever of the three values fits the time that the reader has.
 
     The environment variable COURSE_BUDGET chooses: `smoke` (seconds, for tests), `cpu` (minutes on a laptop, the
-    default) or `gpu` (the real thing).
+    default) or `gpu` (longer training on the same data).
 
     Raises:
         ValueError: COURSE_BUDGET is another word.

@@ -1,11 +1,12 @@
-"""Dependency maps to play with in a notebook: of known architectures, and of the reader's own network.
+"""Dependency maps to play with in a notebook: of orderings, of known architectures, of the reader's own network; paths
+of MADE.
 
-Both tools show controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
+Each tool shows controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
 which is replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved
 notebook, an HTML export, a viewer.
 
-Both ask what an architecture lets through, whatever its weights: so they look at a copy whose weights are positive (see
-`open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
+Each asks what an architecture lets through, whatever its weights. MADE's masks tell; the other tools look at a copy
+whose weights are positive (see `open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
 """
 
 import copy
@@ -24,10 +25,19 @@ from torch import Tensor, nn
 
 from course_lib import plots
 from course_lib.dependencies import influence, leaks_and_blind
-from course_lib.models import GatedPixelCNN, PixelCNN, orderings
+from course_lib.figures import made_masks
+from course_lib.models import FVBN, MADE, GatedPixelCNN, PixelCNN, orderings
 from course_lib.models.gated_pixelcnn import one_row_down
 
-__all__ = ["ARCHITECTURES", "build", "dependency_debugger", "dependency_explorer", "open_paths"]
+__all__ = [
+    "ARCHITECTURES",
+    "build",
+    "dependency_debugger",
+    "dependency_explorer",
+    "made_explorer",
+    "open_paths",
+    "ordering_explorer",
+]
 
 Builder = Callable[[int, int, int, int], nn.Module]
 LAYERS, KERNELS = 8, (1, 3, 5, 7)
@@ -160,6 +170,31 @@ def dependency_debugger(
     panel.show()
 
 
+def made_explorer(D: int = 5) -> None:
+    """Choose an output, an ordering, and the size of a small MADE, and see which paths lead there.
+
+    Args:
+        D: number of dimensions, 2 to 8. Layers narrower than D - 1 lose some paths.
+
+    Raises:
+        ValueError: D is outside 2 to 8.
+    """
+    _made_explorer(D).show()
+
+
+def ordering_explorer(orders: Mapping[str, Sequence[int]], *, height: int = 8, width: int = 8) -> None:
+    """Choose an ordering and a pixel, and see what a fully visible belief network may read to predict that pixel.
+
+    Args:
+        orders: {name: (height * width,) permutation}; order[k] is the pixel that comes k-th, in raster numbering.
+        height, width: of the image.
+
+    Raises:
+        ValueError: there is nothing to choose from, or an order is not a permutation of the pixels.
+    """
+    _ordering_explorer(orders, height, width).show()
+
+
 class Panel:
     """Controls, and a picture that follows them.
 
@@ -227,6 +262,41 @@ def _explorer(architectures: Mapping[str, Builder], height: int, width: int) -> 
         "layers": _number("layers", 4, 1, LAYERS),
     }
     return Panel(controls | _pixel((1, height, width)), draw)
+
+
+def _made_explorer(D: int) -> Panel:
+    if not 2 <= D <= 8:
+        raise ValueError(f"D is {D}; expected 2 to 8, so that the network can be drawn")
+    forwards = list(range(D))
+    orders = {"first to last": forwards, "last to first": forwards[::-1]}
+    if D > 2:
+        orders["even, then odd"] = forwards[1::2] + forwards[::2]
+
+    def draw(output: int, ordering: str, width: int, layers: int) -> tuple[Figure, str]:
+        fig = made_masks.paths_to_output(MADE(D, [width] * layers, order=orders[ordering]), output)
+        return fig, fig.get_label()
+
+    controls = {
+        "output": _choice("output", [(f"x_{d + 1}", d) for d in forwards], D - 1),
+        "ordering": _choice("ordering", list(orders), "first to last"),
+        "width": _number("width", D - 1, 1, 2 * D),
+        "layers": _number("layers", 1, 1, 3),
+    }
+    return Panel(controls, draw)
+
+
+def _ordering_explorer(orders: Mapping[str, Sequence[int]], height: int, width: int) -> Panel:
+    if not orders:
+        raise ValueError("expected one ordering or more; got none")
+    models = {name: FVBN(height * width, order) for name, order in orders.items()}
+
+    def draw(ordering: str, row: int = 0, column: int = 0) -> tuple[Figure, str]:
+        model = models[ordering]
+        strength = _influence(model, batch=1, outputs=torch.tensor([row * width + column]))
+        return _map(strength.view(1, height, width), (0, row, column), model.order, f"{ordering} ordering")
+
+    control = _choice("ordering", list(orders), next(iter(orders)))
+    return Panel({"ordering": control} | _pixel((1, height, width)), draw)
 
 
 def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, ...] | None) -> tuple[str, Panel]:

@@ -37,7 +37,7 @@ except ModuleNotFoundError as error:
 # line with what `python -c "import sys; print(sys.executable)"` says in your terminal. Activate the course's environment there and start `jupyter lab` from it.
 #
 # Next, the imports that every lesson begins with, and the device that PyTorch computes on. A CPU is fine for everything in this course. An NVIDIA GPU (`cuda`)
-# or an Apple one (`mps`) is used by itself, where there is one.
+# or an Apple one (`mps`) is used automatically, where there is one.
 
 # %% setup=true
 import numpy as np
@@ -91,6 +91,7 @@ print("After conversion, the number of black pixels in each of three images:", r
 # Throughout the course, non-negative numbers become distributions: each row is divided so that it adds up to 1. Before you write that, see what a check has to
 # say about somebody else's attempt. Can you see what is wrong with it before you run the cell?
 
+
 # %% tags=["demo"]
 def first_attempt(weights):
     return weights / weights.sum()
@@ -103,15 +104,16 @@ checks.normalise(first_attempt)
 # function in any way that you like. Read the report like this:
 #
 # * A line with ✓ is a property that held in every case.
-# * A line with ✗ is a property that does not hold. Below it stands the smallest counter-example: here, two rows that should each add up to 1, and what they add up to.
+# * A line with ✗ is a property that does not hold. Below it is the smallest counter-example: here, two rows that should each add up to 1, and what they add up to.
 # * Properties with points earn them one by one. Those without points are *gates*: they earn nothing, but while one is broken nothing else counts, and testing stops there.
-# * *Not tested to the end* names what the check had not finished when it stopped. Mend what stands above it first.
+# * *Not tested to the end* names what the check had not finished when it stopped. Mend what is above it first.
 #
 # Now it is your turn. Run the check below once before you write anything, so that you have seen what an unanswered exercise looks like. Then replace the line
 # `raise NotImplementedError` by your answer, run both cells, and read.
 
 # %% [markdown]
 # ### Exercise (practice) · Rows that sum to one
+
 
 # %% exercise="normalise"
 def normalise(weights):
@@ -127,6 +129,7 @@ def normalise(weights):
     return weights / weights.sum(1, keepdim=True)
     ### END SOLUTION
 
+
 # %% check="normalise"
 
 # %% [markdown]
@@ -140,6 +143,26 @@ checks.normalise.hint()
 # nothing at all?
 
 # %% [markdown]
+# ## Ten minutes to test yourself
+#
+# The lessons use four things all the time. Nothing here is graded, and nothing waits for it: replace the dots by your answers, one
+# line at a time, and run the cell again. It says which are right; for the others it says where to read. Use paper, and do not run the
+# expressions first.
+#
+# 1. **Log-sum-exp.** What is $\log(e^{-1000} + e^{-1000})$, to two decimals? (And what does a computer return for
+#    `math.log(math.exp(-1000) + math.exp(-1000))`?)
+# 2. **Bayes' rule.** One email in five is spam. A filter flags 90 % of the spam and 10 % of the rest. With what probability is a flagged
+#    email spam?
+# 3. **Broadcasting.** `a` has shape `(5, 1, 3)`, `b` has shape `(4, 1)`. What is the shape of `a + b`?
+# 4. **gather.** `log_p` has shape `(3, 2)`: three rows, two classes. `y = [1, 0, 1]` are the labels. `log_p.gather(1, y[:, None])` has
+#    shape `(3, 1)`. Which columns of `log_p` do its rows hold?
+
+# %% tags=["demo"]
+from course_lib.self_test import self_test
+
+self_test(log_sum_exp=..., bayes=..., broadcasting=(...,), gather=[...])
+
+# %% [markdown]
 # ## While you work
 #
 # * **Only the cell with the function is yours.** Its name and its arguments stay as they are. You may define helpers *inside the same cell*; other cells you may add
@@ -148,14 +171,14 @@ checks.normalise.hint()
 # * **A function leaves no traces.** It does not change its arguments, no later call changes what an earlier one returned, and asked again it answers the same. The checks look at this in every call.
 # * **No exercise needs an earlier one's answer.** If one resists, go on and come back.
 # * **Training cells** take the time that you allow: set the environment variable `COURSE_BUDGET` to `smoke` (seconds, poor models), `cpu` (minutes, the default) or `gpu`
-#   (the real thing) before you start JupyterLab.
+#   (longer training on the same data) before you start JupyterLab.
 # * **Help with a function of the library**: `help(plots.image_grid)`, or its name followed by `?` in a cell. Each says what it computes, with shapes and units.
 
 # %% [markdown]
 # ## Solutions
 #
 # The lessons with solutions are in the course's repository, as `solutions/00_start_here.py` and so on: plain text, in which the answer to an
-# exercise stands between two marked lines. They are not in the bundle for students. If you learn by yourself, compare after your own
+# exercise is between two marked lines. They are not in the bundle for students. If you learn by yourself, compare after your own
 # answer passes: there is usually more than one good way to write it.
 
 # %% [markdown]

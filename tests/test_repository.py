@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from autograder.classroom.settings import SOLUTIONS
-from autograder.lesson import GOING_FURTHER
 from autograder.release.build import ROOT
 
 TRACKED = [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()]
@@ -18,10 +16,8 @@ PLACES = re.compile(
     r"/(?:work|root|home/[a-z]\w*|Users/[A-Za-z]\w*|opt/(?:pypi|wheels))/"
     r"|pypi[.]org|pythonhosted[.]org|anaconda[.](?:org|com)|download[.]pytorch[.]org"
 )
-# What reads as translated: the part of CONTRIBUTING's style sheet that a machine can see. Of the lessons, PROSE has
-# those in two parts.
+# What reads as translated: the part of CONTRIBUTING's style sheet that a machine can see.
 PROSE = [path for path in TRACKED if path.suffix in (".py", ".md", ".toml", ".j2", ".sh")]
-PROSE = [path for path in PROSE if not path.is_relative_to(SOLUTIONS) or f"\n# {GOING_FURTHER}\n" in path.read_text()]
 STYLE = {
     "per, not a (nats per image)": r"\b(?:nats|bits?|bytes?|logits?|parameters|vectors?|numbers?|batches|files?|one)"
     r" an? (?:image|pixel|class|dimension|step|colour|channel|lesson|sample|seed|epoch|core|student|exercise|cell)\b",

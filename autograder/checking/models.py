@@ -37,7 +37,8 @@ class WholeModel:
 
     Attributes:
         arguments: of the class, as plain data or arrays; arrays become tensors.
-        parameters: the shape of each parameter that the contract names ("layers.0.weight"). All are drawn.
+        parameters: the shape of each parameter that the contract names ("layers.0.weight"). All are drawn: for "full
+            reach" and "gradients" small and positive, else of both signs.
         event_shape: of one x; D is small, for all 2^D of them are tried.
         order: (D,) the dimensions in their order.
         reach: (D, D) bool, entry (i, d) says that the logit of x_i must depend on x_d; None means all d before i.
@@ -53,14 +54,20 @@ class WholeModel:
 
     def judge(self, student: Student, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether the student's model has each of the properties."""
-        made = asking(student.build, read=self._with_parameters(rng), say=lambda *_: self.words)(*self.arguments)
+        made = asking(student.build, read=self._with_open_paths(rng), say=lambda *_: self.words)(*self.arguments)
         yield made.gate("shapes")
         model, D = made.got, len(self.order)
         images = all_images(D)
-        answer = self._ask(model, "logits", images)
+        answer = self._ask(model, "logits", images, rng)
         yield answer.gate("shapes")
         yield answer.gate("autoregressive", self._reads_later)
         yield answer.holds("full reach", self._misses)
+        yield from self._gradients(model, images[rng.permutation(len(images))[:7]], rng)
+        for name, shape in self.parameters.items():
+            model.set(name, tenths(rng, *shape, most=1.5))
+        answer = self._ask(model, "logits", images, rng)
+        yield answer.gate("shapes")
+        yield answer.gate("autoregressive", self._reads_later)
         logits = answer.got
 
         def unlikely(got, x, *_):
@@ -72,23 +79,24 @@ class WholeModel:
             want = log_likelihood(logits[-1:], x)
             return differs(got, want, lambda row: f"log_prob of {say_image(x, row)} alone, by the model's own logits,")
 
-        yield self._ask(model, "log_prob", images).holds("log-likelihood", unlikely)
-        yield self._ask(model, "log_prob", images[-1:]).holds("log-likelihood", one)
+        yield self._ask(model, "log_prob", images, rng).holds("log-likelihood", unlikely)
+        yield self._ask(model, "log_prob", images[-1:], rng).holds("log-likelihood", one)
 
         place = 2 ** np.arange(D - 1, -1, -1)
 
         def follows_other_numbers(got, u, *_):
             p = 1 / (1 + np.exp(-logits[got @ place]))
             wrong = wrong_decision(got, u, p, self.order)
-            return wrong and f"row {wrong[0]}: {wrong[1]}"
+            return wrong and f"in one row {wrong[1]}"
 
         for n in (1, 40):
-            yield self._ask(model, "sample", rng.uniform(size=(n, D))).holds("sampler", follows_other_numbers)
-        yield self._ask(model, "log_prob", images, "after sample: ").holds("log-likelihood", unlikely)
-        yield from self._gradients(model, images[rng.permutation(len(images))[:7]], rng)
+            yield self._ask(model, "sample", rng.uniform(size=(n, D)), rng).holds("sampler", follows_other_numbers)
+        yield self._ask(model, "log_prob", images, rng, "after sample: ").holds("log-likelihood", unlikely)
         model.release()
 
-    def _with_parameters(self, rng: np.random.Generator):
+    def _with_open_paths(self, rng: np.random.Generator):
+        """Read a model, and give it small positive parameters: no ReLU is off or at its kink, no two paths cancel."""
+
         def read(model: Handle, *_) -> tuple[Handle | None, str]:
             names = model.call(method="state_dict")
             missing = sorted(set(self.parameters) - set(names if isinstance(names, dict) else ()))
@@ -98,26 +106,28 @@ class WholeModel:
                 parameter, why = real(model.get(name), shape, f"the parameter {name}")
                 if parameter is None:
                     return None, why
-                model.set(name, tenths(rng, *shape, most=1.5))
+                model.set(name, rng.uniform(0.5, 1, shape) / max(1, np.prod(shape[1:])))
             return model, ""
 
         return read
 
-    def _ask(self, model: Handle, method: str, rows: np.ndarray, when: str = "") -> Answer:
-        """A method's answer for rows (n, D), flattened: (n, D), or (n,) for log_prob."""
-        shape = len(rows), *self.event_shape
+    def _ask(self, model: Handle, method: str, rows: np.ndarray, rng: np.random.Generator, when: str = "") -> Answer:
+        """A method's answer for rows (n, D), given in random order, flattened: (n, D), or (n,) for log_prob."""
+        shape, shuffled = (len(rows), *self.event_shape), rng.permutation(len(rows))
+        back = np.argsort(shuffled)
 
         def read(value, *_):
             if method == "log_prob":
-                return one_per_row("log_prob(x)")(value, rows)
+                array, why = one_per_row("log_prob(x)")(value, rows)
+                return (None, why) if array is None else (array[back], "")
             array, why = (binary if method == "sample" else real)(value, shape, f"{method}(...)")
-            return (None, why) if array is None else (array.reshape(rows.shape), "")
+            return (None, why) if array is None else (array.reshape(rows.shape)[back], "")
 
         return asking(
             lambda rows: model.call(rows, method=method),
             read=read,
             say=lambda rows: f"{when}{self.words}, {len(rows)} {'row' if len(rows) == 1 else 'rows'}",
-            give=lambda rows: [tensors(rows.reshape(shape))],
+            give=lambda rows: [tensors(rows[shuffled].reshape(shape))],
         )(rows)
 
     def _changes(self, logits: np.ndarray) -> np.ndarray:

@@ -14,13 +14,15 @@ import torch
 from scipy import special
 
 from autograder.checking.answers import asking, binary, part, real, real_list
-from autograder.checking.cases import all_images, orders, say_order, say_values, tenths
+from autograder.checking.cases import all_images, orders, say_image, say_order, say_values, tenths
 from autograder.checking.check import check, holds
 from autograder.checking.comparing import TOLERANCE, close, differs, mass, not_one, say, should_be
+from autograder.checking.models import GATES, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
 __all__ = [
+    "OwnFVBN",
     "ancestral_sample",
     "condition",
     "conditionals",
@@ -53,7 +55,7 @@ def _say_joint(table: np.ndarray) -> str:
 
 @check(
     gates=["shapes"],
-    points={"probabilities": 1, "certain pixels": 1, "bits per dimension": 1},
+    points={"probabilities": 2, "certain pixels": 1, "bits per dimension": 1},
     hints=[
         "For one pixel: which of the two numbers p[d] and 1 - p[d] is the probability of what you saw?",
         "Independent pixels multiply; their logarithms add, over the D pixels of one image. The result has one "
@@ -153,7 +155,7 @@ def _bits(nats: np.ndarray, D: int) -> float:
 
 @check(
     gates=["a number"],
-    points={"value": 1, "direction": 1, "zeros": 1},
+    points={"value": 2, "direction": 1, "zeros": 1},
     hints=[
         "It is an expectation: of which quantity, and under which of the two distributions?",
         "Average log p[k] - log q[k] with the weights p[k]; the weights make it a sum. Then ask what each of the "
@@ -230,7 +232,7 @@ def _kl(p: np.ndarray, q: np.ndarray) -> float:
 
 @check(
     gates=["shapes"],
-    points={"chain rule": 1, "impossible prefixes": 1, "any number of dimensions": 1},
+    points={"chain rule": 2, "impossible prefixes": 1, "any number of dimensions": 1},
     hints=[
         "p(x_d = 1 | prefix) is a quotient of two probabilities. Neither of them mentions the dimensions after d: what "
         "happens to those?",
@@ -296,71 +298,6 @@ def _wrong_conditional(got: np.ndarray, joint: np.ndarray, d: int) -> str:
     return differs(np.where(chance > 0, got, 0), want, name, np.where(want == 0, 1e-9, 1))
 
 
-@check(
-    gates=["shapes", "sums to one"],
-    points={"chain rule": 1, "certain steps": 1},
-    hints=[
-        "Every entry of the table is a product of D factors, one for each dimension. Which factor when x_d = 1, and "
-        "which when x_d = 0?",
-        "Grow the table one axis at a time. When you have the table of p(x_0, ..., x_{d-1}), each of its entries "
-        "splits into two.",
-        "Multiply the table so far by one minus the next conditional, and by the next conditional, and stack the two "
-        "results along a new last axis, the one for x_d = 0 first.",
-    ],
-)
-def joint(student, rng):
-    """From conditionals back to the joint table.
-
-    ==========================================  =================================================================
-    clause of the contract                      tried by
-    ==========================================  =================================================================
-    entry [x_0, ..., x_{D-1}] is p(x)           "chain rule": D = 1, 2, 3, 5 and 9
-    a distribution                              "sums to one", a gate: D = 1, 2 and 3
-    conditionals of 0 and 1                     "certain steps": entries that are exactly 0
-    only these are certain                      1e-30, 1e-12 and 1 - 2**-24, each judged at its own size
-    ==========================================  =================================================================
-    """
-
-    def random(D):
-        return [_hundredths(rng, *(2,) * d) for d in range(D)]
-
-    def words(tables):
-        return f"conditionals = {say(tables)}" if len(tables) <= 3 else f"D = {len(tables)}"
-
-    def mass_one(got, tables):
-        return differs(got.sum(), 1, lambda: "the sum of the joint table")
-
-    def wrong(got, tables):
-        want = np.ones(())
-        for table in tables:
-            want = np.stack([want * (1 - table), want * table], -1)
-
-        def name(*image):
-            factors = [table[image[:d]] if image[d] else 1 - table[image[:d]] for d, table in enumerate(tables)]
-            return f"p(x = {list(image)})" + (f" ({_product(factors)})" if 1 < len(tables) <= 5 else "")
-
-        return differs(got, want, name, size=0)
-
-    ask = asking(student.call, read=lambda value, tables: real(value, (2,) * len(tables), "the joint table"), say=words)
-    for D in (1, 2, 3):
-        answer = ask(random(D))
-        yield answer.gate("shapes")
-        yield answer.gate("sums to one", mass_one)
-        yield answer.holds("chain rule", wrong)
-    for D in (2, 3, 5, 9):
-        yield ask(random(D)).holds("chain rule", wrong)
-    between = _hundredths(rng, 4)
-    cases = [[1.0], [0.0], [0.25, [0.0, 1.0]], [between[0], [1.0, 0.0], [[between[1], 1.0], [1.0, between[2]]]]]
-    cases += [[1.0, between[:2], [[0.0, between[3]], [between[3], 1.0]]]]
-    cases += [[1e-30], [1 - 2**-24], [between[3], [1e-12, 1 - 2**-24]]]
-    for tables in cases:
-        yield ask([np.array(table) for table in tables]).holds("certain steps", wrong)
-
-
-def _product(factors: Sequence[float]) -> str:
-    return " times ".join(map(say, factors))
-
-
 FALSE_ALARM = 1e-10  # the nominal level of each test of a sampler
 SAMPLES = 4000
 CHANCE = "chance alone does not do that"
@@ -368,7 +305,7 @@ CHANCE = "chance alone does not do that"
 
 @check(
     gates=["shapes"],
-    points={"one dimension": 1, "many dimensions": 2, "seeded": 1},
+    points={"one dimension": 1, "many dimensions": 3, "seeded": 1},
     hints=[
         "Draw x_0; then ask for the conditional of x_1 given what you drew; and so on. How many calls of conditional "
         "does that take for all n samples together?",
@@ -575,7 +512,7 @@ def _wrong_seed(runs: dict[int, np.ndarray], got: np.ndarray, _tables: list, n: 
 
 @check(
     gates=["shapes", "autoregressive", "sums to one"],
-    points={"logistic conditionals": 1, "uses all that came before": 2, "any ordering": 1, "large weights": 1},
+    points={"logistic conditionals": 1, "uses all that came before": 2, "any ordering": 2, "large weights": 1},
     hints=[
         "First find the logits, all D of an image at once. Which entries of W may dimension i read, and which comes "
         "first when the order is not 0, 1, 2, ...?",
@@ -694,14 +631,163 @@ def _unchanged(before: np.ndarray, i: int, j: int) -> Callable:
 
 
 def _fvbn(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray, zero: int) -> np.ndarray:
-    place = order.argsort()
-    logits = b + np.where(x == 1, 1, zero) @ np.where(place[None, :] < place[:, None], W, 0.0).T
+    logits = _fvbn_logits(np.where(x == 1, 1, zero), W, b, order)
     return -np.logaddexp(0, np.where(x == 1, -logits, logits)).sum(1)
+
+
+def _fvbn_logits(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray) -> np.ndarray:
+    place = order.argsort()
+    return b + x @ np.where(place[None, :] < place[:, None], W, 0.0).T
+
+
+@check(
+    gates=GATES,
+    points={"logits": 2, "full reach": 1, "log-likelihood": 2, "sampler": 2, "gradients": 1},
+    hints=[
+        "Three methods, one network: `log_prob` and `sample` both ask `logits`. Begin with the mask of who comes "
+        "before whom, which the ordering alone decides.",
+        "Let `logits` compute all D logits of a batch at once. In `log_prob`, log p(x_d) is the log-sigmoid of the "
+        "logit where x_d = 1, of its negative where x_d = 0. In `sample`, begin with zeros and visit the dimensions in "
+        "the ordering: each step asks for the logits of what has been drawn so far.",
+        "With the position of each dimension, `order.argsort()`, the mask is True where the position of j is smaller "
+        "than that of i. Multiply it into W in every call of `logits`; a mask written once into the weights is lost as "
+        "soon as they change. In `sample`, x_d is 1 where u_d is smaller than the sigmoid of logit d.",
+    ],
+)
+def OwnFVBN(student, rng):
+    """Your own fully visible belief network.
+
+    =======================================  =====================================================================
+    clause of the contract                   tried by
+    =======================================  =====================================================================
+    W and b are the parameters               both are replaced by drawn ones, of the stated shapes
+    b[i] + W[i, j] x[j] over all j before i  "logits": by the formula, for all images
+    nothing but what comes before            "autoregressive", a gate, and "full reach": each pair of dimensions
+    any ordering                             D = 1; 0, 1, 2; one of 4 that is not its own inverse; drawn ones
+    log_prob(x), any batch                   "log-likelihood", by the model's own logits: all images, and one alone
+    finite, also where q(x) is 0             "log-likelihood": logits of +-1000 to +-2000
+    sample(u) follows u                      "sampler", by the model's own logits: 1 row and 40 rows
+    log_prob can be trained                  "gradients": those of W and b foretell small changes of log_prob
+    =======================================  =====================================================================
+
+    Where "full reach" fails, "logits" is tried for D = 1 only, and where either of them fails, no large logits are.
+    """
+
+    def say_model(_, order, *__):
+        return f"OwnFVBN({say_order(order)})"
+
+    def with_parameters(method, order, W, b, x):
+        model = student.build(order)
+        model.set("W", W)
+        model.set("b", b)
+        answer = model.call(x, method=method)
+        model.release()
+        return answer
+
+    def read(value, method, order, W, b, x):
+        return real(value, x.shape if method == "logits" else (len(x),), f"{method}(x)")
+
+    def wrong_logits(got, _, order, W, b, x):
+        def name(row, i):
+            return f"W = {say(W)}, b = {say(b)}: the logit of x_{i} in {say_image(x, row)}"
+
+        return differs(got, _fvbn_logits(x, W, b, order), name, size=1.0)
+
+    def wrong_far_out(got, _, order, W, b, x):
+        def name(row):
+            return f"W = 0, b = {say(b)}: log_prob of {say_image(x, row)}"
+
+        return differs(got, _fvbn(x, W, b, order, zero=0), name, size=1.0)
+
+    every = [np.arange(1), np.arange(3), np.array([2, 0, 3, 1]), rng.permutation(4), rng.permutation(5)]
+    reaches = True
+    for order in every:
+        D = len(order)
+        whole = WholeModel((order,), {"W": (D, D), "b": (D,)}, (D,), order, say_model(None, order))
+        for outcome in whole.judge(student, rng):
+            reaches &= outcome.ok or outcome.name != "full reach"
+            yield outcome
+    ask = asking(with_parameters, read=read, say=say_model)
+    cases = [(order, tenths(rng, len(order), len(order)), tenths(rng, len(order))) for order in every]
+    outcomes = [
+        ask("logits", order, W, b, all_images(len(order))).holds("logits", wrong_logits)
+        for order, W, b in (cases if reaches else cases[:1])
+    ]
+    yield from outcomes
+    if reaches and all(outcome.ok for outcome in outcomes):
+        far = rng.integers(1000, 2000, 3) * rng.choice([-1.0, 1.0], 3)
+        answer = ask("log_prob", np.arange(3), np.zeros((3, 3)), far, all_images(3))
+        yield answer.holds("log-likelihood", wrong_far_out)
+
+
+@check(
+    gates=["shapes", "sums to one"],
+    points={"chain rule": 1, "certain steps": 1},
+    hints=[
+        "Every entry of the table is a product of D factors, one for each dimension. Which factor when x_d = 1, and "
+        "which when x_d = 0?",
+        "Grow the table one axis at a time. When you have the table of p(x_0, ..., x_{d-1}), each of its entries "
+        "splits into two.",
+        "Multiply the table so far by one minus the next conditional, and by the next conditional, and stack the two "
+        "results along a new last axis, the one for x_d = 0 first.",
+    ],
+)
+def joint(student, rng):
+    """From conditionals back to the joint table.
+
+    ==========================================  =================================================================
+    clause of the contract                      tried by
+    ==========================================  =================================================================
+    entry [x_0, ..., x_{D-1}] is p(x)           "chain rule": D = 1, 2, 3, 5 and 9
+    a distribution                              "sums to one", a gate: D = 1, 2 and 3
+    conditionals of 0 and 1                     "certain steps": entries that are exactly 0
+    only these are certain                      1e-30, 1e-12 and 1 - 2**-24, each judged at its own size
+    ==========================================  =================================================================
+    """
+
+    def random(D):
+        return [_hundredths(rng, *(2,) * d) for d in range(D)]
+
+    def words(tables):
+        return f"conditionals = {say(tables)}" if len(tables) <= 3 else f"D = {len(tables)}"
+
+    def mass_one(got, tables):
+        return differs(got.sum(), 1, lambda: "the sum of the joint table")
+
+    def wrong(got, tables):
+        want = np.ones(())
+        for table in tables:
+            want = np.stack([want * (1 - table), want * table], -1)
+
+        def name(*image):
+            factors = [table[image[:d]] if image[d] else 1 - table[image[:d]] for d, table in enumerate(tables)]
+            return f"p(x = {list(image)})" + (f" ({_product(factors)})" if 1 < len(tables) <= 5 else "")
+
+        return differs(got, want, name, size=0)
+
+    ask = asking(student.call, read=lambda value, tables: real(value, (2,) * len(tables), "the joint table"), say=words)
+    for D in (1, 2, 3):
+        answer = ask(random(D))
+        yield answer.gate("shapes")
+        yield answer.gate("sums to one", mass_one)
+        yield answer.holds("chain rule", wrong)
+    for D in (2, 3, 5, 9):
+        yield ask(random(D)).holds("chain rule", wrong)
+    between = _hundredths(rng, 4)
+    cases = [[1.0], [0.0], [0.25, [0.0, 1.0]], [between[0], [1.0, 0.0], [[between[1], 1.0], [1.0, between[2]]]]]
+    cases += [[1.0, between[:2], [[0.0, between[3]], [between[3], 1.0]]]]
+    cases += [[1e-30], [1 - 2**-24], [between[3], [1e-12, 1 - 2**-24]]]
+    for tables in cases:
+        yield ask([np.array(table) for table in tables]).holds("certain steps", wrong)
+
+
+def _product(factors: Sequence[float]) -> str:
+    return " times ".join(map(say, factors))
 
 
 @check(
     gates=["shapes"],
-    points={"known prefix": 1, "any evidence": 2, "impossible evidence": 1},
+    points={"known prefix": 1, "any evidence": 1, "impossible evidence": 1},
     hints=[
         "Which entries of the joint table agree with the evidence? What must they add up to before they are a "
         "distribution?",

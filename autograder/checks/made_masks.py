@@ -21,11 +21,22 @@ from autograder.checking.answers import Answer, asking, binary, integers, parts,
 from autograder.checking.cases import all_images, orders, say_image, say_order, tenths
 from autograder.checking.check import Outcome, check, holds
 from autograder.checking.comparing import ORDINALS, close, count, differs, mass, not_one, say
+from autograder.checking.models import GATES, WholeModel
 from autograder.checking.samplers import wrong_decision
 from autograder.checking.student import Handle, StudentError
 from autograder.given import Callback
 
-__all__ = ["MaskedLinear", "degrees", "ensemble", "made_log_prob", "made_sample", "masks", "paths", "visible_units"]
+__all__ = [
+    "MaskedLinear",
+    "OwnMADE",
+    "degrees",
+    "ensemble",
+    "made_log_prob",
+    "made_sample",
+    "masks",
+    "paths",
+    "visible_units",
+]
 
 
 def _input_degrees(order: np.ndarray) -> np.ndarray:
@@ -109,109 +120,8 @@ def _repeated(got: list[np.ndarray], D: int, *_: Any) -> str | None:
 
 
 @check(
-    gates=["shapes and range"],
-    points={"input degrees": 1, "full reach": 1, "narrow layers": 1, "seeded": 1},
-    hints=[
-        "A degree says how many inputs, counted along the ordering, a unit may depend on. Which degree does the first "
-        "input of the ordering have, and which entry of the tensor holds it? And what is lost when a hidden layer "
-        "lacks some degree?",
-        "A path from the k-th input to the next one's output goes through a unit of degree exactly k in every hidden "
-        "layer. So each layer needs all of 1..D-1 if it has room. If it has no room, which degree may never be "
-        "missing, and which degrees in the next layer would then belong to units that read nothing? And what does an "
-        "output depend on if all units depend on more than it may?",
-        "Take each layer's degrees from those of the layer below only (from 1..D-1 for the first). With "
-        "fewer units than different degrees: the highest one first, then others. With more: all of them, then any "
-        "again. No random number is needed at all.",
-    ],
-    side_effects="seeded",
-)
-def degrees(student, rng):
-    """Degrees of the units of a MADE.
-
-    The check makes masks from the answer's degrees and counts paths.
-
-    =============================================  =====================================================
-    clause of the contract                         tried by
-    =============================================  =====================================================
-    L + 1 int64 tensors of these sizes, in range   every case; a gate in the smallest
-    the k-th input has degree k + 1                "input degrees": all orders of 2 and 3, random ones
-    wide layers lose nothing                       "full reach": up to 6 layers, D = 2 to 300, any order,
-                                                   by the answer's own input degrees
-    every input but the last reaches the last      "narrow layers": some layer below D - 1, a wide one
-    output; no dead unit; no degree twice          above or below it, 1 to 6 layers, up to 300 units
-    while another is free
-    the same seed gives the same degrees           "seeded": again after another seed
-    =============================================  =====================================================
-    """
-
-    def read(value, D, widths, *_):
-        arrays, why = real_list(value, [(size,) for size in (D, *widths)], "tensor {} of the list", integers)
-        if why:
-            return None, why
-        if sorted(arrays[0].tolist()) != list(range(1, D + 1)):
-            came = f"; got {say(arrays[0])}" if D < 10 else ""
-            return None, f"the degrees of the inputs should be 1 to {D}, each of them once{came}"
-        for layer, units in enumerate(arrays[1:]):
-            for degree in units[(units < 1) | (units > D - 1)]:
-                allowed = "1" if D == 2 else f"1 to {D - 1}"
-                return None, f"degrees in the {ORDINALS[layer]} hidden layer should be {allowed}; got {degree}"
-        return arrays, ""
-
-    def case(D, widths, order, seed):
-        return f"D = {D}, widths = {say(widths)}, {say_order(order)}, seed = {seed}"
-
-    def misplaced(got, D, widths, order, seed):
-        def name(k):
-            return f"dimension {order[k]} comes as number {k + 1}, so the degree of its input"
-
-        return differs(got[0][order], np.arange(1, D + 1), name)
-
-    def lost_inputs(got, D, *_):
-        return _unreached(got, least=D)
-
-    def seed():
-        return int(rng.integers(100_000))
-
-    ask = asking(student.call, read=read, say=case)
-    for D, widths in ((2, [1]), (2, [3]), (3, [2]), (3, [4]), (4, [3, 3]), (4, [5, 3, 4]), (6, [5, 5]), (6, [6, 5, 7])):
-        for first in (0, seed()):
-            answer = ask(D, widths, np.arange(D), first)
-            yield answer.gate("shapes and range")
-            yield answer.holds("input degrees", misplaced)
-            yield answer.holds("full reach", _unreached)
-    first = seed()
-    for order in orders(rng, larger=3):
-        answer = ask(len(order), [len(order), len(order) + 1], order, first)
-        yield answer.holds("input degrees", misplaced)
-        if not answer.why:
-            yield answer.holds("full reach", _unreached)
-    for D, widths in ((3, [2, 2, 4, 2, 3, 2]), (9, [8, 30, 8]), (300, [299, 310])):
-        yield ask(D, widths, rng.permutation(D), seed()).holds("full reach", _unreached)
-    for D, widths in (
-        *((3, [1]), (4, [1]), (4, [2]), (4, [1, 1]), (4, [1, 3]), (4, [3, 1]), (5, [2, 4]), (6, [5, 2, 5])),
-        *((6, [3, 2, 9]), (8, [2, 7, 3]), (9, [4, 1, 12, 5]), (7, [5, 6, 4, 9, 3, 8]), (300, [40, 299])),
-    ):
-        for _ in range(2 if D < 10 else 1):
-            order = rng.permutation(D) if D > 4 else np.arange(D)
-            yield ask(D, widths, order, seed()).holds("narrow layers", lost_inputs, _dead_units, _repeated)
-    for D, widths in ((4, [6]), (9, [20, 20]), (20, [9, 12])):
-        first = seed()
-        once, _, again = (ask(D, widths, np.arange(D), s) for s in (first, first + 1, first))
-
-        def changed(got, *_, before=once.got):
-            for layer, (was, now) in enumerate(zip(before or [], got, strict=False)):
-                for unit in np.flatnonzero(was != now):
-                    name = f"unit {unit} of the {ORDINALS[layer - 1]} hidden layer" if layer else f"input {unit}"
-                    return f"asked twice with this seed, {name} has degree {was[unit]} first, then {now[unit]}"
-
-        if min(widths) >= D - 1 or not once.error:
-            yield once.holds("seeded")
-            yield again.holds("seeded", changed)
-
-
-@check(
     gates=["shapes", "autoregressive"],
-    points={"nothing lost": 2, "any ordering": 1, "any depth": 1},
+    points={"nothing lost": 3, "any ordering": 1, "any depth": 1},
     hints=[
         "Draw two inputs, two hidden units of degree 1, two outputs. Which of the eight connections may stay, so that "
         "output 0 depends on nothing and output 1 on input 0?",
@@ -729,6 +639,181 @@ def made_log_prob(student, rng):
         yield ask(x, weights, [np.zeros(2), np.zeros(784)], given).holds("large weights", _wrong_log_prob)
 
 
+@check(
+    gates=GATES,
+    points={"logits": 1, "full reach": 1, "log-likelihood": 1, "sampler": 2, "gradients": 1},
+    hints=[
+        "The network gives all logits in one pass. What turns logits and an image into a log-likelihood? And which "
+        "logits mean something while an image is being drawn?",
+        "Make one ordinary linear layer per mask and keep them in a ModuleList. In logits, multiply each layer's "
+        "weight by its mask whenever it is used. log_prob needs one pass; sample needs one per dimension, in the "
+        "ordering.",
+        "logits: x as floating-point numbers; for each layer the linear map with mask times weight and the bias; ReLU "
+        "before every layer but the first. log_prob: log-sigmoid of the logit where x is 1, of minus the logit where "
+        "x is 0, summed over dimensions. sample: begin with zeros; for each dimension d of the ordering, compare "
+        "column d of u with the sigmoid of column d of the logits of what has been drawn so far.",
+    ],
+    side_effects="logits",
+)
+def OwnMADE(student, rng):
+    """Your own MADE.
+
+    Only "logits" compares with the network of the contract; the rest asks whether the model agrees with itself.
+
+    =============================================  =====================================================
+    clause of the contract                         tried by
+    =============================================  =====================================================
+    a module with layers.n.weight, layers.n.bias   a gate
+    a logit depends on earlier dimensions only     "autoregressive", a gate: all images, weights under zeros
+                                                   of the masks
+    masks, ReLU and biases as the contract says    "logits": given parameters, 1 to 3 hidden layers, one row
+    all paths of the masks are used                "full reach": any order, layers narrower than D - 1
+    log_prob in nats                               "log-likelihood": all images, one alone, after sampling
+    sample draws in order, from given numbers      "sampler": 1 and 40 rows, any order
+    every parameter is trained                     "gradients": against small moves of each parameter; those
+                                                   of masked weights are 0
+    =============================================  =====================================================
+    """
+
+    def words(given, order, *_):
+        hidden = " and ".join(str(len(mask)) for mask in given[:-1])
+        return f"a MADE of {count(len(order), 'dimension')}, hidden layers of {hidden} units, {say_order(order)}"
+
+    models = []
+
+    def with_parameters(given, order, weights, biases, x):
+        models.append(model := student.build(given, order))
+        for n, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            model.set(f"layers.{n}.weight", weight)
+            model.set(f"layers.{n}.bias", bias)
+        return model.call(x, method="logits")
+
+    def other(got, given, order, weights, biases, x):
+        def name(row, i):
+            return f"the logit of x_{i} in {say_image(x, row)}"
+
+        size = _logits(x, [*map(np.abs, weights)], [*map(np.abs, biases)], given)
+        return differs(got, _logits(x, weights, biases, given), name, size)
+
+    ask = asking(with_parameters, read=lambda value, *case: real(value, case[-1].shape, "logits(x)"), say=words)
+    for order, widths in (
+        *(([0, 1], [1]), ([0, 1, 2], [4]), ([2, 0, 3, 1], [6, 5])),
+        *((rng.permutation(4), [2, 5]), (rng.permutation(4), [4, 4, 4])),
+    ):
+        order, D = np.array(order), len(order)
+        weights, biases, given = _network(rng, order, widths)
+        shapes = {f"layers.{n}.weight": mask.shape for n, mask in enumerate(given)}
+        shapes |= {f"layers.{n}.bias": (len(mask),) for n, mask in enumerate(given)}
+        reach = _reach(given)
+        yield from WholeModel((given, order), shapes, (D,), order, words(given, order), reach).judge(student, rng)
+        images = rng.permutation(all_images(D))
+        for x in (images, images[:1]):
+            yield ask(given, order, weights, biases, x).holds("logits", other)
+            while models:
+                models.pop().release()
+
+
+@check(
+    gates=["shapes and range"],
+    points={"input degrees": 0.5, "full reach": 0.5, "narrow layers": 0.5, "seeded": 0.5},
+    hints=[
+        "A degree says how many inputs, counted along the ordering, a unit may depend on. Which degree does the first "
+        "input of the ordering have, and which entry of the tensor holds it? And what is lost when a hidden layer "
+        "lacks some degree?",
+        "A path from the k-th input to the next one's output goes through a unit of degree exactly k in every hidden "
+        "layer. So each layer needs all of 1..D-1 if it has room. If it has no room, which degree may never be "
+        "missing, and which degrees in the next layer would then belong to units that read nothing? And what does an "
+        "output depend on if all units depend on more than it may?",
+        "Take each layer's degrees from those of the layer below only (from 1..D-1 for the first). With "
+        "fewer units than different degrees: the highest one first, then others. With more: all of them, then any "
+        "again. No random number is needed at all.",
+    ],
+    side_effects="seeded",
+)
+def degrees(student, rng):
+    """Degrees of the units of a MADE.
+
+    The check makes masks from the answer's degrees and counts paths.
+
+    =============================================  =====================================================
+    clause of the contract                         tried by
+    =============================================  =====================================================
+    L + 1 int64 tensors of these sizes, in range   every case; a gate in the smallest
+    the k-th input has degree k + 1                "input degrees": all orders of 2 and 3, random ones
+    wide layers lose nothing                       "full reach": up to 6 layers, D = 2 to 300, any order,
+                                                   by the answer's own input degrees
+    every input but the last reaches the last      "narrow layers": some layer below D - 1, a wide one
+    output; no dead unit; no degree twice          above or below it, 1 to 6 layers, up to 300 units
+    while another is free
+    the same seed gives the same degrees           "seeded": again after another seed
+    =============================================  =====================================================
+    """
+
+    def read(value, D, widths, *_):
+        arrays, why = real_list(value, [(size,) for size in (D, *widths)], "tensor {} of the list", integers)
+        if why:
+            return None, why
+        if sorted(arrays[0].tolist()) != list(range(1, D + 1)):
+            came = f"; got {say(arrays[0])}" if D < 10 else ""
+            return None, f"the degrees of the inputs should be 1 to {D}, each of them once{came}"
+        for layer, units in enumerate(arrays[1:]):
+            for degree in units[(units < 1) | (units > D - 1)]:
+                allowed = "1" if D == 2 else f"1 to {D - 1}"
+                return None, f"degrees in the {ORDINALS[layer]} hidden layer should be {allowed}; got {degree}"
+        return arrays, ""
+
+    def case(D, widths, order, seed):
+        return f"D = {D}, widths = {say(widths)}, {say_order(order)}, seed = {seed}"
+
+    def misplaced(got, D, widths, order, seed):
+        def name(k):
+            return f"dimension {order[k]} comes as number {k + 1}, so the degree of its input"
+
+        return differs(got[0][order], np.arange(1, D + 1), name)
+
+    def lost_inputs(got, D, *_):
+        return _unreached(got, least=D)
+
+    def seed():
+        return int(rng.integers(100_000))
+
+    ask = asking(student.call, read=read, say=case)
+    for D, widths in ((2, [1]), (2, [3]), (3, [2]), (3, [4]), (4, [3, 3]), (4, [5, 3, 4]), (6, [5, 5]), (6, [6, 5, 7])):
+        for first in (0, seed()):
+            answer = ask(D, widths, np.arange(D), first)
+            yield answer.gate("shapes and range")
+            yield answer.holds("input degrees", misplaced)
+            yield answer.holds("full reach", _unreached)
+    first = seed()
+    for order in orders(rng, larger=3):
+        answer = ask(len(order), [len(order), len(order) + 1], order, first)
+        yield answer.holds("input degrees", misplaced)
+        if not answer.why:
+            yield answer.holds("full reach", _unreached)
+    for D, widths in ((3, [2, 2, 4, 2, 3, 2]), (9, [8, 30, 8]), (300, [299, 310])):
+        yield ask(D, widths, rng.permutation(D), seed()).holds("full reach", _unreached)
+    for D, widths in (
+        *((3, [1]), (4, [1]), (4, [2]), (4, [1, 1]), (4, [1, 3]), (4, [3, 1]), (5, [2, 4]), (6, [5, 2, 5])),
+        *((6, [3, 2, 9]), (8, [2, 7, 3]), (9, [4, 1, 12, 5]), (7, [5, 6, 4, 9, 3, 8]), (300, [40, 299])),
+    ):
+        for _ in range(2 if D < 10 else 1):
+            order = rng.permutation(D) if D > 4 else np.arange(D)
+            yield ask(D, widths, order, seed()).holds("narrow layers", lost_inputs, _dead_units, _repeated)
+    for D, widths in ((4, [6]), (9, [20, 20]), (20, [9, 12])):
+        first = seed()
+        once, _, again = (ask(D, widths, np.arange(D), s) for s in (first, first + 1, first))
+
+        def changed(got, *_, before=once.got):
+            for layer, (was, now) in enumerate(zip(before or [], got, strict=False)):
+                for unit in np.flatnonzero(was != now):
+                    name = f"unit {unit} of the {ORDINALS[layer - 1]} hidden layer" if layer else f"input {unit}"
+                    return f"asked twice with this seed, {name} has degree {was[unit]} first, then {now[unit]}"
+
+        if min(widths) >= D - 1 or not once.error:
+            yield once.holds("seeded")
+            yield again.holds("seeded", changed)
+
+
 def _autoregressive(rng: np.random.Generator, order: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Logits of a random model of D dimensions: for each, a table over the values of the dimensions before it.
 
@@ -754,7 +839,7 @@ def _say_input(x: np.ndarray) -> str:
 
 @check(
     gates=["shapes"],
-    points={"first dimension": 1, "feeds back what it drew": 1, "any ordering": 1},
+    points={"first dimension": 0.5, "feeds back what it drew": 0.5, "any ordering": 0.5},
     hints=[
         "One call of logits gives D numbers. Which one of them means something before anything has been drawn?",
         "Go through the dimensions in their order, one call each. Only one column of the result is used: whose? "
@@ -852,7 +937,7 @@ def made_sample(student, rng):
 
 @check(
     gates=["shapes"],
-    points={"last layer": 1, "through later layers": 1, "narrow layers": 1},
+    points={"last layer": 0.5, "through later layers": 0.5, "narrow layers": 0.5},
     hints=[
         "Which units of the last hidden layer does output i read? One row of one mask says it. Which units of the "
         "layer below can it then see, through them?",
@@ -930,7 +1015,7 @@ def visible_units(student, rng):
 
 @check(
     gates=["shapes", "sums to one"],
-    points={"mean of probabilities": 1, "far below zero": 1},
+    points={"mean of probabilities": 1, "far below zero": 0.5},
     hints=[
         "Each network is a distribution. Which mean of distributions is a distribution again? (Logits of different "
         "orderings belong to different conditionals.)",

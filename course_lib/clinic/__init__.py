@@ -1,7 +1,8 @@
 """Bug clinics: models with one mistake each, which the reader diagnoses. To read on is to read the answers."""
 
-from course_lib.clinic.clinic import Clinic, Patient
+from course_lib.clinic.clinic import Clinic, Patient, train_on_world
+from course_lib.clinic.likelihood import likelihood_clinic
 from course_lib.clinic.made import made_clinic
 from course_lib.clinic.pixelcnn import pixelcnn_clinic
 
-__all__ = ["Clinic", "Patient", "made_clinic", "pixelcnn_clinic"]
+__all__ = ["Clinic", "Patient", "likelihood_clinic", "made_clinic", "pixelcnn_clinic", "train_on_world"]

@@ -119,13 +119,19 @@ class Clinic:
 
 
 def train_on_world(
-    model: nn.Module, *, epochs: int = 1, batch_size: int = 200, before_step: Callable[[], None] = lambda: None
+    model: nn.Module,
+    *,
+    epochs: int = 1,
+    lr: float = 1e-2,
+    batch_size: int = 200,
+    before_step: Callable[[], None] = lambda: None,
 ) -> nn.Module:
-    """Train a patient with Adam on so many images of the tiny world that it memorises none.
+    """Train a model with Adam on so many images of the tiny world that it memorises none.
 
     Args:
         model: has `log_prob`, or its own `loss(x)`, in nats.
         epochs: multiplies the number of steps, which COURSE_BUDGET chooses.
+        lr: learning rate at the start; it falls to 0 along a cosine.
         batch_size: images per step.
         before_step: called before each step.
 
@@ -135,7 +141,7 @@ def train_on_world(
     steps = epochs * budget(smoke=20, cpu=1000, gpu=5000)
     images = data.tiny_world().sample(100_000, generator=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss = getattr(model, "loss", lambda x: -model.log_prob(x).mean())
     for _ in range(steps):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from course_lib import plots
 from course_lib.plots import COLORS
-from course_lib.schematics import Box, diagram, network
+from course_lib.schematics import Box, diagram, mask_grid, network
 
 
 def taxonomy() -> Figure:
@@ -110,7 +110,7 @@ def large_densities() -> Figure:
     for (name, height), style in zip(curves.items(), cycle(["--", "-"])):
         ax.plot(axis, height, style, label=f"{name}: area {np.trapezoid(height, axis):.2f}")
     ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
-    ax.set(xlabel="x", ylabel="density q(x)", title="Far above 1 (dotted), and yet each encloses an area of 1")
+    ax.set(xlabel="x", ylabel="density q(x)", title="Two densities far above 1 (dotted), each of area 1")
     ax.legend(loc="upper right", fontsize=9)
     fig.set_label(
         "A uniform density of height 10 and a Gaussian density of height 40, both far above one, each with area one."
@@ -126,13 +126,13 @@ def luck(random: torch.Tensor, luckiest: torch.Tensor, digits: torch.Tensor, off
         off: (n,) pixels that differ from the nearest training digit, for each kind of image.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.5, 2.8), width_ratios=[1.9, 1])
-    names, title = ["random", "luckiest", "digits"], "Luck does not draw digits"
+    names, title = ["random", "luckiest", "digits"], "Random images, the luckiest of many, and digits"
     images = torch.cat([random, luckiest, digits])
     plots.image_grid(images, columns=len(digits), row_names=names, title=title, ax=axes[0])
     for (name, distances), style in zip(off.items(), (dict(), dict(alpha=0.7, hatch="//")), strict=True):
         axes[1].hist(distances, np.arange(-0.5, 33), density=True, label=name, **style)
     axes[1].set(
-        xlabel="pixels off the nearest training digit", ylabel="share of images", title="Digits live close together"
+        xlabel="pixels off the nearest training digit", ylabel="share of images", title="Distance to training digits"
     )
     axes[1].legend()
     fig.set_label(
@@ -155,18 +155,21 @@ def line_and_walk(
     """
     fig, axes = plt.subplots(2, 2, figsize=(9.5, 4.2), width_ratios=[1.6, 1])
     straight, stepping = (
-        "A straight line between two digits leaves the digits ...",
-        "... a walk between neighbours does not",
+        "Straight line between two digits",
+        "Walk between neighbouring digits",
     )
     plots.image_grid(line, columns=len(line), ax=axes[0, 0], title=straight)
     plots.image_grid(walk, columns=len(walk), ax=axes[1, 0], title=stepping)
     for (name, distances), style in zip(off.items(), cycle(["o-", "s--"])):
         axes[0, 1].plot(np.linspace(0, 1, len(distances)), distances, style, markersize=4, label=name)
-    axes[0, 1].set(xlabel="way from the first digit to the last", ylabel="distance to\nheld-out digits")
-    axes[0, 1].set_title("Half way, the line is lost")
+    axes[0, 1].set(xlabel="way from the first digit to the last", ylabel="distance")
+    axes[0, 1].set_ylim(bottom=0)
+    axes[0, 1].set_title("Distance to the nearest held-out digit")
     for (name, share), style in zip(explained.items(), cycle(["-", "--"])):
         axes[1, 1].plot(share, style, label=name)
-    axes[1, 1].set(xlabel="principal components kept", ylabel="share of variance", title="Few directions matter")
+    axes[1, 1].set(
+        xlabel="principal components kept", ylabel="share of variance", title="Variance by principal components"
+    )
     for ax in axes[:, 1]:
         ax.legend(fontsize=9)
     fig.set_label(
@@ -230,7 +233,7 @@ def two_divergences(axis: torch.Tensor, truth: torch.Tensor, forward: torch.Tens
     ax.plot(axis, forward, label="q with least KL(p || q): maximum likelihood")
     ax.plot(axis, backward, "--", label="q with least KL(q || p)")
     ax.set(xlabel="x", ylabel="probability", ylim=(0, 1.35 * float(max(truth.max(), forward.max(), backward.max()))))
-    ax.set_title("Maximum likelihood covers both modes; the reverse picks one")
+    ax.set_title("The best single bump by each divergence")
     ax.legend(loc="upper right", fontsize=9)
     fig.set_label(
         "Truth with two bumps. The bump that minimises KL(p||q) is wide and spans both; the one that minimises "
@@ -256,7 +259,7 @@ def memorising(
     axes[0].axhline(reference, color="gray", linewidth=0.8, linestyle="-")
     axes[0].text(flips[0], reference + 0.3, "independent pixels, test", fontsize=9, color="0.35", va="bottom")
     axes[0].set(xscale="log", xlabel="flip probability ε", ylabel="NLL (nats per image)")
-    axes[0].set_title("Memorising wins the training set and loses the test")
+    axes[0].set_title("NLL of the memorising model")
     axes[0].legend(fontsize=9)
     grid = torch.cat(list(samples.values()))
     plots.image_grid(grid, columns=8, row_names=list(samples), title="Its samples", ax=axes[1])
@@ -287,6 +290,29 @@ def numbered_pixels(orders: Mapping[str, torch.Tensor], pixel: tuple[int, int] =
     fig.set_label(
         f"8 by 8 grids that number the pixels in {', '.join(orders)} order; the pixels before pixel {pixel} are shaded."
         " In raster order they are those above and those to the left."
+    )
+    return fig
+
+
+def masks(orders: Mapping[str, torch.Tensor], pixel: tuple[int, int] = (1, 1)) -> Figure:
+    """Of 3x3 images: who comes before whom in each ordering, as a mask, and the row of one pixel as an image.
+
+    Args:
+        orders: (9,) each; order[k] is the pixel that comes k-th.
+        pixel: (row, column).
+    """
+    asked = 3 * pixel[0] + pixel[1]
+    fig, axes = plt.subplots(1, 2 * len(orders), figsize=(4.7 * len(orders), 2.9), width_ratios=[2, 1] * len(orders))
+    numbers = range(9)
+    for (name, order), left, right in zip(orders.items(), axes[::2], axes[1::2], strict=True):
+        place = order.argsort()
+        before = (place[None, :] < place[:, None]).int()
+        mask_grid(before, rows=numbers, columns=numbers, xlabel="j", ylabel="i", title=f"{name} ordering", ax=left)
+        left.add_patch(plt.Rectangle((0, asked), 9, 1, fill=False, edgecolor=COLORS["vermilion"], linewidth=2.5))
+        mask_grid(before[asked].view(3, 3), centre=pixel, title=f"row {asked}\nas an image", ax=right)
+    fig.set_label(
+        f"For {' and '.join(orders)} ordering of nine pixels: a 9 by 9 mask with a 1 where j comes before i;"
+        f" its row {asked} is framed, and drawn beside it as an image, in which a frame marks pixel {pixel}."
     )
     return fig
 
@@ -338,6 +364,30 @@ def gaps(kl: Mapping[str, float], entropy: float) -> Figure:
     return fig
 
 
+def learning_curves(sizes: Sequence[int], accuracy: Mapping[str, np.ndarray]) -> Figure:
+    """Accuracy against the number of training images; a dot for each draw of these, a line through the means.
+
+    Args:
+        sizes: numbers of training images.
+        accuracy: (sizes, draws) shares of the test images, by the name of the classifier.
+    """
+    fig, ax = plt.subplots(figsize=(6.8, 3.2))
+    for (name, shares), marker in zip(accuracy.items(), cycle("os^D")):
+        (line,) = ax.plot(sizes, 100 * shares.mean(1), label=name)
+        across = np.repeat(sizes, shares.shape[1])
+        ax.plot(across, 100 * shares.ravel(), marker, color=line.get_color(), markersize=4, alpha=0.5)
+    ax.set(xscale="log", xlabel="training images", ylabel="test accuracy (%)")
+    ax.set_xticks(sizes, sizes)
+    ax.minorticks_off()
+    ax.set_title("Accuracy against the number of training images")
+    ax.legend(fontsize=9)
+    fig.set_label(
+        f"Test accuracy against the number of training images, from {min(sizes)} to {max(sizes)}, for "
+        f"{', '.join(accuracy)}: a dot for each draw of the training images, and a line through the means."
+    )
+    return fig
+
+
 def least_sure(images: torch.Tensor, labels: torch.Tensor, posterior: torch.Tensor, shown: int = 6) -> Figure:
     """The images (n, 64) whose posterior (n, classes) is least certain, each above its probabilities."""
     doubtful = posterior.max(1).values.argsort()[:shown]
@@ -379,7 +429,7 @@ def bits_so_far(widths: Sequence[float]) -> Figure:
     ax.step(range(pixels + 1), -np.log2(widths), where="post", label="bits needed so far, -log2(width)")
     ax.plot([0, pixels], [0, pixels], ":", color="gray", label="one bit per pixel")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set(xlabel="pixels coded", ylabel="bits", title="Only the surprising pixels cost bits")
+    ax.set(xlabel="pixels coded", ylabel="bits", title="Bits needed for one image, pixel by pixel")
     ax.legend(fontsize=9)
     fig.set_label(
         "Bits needed for one image after each pixel: a staircase that rises at surprising pixels and stays below one "
@@ -398,7 +448,7 @@ def file_sizes(sizes: Mapping[str, int]) -> Figure:
     ax.set_ylim(len(sizes) - 0.5, -0.5)
     ax.grid(axis="y", color="0.9")
     ax.set(xscale="log", xlim=(min(sizes.values()) / 2, 4 * max(sizes.values())), xlabel="bytes (logarithmic)")
-    ax.set_title("The same images as files: a better density, a smaller file")
+    ax.set_title("Sizes of the same images as a file")
     listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     fig.set_label(f"File sizes in bytes, as dots on a logarithmic axis: {listed}.")
     return fig

@@ -180,6 +180,50 @@ def test_an_architecture_of_other_images_is_refused(architecture, message):
         explorer(architectures={"own": architecture})
 
 
+# MADE's explorer
+
+
+def test_the_paths_of_a_narrow_made_are_told():
+    panel = explore._made_explorer(5)
+    assert alt(panel).endswith("Of all 10 pairs of an output and an earlier input, 0 have no path.")
+    for name, value in {"output": 3, "ordering": "even, then odd", "width": 2, "layers": 2}.items():
+        panel.controls[name].value = value
+    assert alt(panel) == (
+        "A MADE of 5 inputs in the ordering x_2, x_4, x_1, x_3, x_5, with 2 hidden layers of 2 and 2 units. "
+        "Output x_4 has degree 2 and is reached by no input. Earlier, but without a path: x_2. "
+        "Of all 10 pairs of an output and an earlier input, 2 have no path."
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), [("output", 1), ("ordering", "last to first"), ("width", 2), ("layers", 2)])
+def test_each_control_of_made_changes_picture_and_text(name, value):
+    panel = explore._made_explorer(4)
+    data, start = panel.picture[0], panel.controls[name].value
+    panel.controls[name].value = value
+    assert panel.picture[0]["image/png"] != data["image/png"]
+    assert panel.picture[0]["text/plain"] != data["text/plain"]
+    panel.controls[name].value = start
+    assert panel.picture[0] == data
+    assert {name: control.description for name, control in panel.controls.items()} == {
+        name: name for name in ("output", "ordering", "width", "layers")
+    }
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("D", [2, 8])
+def test_the_largest_and_smallest_made_can_be_explored(D):
+    panel = explore._made_explorer(D)
+    for control in ("width", "layers"):
+        panel.controls[control].value = panel.controls[control].max
+    assert "0 have no path" in alt(panel)
+
+
+@pytest.mark.parametrize("D", [1, 9])
+def test_a_made_too_large_to_draw_is_refused(D):
+    with pytest.raises(ValueError, match=f"D is {D}; expected 2 to 8"):
+        explore.made_explorer(D)
+
+
 # The debugger
 
 
@@ -281,6 +325,7 @@ def test_an_open_exercise_stays_one():
 def test_without_a_notebook_only_the_verdict_is_printed(capsys):
     explore.dependency_debugger(Linear(torch.zeros(1, 1), (1, 1, 1)))
     explore.dependency_explorer(height=2, width=2)
+    explore.made_explorer(2)
     out = capsys.readouterr().out
     assert out.startswith("Leaks: 0") and out.count("\n") == 1
 
@@ -318,3 +363,24 @@ def test_an_export_shows_the_picture_once_with_its_text(notebook, state):
         exported = nbformat.from_dict({**exported, "metadata": {}})
     page, _ = HTMLExporter().from_notebook_node(exported)
     assert len(re.findall(r'<img alt="Dependency map of the output at row 2', page)) == 2  # of two cells
+
+
+# Orderings
+
+
+def test_an_ordering_decides_what_a_pixel_may_read():
+    orders = {"raster": orderings.raster(3, 4), "backwards": orderings.raster(3, 4).flip(0)}
+    panel = explore._ordering_explorer(orders, 3, 4)
+    panel.controls["row"].value, panel.controls["column"].value = 1, 2
+    assert alt(panel) == (
+        "Dependency map of the output at row 1, column 2, in an image of 3 x 4; raster ordering. It reads 6 of 6 "
+        "earlier pixels. Earlier, but not read: none. Read, but not earlier: none."
+    )
+    panel.controls["ordering"].value = "backwards"
+    assert "backwards ordering. It reads 5 of 5 earlier pixels" in alt(panel)
+
+
+@pytest.mark.parametrize("orders, words", [({}, "one ordering or more"), ({"short": [0, 1]}, "each of 0..3 once")])
+def test_an_explorer_of_orderings_needs_permutations_of_the_pixels(orders, words):
+    with pytest.raises(ValueError, match=words):
+        explore.ordering_explorer(orders, height=2, width=2)

@@ -14,6 +14,7 @@ from matplotlib.text import Text
 
 from course_lib import figures, gates, plots
 from course_lib.dependencies import influence
+from course_lib.explore import open_paths
 from course_lib.figures import likelihood, made_masks, nade, pixelcnn
 from course_lib.models import MADE, PixelCNN, orderings
 from course_lib.nn.causal import conv_mask
@@ -40,9 +41,17 @@ EXAMPLES = {
         {"ε = 1e-7": BITS[:8], "ε = 0.05\n(best)": BITS[8:16], "ε = 0.2": BITS[16:24]},
     ),
     likelihood.numbered_pixels: ({"raster": orderings.raster(8, 8), "random": orderings.random(64, seed=0)},),
+    likelihood.masks: ({"raster": orderings.raster(3, 3), "spiral": orderings.spiral(3, 3)},),
     likelihood.growing_sample: (BITS[0], GREY[0]),
     likelihood.incoming_weights: (torch.randn(64, 64, generator=rng), [11, 20, 36, 43, 51]),
     likelihood.gaps: ({"uniform": 4.5, "independent pixels": 3.9, "FVBN, raster": 1.5, "the table itself": 0.0}, 6.6),
+    likelihood.learning_curves: (
+        [30, 100, 300, 1197],
+        {
+            "naive Bayes": GREY[:4, :5].sort(0).values.numpy(),
+            "logistic regression": GREY[4:8, :5].sort(0).values.numpy(),
+        },
+    ),
     likelihood.least_sure: (BITS, torch.arange(40) % 10, P10),
     likelihood.surprises: ({"digits": 20 + GREY[:, 0], "noise": 200 + GREY[:, 1]}, {"a solid bar": 12.0}),
     likelihood.bits_so_far: ([1.0, 0.5, 0.4, 0.01],),
@@ -54,6 +63,7 @@ EXAMPLES = {
     nade.dequantization: ([1e-5, 1e-2, 1], {"raw grey levels": [11, 5, 0], "dequantized": [-11, 0, -1]}, 2.0),
     nade.one_conditional: (torch.randn(3, 3, 4, generator=rng), [0.1, 0.5, 0.9], ["digit 0", "digit 3", "digit 11"]),
     nade.ensembles: ([1, 2, 4, 8], [18.5, 18.5, 18.4, 18.5], [18.5, 18.0, 17.8, 17.7], 18.2),
+    made_masks.paths_to_output: (MADE(5, [3, 7], order=[1, 3, 0, 2, 4]), 4),
     made_masks.staircases: (MADE(16, [40], order=orderings.random(16, seed=0), connectivity="random"),),
     made_masks.masks_in_place: (
         {"functional": [1.0, 1.0, 1.0], "in place": [1.0, 0.5, 0.2]},
@@ -130,6 +140,34 @@ def test_the_paths_of_one_output_are_those_of_the_model(output):
     yellow = [dots.get_offsets()[0] for dots in made.collections if dots.get_linewidths()[0] > 1.5]
     inputs = {round(x + 1.5) for x, y in yellow if y == 0}
     assert inputs == {d for d in range(4) if model.order.argsort()[d] < model.order.argsort()[output]}
+
+
+@pytest.mark.parametrize("widths", [[4], [2], [1], [3, 5], [5, 2, 6]])
+def test_the_pairs_with_a_path_are_those_that_gradients_find(widths):
+    model = MADE(5, widths, order=[3, 0, 4, 2, 1])
+    depends = influence(open_paths(model)) > 0
+    for output in range(5):
+        fig = made_masks.paths_to_output(model, output)
+        entries = [int(text.get_text()) for text in fig.axes[1].texts]
+        assert entries == depends[model.order][:, model.order].int().flatten().tolist()
+        reached = ", ".join(f"x_{d + 1}" for d in model.order if depends[output, d]) or "no input"
+        assert f"is reached by {reached}. Earlier" in fig.get_label()
+
+
+def test_of_six_maps_one_is_right_and_the_letters_are_told_apart():
+    axes = dict(zip(made_masks.SIX_MAPS, made_masks.six_maps().axes, strict=True))
+    maps = {letter: ax.collections[0].get_array().reshape(16, 16) > 0 for letter, ax in axes.items()}
+    below = np.tri(16, k=-1, dtype=bool)
+    assert [name for letter, name in made_masks.SIX_MAPS.items() if (maps[letter] == below).all()] == ["right"]
+    leaks = {made_masks.SIX_MAPS[letter] for letter, reached in maps.items() if (reached & ~below).any()}
+    assert leaks == {"≥ at the output", "inverse ordering"}
+    assert not maps["A"][:, 8:].any() and (maps["E"] == np.tri(16, k=-3, dtype=bool)).all()
+    assert (maps["B"] == (below | np.diag([True] * 15 + [False]))).all()
+
+
+def test_the_row_of_a_mask_is_the_pixels_that_come_before():
+    fig = likelihood.masks({"backwards": orderings.raster(3, 3).flip(0)}, pixel=(1, 2))
+    assert "".join(text.get_text() for text in fig.axes[1].texts) == "000000111"
 
 
 def test_direct_connections_are_left_out():

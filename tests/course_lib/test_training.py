@@ -21,8 +21,8 @@ from course_lib import checkpoints
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
-from course_lib.models import MADE, NADE
-from course_lib.training import History, fit
+from course_lib.models import FVBN, MADE, NADE
+from course_lib.training import History, fit, fit_exactly
 
 D = 6
 
@@ -623,3 +623,18 @@ Fabric(accelerator="cpu", devices=2, strategy="ddp_fork").launch(train)
 
 def test_a_history_without_epochs_prints():
     assert str(History()) == "no epochs" and History().best_epoch == 0
+
+
+# The divergence itself
+
+
+def test_the_divergence_left_is_what_the_model_cannot_represent():
+    states = torch.cartesian_prod(*[torch.arange(2)] * 3)
+    logistic = FVBN(3)
+    with torch.no_grad():
+        logistic.linear.weight.normal_(generator=torch.Generator().manual_seed(0))
+        log_p = logistic.log_prob(states)
+    assert fit_exactly(FVBN(3), states, log_p, steps=100) < 1e-6
+    parity = torch.where(states.sum(1) % 2 == 0, 0.25, 0.0)  # each pixel is a fair coin given any two
+    left = fit_exactly(FVBN(3), states, (parity + 1e-12).log(), steps=100)
+    assert left == pytest.approx(torch.tensor(2.0).log().item(), abs=1e-6)

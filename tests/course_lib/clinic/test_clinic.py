@@ -1,4 +1,4 @@
-"""Clinics: what a diagnosis is told, and that lesson 03's patients have what their files say."""
+"""Clinics: what a diagnosis is told, and that the lessons' patients have what their files say."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib import data, plots
-from course_lib.clinic import Clinic, Patient, made_clinic
+from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic
 from course_lib.dependencies import dependencies
 
 SYMPTOMS = {"healthy": "nothing is wrong", "leak": "it peeks"}
@@ -97,3 +97,23 @@ def test_the_patients_of_lesson_03_have_what_their_files_say(made):
     networks = models["D"].network, models["B"].ensemble.network
     small = [float((network.hidden[0].weight.abs() < 0.01).double().mean()) for network in networks]
     assert small[0] > 0.95 and small[1] < 0.1
+
+
+def test_the_patients_of_lesson_01_have_what_their_files_say(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "smoke")
+    clinic = likelihood_clinic()
+    assert {patient.symptom for patient in clinic.patients.values()} == set(clinic.symptoms)
+    world = data.tiny_world()
+    models = {name: patient.model for name, patient in clinic.patients.items()}
+    with torch.no_grad():
+        log_q = {name: model.log_prob(world.states) for name, model in models.items()}
+    nll = {name: float(-(world.log_p.exp() @ value)) for name, value in log_q.items()}
+    mass = {name: float(value.exp().sum()) for name, value in log_q.items()}
+    assert all(abs(mass[name] - 1) < 1e-9 for name in "CDEF") and mass["A"] > 1000 and mass["B"] > 60_000
+    assert nll["A"] < nll["E"] / 15 and nll["B"] < 0.2 < world.entropy and nll["D"] > 0.8 * 11.09
+    allowed = torch.ones(16, 16).tril(-1).bool()
+    assert all(torch.equal(dependencies(models[name]), allowed) for name in "ADE")
+    assert dependencies(models["B"]).diagonal().all()
+    assert len(clinic.patients["C"].samples.unique(dim=0)) == 1
+    drawn = models["F"].sample(24, generator=torch.Generator().manual_seed(6))
+    assert not torch.equal(clinic.patients["F"].samples, drawn)
