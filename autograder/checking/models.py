@@ -95,7 +95,10 @@ class WholeModel:
         model.release()
 
     def _with_open_paths(self, rng: np.random.Generator):
-        """Read a model, and give it small positive parameters: no ReLU is off or at its kink, no two paths cancel."""
+        """Read a model, and give it small positive parameters: no ReLU is off or at its kink, no two paths cancel.
+
+        Biases are smaller still, or several layers of them would saturate a tanh.
+        """
 
         def read(model: Handle, *_) -> tuple[Handle | None, str]:
             names = model.call(method="state_dict")
@@ -106,7 +109,7 @@ class WholeModel:
                 parameter, why = real(model.get(name), shape, f"the parameter {name}")
                 if parameter is None:
                     return None, why
-                model.set(name, rng.uniform(0.5, 1, shape) / max(1, np.prod(shape[1:])))
+                model.set(name, rng.uniform(0.5, 1, shape) / (np.prod(shape[1:]) if len(shape) > 1 else 10))
             return model, ""
 
         return read
