@@ -106,7 +106,8 @@ class WholeModel:
                 parameter, why = real(model.get(name), shape, f"the parameter {name}")
                 if parameter is None:
                     return None, why
-                model.set(name, rng.uniform(0.5, 1, shape) / max(1, np.prod(shape[1:])))
+                inputs = np.prod(shape[1:]) if len(shape) > 1 else 10  # small biases, so that no tanh is at its limit
+                model.set(name, rng.uniform(0.5, 1, shape) / inputs)
             return model, ""
 
         return read

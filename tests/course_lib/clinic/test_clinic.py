@@ -6,12 +6,21 @@ import pytest
 import torch
 
 from course_lib import data, plots
-from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic
+from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, train_on_world
 from course_lib.dependencies import dependencies
+from course_lib.models import FVBN
 
 SYMPTOMS = {"healthy": "nothing is wrong", "leak": "it peeks"}
 PATIENT = Patient(torch.nn.Module(), torch.zeros(8, 16).long(), "leak", {1, 2}, "It peeks.", "look.")
 CLINIC = Clinic({"A": PATIENT}, SYMPTOMS, "one\ntwo\nthree", alt="Nothing.")
+
+
+def test_training_takes_its_learning_rate(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "smoke")
+    x = data.tiny_world().states[:1000]
+    before, *after = (train_on_world(FVBN(16), lr=lr).log_prob(x) for lr in (0, 1e-2, 1e-1))
+    assert torch.equal(before, FVBN(16).double().log_prob(x))
+    assert (after[0] - before).abs().max() < (after[1] - before).abs().max()
 
 
 @pytest.mark.parametrize("line", [1, 2])
