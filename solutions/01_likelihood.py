@@ -536,12 +536,12 @@ class OwnFVBN(torch.nn.Module):
 def train_own(model, x, epochs):
     """Maximise the likelihood of images x (N, D) under a model with `log_prob`, in so many passes over them."""
     ### BEGIN SOLUTION
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(epochs):
         for batch in x[torch.randperm(len(x))].split(64):
-            optimizer.zero_grad()
+            adam.zero_grad()
             (-model.log_prob(batch).mean()).backward()
-            optimizer.step()
+            adam.step()
     ### END SOLUTION
 
 
