@@ -697,8 +697,9 @@ def OwnMADE(student, rng):
 
     ask = asking(with_parameters, read=lambda value, *case: real(value, case[-1].shape, "logits(x)"), say=words)
     for order, widths in (
-        *(([0, 1], [1]), ([0, 1, 2], [4]), ([2, 0, 3, 1], [6, 5])),
-        *((rng.permutation(4), [2, 5]), (rng.permutation(4), [4, 4, 4])),
+        *(([0, 1], [1]), ([0, 1, 2], [4]), ([2, 0, 3, 1], [9, 8])),
+        # A shift by 1 to 4 of 5 is never its own inverse.
+        *((rng.permutation(4), [2, 5]), (np.roll(range(5), rng.integers(1, 5)), [12]), (rng.permutation(4), [6, 6, 6])),
     ):
         order, D = np.array(order), len(order)
         weights, biases, given = _network(rng, order, widths)

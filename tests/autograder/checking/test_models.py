@@ -124,6 +124,31 @@ def test_a_right_model_earns_everything():
         assert report.points == report.max_points == 4, str(report)
 
 
+class OneUnitPerInput(Right):
+    """Each input reaches the later logits through one ReLU, which may be off for all images."""
+
+    def logits(self, x):
+        return torch.relu(x.float() * self.W.diagonal() + self.b) @ (self.mask * self.W).T
+
+
+def test_units_that_are_off_by_chance_cost_nothing():
+    for seed in range(5):
+        assert not Chain.run(OneUnitPerInput, seed=seed).lost
+
+
+class TakesTheFirstRow(Right):
+    """Right for a single row, and where the first row is all zeros."""
+
+    def log_prob(self, x):
+        if len(x) == 1:
+            return super().log_prob(x)
+        return super().log_prob(x) - super().log_prob(x)[:1] + super().log_prob(torch.zeros_like(x[:1]))
+
+
+def test_rows_come_in_random_order():
+    assert "log-likelihood" in Chain.run(TakesTheFirstRow, seed=0).failed
+
+
 @pytest.mark.parametrize(
     ("model", "lost", "message"),
     [

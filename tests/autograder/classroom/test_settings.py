@@ -94,7 +94,7 @@ def test_the_template_shows_every_key_with_its_default(tmp_path):
     assert found.db_url == f"sqlite:///{tmp_path}/gradebook.db?timeout=60"
     assert found.late == Late(0.1, 1.0)
     lesson = found.lessons["03_made_masks"]
-    assert lesson.exercises == ("degrees", "masks") and lesson.points["masks"] == 6
+    assert lesson.exercises == ("masks", "paths") and lesson.points["masks"] == 6
     assert lesson.due == datetime(2026, 11, 2, 22, 59, tzinfo=UTC)
     assert [question.name for question in lesson.questions] == ["explain"]
 

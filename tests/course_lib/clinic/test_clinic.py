@@ -2,16 +2,30 @@
 
 import dataclasses
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 from course_lib import data, plots
-from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, nade_clinic
+<<<<<<< HEAD
+from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, nade_clinic, train_on_world
+=======
+from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, train_on_world
+>>>>>>> lesson03
 from course_lib.dependencies import dependencies
+from course_lib.models import FVBN
 
 SYMPTOMS = {"healthy": "nothing is wrong", "leak": "it peeks"}
 PATIENT = Patient(torch.nn.Module(), torch.zeros(8, 16).long(), "leak", {1, 2}, "It peeks.", "look.")
 CLINIC = Clinic({"A": PATIENT}, SYMPTOMS, "one\ntwo\nthree", alt="Nothing.")
+
+
+def test_training_takes_its_learning_rate(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "smoke")
+    x = data.tiny_world().states[:1000]
+    before, *after = (train_on_world(FVBN(16), lr=lr).log_prob(x) for lr in (0, 1e-2, 1e-1))
+    assert torch.equal(before, FVBN(16).double().log_prob(x))
+    assert (after[0] - before).abs().max() < (after[1] - before).abs().max()
 
 
 @pytest.mark.parametrize("line", [1, 2])
@@ -74,6 +88,7 @@ def test_the_evidence_is_a_line_and_samples_for_each_patient(made, capsys, monke
     assert [row.split()[0] for row in rows] == ["patient", *"ABCDEF"]
     assert float(rows[5].split()[2]) == 1.0
     assert alts == [(6, made.alt)]
+    plt.close("all")
 
 
 def test_the_patients_of_lesson_03_have_what_their_files_say(made):
