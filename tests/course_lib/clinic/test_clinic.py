@@ -7,11 +7,7 @@ import pytest
 import torch
 
 from course_lib import data, plots
-<<<<<<< HEAD
 from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, nade_clinic, train_on_world
-=======
-from course_lib.clinic import Clinic, Patient, likelihood_clinic, made_clinic, train_on_world
->>>>>>> lesson03
 from course_lib.dependencies import dependencies
 from course_lib.models import FVBN
 
