@@ -1523,15 +1523,16 @@ bank.equivalent("OwnNADE", ", dtype=self.W.dtype)", ")", "zeros and ones in any 
 bank.equivalent("OwnNADE", "dim=-1", "dim=1", "there are two axes")
 for p in ("p", "z_d.sigmoid()", "torch.sigmoid(self.logits(x)[:, d])"):
     bank.equivalent("OwnNADE", f"< {p}", f"<= {p}", "no uniform number equals a probability; nade_sample judges ties")
-for inside, why in (
-    ("a", "changes h by 1e-13"),
-    ("before", "changes h by 1e-13"),
-    ("(2 * x - 1) * self.logits(x)", "nade_log_prob judges large logits"),
-    ("(self.b[d] + a.sigmoid() @ self.V[d])", "nade_sample judges large logits"),
-    ("self.logits(x)[:, d]", "nade_sample judges large logits"),
-    ("z_d", "nade_sample judges large logits"),
+for inside in ("a", "before"):
+    bank.equivalent("OwnNADE", inside, f"torch.as_tensor({inside}).clamp(-30, 30)", "changes h by 1e-13")
+for old, inside in (
+    ("(2 * x - 1) * self.logits(x)", "(2 * x - 1) * self.logits(x)"),
+    ("(self.b[d] + a.sigmoid() @ self.V[d])", "self.b[d] + a.sigmoid() @ self.V[d]"),
+    ("self.logits(x)[:, d]", "self.logits(x)[:, d]"),
+    ("z_d", "z_d"),
 ):
-    bank.equivalent("OwnNADE", inside, f"torch.as_tensor({inside.strip('()')}).clamp(-30, 30)", why)
+    why = "no logit of the drawn models is as large; nade_log_prob and nade_sample judge those"
+    bank.equivalent("OwnNADE", old, f"torch.as_tensor({inside}).clamp(-30, 30)", why)
 
 # ------------------------------------------------------------------------------------------------------- nade_grad
 

@@ -209,9 +209,10 @@ def sizes_and_gaps(nades: Mapping[int, float], untied: Mapping[int, float], fvbn
     ax.text(1300, fvbn * 1.06, f"FVBN: {fvbn:.2f}", color="0.35", ha="right")
     ax.plot([33 * H + 16 for H in nades], nades.values(), "o-", label="NADE")
     ax.plot([152 * H + 16 for H in untied], untied.values(), "s--", label="a network for each conditional")
+    backed = dict(facecolor="white", edgecolor="none", pad=0.5)
     for H, gap in nades.items():
         at = (33 * H + 16, gap)
-        ax.annotate(f"H = {H}", at, (-6, -9), textcoords="offset points", ha="right", fontsize=9)
+        ax.annotate(f"H = {H}", at, (-7, -10), textcoords="offset points", ha="right", fontsize=9, bbox=backed)
     across, up = [50, 100, 200, 500, 1000], [0.2, 0.5, 1, 2, 4]
     ax.set(xscale="log", yscale="log", xlim=(25, 1500), xlabel="parameters", ylabel="KL to the truth (nats)")
     ax.set(xticks=across, xticklabels=across, yticks=up, yticklabels=up)
