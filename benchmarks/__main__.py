@@ -2,10 +2,10 @@
 
 import torch
 
-from benchmarks import checks, fvbn, grading, made, nade, pixelcnn, pixelrnn
+from benchmarks import checks, fvbn, grading, made, mixtures, nade, pixelcnn, pixelrnn
 from course_lib import device
 
-MEASURED = (fvbn, nade, made, pixelcnn, pixelrnn, grading)
+MEASURED = (fvbn, nade, made, mixtures, pixelcnn, pixelrnn, grading)
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     for measured in MEASURED:
         for c in measured.measure():
             fast, slow = 1e3 * c.fast_seconds, 1e3 * c.slow_seconds
-            print(line(c.what, c.fast, f"{fast:.2f}", c.slow, f"{slow:.2f}", f"{slow / fast:.1f}"))
+            print(line(c.what, c.fast, f"{fast:.2f}", c.slow, f"{slow:.2f}", f"{slow / fast:.2f}"))
 
 
 if __name__ == "__main__":

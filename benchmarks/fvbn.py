@@ -29,8 +29,9 @@ class SeparateLayers(nn.Module):
         return -F.binary_cross_entropy_with_logits(torch.cat(logits, 1), inputs, reduction="none").sum(1)
 
 
-def training_step(model: nn.Module, x: torch.Tensor) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+def training_step(model: nn.Module, x: torch.Tensor, **settings: bool) -> Callable[[], None]:
+    """One step of Adam with these settings, ready to be run."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **settings)
 
     def step() -> None:
         loss = -model.log_prob(x).mean()

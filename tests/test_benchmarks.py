@@ -6,11 +6,12 @@ import torch
 from autograder.classroom.job import Status
 from benchmarks import Comparison, __main__, grading, load, side_by_side
 from benchmarks.fvbn import D, SeparateLayers
-from benchmarks.made import Unmasked
+from benchmarks.made import Network, peers, unmasked
 from benchmarks.nade import ByAutograd
-from benchmarks.pixelcnn import decided_alike
+from benchmarks.pixelcnn import PeerPixelCNN, decided_alike
+from benchmarks.pixelcnn import unmasked as unmasked_convolutions
 from benchmarks.pixelrnn import PixelByPixel
-from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN, PixelRNN
+from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN, PixelCNN, PixelRNN
 
 
 def test_the_two_ways_to_write_an_fvbn_are_the_same_model():
@@ -38,15 +39,43 @@ def test_the_two_ways_to_train_a_nade_are_the_same():
 
 
 def test_a_made_without_masks_is_the_network_beside_it():
-    made, unmasked = MADE(D, [20]), Unmasked(20)
+    made, bare = MADE(D, [20]), unmasked([20])
     ours = [*made.hidden, made.output]
     for layer in ours:
         layer.mask.fill_(True)
-    theirs = [layer for layer in unmasked.layers if isinstance(layer, torch.nn.Linear)]
+    theirs = [layer for layer in bare.layers if isinstance(layer, torch.nn.Linear)]
     for layer, other in zip(ours, theirs, strict=True):
         other.load_state_dict(layer.state_dict())
     x = torch.randint(0, 2, (3, D))
-    torch.testing.assert_close(unmasked.log_prob(x), made.log_prob(x))
+    torch.testing.assert_close(bare.log_prob(x), made.log_prob(x))
+
+
+def test_a_peer_that_is_not_installed_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.made.find_spec", lambda name: None)
+    ((name, (widths, layers)),) = peers().items()
+    made, peer = MADE(D, widths), Network(layers)
+    for ours, theirs in ((made.hidden[0], layers[0]), (made.output, layers[2])):
+        theirs.load_state_dict(ours.state_dict(), strict=False)
+    x = torch.randint(0, 2, (3, D))
+    assert name == "pytorch-made's layers" and torch.equal(peer.log_prob(x), made.log_prob(x))
+    assert "pip install -e '.[bench]'" in capsys.readouterr().out
+
+
+def test_pixelcnns_without_masks_read_all_that_their_kernels_cover():
+    model = PixelCNN((1, 5, 5), 2, channels=4, layers=1).double()
+    bare, x = unmasked_convolutions(model), torch.randint(0, 2, (2, 1, 5, 5))
+    assert not torch.allclose(model(x), bare(x))
+    for masked in (model.first, model.head, model.output, *model.blocks[0].convolutions()):
+        masked.mask.fill_(True)
+    assert torch.equal(model(x), bare(x))
+
+
+def test_the_peers_pixelcnn_is_autoregressive_and_of_its_published_size():
+    model = PeerPixelCNN(5, 2, layers=2, head=3).double()
+    x = torch.randint(0, 2, (1, 1, 5, 5)).double().requires_grad_()
+    read = torch.stack([torch.autograd.grad(out, x, retain_graph=True)[0].flatten() for out in model(x).flatten()])
+    assert read.any() and not read.triu().any()
+    assert sum(p.numel() for p in PeerPixelCNN(28, 16, 15, head=32).parameters()) == 53_569
 
 
 def test_decisions_that_the_plain_sampler_would_not_make_are_counted():
@@ -80,7 +109,7 @@ def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, caps
     monkeypatch.setattr(grading, "processor_time", lambda: spent)
     __main__.main()
     told = capsys.readouterr().out
-    assert told.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.0"]
+    assert told.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.00"]
     assert "0.25 s of CPU time per submission, plus 0.20 s for its answers and checks; 9 s" in told
 
 
