@@ -1541,9 +1541,9 @@ plots.show(
 
 # %% [markdown]
 # With 150 digits the convolutional network wins, with a fifth of the weights: by 1.0 nats here, and by 1.4 over three
-# seeds, where its ensembles cost 20.0 ± 0.1 nats, those of the plain network 21.4 ± 0.3 (mean and standard deviation). With
-# all 1,197 digits the order is reversed: the plain network above reaches 16.9 nats with 8 orderings, and the best of the five
-# ConvNADEs that we tried 17.2 (24 channels, 2 layers of 7 × 7 convolutions, 60 epochs). On 8 × 8 pixels, a fully
+# seeds, where its ensembles cost 20.0 ± 0.1 nats, those of the plain network 21.4 ± 0.3 (mean and standard deviation).
+# With all 1,197 digits the order is reversed: the plain network above reaches 16.9 nats with 8 orderings, and the best of
+# the five ConvNADEs that we tried 17.2 (24 channels, 2 layers of 7 × 7 convolutions, 60 epochs). On 8 × 8 pixels, a fully
 # connected network with enough examples learns what a neighbour is. On 28 × 28 pixels, where fully connected layers grow
 # with the square of the image's size, Uria et al. (2016) report gains from convolutions.
 
