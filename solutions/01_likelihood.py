@@ -11,13 +11,13 @@
 #
 # **How can a computer say how probable an image is, and draw new ones?**
 #
-# A function that returns the probability of any image can also draw images, complete half of one, classify, and
-# compress. In this lesson you write such a function. Its heart is five lines, and its skeleton is that of every
+# A function that returns the probability of any image can also draw images; *Going further* completes half of one, classifies
+# and compresses with it. In this lesson you write such a function. Its heart is five lines, and its skeleton is that of every
 # autoregressive model in this course.
 #
 # **After the core path you can**
 #
-# * compute a log-likelihood in nats, bits and bits per dimension, and say what a number such as 0.42 bits/dim means;
+# * compute a log-likelihood in nats, bits and bits per dimension, and say what a number such as 0.4 bits/dim means;
 # * prove that maximum likelihood minimises a Kullback–Leibler divergence, and verify it to twelve digits;
 # * split a distribution into conditionals, and sample from it;
 # * write, train and judge a fully visible belief network of your own.
@@ -122,8 +122,9 @@ plots.show(figures.taxonomy())
 # $$\text{bits/dim} = \frac{-\frac{1}{N} \sum_{n=1}^{N} \log q(x^{(n)})}{D \log 2}, \qquad x^{(1)}, \dots, x^{(N)} \text{ the images.}$$
 #
 # A model that knows nothing gives each of the $2^D$ images probability $2^{-D}$: exactly 1 bit/dim; with $K$ values per pixel,
-# $\log_2 K$. **Sum over pixels, mean over images**: to average over pixels as well turns an NLL of 25 nats into 0.4, which is the
-# log-probability of nothing.
+# $\log_2 K$. So 0.4 bits/dim means $0.4 \cdot 64 \approx 26$ bits for an $8 \times 8$ image,
+# where storing its pixels one by one takes 64. **Sum over pixels, mean over images**: do not report a mean over pixels as an NLL.
+# $25.2 / 64 = 0.39$ nats is a cost per pixel, not the log-probability of an image.
 #
 # ### Exercise 1 · `log_likelihood`
 #
@@ -158,7 +159,8 @@ def log_likelihood(p, x):
 #
 # Which $p_d$ makes the training images most probable? Let $n_d$ of the $N$ images have pixel $d$ black. The log-likelihood of
 # the data is $\sum_d [\, n_d \log p_d + (N - n_d) \log (1 - p_d) \,]$. Its derivative in $p_d$, $\; n_d / p_d - (N - n_d)/(1 - p_d)$, is zero at
-# $p_d = n_d / N$, the fraction of images with that pixel black; the second derivative is negative, so it is the maximum.
+# $p_d = n_d / N$, the fraction of images with that pixel black. The second derivative, $-n_d / p_d^2 - (N - n_d)/(1 - p_d)^2$, is negative, so it
+# is the maximum. (If $n_d$ is 0 or $N$, the log-likelihood has no point of slope zero and is largest at that end: $p_d = 0$ or $1$.)
 # This is **maximum likelihood**: of all models in a family, take the one under which the data are most probable.
 
 # %% tags=["demo"] folded="Fits independent pixels to 100 and to all training images, and calls your function on the test digits."
@@ -182,13 +184,14 @@ plots.show(fig, alt="Samples of independent pixels are centred blobs of dots; te
 
 # %% [markdown]
 # One black pixel where a hundred images had none, and maximum likelihood calls a good digit impossible: a log-likelihood is
-# infinitely severe where a model is certain and wrong. The remedy here is Laplace's: pretend to have seen a little more than
-# you have. Independent pixels save almost half of the coin's 44.36 nats $= 64 \log 2$. But look at their samples: they know where
+# infinitely severe where a model is certain and wrong. The remedy is **smoothing**: pretend to have seen a little more than
+# you have, here half an image of either kind. Independent pixels save almost half of the coin's 44.36 nats $= 64 \log 2$. But look at their samples: they know where
 # ink is, not how strokes run.
 #
 # ## 3 · Maximum likelihood is minimum divergence
 #
-# Why maximise likelihood? As the number of images grows, the mean NLL tends to its expectation under $p$, the **cross-entropy**.
+# Why maximise likelihood? As the number of images grows, the mean NLL tends to its expectation under $p$ (the law of large numbers), the
+# **cross-entropy**.
 # Insert $1 = p(x)/p(x)$ under the logarithm:
 #
 # $$\underbrace{\sum_x p(x) \log \frac{1}{q(x)}}_{\text{expected NLL}} \;=\; \underbrace{\sum_x p(x) \log \frac{1}{p(x)}}_{\text{entropy } H(p)} \;+\; \underbrace{\sum_x p(x) \log \frac{p(x)}{q(x)}}_{\mathrm{KL}(p \,\|\, q)} .$$
@@ -198,8 +201,9 @@ plots.show(fig, alt="Samples of independent pixels are centred blobs of dots; te
 #
 # $$-\mathrm{KL}(p \,\|\, q) = \sum_{x:\, p(x) > 0} p(x) \log \frac{q(x)}{p(x)} \;\le\; \sum_{x:\, p(x) > 0} p(x) \Big(\frac{q(x)}{p(x)} - 1\Big) = \sum_{x:\, p(x) > 0} q(x) - 1 \;\le\; 0,$$
 #
-# and zero only if $q = p$. So to make data more probable and to bring the model closer to the truth, in KL, is
-# the same thing. On real data $H(p)$ is unknown, and an NLL only says which of two models is better. To see the divergence itself we
+# and zero only if $q = p$: equality needs $q(x) = p(x)$ wherever $p(x) > 0$, and these already add up to 1. (If $q(x) = 0 < p(x)$
+# for some $x$, the divergence is infinite.) So lowering the *expected* NLL by some nats lowers the divergence by as many. On finitely
+# many training images this holds only approximately: a flexible model can fit them and still move away from $p$. On real data $H(p)$ is unknown, and an NLL only says which of two models is better. To see the divergence itself we
 # need a toy distribution that is known: the course's **small world**, 4 × 4 images of eight noisy glyphs, with all 65,536
 # probabilities at hand and an entropy of 4.968 nats.
 #
@@ -304,7 +308,7 @@ def conditionals(joint):
 # %% check="conditionals"
 
 # %% [markdown]
-# Do the full conditionals of one distribution need more numbers in one ordering than in another? And do their products agree?
+# Does the number of entries depend on the ordering? And does each ordering give back the same $p(x)$?
 
 # %% tags=["demo"] folded="Splits the small world in three orderings with your function, and multiplies the conditionals again."
 world_orders = {
@@ -446,8 +450,9 @@ def fvbn_log_prob(x, W, b, order):
 # %% check="fvbn_log_prob"
 
 # %% [markdown]
-# **Training.** With $a_i$ the logit of $x_i$, $\partial \log q(x) / \partial b_i = x_i - \sigma(a_i)$, observed minus expected, and $x_j$ times that for
-# $W_{ij}$. Each conditional is a logistic regression of its own, so the NLL is convex: there are no local optima. The library's `FVBN` is your function
+# **Training.** With $a_i$ the logit of $x_i$, $\log q(x_i \mid x_{<i}) = x_i a_i - \log(1 + e^{a_i})$. The derivative of the last term is $\sigma(a_i)$,
+# so $\partial \log q(x) / \partial b_i = x_i - \sigma(a_i)$, observed minus expected, and $x_j$ times that for $W_{ij}$. Since $\log(1 + e^a)$ is
+# convex and $a_i$ is linear in the parameters, the NLL is convex: there are no local optima. The library's `FVBN` is your function
 # with its parameters attached; `fit` is Adam on the mean NLL of a batch, and keeps the weights of the best validation epoch.
 
 # %% tags=["train"]
@@ -506,6 +511,7 @@ class OwnFVBN(torch.nn.Module):
         super().__init__()
         place = order.argsort()
         self.order, self.before = order, place[None, :] < place[:, None]  # before[i, j]: j comes before i
+        # Make the parameters here, then write the three methods.
         ### BEGIN SOLUTION
         D = len(order)
         self.W = torch.nn.Parameter(torch.zeros(D, D))
@@ -529,7 +535,8 @@ class OwnFVBN(torch.nn.Module):
 # %% check="OwnFVBN"
 
 # %% [markdown]
-# Now train it. Nobody grades the loop: shuffle the images, cut them into batches, and descend on the mean NLL of each.
+# Now train it. Nobody grades the loop: shuffle the images, cut them into batches, and descend on the mean NLL of each, with
+# `torch.optim.Adam` at a learning rate of 0.01 and 64 images per batch, say.
 
 
 # %% loop="train_own"
@@ -552,6 +559,7 @@ with waits_for("OwnFVBN", "train_own"):
     train_own(own, train, epochs=budget(smoke=6, cpu=40, gpu=40))
     print(f"your model on the test digits: {metrics.nll(own, test)} nats")
     print("The course's own answer reaches 18.5; below 20 is good. Independent pixels need 25.2.")
+    print("Above 20? Take larger steps: Adam's default learning rate is a tenth of what this model needs.")
     fig = plots.image_grid(
         own.sample(torch.rand(28, 64, dtype=torch.float64)), columns=14, title="Samples of your model"
     )
@@ -577,16 +585,17 @@ outcome("nats that the best FVBN loses in raster order", world_gaps["raster"])
 plots.show(figures.gaps(gaps, world.entropy))
 
 # %% [markdown]
-# The ordering matters a little, and exactly so: there are no error bars here. But no ordering closes the gap. Where does it come from? Consider three
+# Raster, spiral and random orderings lose 1.512, 1.516 and 1.545 nats. No sampling was involved, so these small differences are
+# real. But no ordering closes the gap. Where does it come from? Consider three
 # pixels: $x_1$ and $x_2$ are fair coins, and $x_3 = x_1$ if $x_2 = 0$, else $1 - x_1$. Given both, $x_3$ is certain; but no weights of a logistic regression
-# can say so, and its best is a fair coin, $\log 2$ nats too many. (*Paper and pencil*, in *Going further*, asks for the proof.) A glyph here *or* there is such an
-# either-or.
+# can say so, and its best is a fair coin, $\log 2$ nats too many. (*Paper and pencil*, in *Going further*, asks for the proof.) This is XOR. Likewise a stroke may
+# belong to a glyph on the left or to one on the right: the next pixel depends on which, and no weighted sum of pixels can say so.
 #
 # ## 9 · The answer, and what it cannot do
 #
 # **How can a computer say how probable an image is, and draw new ones?** Write the probability as a product of conditionals, one
 # per pixel; it is normalised whatever the conditionals are. Let each conditional be a function with few parameters, here a logistic regression. Choose the parameters that make
-# the data most probable, which brings the model closest to the truth in KL. To score an image, add up the logarithms; to draw
+# the data most probable, which with enough data brings the model closest to the truth in KL. To score an image, add up the logarithms; to draw
 # one, draw its pixels in order.
 #
 # Four limits, each of which later lessons take up:
@@ -606,7 +615,7 @@ plots.show(figures.gaps(gaps, world.entropy))
 # %% [markdown]
 # ## Going further
 #
-# Run the next cell first; then take the sections in any order.
+# Run the next cell first; then take the sections in any order. (Only the scoreboard needs others before it, and says which.)
 
 
 # %% tags=["demo"] folded="Loads the digits in 16 grey levels, and defines a helper that selects digits by their labels."
@@ -892,7 +901,8 @@ plots.show(figures.memorising(flips, curves, float(-independent_log_prob(smoothe
 outcome("training NLL of pure retrieval, in nats", math.log(len(train)))
 
 # %% [markdown]
-# The samples get better while the model gets worse: the training NLL tends to $\log N$ (nothing left to know but *which* image), the test NLL to infinity. So
+# The samples get better while the model gets worse: the training NLL tends to about $\log N$ (nothing left to know but *which* image; a little less, as some
+# training images occur several times), the test NLL to infinity. So
 # good samples do not prove a good model, nor a good likelihood good samples (Theis et al., 2016, section 3.2): look at both,
 # and at the nearest training image of every sample. And likelihood is measured on images that took no part in training.
 
@@ -981,7 +991,7 @@ for name, estimates in paired.items():
 # The error bars on the left are standard errors over 300 different digits, most of which are hard or easy for *every* model. The difference
 # image by image removes that shared part: always compare models on the same images, in pairs.
 #
-# What did the model learn? The weights $W_{i\cdot}$ of one pixel are an image themselves: mostly, a pixel depends on its neighbours, for strokes go on.
+# What did the model learn? The weights $W_{i\cdot}$ of one pixel are an image themselves: mostly, a pixel depends on its neighbours, for strokes go on. (Large weights far away belong to pixels that are rarely black.)
 
 # %% tags=["demo"]
 plots.show(figures.incoming_weights(fvbn.linear.masked_weight().detach(), [11, 20, 36, 43, 51]))
@@ -1247,7 +1257,8 @@ with waits_for("posterior"):
     plots.show(figures.least_sure(test, digits.test.y, beliefs))
 
 # %% [markdown]
-# Read the error bars before you quote a difference: with 300 test digits, the three best cannot be told apart. But naive Bayes against
+# Read the error bars before you quote a difference: with 300 test digits, these do not tell the three best apart. (A comparison in
+# pairs, digit by digit, would be sharper.) But naive Bayes against
 # logistic regression on the same pixels is clear: with all 1,197 images the discriminative model wins by more than four points. Ng and Jordan (2002) compared just this pair, by its
 # **learning curve**. The generative model needs less data to come close to its limit, but its limit may be worse. On these digits:
 

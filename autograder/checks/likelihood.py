@@ -237,7 +237,8 @@ def _kl(p: np.ndarray, q: np.ndarray) -> float:
         "p(x_d = 1 | prefix) is a quotient of two probabilities. Neither of them mentions the dimensions after d: what "
         "happens to those?",
         "Sum the joint over all axes after d: that is the table of p(x_0, ..., x_d). Its last axis is x_d. The "
-        "probability of the prefix is the same table, summed over that axis too.",
+        "probability of the prefix is the same table, summed over that axis too. (Mind torch's sum over an empty "
+        "tuple of axes: it sums over all of them.)",
         "Divide the part of the marginal where the last axis is 1 by the marginal of the prefix. Where the prefix has "
         "probability 0, choose a number instead of dividing. Begin at the last dimension and sum one axis away "
         "each time, or begin at the first and sum all later axes at once.",
