@@ -602,7 +602,7 @@ class OwnNADE(torch.nn.Module):
         self.c = torch.nn.Parameter(torch.zeros(H))
 
     def logits(self, x):
-        a = self.c.expand(len(x), -1)
+        a = self.c.expand(x.shape[0], -1)
         logits = []
         for d in range(len(self.b)):
             logits.append(self.b[d] + a.sigmoid() @ self.V[d])
@@ -642,13 +642,13 @@ def train_own(model, images, steps):
         steps: number of batches of 200 images, drawn at random.
     """
     ### BEGIN SOLUTION
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(steps):
         batch = images[torch.randint(len(images), (200,))]
         loss = -model.log_prob(batch).mean()
-        optimizer.zero_grad()
+        adam.zero_grad()
         loss.backward()
-        optimizer.step()
+        adam.step()
     ### END SOLUTION
 
 

@@ -699,13 +699,13 @@ class OwnPixelCNN(torch.nn.Module):
 def train_own(model, images, steps):
     """Train a model with `log_prob` on images (N, 1, 4, 4) of zeros and ones, for so many steps; returns nothing."""
     ### BEGIN SOLUTION
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-2)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     for _ in range(steps):
-        optimizer.zero_grad()
+        adam.zero_grad()
         (-model.log_prob(images[torch.randint(len(images), (100,))]).mean()).backward()
-        optimizer.step()
-        schedule.step()
+        adam.step()
+        cosine.step()
     ### END SOLUTION
 
 

@@ -106,7 +106,7 @@ class GatedPixelCNN(ImageModel):
         first, (head, output) = horizontals[0], (PixelSteps(conv, shape) for conv in (self.head, self.output))
         pairs = list(zip(horizontals, mixes, strict=True))
         conditions = [layer.condition(labels, context).detach().expand(-1, -1, height, -1) for layer in self.layers]
-        links = [0.0] * len(self.layers)
+        links = [0] * len(self.layers)
         for r in range(height):
             if r:
                 links = self._links(verticals, self._scaled(x[:, :, r - 1]), [each[:, :, r - 1] for each in conditions])

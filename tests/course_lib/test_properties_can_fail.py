@@ -127,7 +127,7 @@ class CacheRoundsAway(FVBN):
 class SamplesUnderAutocast(FVBN):
     """The sampler's forward passes run under autocast."""
 
-    def conditionals(self, x, *, cached=True):
+    def conditionals(self, x, *, cached=True, **given):
         return self._conditionals(x) if cached else AutoregressiveModel._conditionals(self, x)
 
 
@@ -155,17 +155,17 @@ class SwappedSampler(FVBN):
 class OneUniform(FVBN):
     """One uniform number decides all dimensions of an image."""
 
-    def _fill(self, x, known, generator, uniforms, cached):
+    def _fill(self, x, known, generator, uniforms, **settings):
         if uniforms is None:
             uniforms = torch.rand(len(x), 1, dtype=torch.float64, generator=generator)
-        return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), cached)
+        return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), **settings)
 
 
 class OwnGenerator(FVBN):
     """The sampler ignores the generator that it is given."""
 
-    def _fill(self, x, known, generator, uniforms, cached):
-        return super()._fill(x, known, None, uniforms, cached)
+    def _fill(self, x, known, generator, uniforms, **settings):
+        return super()._fill(x, known, None, uniforms, **settings)
 
 
 class RowForColumn(FVBN):
@@ -197,7 +197,7 @@ class CompletesAnything(FVBN):
     """Any known dimensions are held fixed while the others are drawn in order."""
 
     def complete(self, x, known, *, generator=None, uniforms=None, cached=True):
-        return self._fill(torch.where(known, x, 0), known, generator, uniforms, cached)
+        return self._fill(torch.where(known, x, 0), known, generator, uniforms, cached=cached)
 
 
 class InPlaceMask(FVBN):
@@ -266,10 +266,10 @@ class UniformComponents(RNADE):
 class OneUniformForReals(RNADE):
     """One uniform number decides both dimensions."""
 
-    def _fill(self, x, known, generator, uniforms, cached):
+    def _fill(self, x, known, generator, uniforms, **settings):
         if uniforms is None:
             uniforms = torch.rand(len(x), 1, dtype=torch.float64, generator=generator)
-        return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), cached)
+        return super()._fill(x, known, generator, uniforms[:, :1].expand(-1, len(self.order)), **settings)
 
 
 class RoundedReals(RNADE):
