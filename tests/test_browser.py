@@ -61,7 +61,7 @@ def test_student_runs_the_lesson(jupyterlab, page, name):
     expect(page.locator("[data-mime-type='application/vnd.jupyter.error']")).to_have_count(0)
     for check in checks:
         cell = page.locator(".jp-CodeCell").filter(has=page.get_by_text(check.source, exact=True))
-        expect(cell.locator(".jp-OutputArea-output")).to_contain_text(re.compile(r": 0 of \d+ point"))
+        expect(cell.locator(".jp-OutputArea-output")).to_contain_text(re.compile(r": 0 of [\d.]+ point"))
     for figure in page.locator(".jp-OutputArea-output img").all():
         expect(figure).to_have_attribute("alt", re.compile(r"\w+ \w+"))
 
