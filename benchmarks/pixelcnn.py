@@ -1,4 +1,4 @@
-"""PixelCNNs on 28x28 images: training steps beside unmasked ones and a peer's; the cached sampler against the plain one.
+"""PixelCNNs on 28x28 images: training steps beside unmasked ones and a peer's; cached sampling against plain sampling.
 
 The plain sampler is timed for a few of its passes only.
 """
@@ -58,7 +58,7 @@ class PeerPixelCNN(AutoregressiveModel):
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(2 * h, head, 1), nn.ReLU(), nn.Conv2d(head, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.first(x.float())
+        h = self.first(x.to(self.first.weight.dtype))
         for block in self.blocks:
             h = h + block(h)
         return self.head(h)
