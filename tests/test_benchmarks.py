@@ -5,6 +5,7 @@ import torch
 
 from autograder.classroom.job import Status
 from benchmarks import Comparison, __main__, grading, load, side_by_side
+from benchmarks import mixtures as mixtures_benchmark
 from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Network, peers, unmasked
 from benchmarks.nade import ByAutograd
@@ -76,6 +77,13 @@ def test_the_peers_pixelcnn_is_autoregressive_and_of_its_published_size():
     read = torch.stack([torch.autograd.grad(out, x, retain_graph=True)[0].flatten() for out in model(x).flatten()])
     assert read.any() and not read.triu().any()
     assert sum(p.numel() for p in PeerPixelCNN(28, 16, 15, head=32).parameters()) == 53_569
+
+
+def test_the_levels_of_the_finer_scale_are_the_coarser_ones_divided():
+    generator = torch.Generator().manual_seed(0)
+    mixtures, u = torch.rand(50, 3, 4, generator=generator), 0.1 + 0.8 * torch.rand(50, generator=generator)
+    coarse, fine = (mixtures_benchmark.draws(mixtures, u, levels)() for levels in (256, 65536))
+    assert coarse.unique().numel() > 20 and ((fine / 256 - coarse).abs() <= 1).all()
 
 
 def test_decisions_that_the_plain_sampler_would_not_make_are_counted():
