@@ -102,7 +102,8 @@ class Mixture(GenerativeModel):
         x, known = self._check_evidence(x, known)
         members = [self._knowing(m, known.flatten()) for m in range(len(self.orders))]
         given = members[0]._given(len(x), labels, context)
-        each = [member._log_likelihood(member(x, **given), x).flatten(1) for member in members]
+        with torch.autocast(x.device.type, enabled=False):  # as in all sampling
+            each = [member._log_likelihood(member(x, **given), x).flatten(1) for member in members]
         log_p = torch.stack([log_p[:, known.flatten()].sum(1) for log_p in each], 1)
         weights = log_p.double().softmax(1).cpu()
         uniforms = checked_uniforms(uniforms, generator, (len(x), known.numel()))

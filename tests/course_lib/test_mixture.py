@@ -68,6 +68,15 @@ def test_with_nothing_or_all_known_an_ensemble_samples_or_returns_its_input():
     assert model.complete(x[:0], KNOWN).shape == (0, 5)
 
 
+def test_completions_ignore_autocast():
+    model = randomized(MADEEnsemble(6, [32], masks=3)).float()
+    x, known = torch.randint(2, (4000, 6)), torch.arange(6) % 2 == 0
+    u = torch.rand(4000, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = model.complete(x, known, uniforms=u)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.complete(x, known, uniforms=u), drawn)
+
+
 def test_a_members_ordering_is_found_impossible_by_name():
     with pytest.raises(NotImplementedError, match="Mixture must define member_in_order"):
         Mixture((2,), levels=2).member_in_order(0, torch.arange(2))
