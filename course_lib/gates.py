@@ -16,7 +16,7 @@ from course_lib import data, metrics
 from course_lib.models.gated_pixelcnn import gate, one_row_down
 from course_lib.models.images import ImageModel
 from course_lib.nn import MaskedConv2d, ShiftedConv2d
-from course_lib.training import fit
+from course_lib.training import fit, fit_steps
 
 __all__ = ["MEASURED", "Ablation", "measure", "train_on_digits", "train_on_the_world", "weights"]
 
@@ -93,14 +93,7 @@ def train_on_the_world(model: nn.Module, steps: int = 500, seed: int = 0) -> flo
     """Train by Adam on images drawn from the tiny world; returns KL(world || model) in nats, exactly."""
     world = data.tiny_world()
     images = world.sample(100_000, generator=torch.Generator().manual_seed(0)).view(-1, *model.event_shape)
-    rng = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (-model.log_prob(images[torch.randint(len(images), (100,), generator=rng)]).mean()).backward()
-        optimizer.step()
-        schedule.step()
+    fit_steps(model, images, steps=steps, batch_size=100, lr=1e-2, seed=seed)
     with torch.no_grad():
         log_q = torch.cat([model.log_prob(x) for x in world.states.view(-1, *model.event_shape).split(8192)])
     return float(world.log_p.exp() @ (world.log_p - log_q.double()))

@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from course_lib import checkpoints, saving
 
-__all__ = ["History", "TrainingData", "fit", "fit_exactly"]
+__all__ = ["History", "TrainingData", "fit", "fit_exactly", "fit_steps"]
 
 
 class Images(Protocol):
@@ -621,6 +621,45 @@ def _is_interactive() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return sys.stderr.isatty() or hasattr(shell, "kernel")
+
+
+def fit_steps(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    seed: int = 0,
+    before_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Take steps of Adam on random batches, for data so plentiful that nothing can be memorised: no validation.
+
+    Args:
+        model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean.
+        x: (N, *shape), the images; each batch is drawn from all of them.
+        steps: number of steps.
+        batch_size: images per step.
+        lr: learning rate at the start; it falls to 0 along a cosine.
+        seed: decides which images are drawn.
+        before_step: called before each step.
+
+    >>> from course_lib.models import IndependentPixels
+    >>> x = torch.tensor([[0, 1], [1, 1], [0, 1], [0, 0]])
+    >>> model = IndependentPixels(2)
+    >>> fit_steps(model, x, steps=300, batch_size=100, lr=0.1)
+    >>> [round(p, 1) for p in model.logits.sigmoid().flatten().tolist()]     # the frequencies of the ones
+    [0.2, 0.7]
+    """
+    objective, rng = _Objective(model), torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        before_step()
+        optimizer.zero_grad()
+        objective(x[torch.randint(len(x), (batch_size,), generator=rng)]).backward()
+        optimizer.step()
+        schedule.step()
 
 
 def fit_exactly(model: nn.Module, states: Tensor, log_p: Tensor, *, steps: int) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from course_lib import budget, data, plots
+from course_lib.training import fit_steps
 
 __all__ = ["Clinic", "Patient", "train_on_world"]
 
@@ -140,14 +141,5 @@ def train_on_world(
     """
     steps = epochs * budget(smoke=20, cpu=1000, gpu=5000)
     images = data.tiny_world().sample(100_000, generator=torch.Generator().manual_seed(0))
-    rng = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    loss = getattr(model, "loss", lambda x: -model.log_prob(x).mean())
-    for _ in range(steps):
-        before_step()
-        optimizer.zero_grad()
-        loss(images[torch.randint(len(images), (batch_size,), generator=rng)]).backward()
-        optimizer.step()
-        schedule.step()
+    fit_steps(model, images, steps=steps, batch_size=batch_size, lr=lr, before_step=before_step)
     return model.eval().double()
