@@ -209,11 +209,12 @@ def masks(degrees):
 # %% [markdown]
 # ## 3 · Paths: nothing leaks, and what is needed so that nothing is lost
 #
-# A **path** from input $j$ to output $i$ is a choice of one unit in each hidden layer such that all $L + 1$
-# connections on the way are there.
+# A **path** from input $j$ to a unit of layer $l$ is a choice of one unit in each layer between such that all $l$
+# connections on the way are there; a path to output $i$ has $L + 1$ of them.
 #
 # **Counting.** For two masks, $(M^2 M^1)_{ij} = \sum_k M^2_{ik} M^1_{kj}$. Each term is 1 if both connections
-# through unit $k$ are there and 0 otherwise, so the sum counts the paths. If $P^{l-1}_{kj}$ counts the paths
+# through unit $k$ are there and 0 otherwise, so the sum counts the paths. (Superscripts are layers, not powers.) $P^1 = M^1$ counts the paths to
+# the first hidden layer. If $P^{l-1}_{kj}$ counts the paths
 # from input $j$ to unit $k$ of layer $l - 1$, then $\sum_k M^l_{ik} P^{l-1}_{kj}$ counts those to unit $i$ of
 # layer $l$, since each path has exactly one last-but-one unit. By induction
 #
@@ -221,7 +222,7 @@ def masks(degrees):
 #
 # **Claim 1: if $P_{ij} = 0$, output $i$ does not depend on $x_j$**, whatever the weights, the biases and the
 # activation function. *Proof.* Let $S(u)$ be the set of inputs with a path to unit $u$. We show that the
-# value of $u$ is a function of the inputs in $S(u)$. For an input, $S(u) = \{u\}$. A unit $u$ of layer $l$ is
+# value of $u$ is a function of the inputs in $S(u)$. For an input, $S(u) = \{u\}$; a unit that reads nothing has $S(u) = \varnothing$ and is a constant. Any other unit $u$ of layer $l$ is
 # a function of the units that it reads. Each of those, by induction, is a function of its own set, which is a
 # part of $S(u)$, because a path to a unit that $u$ reads continues to $u$. So if $j \notin S(i)$, $x_j$
 # enters nowhere. $\square$
@@ -249,7 +250,8 @@ def masks(degrees):
 # > $1, \dots, D - 1$**.
 #
 # *If:* for $j$ of degree $k$ and any $i$ of higher degree, take a unit of degree $k$ in every layer:
-# $k \le k \le \dots \le k < m^0_i$ is a path. *Only if:* shown above. $\square$ In particular **no layer may
+# $k \le k \le \dots \le k < m^0_i$ is a path. *Only if:* by the sentence before, applied to each
+# $k = 1, \dots, D - 1$ in turn. $\square$ In particular **no layer may
 # be narrower than $D - 1$**. With a bottleneck it is still a distribution, but some dependencies are gone.
 #
 # ### Exercise 2 · `paths`
@@ -282,7 +284,7 @@ def paths(masks):
 
 # %% [markdown]
 # Put both functions to work on the small network. The gradients of the library's network are independent
-# evidence. First count in the figure above, by hand.
+# evidence. (`open_paths` is a copy of it whose weights are positive, so that no two paths cancel and no ReLU is off.) First count in the figure above, by hand.
 
 # %% tags=["demo"]
 guess("paths from x_3 to the output for x_1", ...)
@@ -352,8 +354,8 @@ for letter, name in figures.SIX_MAPS.items():
 # multiply whenever the layer is used. Or *in place*: write the zeros into the parameter,
 # `layer.weight.data *= mask`, before an ordinary layer runs. The second is common, and differs in three ways.
 #
-# * **Gradients.** With $\tilde W = M \odot W$ the chain rule gives
-#   $\partial / \partial W = M \odot \partial / \partial \tilde W$: exactly zero for masked weights. In place,
+# * **Gradients.** With $\tilde W_{ij} = M_{ij} W_{ij}$ the chain rule gives, for the loss $\mathcal L$,
+#   $\partial \mathcal L / \partial W_{ij} = M_{ij}\, \partial \mathcal L / \partial \tilde W_{ij}$: exactly zero for masked weights. In place,
 #   autograd does not know of the mask. Masked entries get gradients as if they were in use, which count in
 #   the norm used for clipping, and move the weights until they are overwritten again.
 # * **Several masks.** If one network is trained under changing masks, each call erases what the others have
@@ -405,7 +407,7 @@ class MaskedLinear(torch.nn.Module):
 #
 # With the right masks, $z_i$ depends on $x_{<i}$ only, so we may *declare*
 # $q(x_i = 1 \mid x_{<i}) = \sigma(z_i)$. By lesson 01 the product of these conditionals sums to one over all
-# images. One forward pass gives all $D$ logits, and
+# images: the sum over the last pixel of the ordering gives 1, then that over the last but one, and so on. One forward pass gives all $D$ logits, and
 #
 # $$\log q(x) = \sum_{i=1}^{D} \big[ x_i \log \sigma(z_i) + (1 - x_i) \log \sigma(-z_i) \big],$$
 #

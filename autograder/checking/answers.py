@@ -29,13 +29,16 @@ __all__ = [
 ]
 
 
-def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+def real(
+    value: Any, shape: tuple[int, ...], name: str = "the result", kind: str = "real numbers"
+) -> tuple[np.ndarray | None, str]:
     """Read an array of real numbers of this shape.
 
     Args:
         value: what a student's function returned: an array, a number, or lists of numbers.
         shape: the shape expected; () for a single number.
         name: its name in the reason.
+        kind: what it should hold, in the reason.
 
     Returns:
         (array, ""), float64; or (None, reason) with what was expected and what came.
@@ -47,7 +50,7 @@ def real(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[
     >>> real(np.zeros((2, 1)), (2,), "nats")[1]
     'nats should be real numbers of shape (2,); got shape (2, 1)'
     """
-    wanted = f"{name} should be {'a number' if shape == () else f'real numbers of shape {shape}'}"
+    wanted = f"{name} should be {'a number' if shape == () else f'{kind} of shape {shape}'}"
     if not isinstance(value, np.ndarray | bool | int | float | list | tuple):
         return None, f"{wanted}; got {_what(value)}"
     try:
@@ -71,8 +74,10 @@ def integers(value: Any, shape: tuple[int, ...], name: str = "the result") -> tu
 
     >>> integers(np.array([0.0, 2.0]), (2,), "x")[1]
     'x should be int64; got float64'
+    >>> integers(np.zeros((2, 1), dtype=np.int64), (2,), "x")[1]
+    'x should be integers of shape (2,); got shape (2, 1)'
     """
-    array, why = real(value, shape, name)
+    array, why = real(value, shape, name, kind="integers")
     if array is None:
         return None, why
     array = np.asarray(value)

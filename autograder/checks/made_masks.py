@@ -152,7 +152,7 @@ def masks(student, rng):
 
     def read(value, degrees):
         shapes = [(len(above), len(below)) for below, above in pairwise([*degrees, degrees[0]])]
-        return real_list(value, shapes, "mask {}", binary)
+        return real_list(value, shapes, "masks[{}]", binary)
 
     def leak(got, degrees):
         inputs = degrees[0]
@@ -165,8 +165,8 @@ def masks(student, rng):
         for layer, (mask, want, (below, above), (lower, upper)) in enumerate(layers):
             for i, j in np.argwhere(mask != want):
                 return (
-                    f"entry [{i}, {j}] of mask {layer}, {upper} {i} of degree {above[i]} reading {lower} {j} of degree "
-                    f"{below[j]}, should be {want[i, j]}; got {mask[i, j]}"
+                    f"entry [{i}, {j}] of masks[{layer}], {upper} {i} of degree {above[i]} reading {lower} {j} of "
+                    f"degree {below[j]}, should be {want[i, j]}; got {mask[i, j]}"
                 )
 
     def anywhere(D, widths):
@@ -522,9 +522,10 @@ def _reads_ahead(order: np.ndarray, i: int, before: np.ndarray) -> Callable:
 
         def name(row):
             return (
-                f"{say_order(order)}: the conditional of dimension {i} must be the same for x = {say(x[alike[row]])} "
-                f"and {say(x[row])}, which agree in dimension {i} and all before it, so the change of log q(x) by 3 "
-                f"more in the bias of output {i}"
+                f"{say_order(order)}: the conditional of dimension {i} depends on dimensions that do not come before "
+                f"it (do the masks act in every layer?). It must be the same for x = {say(x[alike[row]])} and "
+                f"{say(x[row])}, which agree in dimension {i} and all before it, so the change of log q(x) by 3 more "
+                f"in the bias of output {i}"
             )
 
         return differs(change, change[alike], name, size=np.maximum(size, size[alike]))

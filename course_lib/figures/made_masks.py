@@ -28,12 +28,12 @@ def autoencoder_and_made(model: MADE | None = None, output: int = 0) -> Figure:
     model = model or _small()
     fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.2))
     full = [torch.ones_like(mask) for mask in _masks(model)]
-    _draw(axes[0], model, full, output, "Autoencoder: all paths lead to every output")
+    _draw(axes[0], model, full, output, "Autoencoder: all paths lead to every output", made=False)
     _draw(axes[1], model, _masks(model), output, "MADE: paths from smaller degrees only")
     fig.set_label(
-        "Two networks with the same units, degrees written in them. Left all connections are present, and all lead to "
-        f"output {output + 1}. Right most are cut: output {output + 1}, of degree {int(model.degrees()[0][output])}, is"
-        " reached only by inputs and hidden units of smaller degree."
+        "Two networks of the same size. Left, an autoencoder: all connections are present, and all lead to "
+        f"output {output + 1}. Right, MADE, with the degrees written in its units: most are cut. Output {output + 1}, "
+        f"of degree {int(model.degrees()[0][output])}, is reached only by inputs and hidden units of smaller degree."
     )
     return fig
 
@@ -330,16 +330,17 @@ def _masks(model: MADE) -> list[torch.Tensor]:
     return [layer.mask for layer in (*model.hidden, model.output)]
 
 
-def _draw(ax: Axes, model: MADE, masks: list[torch.Tensor], output: int, title: str) -> None:
-    """A network with the model's degrees in its units, and the names of inputs and outputs."""
-    degrees = [layer.tolist() for layer in model.degrees()]
+def _draw(ax: Axes, model: MADE, masks: list[torch.Tensor], output: int, title: str, *, made: bool = True) -> None:
+    """A network with the names of inputs and outputs, and MADE's degrees in its units; an autoencoder has none."""
+    degrees = [layer.tolist() if made else [""] * len(layer) for layer in model.degrees()]
     D = len(degrees[0])
+    name = "$q(x_{} \\mid \\cdot)$" if made else "$\\hat{{x}}_{}$"
     network(
         [*degrees, degrees[0]],
         masks,
         output=output,
         inputs=[f"$x_{d + 1}$" for d in range(D)],
-        outputs=[f"$q(x_{d + 1} \\mid \\cdot)$" for d in range(D)],
+        outputs=[name.format(d + 1) for d in range(D)],
         title=title,
         ax=ax,
     )
