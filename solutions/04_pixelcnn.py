@@ -630,7 +630,7 @@ def moved(x, down=0, right=0):
 # ### Exercise 5 · `OwnPixelCNN`
 #
 # Assemble two stacks with tanh between the layers, the log-likelihood, and the sampler. The check gives your model random
-# weights and judges its properties on all small images: no leak, full reach, mass one, a sampler that follows `log_prob`.
+# weights and judges its properties on all small images: no leak, the logits of the two stacks, mass one, a sampler that follows `log_prob`.
 
 
 # %% exercise="OwnPixelCNN"

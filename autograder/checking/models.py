@@ -8,25 +8,29 @@ Nothing is trained. The model is an object with
 
 and named parameters. The likelihood and the sampler are judged by the model's own logits, so that one mistake in the
 network costs one property.
+
+With a `formula` the logits themselves are compared with the contract's. A logit that misses a dimension is wrong as
+well, so both are then one property, "network", in place of "full reach".
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from autograder.checking.answers import Answer, asking, binary, one_per_row, parts, real, real_list
-from autograder.checking.cases import all_images, say_image, say_values, tensors, tenths
+from autograder.checking.cases import all_images, say_case, say_image, say_values, tensors, tenths
 from autograder.checking.check import Outcome
 from autograder.checking.comparing import close, differs, mass, say
 from autograder.checking.samplers import wrong_decision
 from autograder.checking.student import Handle, Student
 
-__all__ = ["GATES", "POINTS", "WholeModel"]
+__all__ = ["GATES", "NETWORK_POINTS", "POINTS", "WholeModel"]
 
 # What `WholeModel.judge` yields, for the declaration of a check.
 GATES = ["shapes", "autoregressive"]
 POINTS = {"full reach": 1, "log-likelihood": 1, "sampler": 1, "gradients": 1}
+NETWORK_POINTS = {"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1}  # with a formula
 
 STEP = 1e-4  # of each parameter, to see how the log-likelihood changes
 
@@ -43,6 +47,8 @@ class WholeModel:
         order: (D,) the dimensions in their order.
         reach: (D, D) bool, entry (i, d) says that the logit of x_i must depend on x_d; None means all d before i.
         words: describes the model, for messages.
+        formula: gives the logits of images (n, *event_shape) by the contract, from parameters by name; None if the
+            check compares them in another way.
     """
 
     arguments: tuple
@@ -51,6 +57,7 @@ class WholeModel:
     order: np.ndarray
     words: str
     reach: np.ndarray | None = None
+    formula: Callable[[np.ndarray, dict[str, np.ndarray]], np.ndarray] | None = None
 
     def judge(self, student: Student, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether the student's model has each of the properties."""
@@ -61,15 +68,20 @@ class WholeModel:
         answer = self._ask(model, "logits", images, rng)
         yield answer.gate("shapes")
         yield answer.gate("autoregressive", self._reads_later)
-        yield answer.holds("full reach", self._misses)
+        network = "network" if self.formula else "full reach"
+        yield answer.holds(network, self._misses)
         yield from self._gradients(model, images[rng.permutation(len(images))[:7]], rng)
         # Three times, as a ReLU that is off hides the order in which a sampler proceeds.
         for _ in range(3):
-            for name, shape in self.parameters.items():
-                model.set(name, tenths(rng, *shape, most=1.5))
+            drawn = {name: tenths(rng, *shape, most=1.5) for name, shape in self.parameters.items()}
+            for name, values in drawn.items():
+                model.set(name, values)
             answer = self._ask(model, "logits", images, rng)
             yield answer.gate("shapes")
             yield answer.gate("autoregressive", self._reads_later)
+            if self.formula:
+                want = self.formula(images.reshape(-1, *self.event_shape), drawn).reshape(images.shape)
+                yield answer.holds(network, self._other_logits(want, drawn))
             yield from self._likelihood_and_sampler(model, answer.got, images, rng)
         model.release()
 
@@ -166,6 +178,18 @@ class WholeModel:
         for i, d in np.argwhere(reach & (np.abs(self._changes(logits)).max(2) < 1e-6)):
             return f"the logit of x_{i} should depend on x_{d}, which comes before it; it never does"
         return ""
+
+    def _other_logits(self, want: np.ndarray, drawn: dict[str, np.ndarray]) -> Callable[[np.ndarray, np.ndarray], str]:
+        few = sum(values.size for values in drawn.values()) <= 24
+        given = f"{say_case(**drawn)}: " if few else ""
+
+        def test(got: np.ndarray, images: np.ndarray) -> str:
+            def name(row: int, i: int) -> str:
+                return f"{given}by the contract, the logit of x_{i} in {say_image(images, row)}"
+
+            return differs(got, want, name)
+
+        return test
 
     def _gradients(self, model: Handle, images: np.ndarray, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether each parameter's gradient foretells how the sum of log_prob changes when the parameter moves."""

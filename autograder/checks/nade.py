@@ -10,7 +10,6 @@ network in that one once its dimensions are renamed. So a mistake in the sum doe
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,9 +21,8 @@ from autograder.checking.answers import Answer, asking, binary, entries, one_per
 from autograder.checking.cases import all_images, orders, say_case, say_image, say_order, tensors, tenths
 from autograder.checking.check import check, holds
 from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
-from autograder.checking.models import GATES, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
 from autograder.checking.samplers import wrong_decision
-from autograder.checking.student import Student
 from autograder.given import Callback
 
 __all__ = [
@@ -395,7 +393,7 @@ def _clear_uniforms(rng: np.random.Generator, n: int, *network: np.ndarray) -> n
 
 @check(
     gates=GATES,
-    points={"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1},
+    points=NETWORK_POINTS,
     hints=[
         "logits(x) is the recursion of exercise 1 for a batch, with one output computed at each step. What must have "
         "happened to the running activations before output d is computed, and what must not have happened yet?",
@@ -422,37 +420,14 @@ def OwnNADE(student, rng):
     ============================================  =====================================================
     """
     for D, H in ((1, 1), (2, 1), (2, 3), (4, 2), (5, 5), (7, 3)):
-        shapes, words = {"W": (H, D), "V": (D, H), "b": (D,), "c": (H,)}, f"D = {D}, {count(H, 'hidden unit')}"
-        for outcome in WholeModel((D, H), shapes, (D,), np.arange(D), words).judge(student, rng):
-            # A logit that misses a dimension is a wrong network: one mistake, one property.
-            yield replace(outcome, name="network") if outcome.name == "full reach" else outcome
-        yield _ask_logits(student, dict(zip(shapes, _network(rng, D, H), strict=True))).holds("network", _wrong_logits)
+        order, words = np.arange(D), f"D = {D}, {count(H, 'hidden unit')}"
+        shapes = {"W": (H, D), "V": (D, H), "b": (D,), "c": (H,)}
+        formula = partial(_own_logits, order=order)
+        yield from WholeModel((D, H), shapes, (D,), order, words, formula=formula).judge(student, rng)
 
 
-def _ask_logits(student: Student, parameters: dict[str, np.ndarray]) -> Answer:
-    """The logits of all images, by a student's model with these parameters."""
-    H, D = parameters["W"].shape
-    images = all_images(D)
-
-    def ask(images):
-        model = student.build(D, H)
-        for name, values in parameters.items():
-            model.set(name, values)
-        logits = model.call(tensors(images), method="logits")
-        model.release()
-        return logits
-
-    return asking(
-        ask,
-        read=lambda value, images, parameters: real(value, images.shape, "logits(x)"),
-        say=lambda images, parameters: say_case(**parameters),
-        give=lambda images, parameters: [images],
-    )(images, parameters)
-
-
-def _wrong_logits(got: np.ndarray, images: np.ndarray, parameters: dict[str, np.ndarray]) -> str:
-    want = _logits(images, **parameters, order=np.arange(images.shape[1]))
-    return differs(got, want, lambda row, d: f"logit {d} of {say_image(images, row)}")
+def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], order: np.ndarray) -> np.ndarray:
+    return _logits(x, **parameters, order=order)
 
 
 @check(

@@ -8,6 +8,7 @@ within a pixel. Images are (n, channels, H, W), weights (outputs, inputs, kernel
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from autograder.checking.cases import orders, tensors, tenths
 from autograder.checking.check import check
 from autograder.checking.comparing import TOLERANCE, count, differs, differs_from_sum, mass, say
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
-from autograder.checking.models import GATES, POINTS, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
@@ -572,7 +573,7 @@ def _linked(own: np.ndarray, v_out: np.ndarray, link: np.ndarray) -> np.ndarray:
 
 @check(
     gates=GATES,
-    points=POINTS | {"full reach": 2, "sampler": 2},
+    points=NETWORK_POINTS,
     hints=[
         "Three places decide what an output can read: what goes into the first horizontal convolution, what the link "
         "carries, and what each layer hands on to the next. Write the two sums of exercise 4 next to your line.",
@@ -594,7 +595,9 @@ def OwnPixelCNN(student, rng):
     channels, layers and images                   "shapes"
     an output reads earlier pixels only           all images, one pixel flipped: "autoregressive"
     it reads all that its layers can carry to it  the same; images taller and wider than the layers
-                                                  reach, and such that they reach all: "full reach"
+                                                  reach, and such that they reach all: "network"
+    the two sums, tanh of both, logits from the   all images, for drawn parameters of both signs: "network"
+    last h
     log_prob: the sum over pixels, in nats        all images, and one alone: "log-likelihood"
     sample: pixel by pixel from u                 1 and 40 images of drawn u: "sampler"
     gradients reach all parameters                each is moved, and the gradient must foretell how
@@ -610,6 +613,7 @@ def OwnPixelCNN(student, rng):
             np.arange(height * width),
             f"{height} x {width} pixels, {count(channels, 'channel')}, {count(layers, 'layer')}",
             _own_reach(height, width, layers),
+            partial(_own_logits, layers=layers),
         ).judge(student, rng)
 
 
@@ -622,6 +626,22 @@ def _own_parameters(channels: int, layers: int) -> dict[str, tuple[int, ...]]:
         for name, size in sizes.items():
             shapes |= {f"{name}.{layer}.weight": (channels, *size), f"{name}.{layer}.bias": (channels,)}
     return shapes | {"output.weight": (1, channels, 1, 1), "output.bias": (1,)}
+
+
+def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], layers: int) -> np.ndarray:
+    """The logits of an OwnPixelCNN, (n, 1, H, W)."""
+
+    def bias(name):
+        return parameters[f"{name}.bias"][:, None, None]
+
+    v = h = x.astype(np.float64)
+    for layer in range(layers):
+        vertical, horizontal, link = (f"{name}.{layer}" for name in ("vertical", "horizontal", "link"))
+        a = _convolution(v, parameters[f"{vertical}.weight"], 1, 1) + bias(vertical)
+        own = _horizontal(h, parameters[f"{horizontal}.weight"][:, :, 0], first=layer == 0) + bias(horizontal)
+        b = _linked(own, a, parameters[f"{link}.weight"][:, :, 0, 0]) + bias(link)
+        v, h = np.tanh(a), np.tanh(b)
+    return _convolution(h, parameters["output.weight"], 0, 0) + bias("output")
 
 
 def _own_reach(height: int, width: int, layers: int) -> np.ndarray:

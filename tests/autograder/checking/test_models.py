@@ -1,6 +1,7 @@
 """A whole model is judged by its properties, and one mistake costs one of them."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from autograder.checking.check import check
-from autograder.checking.models import GATES, POINTS, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, POINTS, WholeModel
 
 HINTS = ["Look.", "Look again.", "Look here."]
 
@@ -170,4 +171,46 @@ def test_a_mistake_costs_its_property(model, lost, message):
     for seed in range(3):
         report = Chain.run(model, seed=seed)
         assert report.failed == lost or lost == report.lost & {"shapes"}, str(report)
+        assert re.search(message, str(report)), str(report)
+
+
+def sums(x, parameters, order):
+    before = np.argsort(order)[:, None] > np.argsort(order)
+    return x @ np.where(before, parameters["W"], 0).T + parameters["b"]
+
+
+@check(gates=GATES, points=NETWORK_POINTS, hints=HINTS)
+def Formula(student, rng):
+    """A fully visible belief network by its formula"""
+    for order in ([0], [2, 0, 3, 1]):
+        parameters = dict(W=(len(order),) * 2, b=(len(order),))
+        formula = partial(sums, order=np.array(order))
+        words = f"order = {order}"
+        model = WholeModel((order,), parameters, (len(order),), np.array(order), words, formula=formula)
+        yield from model.judge(student, rng)
+
+
+class HalfTheWeights(Right):
+    def logits(self, x):
+        return x.float() @ (self.mask * self.W / 2).T + self.b
+
+
+class NoBias(Right):
+    def logits(self, x):
+        return super().logits(x) - self.b
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (HalfTheWeights, "the logit of x_[0-9] in x = .* is "),
+        (NoBias, r"W = \[\[.*\]\], b = \[.*\]: by the contract, the logit of x_0 in x = \[[01]\] is .*; got 0"),
+        (ReadsOneBack, "should depend on x_"),
+    ],
+)
+def test_a_network_that_is_not_the_contracts_loses_one_property(model, message):
+    for seed in range(3):
+        assert Formula.run(Right, seed=seed).points == 6
+        report = Formula.run(model, seed=seed)
+        assert report.failed == {"network"} and report.points == 4, str(report)
         assert re.search(message, str(report)), str(report)
