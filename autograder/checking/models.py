@@ -14,7 +14,7 @@ well, so both are then one property, "network", in place of "full reach".
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,7 @@ GATES = ["shapes", "autoregressive"]
 POINTS = {"full reach": 1, "log-likelihood": 1, "sampler": 1, "gradients": 1}
 NETWORK_POINTS = {"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1}  # with a formula
 
+LARGE = 1e9  # the size of masked entries
 STEP = 1e-4  # of each parameter, to see how the log-likelihood changes
 
 
@@ -49,6 +50,8 @@ class WholeModel:
         words: describes the model, for messages.
         formula: gives the logits of images (n, *event_shape) by the contract, from parameters by name; None if the
             check compares them in another way.
+        masked: for some parameters, a bool array of their shape: the entries that must have no effect. They are drawn
+            large.
     """
 
     arguments: tuple
@@ -58,6 +61,7 @@ class WholeModel:
     words: str
     reach: np.ndarray | None = None
     formula: Callable[[np.ndarray, dict[str, np.ndarray]], np.ndarray] | None = None
+    masked: dict[str, np.ndarray] = field(default_factory=dict)
 
     def judge(self, student: Student, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether the student's model has each of the properties."""
@@ -74,6 +78,7 @@ class WholeModel:
         # Three times, as a ReLU that is off hides the order in which a sampler proceeds.
         for _ in range(3):
             drawn = {name: tenths(rng, *shape, most=1.5) for name, shape in self.parameters.items()}
+            drawn |= {name: np.where(masked, LARGE * drawn[name], drawn[name]) for name, masked in self.masked.items()}
             for name, values in drawn.items():
                 model.set(name, values)
             answer = self._ask(model, "logits", images, rng)
