@@ -174,9 +174,12 @@ def test_a_mistake_costs_its_property(model, lost, message):
         assert re.search(message, str(report)), str(report)
 
 
+def earlier(order):
+    return np.argsort(order)[:, None] > np.argsort(order)
+
+
 def sums(x, parameters, order):
-    before = np.argsort(order)[:, None] > np.argsort(order)
-    return x @ np.where(before, parameters["W"], 0).T + parameters["b"]
+    return x @ np.where(earlier(order), parameters["W"], 0).T + parameters["b"]
 
 
 @check(gates=GATES, points=NETWORK_POINTS, hints=HINTS)
@@ -184,9 +187,9 @@ def Formula(student, rng):
     """A fully visible belief network by its formula"""
     for order in ([0], [2, 0, 3, 1]):
         parameters = dict(W=(len(order),) * 2, b=(len(order),))
-        formula = partial(sums, order=np.array(order))
+        formula, masked = partial(sums, order=np.array(order)), {"W": ~earlier(order)}
         words = f"order = {order}"
-        model = WholeModel((order,), parameters, (len(order),), np.array(order), words, formula=formula)
+        model = WholeModel((order,), parameters, (len(order),), np.array(order), words, formula=formula, masked=masked)
         yield from model.judge(student, rng)
 
 
@@ -214,3 +217,15 @@ def test_a_network_that_is_not_the_contracts_loses_one_property(model, message):
         report = Formula.run(model, seed=seed)
         assert report.failed == {"network"} and report.points == 4, str(report)
         assert re.search(message, str(report)), str(report)
+
+
+class SubtractsWhatIsMasked(Right):
+    def logits(self, x):
+        x = x.float()
+        return x @ self.W.T - x @ ((1 - self.mask) * self.W).T + self.b
+
+
+def test_masked_entries_are_large():
+    """A mask that leaves a rounding error is no mask."""
+    assert not Chain.run(SubtractsWhatIsMasked, seed=0).lost
+    assert Formula.run(SubtractsWhatIsMasked, seed=0).failed == {"autoregressive"}
