@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from course_lib import plots
 from course_lib.dependencies import influence, leaks_and_blind
 from course_lib.figures import made_masks
-from course_lib.models import FVBN, MADE, GatedPixelCNN, PixelCNN, orderings
+from course_lib.models import FVBN, MADE, GatedPixelCNN, PixelCNN, PixelRNN, orderings
 from course_lib.models.gated_pixelcnn import one_row_down
+from course_lib.models.pixelrnn import DiagonalBiLSTM
 
 __all__ = [
     "ARCHITECTURES",
@@ -54,6 +55,17 @@ def gated(layers: int, kernel: int, height: int, width: int) -> GatedPixelCNN:
     return GatedPixelCNN((1, height, width), 2, 1, layers, kernel=kernel, head=1)
 
 
+def row_lstm(layers: int, kernel: int, height: int, width: int) -> PixelRNN:
+    """A PixelRNN: a convolution with mask A, then `layers` - 1 Row LSTMs."""
+    settings = dict(kernel=kernel, first_kernel=kernel, head=1)
+    return PixelRNN((1, height, width), 2, 1, layers - 1, recurrence="row", **settings)
+
+
+def diagonal_bilstm(layers: int, kernel: int, height: int, width: int) -> PixelRNN:
+    """A PixelRNN: a convolution with mask A, then `layers` - 1 Diagonal BiLSTMs."""
+    return PixelRNN((1, height, width), 2, 1, layers - 1, recurrence="diagonal", first_kernel=kernel, head=1)
+
+
 def mask_b_first(layers: int, kernel: int, height: int, width: int) -> PixelCNN:
     """A PixelCNN with mask B in all layers: each output reads its own pixel."""
     model = plain(layers, kernel, height, width)
@@ -72,6 +84,21 @@ def shifted_in_every_layer(layers: int, kernel: int, height: int, width: int) ->
     return model
 
 
+def not_shifted(layers: int, kernel: int, height: int, width: int) -> PixelRNN:
+    """A PixelRNN whose LSTM from the right is not shifted down: each output reads its row to the right."""
+    model = diagonal_bilstm(layers, kernel, height, width)
+    for block in model.blocks:
+        block.lstm = NotShifted([0, 0], [0])
+    return model
+
+
+class NotShifted(DiagonalBiLSTM):
+    """A Diagonal BiLSTM whose two LSTMs are added as they are."""
+
+    def combine(self, left: Tensor, right: Tensor) -> Tensor:
+        return left + right
+
+
 class OneRowDown(nn.Module):
     """`one_row_down` as a layer."""
 
@@ -82,8 +109,11 @@ class OneRowDown(nn.Module):
 ARCHITECTURES: dict[str, Builder] = {
     "PixelCNN": plain,
     "Gated PixelCNN": gated,
+    "Row LSTM": row_lstm,
+    "Diagonal BiLSTM": diagonal_bilstm,
     "PixelCNN with mask B first (wrong)": mask_b_first,
     "Gated, shifted in every layer (wrong)": shifted_in_every_layer,
+    "Diagonal BiLSTM, not shifted (wrong)": not_shifted,
 }
 
 

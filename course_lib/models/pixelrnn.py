@@ -189,12 +189,20 @@ class DiagonalBiLSTM(nn.Module):
         h = c = of_input.new_zeros(x.shape[0], 2 * len(self.channels), x.shape[2])
         diagonals = []
         for a in of_input.unbind(3):
-            gates = a + self.of_state(F.pad(h, (1, 0)))
-            c, h = lstm(gates.unflatten(1, (2, -1)), c.unflatten(1, (2, -1)), axis=2)
-            c, h = c.flatten(1, 2), h.flatten(1, 2)
+            c, h = self.step(a, c, h)
             diagonals.append(h)
         left, right = unskew(torch.stack(diagonals, 3)).chunk(2, 1)
-        return left + one_row_down(right.flip(3))
+        return self.combine(left, right.flip(3))
+
+    def step(self, of_input: torch.Tensor, c: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cells and outputs of a diagonal (n, 2 channels, H) of both LSTMs, from those of the diagonal before."""
+        gates = of_input + self.of_state(F.pad(h, (1, 0)))
+        c, h = lstm(gates.unflatten(1, (2, -1)), c.unflatten(1, (2, -1)), axis=2)
+        return c.flatten(1, 2), h.flatten(1, 2)
+
+    def combine(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """The layer's output, from those of both LSTMs, which see their own pixels' rows to the left and right."""
+        return left + one_row_down(right)
 
     def steps(self, shape: tuple[int, int, int]) -> "DiagonalSteps":
         return DiagonalSteps(self, shape)

@@ -15,7 +15,7 @@ from course_lib.dependencies import dependencies, leaks_and_blind
 from course_lib.models import FVBN, GatedPixelCNN, orderings
 from tests.course_lib.properties import before, dependence
 
-PLAIN, GATED, MASK_B, SHIFTED = explore.ARCHITECTURES
+PLAIN, GATED, ROW, DIAGONAL, MASK_B, SHIFTED, NOT_SHIFTED = explore.ARCHITECTURES
 
 
 class Linear(nn.Module):
@@ -47,7 +47,7 @@ def test_gradients_find_what_changing_each_pixel_finds(name, layers, kernel):
 
 @pytest.mark.parametrize("kernel", explore.KERNELS)
 @pytest.mark.parametrize("layers", [1, 2, 5, explore.LAYERS])
-def test_each_architecture_reads_what_its_paths_say(layers, kernel):
+def test_each_convolution_reads_what_its_paths_say(layers, kernel):
     height, width, reach = 9, 9, kernel // 2
     pixels = [(i, j) for i in range(height) for j in range(width)]
     ahead = [(0, -d) for d in range(1, reach + 1)]  # to the left in the own row
@@ -64,7 +64,7 @@ def test_each_architecture_reads_what_its_paths_say(layers, kernel):
                 places = step(places, [*ahead, (0, 0)])
             for i, j in step(places, first):
                 found[i * width + j] = True
-    shown = {name: dependencies(explore.build(name, layers, kernel), batch=1) for name in explore.ARCHITECTURES}
+    shown = {name: dependencies(explore.build(name, layers, kernel), batch=1) for name in (PLAIN, GATED, MASK_B)}
     assert torch.equal(shown[PLAIN], plain) and torch.equal(shown[MASK_B], own)
 
     gated = torch.zeros(81, 81, dtype=torch.bool)
@@ -75,12 +75,41 @@ def test_each_architecture_reads_what_its_paths_say(layers, kernel):
     assert torch.equal(shown[GATED], gated)
 
 
+@pytest.mark.parametrize(("layers", "kernel"), [(1, 5), (2, 3), (4, 1), (4, 5)])
+def test_each_recurrence_reads_what_its_paths_say(layers, kernel):
+    """The state of an LSTM at a pixel depends on that pixel of the layer below, on some to its left, and on states."""
+    height, width, reach = 7, 8, kernel // 2
+    pixels = [(i, j) for i in range(height) for j in range(width)]
+
+    def step(places, offsets):
+        return {(i + u, j + d) for i, j in places for u, d in offsets if i + u >= 0 and 0 <= j + d < width}
+
+    beside, above = [(0, -d) for d in range(reach + 1)], [(-1, -1), (-1, 0), (-1, 1), (0, 0)]
+    first = beside[1:] + [(-u, d) for u in range(1, reach + 1) for d in range(-reach, reach + 1)]
+    for r, c in [(0, 7), (3, 0), (4, 4), (6, 7)]:
+        states = dict.fromkeys((ROW, DIAGONAL, NOT_SHIFTED), {(r, c)})
+        for _ in range(layers - 1):
+            for _ in range(height):
+                states[ROW] = step(states[ROW], above)
+            states[ROW] = step(states[ROW], beside)
+            states[DIAGONAL] = {(i, j) for i, j in pixels if i < r or i == r and j <= c}
+            states[NOT_SHIFTED] = {(i, j) for i, j in pixels if i <= r}
+        for name, places in states.items():
+            model = explore.build(name, layers, kernel, height, width)
+            shown = dependencies(model, batch=1, outputs=torch.tensor([r * width + c])).view(height, width)
+            assert {tuple(place) for place in shown.nonzero().tolist()} == step(places, first), (name, r, c)
+
+
 def test_what_is_called_wrong_is_wrong_and_the_rest_right():
     order = orderings.raster(9, 9)
     for name in explore.ARCHITECTURES:
-        leaks, blind = leaks_and_blind(dependencies(explore.build(name, explore.LAYERS, 3), batch=1), order)
-        assert leaks.equal(torch.eye(81, dtype=torch.bool)) if name == MASK_B else not leaks.any()
-        assert bool(blind.any()) == (name != GATED)
+        layers = 2 if name in (ROW, DIAGONAL, NOT_SHIFTED) else explore.LAYERS
+        leaks, blind = leaks_and_blind(dependencies(explore.build(name, layers, 3), batch=1), order)
+        if name == NOT_SHIFTED:
+            assert leaks.any()
+        else:
+            assert leaks.equal(torch.eye(81, dtype=torch.bool)) if name == MASK_B else not leaks.any()
+        assert bool(blind.any()) == (name not in (GATED, NOT_SHIFTED))
     # The row above a pixel in the middle: only one to the right of it is read where every layer shifts.
     shifted = dependencies(explore.build(SHIFTED, explore.LAYERS, 3), batch=1).view(9, 9, 9, 9)
     assert shifted[5, 3, 4].int().tolist() == [1, 1, 1, 1, 1, 0, 0, 0, 0]
