@@ -234,7 +234,7 @@ def _not_once(got: list[np.ndarray], name: str, H: int, W: int) -> str | None:
             found[r, c] = t
     for pixel in np.ndindex(H, W):
         if pixel not in found:
-            return f"pixel {pixel} is in none of the {count(len(got), name)}"
+            return f"pixel {pixel} is in no {name}"
 
 
 @check(
@@ -477,7 +477,7 @@ def _combine_lacks(got: np.ndarray, left: np.ndarray, right: np.ndarray) -> str 
     for _, known, outputs in _effects(got, left, right):
         reached |= outputs[:, :, None, None] & known
     for i, j in np.argwhere(np.tril(~reached.reshape(H * W, H * W))):
-        read = "itself" if i == j else f"pixel {divmod(int(j), W)}, which comes before it"
+        read = "the pixel itself" if i == j else f"pixel {divmod(int(j), W)}, which comes before it"
         return f"the output at {divmod(int(i), W)} changes with no state that depends on {read}"
 
 
