@@ -88,6 +88,14 @@ def context_by_recursion():
     return context
 
 
+for old, new in (
+    ("i in range(D)", "i in range(1, D)"),
+    ("_ in range(D)", "_ in range(D - 1)"),
+    ("_ in range(D)", "_ in range(1, D)"),
+):
+    bank.equivalent("context", old, new, "the first state reads no other, and no way has more than D - 1 steps")
+
+
 slip = bank.slips("context", of=context_in_raster_order)
 slip(
     "context_without_the_own_pixel",
@@ -294,12 +302,11 @@ def schedule_each_pixel_to_its_step():
 @bank.right("schedule")
 def schedule_whatever_is_ready():
     def schedule(H, W):
-        left, done, steps = {(r, c) for r in range(H) for c in range(W)}, set(), []
-        while left:
-            ready = [(r, c) for r, c in left if (r == 0 or (r - 1, c) in done) and (c == 0 or (r, c - 1) in done)]
-            steps.append(ready)
+        pixels, done, steps = [(r, c) for r in range(H) for c in range(W)], set(), []
+        for _ in range(H + W - 1):
+            ready = [(r, c) for r, c in pixels if (r == 0 or (r - 1, c) in done) and (c == 0 or (r, c - 1) in done)]
+            steps.append([pixel for pixel in ready if pixel not in done])
             done.update(ready)
-            left -= done
         return steps
 
     return schedule
@@ -310,8 +317,8 @@ def schedule_tensors():
     import torch
 
     def schedule(H, W):
-        rows, columns = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
-        return [torch.nonzero(rows + columns == t) for t in range(H + W - 1)]
+        sums = torch.arange(H)[:, None] + torch.arange(W)
+        return [torch.nonzero(sums == t) for t in range(H + W - 1)]
 
     return schedule
 
@@ -554,7 +561,7 @@ def combine_with_a_row_of_zeros():
 
     def combine(left, right):
         n, k, H, W = right.shape
-        zeros = torch.zeros(n, k, 1, W, dtype=right.dtype)
+        zeros = torch.zeros(n, k, 1, W)
         return left + torch.cat([zeros, right[:, :, : H - 1]], dim=2)
 
     return combine
@@ -578,7 +585,7 @@ def combine_row_by_row():
         rows = [left[..., 0, :]]
         for r in range(1, left.size(2)):
             rows.append(left[..., r, :] + right[..., r - 1, :])
-        return torch.stack(rows, dim=-2)
+        return torch.stack(rows, dim=2)
 
     return combine
 
@@ -828,8 +835,12 @@ slip(
 )
 slip(
     "own_mask_subtracted",
-    "v = torch.nn.functional.conv2d(x, weight, self.first.bias)",
-    "v = torch.nn.functional.conv2d(x, self.first.weight, self.first.bias)\n        v = v - torch.nn.functional.conv2d(x, self.first.weight - weight)",
+    "conv2d(x, weight, self.first.bias)",
+    "conv2d(x, self.first.weight, self.first.bias)",
+    (
+        "for of_input, of_",
+        "v = v - torch.nn.functional.conv2d(x, self.first.weight - weight)\n        for of_input, of_",
+    ),
     loses={"autoregressive"},
 )
 slip(
@@ -894,10 +905,16 @@ slip("own_first_without_bias", "weight, self.first.bias)", "weight)", loses={"ne
 slip("own_state_with_bias", "padding=1, bias=False", "padding=1", loses={"network"})
 slip("own_state_padded_at_the_end", "of_state(h)", "of_state(torch.nn.functional.pad(h, (-1, 1)))", loses={"network"})
 slip(
-    "own_state_saved_between_calls",
+    "own_states_begin_at_a_tenth",
     "h = c = torch.zeros_like(v[:, :, 0])",
-    "h = c = getattr(self, 'kept', torch.zeros(1, 1, 1)) * 0 + torch.zeros_like(v[:, :, 0]) + 0.1",
+    "h = c = torch.full_like(v[:, :, 0], 0.1)",
     loses={"network"},
+)
+slip(
+    "own_cell_of_the_layer_before",
+    "h = c = torch.zeros_like(v[:, :, 0])",
+    "h = torch.zeros_like(v[:, :, 0])\n                c = h if of_input is self.of_input[0] else c",
+    loses={"autoregressive"},
 )
 slip("own_input_unpadded_to_the_left", "Window(k, 4 * k, left=1)", "Window(k, 4 * k)", loses={"shapes"})
 slip(
@@ -1152,15 +1169,12 @@ def unskew_by_a_product():
 @bank.right("groups")
 def groups_round_by_round():
     def groups(H, W):
-        side = 1
-        while side < max(H, W):
-            side *= 2
+        rounds = (max(H, W) - 1).bit_length()
         found = [[(0, 0)]]
-        while side > 1:
-            s = side // 2
+        for power in reversed(range(rounds)):
+            s = 2**power
             for first, second in ((0, s), (s, 0), (s, s)):
-                found.append([(r, c) for r in range(first, H, side) for c in range(second, W, side)])
-            side = s
+                found.append([(r, c) for r in range(first, H, 2 * s) for c in range(second, W, 2 * s)])
         return [group for group in found if group]
 
     return groups
@@ -1168,18 +1182,17 @@ def groups_round_by_round():
 
 @bank.right("groups")
 def groups_by_multiples():
+    import math
+
     def groups(H, W):
-        s = 2 ** (max(H, W) - 1).bit_length() // 2
         result = [[[0, 0]]]
-        while s >= 1:
-            even_rows = [r for r in range(H) if r % (2 * s) == 0]
-            odd_rows = [r for r in range(H) if r % (2 * s) == s]
-            even_columns = [c for c in range(W) if c % (2 * s) == 0]
-            odd_columns = [c for c in range(W) if c % (2 * s) == s]
+        for power in range(math.ceil(math.log2(max(H, W))), 0, -1):
+            side = 2**power
+            even_rows, odd_rows = range(0, H, side), [r for r in range(H) if r % side == side // 2]
+            even_columns, odd_columns = range(0, W, side), [c for c in range(W) if c % side == side // 2]
             for rows, columns in ((even_rows, odd_columns), (odd_rows, even_columns), (odd_rows, odd_columns)):
                 if rows and columns:
                     result.append([[r, c] for c in columns for r in rows])
-            s //= 2
         return result
 
     return groups
@@ -1193,14 +1206,29 @@ def groups_by_the_pixels_own_power():
         group = {}
         for r in range(H):
             for c in range(W):
-                s = 1
-                while (r or c) and r % (2 * s) == 0 and c % (2 * s) == 0:
-                    s *= 2
-                kind = (-s, r % (2 * s) > 0, c % (2 * s) > 0) if r or c else (-(10**9), 0, 0)
+                s = (r | c) & -(r | c)
+                kind = (s > 0, -s, r & s, c & s)
                 group.setdefault(kind, []).append((r, c))
         return [torch.tensor(group[kind]) for kind in sorted(group)]
 
     return groups
+
+
+for old, new in (
+    ("(max(H, W) - 1).bit_length()", "max(H, W) - 1"),
+    ("(max(H, W) - 1)", "(max(H, W) + 1)"),
+    ("(max(H, W) - 1)", "(max(H, W) - 0)"),
+    ("math.ceil(math.log2(max(H, W)))", "math.ceil(math.log2(max(H, W))) + 1"),
+    ("math.ceil(math.log2(max(H, W)))", "math.ceil(max(H, W))"),
+):
+    bank.equivalent("groups", old, new, "all groups of further rounds are empty, and left out")
+size, clamped = "math.log2(max(H, W))", "math.log2(torch.as_tensor(max(H, W)).clamp(min=1e-06))"
+bank.equivalent("groups", size, clamped, "sizes are at least 1")
+for old, new in (
+    ("r in range(H) if r %", "r in range(1, H) if r %"),
+    ("c in range(W) if c %", "c in range(1, W) if c %"),
+):
+    bank.equivalent("groups", old, new, "0 is no odd multiple")
 
 
 slip = bank.slips("groups", of=groups_round_by_round)
@@ -1225,16 +1253,29 @@ slip("groups_size_from_the_smaller", "max(H, W)", "min(H, W)", loses={"any size"
 slip("groups_pairs_swapped", "(r, c) for r", "(c, r) for r", loses={"order of groups", "any size"})
 slip(
     "groups_sides_swapped",
-    "range(first, H, side) for c in range(second, W, side)",
-    "range(first, W, side) for c in range(second, H, side)",
+    "range(first, H, 2 * s) for c in range(second, W, 2 * s)",
+    "range(first, W, 2 * s) for c in range(second, H, 2 * s)",
     loses={"order of groups", "any size"},
 )
-slip(
-    "groups_one_for_each_round",
-    "for first, second in ((0, s), (s, 0), (s, s)):\n            found.append([(r, c) for r in range(first, H, side) for c in range(second, W, side)])",
-    "pixels = [(r, c) for r in range(0, H, s) for c in range(0, W, s)]\n        found.append([pixel for pixel in pixels if pixel not in sum(found, [])])",
-    loses={"order of groups", "any size"},
-)
+
+
+@bank.wrong("groups", loses={"order of groups", "any size"})
+def groups_one_for_each_round():
+    """All new pixels of a round in one group, though those in the middle depend on the others."""
+
+    def groups(H, W):
+        side, known = 1, {(0, 0)}
+        while side < max(H, W):
+            side *= 2
+        found = [[(0, 0)]]
+        while side > 1:
+            side //= 2
+            grid = {(r, c) for r in range(0, H, side) for c in range(0, W, side)}
+            found.append(sorted(grid - known))
+            known |= grid
+        return [group for group in found if group]
+
+    return groups
 
 
 @bank.wrong("groups", loses={"order of groups", "any size"})
@@ -1261,7 +1302,7 @@ def groups_halved_sizes():
         while side > 1:
             s = (side + 1) // 2
             for first, second in ((0, s), (s, 0), (s, s)):
-                group = [(r, c) for r in range(first, H, side) for c in range(second, W, side)]
+                group = [(r, c) for r in range(first, H, 2 * s) for c in range(second, W, 2 * s)]
                 found.append([pixel for pixel in group if pixel not in known])
                 known.update(group)
             side = s
