@@ -295,14 +295,16 @@ def lstm_step(student, rng):
         return differs(got[1], kept + new, name, size=abs(kept) + abs(new))
 
     def output(got, of_input, h, c, W):
-        o = of_input[:, : h.shape[1]]
-        if not got[1].any():
-            return "c' is 0 everywhere, so it has nothing to hand on to h'"
+        """Judge h' wherever c' is a number; elsewhere "cell" is lost already."""
+        o, judged = of_input[:, : h.shape[1]], np.isfinite(got[1])
+        if not got[1][judged].any():
+            return f"c' has nothing to hand on to h': c'[0, 0, 0] = {say(got[1][0, 0, 0])}"
 
         def name(*index):
             return f"where o = {say(o[index])} and your c' = {say(got[1][index])}, h'{list(index)}"
 
-        return differs(got[0], expit(o) * np.tanh(got[1]), name, size=0)
+        want = expit(o) * np.tanh(np.where(judged, got[1], 0.0))
+        return differs(np.where(judged, got[0], want), want, name, size=0)
 
     def of_states(rows):
         """A test of these rows: h acts as if its contribution had been added to of_input."""
