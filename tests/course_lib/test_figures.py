@@ -12,11 +12,12 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from course_lib import figures, gates, plots
+from course_lib import figures, gates, plots, recurrence
 from course_lib.dependencies import influence
 from course_lib.explore import open_paths
-from course_lib.figures import likelihood, made_masks, nade, pixelcnn
+from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn
 from course_lib.models import MADE, PixelCNN, orderings
+from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn.causal import conv_mask
 
 rng = torch.Generator().manual_seed(0)
@@ -84,6 +85,11 @@ EXAMPLES = {
         {"softmax": {100: 0.5, 1000: 0.1}, "10 logistics": {100: 0.2, 1000: 0.15}},
     ),
     pixelcnn.completions_by_label: (GREY[:10].view(5, 2, 8, 8), GREY[:50].view(5, 10, 8, 8), P10[:5]),
+    pixelrnn.what_states_read: ({"one": BITS[:7, :7] > 0, "two": BITS[7:14, :7] > 0, "three": P10[:7, :7] > 0}, (4, 2)),
+    pixelrnn.counted_paths: (torch.tensor([[1, 1, 1], [1, 2, 3], [1, 3, 6]]),),
+    pixelrnn.two_schedules: ([[(0, 0)], [(0, 1), (1, 0)], [(1, 1)]], 2, 2),
+    pixelrnn.worth_of_recurrence: (recurrence.MEASURED,),
+    pixelrnn.numbered_groups: ([[(0, 0)], [(0, 1)], [(1, 0)], [(1, 1)]], 2, 2),
     pixelcnn.copies: (
         BITS[:20].view(20, 1, 8, 8),
         BITS[20:].view(20, 1, 8, 8),
@@ -209,6 +215,52 @@ def test_nothing_leads_from_the_horizontal_to_the_vertical_stack():
 def test_the_number_of_blocks_is_the_models():
     texts = [text.get_text().split("\n")[0] for text in pixelcnn.grids_and_skips(blocks=4).axes[0].texts]
     assert [int(text[0]) for text in texts if "blocks" in text] == [4, 5, 4, 5, 4, 4]
+
+
+def test_maps_of_states_say_what_is_missed_and_what_leaks():
+    reads = torch.tensor([[1, 0, 1], [1, 1, 1]]).bool()
+    fig = pixelrnn.what_states_read({"mine": reads}, (1, 1))
+    assert "mine: 3 of 4 earlier pixels, and 1 later ones" in fig.get_label()
+    assert reads[1, 1]  # the map is left as it is
+
+
+def test_the_two_directions_read_everything_and_only_the_shift_stops_the_leak():
+    told = pixelrnn.two_directions(7, (4, 2)).get_label()
+    assert "from the left: 14 of 30" in told and "from the right: 20 of 30 earlier pixels, and 4 later" in told
+    assert "sum: 30 of 30 earlier pixels, and 4 later" in told
+    assert "sum, right shifted: 30 of 30 earlier pixels." in told
+
+
+def test_steps_and_groups_are_numbered_where_their_pixels_are():
+    steps = [[(0, 0)], [(0, 1), (1, 0)], [(1, 1)]]
+    training, sampling = pixelrnn.two_schedules(steps, 2, 2).axes
+    assert [text.get_text() for text in training.texts] == ["0", "1", "1", "2"]
+    assert [text.get_text() for text in sampling.texts] == ["0", "1", "2", "3"]
+    assert training.get_title() == "Training: 3 steps"
+    numbers = [text.get_text() for text in pixelrnn.numbered_groups(steps, 2, 2).axes[0].texts]
+    assert numbers == ["0", "1", "1", "2"]
+
+
+def test_the_number_of_lstm_layers_is_that_of_the_model():
+    texts = [text.get_text() for text in pixelrnn.architecture(layers=3).axes[0].texts]
+    assert "3 times" in texts and "then 3 times" in pixelrnn.architecture(layers=3).get_label()
+
+
+def test_the_windows_of_a_row_lstm_are_those_of_the_library():
+    layer = RowLSTM([0], [0], kernel=5)
+    shown = {ax.get_title(): [int(text.get_text()) for text in ax.texts] for ax in pixelrnn.row_lstm_windows(5).axes}
+    used = layer.of_input.mask.expand(layer.of_input.weight.shape)[0, 0, 0].int().tolist()
+    assert shown["input to state: mask B"] == used + [0, 0]
+    assert shown["state to state: the row above"] == [1] * layer.of_state.weight.shape[2] + [0] * 3
+
+
+def test_in_a_skewed_image_both_neighbours_are_in_the_column_before():
+    image, wide = pixelrnn.skewed(3, 4).axes
+    for ax, left, above in ((image, (-1, 0), (0, -1)), (wide, (-1, 0), (-1, -1))):
+        pixel, beside, upper = (np.round(patch.get_xy()) for patch in ax.patches)
+        assert tuple(beside - pixel) == left and tuple(upper - pixel) == above
+    shown = [text.get_text() for text in wide.texts]
+    assert shown == [str(n) for n in range(1, 13)]
 
 
 def test_sparse_attention_reads_nothing_later_and_reaches_everything_earlier():
