@@ -584,7 +584,7 @@ with waits_for("stacks"):
 
 # %% [markdown]
 # With ten layers nothing that comes before is missing. In a live notebook you can choose an architecture, its size and a
-# pixel below; two of the architectures are wrong on purpose. What is the smallest number of layers with which a gated
+# pixel below; three of the architectures are wrong on purpose. What is the smallest number of layers with which a gated
 # PixelCNN with 3 × 3 kernels reads everything that comes before the lower right corner? (Your own networks fit into
 # `explore.dependency_debugger(YourStacks(5, 5, 3))`.)
 
