@@ -98,7 +98,7 @@ plots.show(figures.lstm_step())
 
 # %% [markdown]
 # Around it everything is as in lesson 04: the first convolution has mask A, all that reads *inputs* afterwards mask B,
-# and each layer adds to the one below.
+# and each layer adds to the one below. (The figure's $h$, as in the paper, is our $k$.)
 
 # %% tags=["demo"]
 plots.show(figures.architecture())
@@ -162,9 +162,10 @@ with waits_for("context"):
     outcome("earlier pixels that the two arrows miss", 30 - int(reads["left, above"].sum()) + 1)
 
 # %% [markdown]
-# **What the drawing forgets**: everything above and *to the right*. With left and above, a path never moves to the
-# right. An offset $(-1, 1)$ leads there, but only one column per row. In a wide image no set of offsets reads all of
-# the past: as in lesson 04's blind spot, a path to the right has to climb.
+# With left and above, $R(r, c)$ is the whole rectangle of rows $\le r$ and columns $\le c$: by induction, those of
+# $(r, c-1)$ and $(r-1, c)$ and the pixel itself make it up. **What the drawing forgets** is everything above and *to
+# the right*. An offset $(-1, 1)$ leads there, but only one column per row. In a wide image no set of offsets reads all
+# of the past: as in lesson 04's blind spot, a path to the right has to climb.
 #
 # ## 3 · Steps that wait
 #
