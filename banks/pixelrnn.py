@@ -1246,7 +1246,7 @@ for old, new in (
     ("r in range(H) if r %", "r in range(1, H) if r %"),
     ("c in range(W) if c %", "c in range(1, W) if c %"),
 ):
-    bank.equivalent("groups", old, new, "0 is no odd multiple")
+    bank.equivalent("groups", old, new, "0 is an even multiple")
 
 
 slip = bank.slips("groups", of=groups_round_by_round)

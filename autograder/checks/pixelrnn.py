@@ -227,7 +227,7 @@ def _not_once(got: list[np.ndarray], name: str, H: int, W: int) -> str | None:
     for t, pixels in enumerate(got):
         for r, c in pixels.tolist():
             if not (0 <= r < H and 0 <= c < W):
-                return f"({r}, {c}) in {name} {t} is no pixel of the image"
+                return f"({r}, {c}) in {name} {t} lies outside the image"
             if (r, c) in found:
                 where = f"twice in {name} {t}" if found[r, c] == t else f"in {name} {found[r, c]} and in {name} {t}"
                 return f"pixel ({r}, {c}) is {where}"

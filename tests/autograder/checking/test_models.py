@@ -226,6 +226,6 @@ class SubtractsWhatIsMasked(Right):
 
 
 def test_masked_entries_are_large():
-    """A mask that leaves a rounding error is no mask."""
+    """A mask that leaves a rounding error is not a mask."""
     assert not Chain.run(SubtractsWhatIsMasked, seed=0).lost
     assert Formula.run(SubtractsWhatIsMasked, seed=0).failed == {"autoregressive"}
