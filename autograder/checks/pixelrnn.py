@@ -345,8 +345,9 @@ def lstm_step(student, rng):
             answer = ask(far, 0 * h, cells, W)
             yield answer.holds("cell", cell)
             yield answer.holds("output", output)
-    for n, k, H in ((1, 1, 2), (1, 1, 3), (1, 2, 2), (2, 3, 4), (3, 2, 3), (2, 2, 2), (1, 4, 9)):
+    for n, k, H in ((1, 1, 2), (1, 2, 2), (2, 3, 4), (3, 2, 3), (2, 2, 2), (1, 4, 9)):
         yield ask(*case(n, k, H)).holds("neighbours", of_states(slice(1, None)))
+    for n, k, H in ((1, 1, 3), (2, 2, 3)):
         yield ask(*case(n, k, H, large=10)).holds("neighbours", of_states(slice(1, None)))
     for n, k, H in ((1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 3, 4), (3, 2, 3)):
         of_input, h, c, W = case(n, k, H)
