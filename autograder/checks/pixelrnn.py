@@ -297,14 +297,16 @@ def lstm_step(student, rng):
     def output(got, of_input, h, c, W):
         """Judge h' wherever c' is a number; elsewhere "cell" is lost already."""
         o, judged = of_input[:, : h.shape[1]], np.isfinite(got[1])
-        if not got[1][judged].any():
-            return f"c' has nothing to hand on to h': c'[0, 0, 0] = {say(got[1][0, 0, 0])}"
 
         def name(*index):
             return f"where o = {say(o[index])} and your c' = {say(got[1][index])}, h'{list(index)}"
 
         want = expit(o) * np.tanh(np.where(judged, got[1], 0.0))
         return differs(np.where(judged, got[0], want), want, name, size=0)
+
+    def no_cell(got, *_):
+        if not got[1][np.isfinite(got[1])].any():
+            return f"c' has nothing to hand on to h': c'[0, 0, 0] = {say(got[1][0, 0, 0])}"
 
     def of_states(rows):
         """A test of these rows: h acts as if its contribution had been added to of_input."""
@@ -335,7 +337,7 @@ def lstm_step(student, rng):
         of_input, h, c, W = case(n, k, H)
         answer = ask(of_input, 0 * h, c, W)
         yield answer.holds("cell", cell)
-        yield answer.holds("output", output)
+        yield answer.holds("output", no_cell, output)
     for n, k, H in ((2, 1, 3), (1, 3, 8), (1, 3, 8)):
         of_input, h, c, W = case(n, k, H)
         far = rng.choice([-1000.0, -20.0, 20.0, 1000.0], of_input.shape)
@@ -343,8 +345,9 @@ def lstm_step(student, rng):
             answer = ask(far, 0 * h, cells, W)
             yield answer.holds("cell", cell)
             yield answer.holds("output", output)
-    for n, k, H in ((1, 1, 2), (1, 1, 3), (1, 2, 2), (2, 3, 4), (3, 2, 3), (2, 2, 2), (1, 4, 9)):
+    for n, k, H in ((1, 1, 2), (1, 2, 2), (2, 3, 4), (3, 2, 3), (2, 2, 2), (1, 4, 9)):
         yield ask(*case(n, k, H)).holds("neighbours", of_states(slice(1, None)))
+    for n, k, H in ((1, 1, 3), (2, 2, 3)):
         yield ask(*case(n, k, H, large=10)).holds("neighbours", of_states(slice(1, None)))
     for n, k, H in ((1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 3, 4), (3, 2, 3)):
         of_input, h, c, W = case(n, k, H)
