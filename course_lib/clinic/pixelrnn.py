@@ -171,8 +171,8 @@ def pixelrnn_clinic() -> Clinic:
         ),
     }
     alt = (
-        "Samples of six patients. A: glyphs, many of them broken. B: nearly all empty. C: mostly whole glyphs. D and "
-        "E: glyphs, some of them damaged. F: a few pixels each."
+        "Samples of six patients. A: glyphs, many of them broken. B: nearly all empty. C: mostly whole glyphs. D: "
+        "glyphs, all at the upper edge. E: glyphs, some of them damaged. F: a few pixels each."
     )
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt)
 
