@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from scipy import special
 
-from autograder.checking.answers import asking, binary, part, real, real_list
+from autograder.checking.answers import asking, binary, one_per_row, part, real, real_list
 from autograder.checking.cases import all_images, orders, say_image, say_order, say_values, tenths
 from autograder.checking.check import check, holds
 from autograder.checking.comparing import TOLERANCE, close, differs, mass, not_one, say, should_be
-from autograder.checking.models import GATES, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
@@ -643,7 +643,7 @@ def _fvbn_logits(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray)
 
 @check(
     gates=GATES,
-    points={"logits": 2, "full reach": 1, "log-likelihood": 2, "sampler": 2, "gradients": 1},
+    points=NETWORK_POINTS | {"network": 3, "log-likelihood": 2},
     hints=[
         "Three methods, one network: `log_prob` and `sample` both ask `logits`. Begin with the mask of who comes "
         "before whom, which the ordering alone decides.",
@@ -662,8 +662,8 @@ def OwnFVBN(student, rng):
     clause of the contract                   tried by
     =======================================  =====================================================================
     W and b are the parameters               both are replaced by drawn ones, of the stated shapes
-    b[i] + W[i, j] x[j] over all j before i  "logits": by the formula, for all images
-    nothing but what comes before            "autoregressive", a gate, and "full reach": each pair of dimensions
+    nothing but what comes before            "autoregressive", a gate: all images, one dimension flipped
+    b[i] + W[i, j] x[j] over all j before i  "network": the same, and every logit of all images
     any ordering                             D = 1; 0, 1, 2; one of 4 that is not its own inverse; drawn ones
     log_prob(x), any batch                   "log-likelihood", by the model's own logits: all images, and one alone
     finite, also where q(x) is 0             "log-likelihood": logits of +-1000 to +-2000
@@ -671,54 +671,38 @@ def OwnFVBN(student, rng):
     log_prob can be trained                  "gradients": those of W and b foretell small changes of log_prob
     =======================================  =====================================================================
 
-    Where "full reach" fails, "logits" is tried for D = 1 only, and where either of them fails, no large logits are.
+    Large logits are tried where "network" holds.
     """
 
-    def say_model(_, order, *__):
-        return f"OwnFVBN({say_order(order)})"
+    right = True
+    for order in (np.arange(1), np.arange(3), np.array([2, 0, 3, 1]), rng.permutation(4), rng.permutation(5)):
+        D, formula = len(order), functools.partial(_own_logits, order=order)
+        words = f"OwnFVBN({say_order(order)})"
+        whole = WholeModel((order,), {"W": (D, D), "b": (D,)}, (D,), order, words, formula=formula)
+        for outcome in whole.judge(student, rng):
+            right &= outcome.ok or outcome.name != "network"
+            yield outcome
 
-    def with_parameters(method, order, W, b, x):
-        model = student.build(order)
-        model.set("W", W)
+    def far_out(x, b):
+        model = student.build(torch.arange(3))
+        model.set("W", np.zeros((3, 3)))
         model.set("b", b)
-        answer = model.call(x, method=method)
+        answer = model.call(x, method="log_prob")
         model.release()
         return answer
 
-    def read(value, method, order, W, b, x):
-        return real(value, x.shape if method == "logits" else (len(x),), f"{method}(x)")
+    def wrong(got, x, b):
+        want = _fvbn(x, np.zeros((3, 3)), b, np.arange(3), zero=0)
+        return differs(got, want, lambda row: f"log_prob of {say_image(x, row)}", size=1.0)
 
-    def wrong_logits(got, _, order, W, b, x):
-        def name(row, i):
-            return f"W = {say(W)}, b = {say(b)}: the logit of x_{i} in {say_image(x, row)}"
+    if right:
+        b = rng.integers(1000, 2000, 3) * rng.choice([-1.0, 1.0], 3)
+        ask = asking(far_out, read=one_per_row("log_prob(x)"), say=lambda x, b: f"W = 0, b = {say(b)}")
+        yield ask(all_images(3), b).holds("log-likelihood", wrong)
 
-        return differs(got, _fvbn_logits(x, W, b, order), name, size=1.0)
 
-    def wrong_far_out(got, _, order, W, b, x):
-        def name(row):
-            return f"W = 0, b = {say(b)}: log_prob of {say_image(x, row)}"
-
-        return differs(got, _fvbn(x, W, b, order, zero=0), name, size=1.0)
-
-    every = [np.arange(1), np.arange(3), np.array([2, 0, 3, 1]), rng.permutation(4), rng.permutation(5)]
-    reaches = True
-    for order in every:
-        D = len(order)
-        whole = WholeModel((order,), {"W": (D, D), "b": (D,)}, (D,), order, say_model(None, order))
-        for outcome in whole.judge(student, rng):
-            reaches &= outcome.ok or outcome.name != "full reach"
-            yield outcome
-    ask = asking(with_parameters, read=read, say=say_model)
-    cases = [(order, tenths(rng, len(order), len(order)), tenths(rng, len(order))) for order in every]
-    outcomes = [
-        ask("logits", order, W, b, all_images(len(order))).holds("logits", wrong_logits)
-        for order, W, b in (cases if reaches else cases[:1])
-    ]
-    yield from outcomes
-    if reaches and all(outcome.ok for outcome in outcomes):
-        far = rng.integers(1000, 2000, 3) * rng.choice([-1.0, 1.0], 3)
-        answer = ask("log_prob", np.arange(3), np.zeros((3, 3)), far, all_images(3))
-        yield answer.holds("log-likelihood", wrong_far_out)
+def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], order: np.ndarray) -> np.ndarray:
+    return _fvbn_logits(x, **parameters, order=order)
 
 
 @check(
