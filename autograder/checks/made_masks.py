@@ -138,7 +138,7 @@ def _repeated(got: list[np.ndarray], D: int, *_: Any) -> str | None:
     hints=[
         "Draw two inputs, two hidden units of degree 1, two outputs. Which of the eight connections may stay, so that "
         "output 0 depends on nothing and output 1 on input 0?",
-        "A hidden unit of degree k may depend on the inputs of degree up to k, with k included. The output of degree k "
+        "A hidden unit of degree m may depend on the inputs of degree up to m, with m included. The output of degree m "
         "may not depend on its own input. So the two kinds of layers compare in two ways; and which degrees do the "
         "outputs have?",
         "Walk over neighbouring pairs of the list, the lower layer's degrees along the columns, the upper layer's "
@@ -717,8 +717,8 @@ def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], masks: list[np
         "A degree says how many inputs, counted along the ordering, a unit may depend on. Which degree does the first "
         "input of the ordering have, and which entry of the tensor holds it? And what is lost when a hidden layer "
         "lacks some degree?",
-        "A path from the k-th input to the next one's output goes through a unit of degree exactly k in every hidden "
-        "layer. So each layer needs all of 1..D-1 if it has room. If it has no room, which degree may never be "
+        "A path from the input of degree m to the next one's output goes through a unit of degree exactly m in every "
+        "hidden layer. So each layer needs all of 1..D-1 if it has room. If it has no room, which degree may never be "
         "missing, and which degrees in the next layer would then belong to units that read nothing? And what does an "
         "output depend on if all units depend on more than it may?",
         "Take each layer's degrees from those of the layer below only (from 1..D-1 for the first). With "
