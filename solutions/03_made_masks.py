@@ -48,6 +48,8 @@
 # | $m^l_u$, $m$ | the degree of unit $u$ in layer $l$, a whole number; any degree |
 # | $P^l$ ($H_l \times D$), $P$ ($D \times D$) | numbers of paths from each input to each unit of layer $l$; to each output |
 # | $S(u)$ | the set of inputs with a path to unit $u$ |
+# | $\mathcal L$ | a loss |
+# | $E$, $q_e$; $R$, $M^R$ | in *Going further*: number of masks that one network is trained under, and its distribution under the $e$-th; weights from inputs to outputs, and their mask |
 # | $A \odot B$ | product entry by entry; without a sign, the product of matrices |
 # | $\sigma(a)$, $\operatorname{relu}(a)$ | $1/(1 + e^{-a})$; $\max(a, 0)$ |
 #
@@ -952,14 +954,15 @@ with waits_for("visible_units"):
     plots.show(figures.units_in_reach(torch.as_tensor(counts).tolist(), gaps, fvbn_gap, 500))
 
 # %% [markdown]
-# With 8 units, less than $D - 1 = 15$, some degrees are missing: 7 of the 120 pairs of an output and an earlier
-# input have no path, and MADE is worse than the FVBN (2.0 to 2.3 nats, seeds 0 to 2). But lost paths are not the
-# whole reason. With 16 units all 120 pairs have a path, and this network could even be any FVBN: let the unit of
-# degree $m$ hand on the $m$-th pixel, since $\operatorname{relu}(x_i) = x_i$. Yet after 1,000 steps it is at 1.65, 1.38 and
-# 1.26 nats (seeds 0 to 2), sometimes worse than the FVBN and never far ahead: training does not find, with so few units, what
-# they could do. Direct connections bring the FVBN along (1.5 with 8 units, 1.0 to 1.1 with 16), and matter less the
-# wider the layer. NADE with 8 units is far ahead of MADE with 16. *Where* does MADE lose? The KL divergence is
-# a sum over conditionals, and on the toy distribution each term can be computed.
+# With 8 units, less than $D - 1 = 15$, some degrees are missing: 7 of the 120 pairs of an output and an
+# earlier input have no path, and MADE is worse than the FVBN (2.0 to 2.3 nats, seeds 0 to 2). But lost paths
+# are not the whole reason. With 16 units all 120 pairs have a path, and this network could even be any FVBN:
+# let the unit of degree $m$ hand on the $m$-th pixel, since $\operatorname{relu}(x_i) = x_i$. Yet after 1,000
+# steps it is at 1.65, 1.38 and 1.26 nats (seeds 0 to 2), sometimes worse than the FVBN and never far ahead:
+# training does not find, with so few units, what they could do. Direct connections bring the FVBN along (1.5
+# with 8 units, 1.0 to 1.1 with 16), and matter less the wider the layer. NADE with 8 units is far ahead of
+# MADE with 16. *Where* does MADE lose? The KL divergence is a sum over conditionals, and on the toy
+# distribution each term can be computed.
 
 # %% tags=["demo"]
 def cost_by_position(log_q):
@@ -1078,8 +1081,9 @@ def ensemble(logits, x):
 
 # %% [markdown]
 # Two networks with 128 units on the toy distribution, each trained under eight masks: eight orderings; or one
-# ordering and eight sets of degrees. Beside them one MADE with one mask, of the same width and trained in as many steps. For which of the four combinations (orderings or one ordering;
-# probabilities or logits averaged) is the mass 1?
+# ordering and eight sets of degrees. Beside them one MADE with one mask, of the same width and trained in as
+# many steps. For which of the four combinations (orderings or one ordering; probabilities or logits averaged)
+# is the mass 1?
 
 # %% tags=["train"] folded="trains the two networks, and one with one mask"
 torch.manual_seed(0)
