@@ -1087,7 +1087,7 @@ def ensemble(logits, x):
 
 # %% tags=["train"] folded="trains the two networks, and one with one mask"
 torch.manual_seed(0)
-one_mask = train_on_world(MADE(16, [128]), epochs=2)
+one_mask = train_on_world(MADEEnsemble(16, [128], masks=1, seed=1), epochs=2)
 families = {}
 for name, order in [("eight orderings", None), ("one ordering, eight sets of degrees", range(16))]:
     torch.manual_seed(0)

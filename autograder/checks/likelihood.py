@@ -696,7 +696,7 @@ def OwnFVBN(student, rng):
         return differs(got, want, lambda row: f"log_prob of {say_image(x, row)}", size=1.0)
 
     if right:
-        b = rng.integers(1000, 2000, 3) * rng.choice([-1.0, 1.0], 3)
+        b = rng.integers(1000, 2000, 3) * rng.permutation([-1.0, 1.0, 1.0])
         ask = asking(far_out, read=one_per_row("log_prob(x)"), say=lambda x, b: f"W = 0, b = {say(b)}")
         yield ask(all_images(3), b).holds("log-likelihood", wrong)
 
