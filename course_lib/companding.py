@@ -5,9 +5,9 @@ The ear notices an error of a given size less where the sound is loud. So a soun
     F(x) = sign(x) log(1 + mu |x|) / log(1 + mu),
 
 and only then rounded to K = mu + 1 levels: ITU-T Recommendation G.711 with mu = 255, in the form of A. van den Oord et
-al., "WaveNet: A Generative Model for Raw Audio", arXiv:1609.03499, 2016, section 2.2. Level k is at F = 2 k / mu - 1, so
-the first and last levels are -1 and 1 themselves, and the levels are symmetric about 0. If K is even, 0 is not a level:
-silence lies half-way between two of them.
+al., "WaveNet: A Generative Model for Raw Audio", arXiv:1609.03499, 2016, section 2.2. Level k is at F = 2 k / mu - 1,
+so the first and last levels are -1 and 1 themselves, and the levels are symmetric about 0. If K is even, 0 is not a
+level: silence lies half-way between two of them.
 """
 
 import math

@@ -108,8 +108,8 @@ def play(x: "torch.Tensor", rate: int, *, alt: str, credit: str = "") -> None:
         x: (T,) real numbers in -1..1.
         rate: samples per second, in Hz.
         alt: what is to be heard, for those who cannot hear it; also shown below the player.
-        credit: whom the sound is from, and its licence, such as `credit` of a data set. Recordings of spoken digits, and
-            what is made from them, need one.
+        credit: whom the sound is from, and its licence, such as `credit` of a data set. Recordings of spoken digits,
+            and what is made from them, need one.
 
     Raises:
         ValueError: x is not one real sound in -1..1, it is too long, or alt is empty.

@@ -418,8 +418,8 @@ def spectrogram(
 ) -> Figure:
     """Which frequencies a sound has at each time: the magnitude of its short-time Fourier transform.
 
-    Frequencies are on a logarithmic scale, in which an octave is as high everywhere. The darker, the louder, in decibels
-    below the loudest place.
+    Frequencies are on a logarithmic scale, in which an octave is as high everywhere. The darker, the louder, in
+    decibels below the loudest place.
 
     Args:
         x: (T,) real numbers.

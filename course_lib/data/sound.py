@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from course_lib.companding import mu_law_encode
 from course_lib.data import files
 from course_lib.data.dataset import Dataset, Split
-from course_lib.companding import mu_law_encode
 
 RATE = 8000
 TONES = dict(train=240, valid=60, test=60)
@@ -57,9 +57,9 @@ def tones(bits: int = 8) -> Sounds:
     """A quarter of a second of music: 240 sounds for training, 60 for validation, 60 for testing, computed in a moment.
 
     A tone is the sum of three harmonics of falling strength, each at a random phase; it sets in within 2 ms and dies
-    away. A *note* is one tone; a *chord* a major triad of three; a *melody* four tones, one after the other. The pitches
-    are those of the scale of C major from C4 to C5 (262 to 523 Hz). All have white noise of standard deviation 0.005, so
-    that no model can foretell a sample exactly. The sounds are the same every time.
+    away. A *note* is one tone; a *chord* a major triad of three; a *melody* four tones, one after the other. The
+    pitches are those of the scale of C major from C4 to C5 (262 to 523 Hz). All have white noise of standard deviation
+    0.005, so that no model can foretell a sample exactly. The sounds are the same every time.
 
     Labels are the form (note, chord, melody) and the pitch of the first tone, in a chord the lowest one. The context,
     (n, 1, 2000), is the pitch at each sample, in octaves above C4.
@@ -129,6 +129,11 @@ def spoken_digits(bits: int = 8, *, length: int = 2000) -> Sounds:
     names = {"digit": tuple("0123456789"), "speaker": SPEAKERS}
     credit = "Free Spoken Digit Dataset, Zohar Jackson and contributors, CC BY-SA 4.0"
     return Sounds("spoken digits" + _suffix(bits), (length,), 2**bits, **parts, labels=names, credit=credit)
+
+
+def has_spoken_digits() -> bool:
+    """Whether the recordings of `spoken_digits` are at hand, without a download."""
+    return files.find_folder(FSDD, FSDD_SUM) is not None
 
 
 def _tones(n: int, bits: int, rng: np.random.RandomState) -> Split:

@@ -45,20 +45,27 @@ class Histogram(SequenceModel):
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         return iter(self(x).unbind(-1))
 
+    def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Normalizes one step's logits for all, since sounds have many steps and levels."""
+        if self.levels == 2:
+            return super()._log_likelihood(parameters, x)
+        log_p = distributions.at_least_float32(parameters[..., :1]).log_softmax(1)
+        return log_p.expand(-1, -1, x.shape[1]).gather(1, x.long().unsqueeze(1)).squeeze(1)
+
 
 class LinearPrediction(SequenceModel):
     """Linear prediction: the sound s_t is a weighted sum of the p samples before it, plus a logistic residual.
 
         s_t = b + w_1 s_{t-p} + ... + w_p s_{t-1} + e_t
 
-    Level k stands for all sounds that are rounded to it, so its probability is a difference of the logistic distribution
-    function, at the two edges half-way to its neighbours; the first and last levels also have what lies beyond them. If
-    levels are companded, half-way is meant after compression. Sounds before the first step are 0.
+    Level k stands for all sounds that are rounded to it, so its probability is a difference of the logistic
+    distribution function, at the two edges half-way to its neighbours; the first and last levels also have what lies
+    beyond them. If levels are companded, half-way is meant after compression. Sounds before the first step are 0.
 
     `forward` gives (batch, 2, T): means and logarithms of the scales.
 
-    B. S. Atal and S. L. Hanauer, "Speech Analysis and Synthesis by Linear Prediction of the Speech Wave", Journal of the
-    Acoustical Society of America 50, 1971; the residual's distribution is ours.
+    B. S. Atal and S. L. Hanauer, "Speech Analysis and Synthesis by Linear Prediction of the Speech Wave", Journal of
+    the Acoustical Society of America 50, 1971; the residual's distribution is ours.
 
     Args:
         length: the default T.

@@ -7,8 +7,8 @@ The input at step t is x_{t-1}. Layers of gated units follow, the i-th with dila
 
     a = W_i * h + V_i y,    z_i = tanh(first half of a) * sigmoid(second half),    h <- h + R_i z_i
 
-where * is the convolution, and y a label as a one-hot vector, or a context, a vector for each step. The output comes from
-all layers at once, through skip connections (section 2.4):
+where * is the convolution, and y a label as a one-hot vector, or a context, a vector for each step. The output comes
+from all layers at once, through skip connections (section 2.4):
 
     logits = output(relu(head(relu(sum over i of S_i z_i))))
 """
@@ -34,10 +34,10 @@ class WaveNet(SequenceModel):
 
     With `mixtures`, each conditional is a mixture of M discretized logistics, as in PixelCNN++, and K may be large:
     65,536 for sound of 16 bits. `forward` then gives (batch, 3, M, T), for
-    `distributions.discretized_logistic_mixture_log_prob`: logits of the weights, means and logarithms of the scales. The
-    network writes levels on a scale from -1 to 1, with h = (K - 1) / 2 levels per unit. Its outputs m and s give the
-    mean h (1 + m) and the scale h exp(s), of at least a tenth of a level, or the likelihood would lose precision. (The
-    paper has a softmax only; the mixture is that of A. van den Oord et al., "Parallel WaveNet", ICML 2018, section 2.1.)
+    `distributions.discretized_logistic_mixture_log_prob`: logits of the weights, means and logarithms of the scales.
+    The network writes levels on a scale from -1 to 1, with h = (K - 1) / 2 levels per unit. Its outputs m and s give
+    the mean h (1 + m) and the scale h exp(s), of at least a tenth of a level, or the likelihood would lose precision.
+    (The paper has a softmax only; the mixture is that of A. van den Oord et al., "Parallel WaveNet", ICML 2018.)
 
     Args:
         length: the default T.

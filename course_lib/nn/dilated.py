@@ -1,7 +1,7 @@
 """Dilated causal convolution over time, and its cache for sampling.
 
-The output at step t reads the inputs at t, t - d, ..., t - (k - 1) d, with kernel k and dilation d, and zeros from before
-the first step. So it never reads a later step; a model of x_t itself shifts its input by one step.
+The output at step t reads the inputs at t, t - d, ..., t - (k - 1) d, with kernel k and dilation d, and zeros from
+before the first step. So it never reads a later step; a model of x_t itself shifts its input by one step.
 
 A. van den Oord et al., "WaveNet: A Generative Model for Raw Audio", arXiv:1609.03499, 2016, section 2.1; the cache is
 that of T. Le Paine et al., "Fast Wavenet Generation Algorithm", arXiv:1611.09482, 2016.
@@ -37,9 +37,9 @@ class CausalConv1d(nn.Conv1d):
 class RingSteps:
     """A `CausalConv1d` of n series that become known step by step, for sampling. Its weights get no gradient.
 
-    Of the past only the last k inputs of each of the d residues t mod d are ever read again. Residue t mod d has a row
-    of k places: the input at step t takes the place of the oldest one, and no input moves. Where the oldest one is goes
-    round with t // d; so the layer keeps its weight in k arrangements, one for each. A step is one matrix product, whose
+    A step reads inputs of the same residue t mod d only, of these the last k. So each residue has a row of k places.
+    The input at step t overwrites the oldest one in its row, and no input ever moves. Which place is the oldest depends
+    on t // d mod k, so the layer keeps its weight in k arrangements, one for each. A step is one matrix product, whose
     cost does not depend on d.
 
     An object serves one batch; make a new one for the next, or after the weights change.

@@ -9,7 +9,17 @@ import torch
 from course_lib.coding import compress, decompress
 from course_lib.data import Dataset, Split
 from course_lib.metrics import log_probs, nll, nll_difference
-from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN, MADEEnsemble, PixelCNN, PixelCNNPlusPlus, PixelRNN, WaveNet
+from course_lib.models import (
+    FVBN,
+    MADE,
+    NADE,
+    GatedPixelCNN,
+    MADEEnsemble,
+    PixelCNN,
+    PixelCNNPlusPlus,
+    PixelRNN,
+    WaveNet,
+)
 from course_lib.training import fit
 from tests.course_lib.properties import randomize
 

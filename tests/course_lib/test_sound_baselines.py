@@ -21,7 +21,9 @@ def wave(n=20, T=200):
 def test_a_histogram_counts():
     x = torch.tensor([[0, 2, 2], [2, 2, 0]])
     model = Histogram.of(x, 3)
-    torch.testing.assert_close(model.log_prob(x), 3 * torch.tensor([math.log(3 * 25), math.log(3 * 25)]) / 3 - 3 * math.log(9))
+    torch.testing.assert_close(
+        model.log_prob(x), 3 * torch.tensor([math.log(3 * 25), math.log(3 * 25)]) / 3 - 3 * math.log(9)
+    )
     binary = Histogram.of(torch.tensor([[1, 1, 0]]), 2)
     torch.testing.assert_close(binary.log_prob(torch.tensor([[1]])).exp(), torch.tensor([0.6]))
     assert Histogram(4, 256).log_prob(torch.zeros(1, 4).long()).item() == pytest.approx(-4 * math.log(256))

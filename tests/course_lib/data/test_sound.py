@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from course_lib import data
-from course_lib.data import files, sound
 from course_lib.companding import mu_law_decode, mu_law_encode
+from course_lib.data import files, sound
 
 needs_data = pytest.mark.skipif("COURSE_DATA" not in os.environ, reason="COURSE_DATA is not set")
 
