@@ -59,7 +59,7 @@ def mu_law_decode(x: torch.Tensor, levels: int = 256) -> torch.Tensor:
         ValueError: x is not integer or out of range, or levels is below 2.
 
     >>> mu_law_decode(torch.tensor([0, 127, 128, 255]))
-    tensor([-1.0000e+00, -8.6217e-05,  8.6217e-05,  1.0000e+00])
+    tensor([-1.0000e+00, -8.6212e-05,  8.6212e-05,  1.0000e+00])
     """
     _check_levels(levels)
     mu = levels - 1

@@ -101,7 +101,7 @@ def play(x: "torch.Tensor", rate: int, *, alt: str, credit: str = "") -> None:
     """Show a player for a sound, with a text alternative, and with the credit if there is one.
 
     The sound is part of the notebook, so it can still be played from a saved one. It takes 16 bits per sample, which
-    the notebook's format makes 21.3: at 8,000 samples per second, a player holds at most 1.8 s. Without a notebook
+    the notebook's format makes 21.3: at 8,000 samples per second, a player holds at most 1.87 s. Without a notebook
     nothing is shown.
 
     Args:
@@ -127,19 +127,18 @@ def player(x: "torch.Tensor", rate: int, *, alt: str, credit: str = "") -> dict[
     """The player that `play` shows, as Jupyter displays it: the data by MIME type."""
     if not alt.strip():
         raise ValueError("alt is empty: say in a sentence what is to be heard, for those who cannot hear it")
-    if x.ndim != 1 or not len(x) or not x.is_floating_point():
-        raise ValueError(
-            f"x must be one sound, real numbers of shape (T,); got {x.dtype}, {tuple(x.shape)}. "
-            "course_lib.companding.mu_law_decode turns levels into a sound"
-        )
-    if not (x.abs() <= 1).all():  # also where x is nan
-        raise ValueError(f"x must lie in -1..1; got {x.min():.4g} to {x.max():.4g}. Divide it by its largest magnitude")
+    from course_lib.plots import as_sound  # not before it is needed: it loads matplotlib
+
+    samples = as_sound(x, rate)
+    if not (abs(samples) <= 1).all():  # also where a sample is nan
+        low, high = samples.min(), samples.max()
+        raise ValueError(f"x must lie in -1..1; got {low:.4g} to {high:.4g}. Divide it by its largest magnitude")
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(rate)
-        writer.writeframes((x.detach().double() * 32767).round().cpu().numpy().astype("<i2").tobytes())
+        writer.writeframes((samples * 32767).round().astype("<i2").tobytes())
     sound = base64.b64encode(file.getvalue()).decode()
     if len(sound) > MAX_PLAYER:
         seconds = MAX_PLAYER * 0.75 / 2 / rate

@@ -404,7 +404,7 @@ def waveform(x: Tensor, rate: float, *, title: str = "", ax: Axes | None = None)
 
     >>> fig = waveform(torch.sin(torch.arange(800) * 0.3), rate=8000)
     """
-    sound = _as_sound(x, rate)
+    sound = as_sound(x, rate)
     ax = ax or plt.figure(figsize=(7.2, 2.2)).subplots()
     ax.plot(1000 * np.arange(len(sound)) / rate, sound, linewidth=0.9, linestyle="-", color=COLORS["blue"])
     ax.axhline(0, color="0.7", linewidth=0.6, linestyle="-")
@@ -433,7 +433,7 @@ def spectrogram(
 
     >>> fig = spectrogram(torch.sin(torch.arange(800) * 0.3), rate=8000)
     """
-    sound = _as_sound(x, rate)
+    sound = as_sound(x, rate)
     if not 2 <= window <= len(sound):
         raise ValueError(f"window must be 2 to {len(sound)} samples, the length of the sound; got {window}")
     hop = max(1, window // 8)
@@ -538,8 +538,8 @@ def image_shape(event: tuple[int, ...], shape: tuple[int, ...] | None) -> tuple[
     return event
 
 
-def _as_sound(x: Tensor, rate: float) -> np.ndarray:
-    """(T,) in float64."""
+def as_sound(x: Tensor, rate: float) -> np.ndarray:
+    """One real sound, a tensor (T,), as an array in float64; anything else is refused."""
     if not isinstance(x, Tensor) or x.ndim != 1 or not len(x) or not x.is_floating_point():
         got = f"{x.dtype}, {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(

@@ -75,7 +75,7 @@ def tones(bits: int = 8) -> Sounds:
     (torch.Size([240, 2000]), torch.Size([240, 2]), torch.Size([240, 1, 2000]), 256)
     >>> form, pitch = ds.test.y[2]
     >>> ds.labels["form"][form], ds.labels["pitch"][pitch]
-    ('melody', 'D4')
+    ('melody', 'C4')
     """
     _check_bits(bits)
     rng = np.random.RandomState(0)  # its stream is frozen (NEP 19)

@@ -23,8 +23,8 @@ class Histogram(SequenceModel):
         levels: K.
 
     >>> model = Histogram.of(torch.tensor([[0, 0, 2, 0]]), levels=3)
-    >>> (model.log_prob(torch.tensor([[0], [1], [2]])).exp() * 7).round()      # counts, and one more of each
-    tensor([4., 1., 2.])
+    >>> (7 * model.log_prob(torch.tensor([[0], [1], [2]])).exp()).round().tolist()      # counts, one more of each
+    [4.0, 1.0, 2.0]
     """
 
     def __init__(self, length: int, levels: int):

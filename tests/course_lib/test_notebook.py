@@ -79,7 +79,8 @@ def test_a_long_sound_is_refused_in_words():
     [
         (torch.zeros(2, 9), "A sound.", r"shape \(T,\); got torch.float32, \(2, 9\)"),
         (torch.zeros(9).long(), "A sound.", "got torch.int64.*mu_law_decode"),
-        (torch.zeros(0), "A sound.", "x must be one sound"),
+        (torch.zeros(0), "A sound.", "expected one sound"),
+        ([0.0, 0.1], "A sound.", "expected one sound.*got list"),
         (torch.tensor([0.0, 1.5]), "A sound.", "x must lie in -1..1; got 0 to 1.5"),
         (torch.tensor([0.0, torch.nan]), "A sound.", "x must lie in -1..1"),
         (torch.zeros(9), " ", "alt is empty"),
