@@ -96,8 +96,8 @@ def test_cached_steps_are_those_of_the_whole_network_twice_and_with_other_weight
     assert torch.equal(completed, drawn)
 
 
-def test_a_step_of_the_cache_costs_the_same_whatever_the_length():
-    """What it keeps is bounded by the dilations: a later step reads no earlier input."""
+def test_a_series_may_be_much_longer_than_the_receptive_field():
+    """What lies further back changes no step, and the ring buffers go round many times."""
     model, x = tiny(length=9), torch.randint(5, (1, 200))
     steps = model.conditionals(x)
     for t, step in enumerate(steps):

@@ -1,6 +1,7 @@
 """Tones, and the reader of spoken digits on small files; where COURSE_DATA is set, on the real ones."""
 
 import io
+import math
 import os
 import tarfile
 import wave
@@ -8,9 +9,10 @@ import wave
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from course_lib import data
-from course_lib.companding import mu_law_decode, mu_law_encode
+from course_lib.companding import expand, mu_law_decode, mu_law_encode
 from course_lib.data import files, sound
 
 needs_data = pytest.mark.skipif("COURSE_DATA" not in os.environ, reason="COURSE_DATA is not set")
@@ -56,6 +58,21 @@ def test_sixteen_bits_are_the_same_sounds_with_finer_levels():
         (mu_law_encode(sounds.double()) - coarse.x).abs().max() <= 1  # where rounding to 16 bits crosses an edge
     )
     assert torch.equal(fine.y, coarse.y)
+
+
+def test_the_noise_costs_what_the_readme_says(monkeypatch):
+    noisy = [data.tones(bits).test.x for bits in (8, 16)]
+    monkeypatch.setattr(sound, "NOISE", 0.0)
+    clean = data.tones(16).test.x / 2**15 - 1.0
+    half = torch.arange(255) + 0.5
+    edges = F.pad(expand(2 * half / 255 - 1, 255), (1, 1), value=torch.inf)
+    edges[0] = -torch.inf
+    below, above = ((edges[noisy[0] + side] - clean) / 0.005 for side in (0, 1))
+    bits = -(torch.special.ndtr(above) - torch.special.ndtr(below)).log2().mean()
+    assert bits.item() == pytest.approx(2.44, abs=0.01)
+    deviations = (noisy[1] / 2**15 - 1 - clean) / 0.005
+    density = deviations**2 / 2 / math.log(2) + math.log2(0.005 * 2**15 * math.sqrt(2 * math.pi))
+    assert density.mean().item() == pytest.approx(9.40, abs=0.01)
 
 
 @pytest.fixture
