@@ -1,11 +1,25 @@
-"""What a notebook's cells do with what its reader has written, or not written yet: open exercises, and guesses."""
+"""What a notebook's cells do with what its reader has written, or not written yet: open exercises, and guesses.
 
+Also a player for sound, which stays in a saved notebook.
+"""
+
+import base64
+import html
+import io
 import sys
+import wave
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import EllipsisType
+from typing import TYPE_CHECKING
 
-__all__ = ["guess", "outcome", "waits_for"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["guess", "outcome", "play", "waits_for"]
+
+# Five of the longest players fill what a notebook may hold of sound, 200 kB.
+MAX_PLAYER = 40_000
 
 _guesses: dict[str, float | str] = {}  # by name, in this kernel
 
@@ -81,6 +95,60 @@ def outcome(name: str, value: float | str) -> None:
     """
     guessed = f"Your guess was {_in_words(_guesses[name])}." if name in _guesses else "You made no guess."
     print(f"{name}: {_in_words(value)}. {guessed}")
+
+
+def play(x: "torch.Tensor", rate: int, *, alt: str, credit: str = "") -> None:
+    """Show a player for a sound, with a text alternative, and with the credit if there is one.
+
+    The sound is part of the notebook, so it can still be played from a saved one. It takes 16 bits per sample, which
+    the notebook's format makes 21.3: at 8,000 samples per second, a player holds at most 1.87 s. Without a notebook
+    nothing is shown.
+
+    Args:
+        x: (T,) real numbers in -1..1.
+        rate: samples per second, in Hz.
+        alt: what is to be heard, for those who cannot hear it; also shown below the player.
+        credit: whom the sound is from, and its licence, such as `credit` of a data set. Recordings of spoken digits,
+            and what is made from them, need one.
+
+    Raises:
+        ValueError: x is not one real sound in -1..1, it is too long, or alt is empty.
+
+    >>> import torch
+    >>> play(torch.zeros(800), 8000, alt="A tenth of a second of silence.")
+    """
+    data = player(x, rate, alt=alt, credit=credit)
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        ipython.display.display(data, raw=True)
+
+
+def player(x: "torch.Tensor", rate: int, *, alt: str, credit: str = "") -> dict[str, str]:
+    """The player that `play` shows, as Jupyter displays it: the data by MIME type."""
+    if not alt.strip():
+        raise ValueError("alt is empty: say in a sentence what is to be heard, for those who cannot hear it")
+    from course_lib.plots import as_sound  # not before it is needed: it loads matplotlib
+
+    samples = as_sound(x, rate)
+    if not (abs(samples) <= 1).all():  # also where a sample is nan
+        low, high = samples.min(), samples.max()
+        raise ValueError(f"x must lie in -1..1; got {low:.4g} to {high:.4g}. Divide it by its largest magnitude")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes((samples * 32767).round().astype("<i2").tobytes())
+    sound = base64.b64encode(file.getvalue()).decode()
+    if len(sound) > MAX_PLAYER:
+        seconds = MAX_PLAYER * 0.75 / 2 / rate
+        raise ValueError(
+            f"this sound would take {len(sound) / 1000:.0f} kB of the notebook; a player holds at most "
+            f"{MAX_PLAYER // 1000} kB, which is {seconds:.1f} s at {rate} Hz. Play a shorter piece"
+        )
+    words = " ".join(filter(None, (alt, credit and f"Sound: {credit}.")))
+    source = f'<audio controls aria-label="{html.escape(alt)}" src="data:audio/wav;base64,{sound}"></audio>'
+    return {"text/html": f"<figure>{source}<figcaption>{html.escape(words)}</figcaption></figure>", "text/plain": words}
 
 
 def _in_words(value: float | str) -> str:

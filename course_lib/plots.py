@@ -50,7 +50,9 @@ __all__ = [
     "receptive_field",
     "receptive_fields",
     "show",
+    "spectrogram",
     "training_curve",
+    "waveform",
 ]
 
 COLORS = {
@@ -390,6 +392,67 @@ def field_map(
     return fig
 
 
+def waveform(x: Tensor, rate: float, *, title: str = "", ax: Axes | None = None) -> Figure:
+    """A sound against time.
+
+    Args:
+        x: (T,) real numbers, in -1..1 if the sound is to be played.
+        rate: samples per second, in Hz.
+
+    Raises:
+        ValueError: x is not one real sound, or the rate is not positive.
+
+    >>> fig = waveform(torch.sin(torch.arange(800) * 0.3), rate=8000)
+    """
+    sound = as_sound(x, rate)
+    ax = ax or plt.figure(figsize=(7.2, 2.2)).subplots()
+    ax.plot(1000 * np.arange(len(sound)) / rate, sound, linewidth=0.9, linestyle="-", color=COLORS["blue"])
+    ax.axhline(0, color="0.7", linewidth=0.6, linestyle="-")
+    ax.margins(x=0)
+    ax.set(xlabel="time (ms)", ylabel="amplitude", title=title)
+    return ax.get_figure(root=True)
+
+
+def spectrogram(
+    x: Tensor, rate: float, *, window: int = 256, decibels: float = 60.0, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """Which frequencies a sound has at each time: the magnitude of its short-time Fourier transform.
+
+    Frequencies are on a logarithmic scale, in which an octave is as high everywhere. The darker, the louder, in
+    decibels below the loudest place.
+
+    Args:
+        x: (T,) real numbers.
+        rate: samples per second, in Hz.
+        window: number of samples that a column is computed from, at most T. It tells frequencies apart that differ by
+            2 rate / window or more, and times that differ by window / rate.
+        decibels: whatever is this far below the loudest place is white.
+
+    Raises:
+        ValueError: x is not one real sound of at least `window` samples, or a number is out of range.
+
+    >>> fig = spectrogram(torch.sin(torch.arange(800) * 0.3), rate=8000)
+    """
+    sound = as_sound(x, rate)
+    if not 2 <= window <= len(sound):
+        raise ValueError(f"window must be 2 to {len(sound)} samples, the length of the sound; got {window}")
+    hop = max(1, window // 8)
+    frames = np.lib.stride_tricks.sliding_window_view(sound, window)[::hop]
+    # Frequency 0 has no place on a logarithmic scale.
+    magnitude = np.abs(np.fft.rfft(frames * np.hanning(window))).T[1:]
+    loudest = magnitude.max() or 1.0
+    level = 20 * np.log10(np.maximum(magnitude / loudest, 10 ** (-decibels / 20)))
+    times = 1000 * (np.arange(len(frames) + 1) * hop + (window - hop) / 2) / rate
+    frequencies = (np.arange(len(level) + 1) + 0.5) * rate / window
+    ax = ax or plt.figure(figsize=(7.2, 2.8)).subplots()
+    drawn = ax.pcolormesh(times, frequencies, level, cmap="Greys", vmin=-decibels, vmax=0, rasterized=True)
+    ax.get_figure(root=True).colorbar(drawn, ax=ax, label="dB")
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter("{x:.0f}")
+    ax.set(xlabel="time (ms)", ylabel="frequency (Hz)", title=title)
+    return ax.get_figure(root=True)
+
+
 def show(fig: Figure, *, alt: str = "") -> None:
     """Show a figure in the notebook with a text alternative for those who cannot see it, and close it.
 
@@ -473,6 +536,19 @@ def image_shape(event: tuple[int, ...], shape: tuple[int, ...] | None) -> tuple[
     if len(event) != 3:
         raise ValueError(f"expected an image (H, W) or (C, H, W), or a vector (D,); got shape {event}")
     return event
+
+
+def as_sound(x: Tensor, rate: float) -> np.ndarray:
+    """One real sound, a tensor (T,), as an array in float64; anything else is refused."""
+    if not isinstance(x, Tensor) or x.ndim != 1 or not len(x) or not x.is_floating_point():
+        got = f"{x.dtype}, {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(
+            f"expected one sound, a tensor of real numbers of shape (T,); got {got}. "
+            "course_lib.companding.mu_law_decode turns levels into a sound"
+        )
+    if not rate > 0:
+        raise ValueError(f"rate must be a positive number of samples per second; got {rate}")
+    return x.detach().cpu().double().numpy()
 
 
 def _as_images(x: Tensor, levels: int | None, shape: tuple[int, ...] | None) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Models with their data and training: one `Recipe` per line of the scoreboard, and one per published result.
 
-A new likelihood model joins the scoreboard with one line in `digits_recipes`. It must do better than
-`independent pixels` and `FVBN`. `published_recipes` has the published results on the fixed binarized MNIST and on
-CIFAR-10:
+A new likelihood model joins the scoreboard with one line in `digits_recipes`, where it must do better than
+`independent pixels` and `FVBN`, or in `sound_recipes`, where it must do better than `linear prediction`.
+`published_recipes` has the published results on the fixed binarized MNIST and on CIFAR-10, and WaveNets that speak:
 
     python -m course_lib.recipes          lists them
     python -m course_lib.recipes nade     trains and tests one, which takes hours on two CPU cores
@@ -33,17 +33,20 @@ from course_lib.models import (
     ConvNADE,
     EoNADE,
     GatedPixelCNN,
+    Histogram,
     IndependentPixels,
+    LinearPrediction,
     MADEEnsemble,
     OrderlessNADE,
     PixelCNN,
     PixelCNNPlusPlus,
     PixelRNN,
+    WaveNet,
     orderings,
 )
 from course_lib.training import fit
 
-__all__ = ["Recipe", "digits_recipes", "published_recipes"]
+__all__ = ["Recipe", "digits_recipes", "published_recipes", "sound_recipes"]
 
 
 @dataclass(frozen=True)
@@ -166,13 +169,63 @@ def digits_recipes() -> list[Recipe]:
     ]
 
 
+def _wavenet(dataset: data.Sounds, **settings: Any) -> WaveNet:
+    """A WaveNet with a receptive field of 32 ms at 8,000 samples per second, small enough for two CPU cores."""
+    channels, skip, doublings, stacks = budget(smoke=(8, 16, 6, 1), cpu=(16, 32, 8, 1), gpu=(32, 128, 10, 3))
+    dilations = [2**i for i in range(doublings)] * stacks
+    return WaveNet(dataset.shape[0], dataset.levels, channels, dilations, skip=skip, **settings)
+
+
+def _linear_prediction(dataset: data.Sounds, **settings: Any) -> LinearPrediction:
+    """Linear prediction of order 16, with the weights that are best on 60 sounds: many more samples than weights."""
+    some = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:60]
+    return LinearPrediction.of(dataset.train.x[some], dataset.levels, 16, **settings)
+
+
+def sound_recipes(loader: Callable[[int], data.Sounds] = data.tones, bits: int = 8) -> list[Recipe]:
+    """The lines of a scoreboard of sound, with the training times of the current COURSE_BUDGET.
+
+    All models of 8 bits give probabilities of the same levels, so their costs can be compared with each other, but not
+    with those of 16 bits.
+
+    Args:
+        loader: `data.tones` or `data.spoken_digits`.
+        bits: 8 or 16.
+
+    >>> [recipe.name for recipe in sound_recipes()]
+    ['uniform', 'histogram', 'linear prediction', 'WaveNet']
+    """
+
+    def load() -> data.Sounds:
+        return loader(bits)
+
+    training = dict(patience=10, average=0.99, lr_decay=budget(smoke=0.99, cpu=0.999, gpu=0.9997))
+    if loader is data.tones:
+        training |= dict(epochs=budget(smoke=1, cpu=12, gpu=60), batch_size=1, lr=8e-3)
+    else:
+        training |= dict(epochs=budget(smoke=1, cpu=3, gpu=60), batch_size=budget(smoke=8, cpu=2, gpu=8), lr=4e-3)
+    uniform = Recipe("uniform", load, lambda: Histogram(1, 2**bits))
+    if bits == 16:
+        return [
+            uniform,
+            Recipe("linear prediction", load, lambda: _linear_prediction(load(), companded=False)),
+            Recipe("WaveNet, mixture", load, lambda: _wavenet(load(), mixtures=5), training),
+        ]
+    return [
+        uniform,
+        Recipe("histogram", load, lambda: Histogram.of(load().train.x, 256)),
+        Recipe("linear prediction", load, lambda: _linear_prediction(load())),
+        Recipe("WaveNet", load, lambda: _wavenet(load()), training),
+    ]
+
+
 def published_recipes() -> dict[str, Recipe]:
-    """Published models on the fixed binarization of MNIST and on CIFAR-10, by the names that the command takes.
+    """Published models on the fixed binarization of MNIST, on CIFAR-10 and on speech, by the command's names.
 
     >>> "nade" in published_recipes()
     True
     """
-    return _mnist_recipes() | _cifar10_recipes()
+    return _mnist_recipes() | _cifar10_recipes() | _speech_recipes()
 
 
 def _mnist_recipes() -> dict[str, Recipe]:
@@ -286,6 +339,31 @@ def _cifar10_recipes() -> dict[str, Recipe]:
     }
 
 
+def _speech_recipes() -> dict[str, Recipe]:
+    training = dict(epochs=budget(smoke=1, cpu=3, gpu=60), patience=10, batch_size=8, lr=2e-3, average=0.999)
+    training |= dict(labels=True)
+    source = (
+        "van den Oord et al., arXiv:1609.03499: 30 layers, doubled dilations, gated units, global conditioning; the "
+        "speech, the number of channels and the training are ours."
+    )
+    return {
+        "wavenet-digits": Recipe(
+            "WaveNet given digit and speaker, 8 bits",
+            data.spoken_digits,
+            lambda: _wavenet(data.spoken_digits(), classes=(10, 6)),
+            training,
+            source=source,
+        ),
+        "wavenet-digits-16": Recipe(
+            "WaveNet given digit and speaker, 16 bits, 10 logistics",
+            partial(data.spoken_digits, 16),
+            lambda: _wavenet(data.spoken_digits(16), classes=(10, 6), mixtures=10),
+            training,
+            source=source + " The mixture is that of 'Parallel WaveNet', ICML 2018.",
+        ),
+    }
+
+
 def _published(recipe: Recipe) -> str:
     return f" Published: {recipe.published}." if recipe.published else ""
 
@@ -307,9 +385,11 @@ def main(arguments: list[str] | None = None) -> None:
     model = recipe.model().to(device())
     print(f"{recipe.name} on {dataset.name}; the checkpoint is {checkpoint}", flush=True)
     print(fit(model, dataset, checkpoint=checkpoint, **recipe.training), flush=True)
-    cost = nll(model, dataset.test.x, batch_size=recipe.training["batch_size"])
-    bits = "" if dataset.levels == 2 else f", {bits_per_dim(cost, math.prod(dataset.shape))} bits/dim"
-    print(f"test: {cost} nats per image{bits} ({recipe.likelihood}).{_published(recipe)}")
+    labels = dataset.test.y if recipe.training.get("labels") else None
+    cost = nll(model, dataset.test.x, batch_size=recipe.training["batch_size"], labels=labels)
+    one, unit = ("sound", "bits per sample") if isinstance(dataset, data.Sounds) else ("image", "bits/dim")
+    bits = "" if dataset.levels == 2 else f", {bits_per_dim(cost, math.prod(dataset.shape))} {unit}"
+    print(f"test: {cost} nats per {one}{bits} ({recipe.likelihood}).{_published(recipe)}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The scoreboard: every likelihood model of the course on the test digits, trained from several seeds.
+"""The scoreboard: every likelihood model of the course on the test digits or on sound, trained from several seeds.
 
     python -m course_lib.scoreboard
 
-prints the table and writes it to build/scoreboard.csv and build/scoreboard.json. COURSE_BUDGET decides how
+prints the tables and writes them to build/scoreboard.csv and build/scoreboard.json. COURSE_BUDGET decides how
 long the models train and from how many seeds.
 
 Each number has two errors. `± seeds` is the standard error over the training seeds: would another
@@ -12,6 +12,9 @@ models are tested on the same images, so the second says little about which one 
 
 The cost of a model of the dequantized digits includes the Jacobian: it is an upper bound on what the 16 levels
 cost, and its bits/dim may be compared with theirs.
+
+Sound has tables of its own, in bits per sample: one for 8 bits, in which all models give probabilities of the same
+levels, and one for 16 bits. Tones are always in them, spoken digits if the recordings are at hand.
 """
 
 import csv
@@ -25,17 +28,17 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from course_lib import budget
+from course_lib import budget, data
 from course_lib.metrics import Estimate, bits_per_dim, log_probs
-from course_lib.recipes import Recipe, digits_recipes
+from course_lib.recipes import Recipe, digits_recipes, sound_recipes
 from course_lib.training import fit
 
-__all__ = ["Row", "measure", "table", "write"]
+__all__ = ["Row", "measure", "sound_table", "table", "write"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the scoreboard. Costs are means over seeds and test images, in nats per image.
+    """One line of the scoreboard. Costs are means over seeds and test images or sounds, in nats for each.
 
     `seeds` is 0 and `stderr_seeds` None for a model that is not trained.
     """
@@ -60,7 +63,8 @@ def measure(recipe: Recipe, seeds: Sequence[int]) -> Row:
             model = recipe.model()
         if recipe.training:
             fit(model, dataset, seed=seed, progress=False, **recipe.training)
-        costs.append(-log_probs(model, dataset.test.x) - dataset.log_jacobian)
+        batch_size = recipe.training.get("batch_size", 100)
+        costs.append(-log_probs(model, dataset.test.x, batch_size=batch_size) - dataset.log_jacobian)
     costs = torch.stack(costs)
     images = Estimate.of(costs.mean(0))
     return Row(
@@ -87,8 +91,29 @@ def table(rows: Iterable[Row]) -> str:
         costs = f"{row.nats:.2f}", "" if row.stderr_seeds is None else f"{row.stderr_seeds:.3f}"
         rest = f"{row.stderr_images:.2f}", f"{row.bits_per_dim:.3f}", str(row.seeds)
         lines.append((row.data, row.model, row.likelihood, *costs, *rest))
+    return _aligned(lines)
+
+
+def sound_table(rows: Iterable[Row]) -> str:
+    """The scoreboard of sound as text.
+
+    >>> print(sound_table([Row("tones", "uniform", "exact", 11090.3549, None, 0.0, 8.0, 0)]))
+    data   model    likelihood  bits per sample  ± seeds  ± sounds  seeds
+    tones  uniform  exact                 8.000              0.000      0
+    """
+    lines = [("data", "model", "likelihood", "bits per sample", "± seeds", "± sounds", "seeds")]
+    for row in rows:
+        bits = row.bits_per_dim / row.nats  # per sample, of a nat per sound
+        over_seeds = "" if row.stderr_seeds is None else f"{bits * row.stderr_seeds:.3f}"
+        errors = over_seeds, f"{bits * row.stderr_images:.3f}"
+        lines.append((row.data, row.model, row.likelihood, f"{row.bits_per_dim:.3f}", *errors, str(row.seeds)))
+    return _aligned(lines)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as text in columns: words, in the first three, to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    alignments = [str.ljust] * 3 + [str.rjust] * 5
+    alignments = [str.ljust] * 3 + [str.rjust] * (len(widths) - 3)
     return "\n".join(
         "  ".join(align(cell, width) for align, cell, width in zip(alignments, line, widths, strict=True))
         for line in lines
@@ -108,8 +133,13 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 def main() -> None:
     seeds = range(budget(smoke=2, cpu=3, gpu=10))
-    rows = [measure(recipe, seeds) for recipe in tqdm(digits_recipes(), disable=not sys.stderr.isatty(), leave=False)]
-    print(table(rows))
+    loaders = [data.tones, *([data.spoken_digits] if data.has_spoken_digits() else [])]
+    sounds = [[recipe for loader in loaders for recipe in sound_recipes(loader, bits)] for bits in (8, 16)]
+    tables, rows = [(digits_recipes(), table), *((recipes, sound_table) for recipes in sounds)], []
+    for recipes, as_text in tables:
+        measured = [measure(recipe, seeds) for recipe in tqdm(recipes, disable=not sys.stderr.isatty(), leave=False)]
+        print(as_text(measured), flush=True)
+        rows += measured
     write(rows, Path("build"))
 
 

@@ -1,16 +1,18 @@
 """The course's data sets: one loader each, every loader returns a `Dataset`.
 
-`digits` and `tiny_world` need no network and no files. The others are read from the folder that the environment
-variable COURSE_DATA names, or downloaded once. `data/README.md` says where each comes from.
+`digits`, `tiny_world` and `tones` need no network and no files. The others are read from the folder that the
+environment variable COURSE_DATA names, or downloaded once. `data/README.md` says where each comes from.
 """
 
 from course_lib.data.dataset import Dataset, Split
 from course_lib.data.digits import dequantize, digits
 from course_lib.data.images import binarized_mnist, cifar10, fashion_mnist, mnist
+from course_lib.data.sound import Sounds, has_spoken_digits, spoken_digits, tones
 from course_lib.data.tiny_world import TinyWorld, tiny_world
 
 __all__ = [
     "Dataset",
+    "Sounds",
     "Split",
     "TinyWorld",
     "binarized_mnist",
@@ -18,6 +20,9 @@ __all__ = [
     "dequantize",
     "digits",
     "fashion_mnist",
+    "has_spoken_digits",
     "mnist",
+    "spoken_digits",
     "tiny_world",
+    "tones",
 ]

@@ -14,7 +14,9 @@ from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.pixelrnn import PixelRNN
 from course_lib.models.rnade import RNADE
 from course_lib.models.sequences import SequenceModel
+from course_lib.models.sound_baselines import Histogram, LinearPrediction
 from course_lib.models.tabular import TabularModel
+from course_lib.models.wavenet import WaveNet
 
 __all__ = [
     "FVBN",
@@ -26,8 +28,10 @@ __all__ = [
     "EoNADE",
     "GatedPixelCNN",
     "GenerativeModel",
+    "Histogram",
     "ImageModel",
     "IndependentPixels",
+    "LinearPrediction",
     "MADEEnsemble",
     "OrderlessNADE",
     "PixelCNN",
@@ -35,5 +39,6 @@ __all__ = [
     "PixelRNN",
     "SequenceModel",
     "TabularModel",
+    "WaveNet",
     "orderings",
 ]

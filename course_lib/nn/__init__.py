@@ -9,11 +9,13 @@ from course_lib.nn.attention import (
 )
 from course_lib.nn.causal import EnlargingConv2d, MaskedConv2d, ShiftedConv2d, colour_groups, conv_mask
 from course_lib.nn.condition import Condition
+from course_lib.nn.dilated import CausalConv1d, RingSteps
 from course_lib.nn.masked import MaskedLinear
 from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
 __all__ = [
     "AttentionSteps",
+    "CausalConv1d",
     "CausalSelfAttention",
     "Condition",
     "EnlargingConv2d",
@@ -23,6 +25,7 @@ __all__ = [
     "MaskedLinear",
     "PixelSteps",
     "RasterSteps",
+    "RingSteps",
     "RowSteps",
     "ShiftedConv2d",
     "causal_masks",

@@ -16,7 +16,9 @@ from course_lib.models import (
     ConvNADE,
     EoNADE,
     GatedPixelCNN,
+    Histogram,
     IndependentPixels,
+    LinearPrediction,
     MADEEnsemble,
     OrderlessNADE,
     PixelCNN,
@@ -24,6 +26,7 @@ from course_lib.models import (
     PixelRNN,
     SequenceModel,
     TabularModel,
+    WaveNet,
 )
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn import Condition, MaskedLinear
@@ -104,10 +107,20 @@ class SecondOrder(SequenceModel):
         return logits[:, 1] - logits[:, 0] if self.levels == 2 else logits
 
 
-def two_back(model):
-    """The declared reach of a Markov chain of second order."""
+def steps_back(model: AutoregressiveModel, steps: int) -> torch.Tensor:
+    """The declared reach of a model of time series that reads so many steps before."""
     before = torch.ones(len(model.order), len(model.order), dtype=torch.bool).tril(-1)
-    return before & before.triu(-2)
+    return before & before.triu(-steps)
+
+
+def two_back(model: AutoregressiveModel) -> torch.Tensor:
+    """The declared reach of a Markov chain of second order."""
+    return steps_back(model, 2)
+
+
+def in_receptive_field(model: WaveNet) -> torch.Tensor:
+    """The declared reach of a WaveNet."""
+    return steps_back(model, model.receptive_field)
 
 
 class Given(AutoregressiveModel):
@@ -350,6 +363,20 @@ INSTANCES = [
         "PixelRNN, diagonals, conditional",
         lambda: given(PixelRNN((1, 3, 2), 3, 6, 1, recurrence="diagonal", head=6, classes=(2, 3), context_channels=2)),
     ),
+    Instance("WaveNet", lambda: WaveNet(7, 2, 3, [1, 2], skip=4), sees=in_receptive_field, any_length=True),
+    Instance("WaveNet, 3 levels", lambda: WaveNet(5, 3, 3, [1, 2, 1], skip=4), any_length=True),
+    Instance(
+        "WaveNet, kernel of 3, shortened",
+        lambda: WaveNet(100, 2, 3, [1], kernel=3, skip=4).with_length(6),
+        sees=in_receptive_field,
+        any_length=True,
+    ),
+    Instance("WaveNet, mixture", lambda: WaveNet(4, 4, 3, [1, 2], skip=8, mixtures=2), any_length=True, **MIXED),
+    Instance(
+        "WaveNet, conditional", lambda: given(WaveNet(4, 3, 3, [1, 2], skip=4, classes=(2, 3), context_channels=2))
+    ),
+    Instance("Histogram", lambda: Histogram(4, 3), sees=nothing, any_length=True),
+    Instance("LinearPrediction", lambda: LinearPrediction(5, 3, order=2), sees=two_back, any_length=True, **MIXED),
     # The base class alone: image-shaped events, several levels, no cached sampler, a declared reach.
     Instance("forward only", lambda: OneLayerImages((2, 1, 2), levels=3)),
     Instance("window of one", lambda: Windowed(5), sees=lambda m: m.linear.mask),

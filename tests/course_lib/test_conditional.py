@@ -9,7 +9,17 @@ import torch
 from course_lib.coding import compress, decompress
 from course_lib.data import Dataset, Split
 from course_lib.metrics import log_probs, nll, nll_difference
-from course_lib.models import FVBN, MADE, NADE, GatedPixelCNN, MADEEnsemble, PixelCNN, PixelCNNPlusPlus, PixelRNN
+from course_lib.models import (
+    FVBN,
+    MADE,
+    NADE,
+    GatedPixelCNN,
+    MADEEnsemble,
+    PixelCNN,
+    PixelCNNPlusPlus,
+    PixelRNN,
+    WaveNet,
+)
 from course_lib.training import fit
 from tests.course_lib.properties import randomize
 
@@ -23,6 +33,7 @@ MODELS = {
 VECTORS = {
     "NADE": lambda **given: NADE(6, 8, (2, 0, 3, 1, 5, 4), **given),
     "MADE": lambda **given: MADE(6, [12, 9], order=(2, 0, 3, 1, 5, 4), direct=True, **given),
+    "WaveNet": lambda **given: WaveNet(6, 2, 6, [1, 2, 4], skip=4, **given),
 }
 of_images = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
 builders = pytest.mark.parametrize("build", [*MODELS.values(), *VECTORS.values()], ids=[*MODELS, *VECTORS])
@@ -41,7 +52,7 @@ def given(model, n):
         columns = [torch.randint(number, (n,), generator=generator) for number in model.classes]
         arguments["labels"] = columns[0] if len(columns) == 1 else torch.stack(columns, 1)
     if model.context_channels:
-        arguments["context"] = torch.randn(n, model.context_channels, *model.event_shape[1:], generator=generator)
+        arguments["context"] = torch.randn(n, model.context_channels, *model._context_sizes(), generator=generator)
     return arguments
 
 
@@ -103,7 +114,8 @@ def test_a_new_model_ignores_what_it_is_given(build):
 def test_a_context_of_any_precision_trains_its_maker(build):
     model, x = build(context_channels=2), binary(build(), 3)
     randomize(model, 0, 0.5)
-    context = torch.randn(3, 2, *model.event_shape[1:], dtype=torch.bfloat16, requires_grad=True)
+    context = torch.randn(3, 2, *model._context_sizes(), generator=torch.Generator().manual_seed(0))
+    context = context.bfloat16().requires_grad_()
     model.float().log_prob(x, context=context).sum().backward()
     assert context.grad.isfinite().all() and context.grad.any(0).all()
 
@@ -129,7 +141,7 @@ def wrong_contexts(*sizes):
 
 @builders
 def test_what_is_not_asked_for_or_missing_or_of_another_kind_is_refused(build):
-    contexts = wrong_contexts(*build().event_shape[1:])
+    contexts = wrong_contexts(*build()._context_sizes())
     for built, wrong in [(dict(classes=KINDS), WRONG), (dict(context_channels=1), contexts)]:
         model = build(**built)
         for arguments, message in wrong:

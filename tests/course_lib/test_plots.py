@@ -296,3 +296,51 @@ def test_show_in_a_notebook_gives_one_picture_with_its_text_alternative():
     assert 'alt="Four &quot;white&quot; images, x &lt; y"' in output.data["text/html"]
     encoded = re.search(r'src="data:image/png;base64,([^"]+)"', output.data["text/html"]).group(1)
     assert base64.b64decode(encoded).startswith(b"\x89PNG") and encoded == output.data["image/png"].strip()
+
+
+def chirp(*pitches, rate=8000, length=800):
+    """One pure tone after the other."""
+    t = torch.arange(length, dtype=torch.float64) / rate
+    return torch.cat([0.5 * torch.sin(2 * torch.pi * pitch * t) for pitch in pitches])
+
+
+def test_a_waveform_is_drawn_against_milliseconds():
+    x = chirp(500)
+    (line, _) = plots.waveform(x, 8000).axes[0].lines
+    times, sound = line.get_data()
+    assert times[8] == pytest.approx(1.0) and np.array_equal(sound, x.numpy())
+
+
+@pytest.mark.parametrize("window", [128, 256])
+def test_a_spectrogram_is_darkest_at_the_pitch_at_each_time(window):
+    fig = plots.spectrogram(chirp(500, 2000), 8000, window=window)
+    ax = fig.axes[0]
+    mesh = ax.collections[0]
+    corners, level = mesh.get_coordinates(), mesh.get_array()
+    times, frequencies = corners[0, :, 0], corners[:, 0, 1]
+    assert ax.get_yscale() == "log" and level.max() == 0 and level.min() == -60
+    for column in range(level.shape[1]):
+        middle = times[column : column + 2].mean()
+        if abs(middle - 100) > window / 16:  # the window holds one tone only
+            row = level[:, column].argmax()
+            pitch = 500 if middle < 100 else 2000
+            assert frequencies[row] <= pitch <= frequencies[row + 1], f"{middle:.0f} ms"
+    assert times[0] >= 0 and times[-1] <= 200
+
+
+def test_silence_has_a_spectrogram():
+    assert (plots.spectrogram(torch.zeros(300), 8000).axes[0].collections[0].get_array() == -60).all()
+
+
+@pytest.mark.parametrize("draw", [plots.waveform, plots.spectrogram])
+def test_only_one_real_sound_is_drawn(draw):
+    for x in (torch.zeros(2, 900), torch.zeros(900).long(), torch.zeros(0), [0.0] * 900):
+        with pytest.raises(ValueError, match=r"expected one sound, .*\(T,\); got .*mu_law_decode"):
+            draw(x, 8000)
+    with pytest.raises(ValueError, match="rate must be a positive number"):
+        draw(torch.zeros(900), 0)
+
+
+def test_a_window_is_no_longer_than_the_sound():
+    with pytest.raises(ValueError, match="window must be 2 to 100 samples"):
+        plots.spectrogram(torch.zeros(100), 8000)

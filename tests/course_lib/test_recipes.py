@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from course_lib import data, recipes
-from course_lib.data import Dataset, Split
-from course_lib.recipes import digits_recipes, main, published_recipes
+from course_lib.data import Dataset, Sounds, Split
+from course_lib.recipes import digits_recipes, main, published_recipes, sound_recipes
 
 
 @pytest.fixture(autouse=True)
@@ -52,22 +52,52 @@ def fake(name: str, shape: tuple[int, ...], levels: int) -> Dataset:
     return Dataset(name, shape, levels, **parts)
 
 
+def fake_speech(bits: int = 8) -> Sounds:
+    generator = torch.Generator().manual_seed(0)
+    parts = {
+        part: Split(torch.randint(2**bits, (n, 50), generator=generator), torch.randint(6, (n, 2), generator=generator))
+        for part, n in dict(train=6, valid=2, test=3).items()
+    }
+    return Sounds("spoken digits", (50,), 2**bits, **parts)
+
+
 BINARY, PHOTOS = fake("binarized MNIST", (1, 28, 28), 2), fake("CIFAR-10", (3, 32, 32), 256)
 
 
 @pytest.mark.parametrize("name", published_recipes())
-def test_each_published_model_trains_on_images_of_its_benchmark(name, monkeypatch, capsys):
+def test_each_published_model_trains_on_its_benchmark(name, monkeypatch, capsys):
     monkeypatch.setattr(data, "cifar10", lambda: PHOTOS)
     monkeypatch.setattr(data, "binarized_mnist", lambda: BINARY)
+    monkeypatch.setattr(data, "spoken_digits", fake_speech)
     recipe = published_recipes()[name]
     dataset, model = recipe.data(), recipe.model()
     assert (model.event_shape, model.levels) == (dataset.shape, dataset.levels)
     main([name])
     trained, tested = capsys.readouterr().out.splitlines()[-2:]
     assert trained.startswith("1 epoch in")
-    numbers = re.fullmatch(r"test: (\S+) ± \S+ nats per image(?:, (\S+) ± \S+ bits/dim)? \(exact\)\..*", tested)
+    one, unit = ("sound", "bits per sample") if isinstance(dataset, Sounds) else ("image", "bits/dim")
+    numbers = re.fullmatch(rf"test: (\S+) ± \S+ nats per {one}(?:, (\S+) ± \S+ {unit})? \(exact\)\..*", tested)
     nats, bits = numbers.groups()
-    if dataset is PHOTOS:
-        assert float(bits) == pytest.approx(float(nats) / (3 * 32 * 32 * math.log(2)), rel=1e-3)
-    else:
+    if dataset.levels == 2:
         assert bits is None
+    else:
+        assert float(bits) == pytest.approx(float(nats) / (math.prod(dataset.shape) * math.log(2)), rel=1e-3)
+
+
+def test_speech_is_tested_given_its_labels(monkeypatch, capsys):
+    monkeypatch.setattr(data, "spoken_digits", fake_speech)
+    given = []
+    nll = recipes.nll
+    monkeypatch.setattr(recipes, "nll", lambda *args, labels, **settings: given.append(labels) or nll(
+        *args, labels=labels, **settings))  # fmt: skip
+    main(["wavenet-digits"])
+    assert torch.equal(given[0], fake_speech().test.y)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_recipes_of_sound_are_for_the_data_and_the_levels(bits):
+    for loader in (data.tones, fake_speech):
+        for recipe in sound_recipes(loader, bits):
+            dataset, model = recipe.data(), recipe.model()
+            assert dataset.levels == model.levels == 2**bits
+            assert bool(recipe.training) == recipe.name.startswith("WaveNet")

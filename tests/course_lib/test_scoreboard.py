@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from course_lib import scoreboard
+from course_lib import data, scoreboard
 from course_lib.metrics import log_probs
-from course_lib.recipes import digits_recipes
-from course_lib.scoreboard import Row, measure, write
+from course_lib.recipes import digits_recipes, sound_recipes
+from course_lib.scoreboard import Row, measure, sound_table, write
 from course_lib.training import fit
 
 BASELINES = {"uniform", "independent pixels", "FVBN", "independent mixtures"}
@@ -71,14 +71,37 @@ def test_the_cost_of_a_density_counts_the_jacobian():
 def test_the_tables_of_a_run_can_be_read_back(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scoreboard, "digits_recipes", lambda: [recipe("uniform", 2), recipe("FVBN", 2)])
+    monkeypatch.setattr(scoreboard, "sound_recipes", lambda loader, bits: sound_recipes(loader, bits)[:1])
+    monkeypatch.setattr(data, "has_spoken_digits", lambda: False)
     scoreboard.main()
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 3 and "44.36" in printed[1] and "exact" in printed[2]
+    assert len(printed) == 7 and "44.36" in printed[1] and "exact" in printed[2]
+    assert printed[4].split()[:4] == ["tones", "uniform", "exact", "8.000"]
+    assert printed[6].split()[:6] == ["tones,", "16", "bits", "uniform", "exact", "16.000"]
     records = json.loads((tmp_path / "build" / "scoreboard.json").read_text())
     with open(tmp_path / "build" / "scoreboard.csv", newline="") as file:
         read = list(csv.DictReader(file))
     assert [float(r["nats"]) for r in read] == [r["nats"] for r in records]
     assert read[0]["stderr_seeds"] == "" and records[0]["stderr_seeds"] is None
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_baselines_of_sound_become_better_one_by_one(bits):
+    *recipes, _ = sound_recipes(data.tones, bits)
+    costs = [measure(r, seeds=range(2)).bits_per_dim for r in recipes]
+    assert costs[0] == pytest.approx(bits) and costs == sorted(costs, reverse=True)
+
+
+def test_a_wavenet_beats_the_histogram_within_seconds():
+    """It beats linear prediction within a minute, which `make scoreboard` gives it."""
+    _, histogram, _, wavenet = sound_recipes(data.tones)
+    assert measure(wavenet, seeds=range(2)).bits_per_dim < measure(histogram, seeds=range(2)).bits_per_dim - 0.5
+
+
+def test_a_table_of_sound_has_errors_in_bits():
+    nats = 2000 * math.log(2)
+    row = Row("tones", "WaveNet", "exact", 3 * nats, 0.5 * nats, 0.25 * nats, 3.0, 2)
+    assert sound_table([row]).splitlines()[1].split() == ["tones", "WaveNet", "exact", "3.000", "0.500", "0.250", "2"]
 
 
 def test_writing_makes_the_folder(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from course_lib import data
-from course_lib.data import files, images
+from course_lib.data import files, images, sound
 
 needs_data = pytest.mark.skipif("COURSE_DATA" not in os.environ, reason="COURSE_DATA is not set")
 
@@ -106,7 +106,7 @@ def test_binarized_mnist_reads_both_forms_alike(folder, monkeypatch):
 def test_every_checksum_stands_in_the_readme():
     text = (Path(__file__).resolve().parents[3] / "data" / "README.md").read_text()
     sums = [*images.MNIST_SUMS.values(), *images.FASHION_SUMS.values(), *images.AMAT_SUMS.values()]
-    for checksum in [*sums, images.PACKED_SUM, images.CIFAR10_SUM]:
+    for checksum in [*sums, images.PACKED_SUM, images.CIFAR10_SUM, sound.FSDD_SUM]:
         assert f"`{checksum}`" in text
 
 
