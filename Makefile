@@ -46,7 +46,7 @@ check-notebooks: $(READY) ## fail where a committed notebook is not what its sou
 lessons: $(READY) ## run every lesson with its solutions from top to bottom, without network, and time it
 	$(BIN)/python tools/offline $(BIN)/python -m autograder.release.lessons
 
-scoreboard: $(READY) ## compare the models' likelihoods on the digits
+scoreboard: $(READY) ## compare the models' likelihoods on digits and on sound
 	$(BIN)/python -m course_lib.scoreboard
 
 bench: $(READY) ## measure speed
