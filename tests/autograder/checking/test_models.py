@@ -137,6 +137,22 @@ def test_units_that_are_off_by_chance_cost_nothing():
         assert not Chain.run(OneUnitPerInput, seed=seed).lost
 
 
+class AtAKink(Right):
+    """A ReLU is switched exactly where the gradients are asked for."""
+
+    kink = None
+
+    def log_prob(self, x):
+        if self.kink is None:
+            self.kink = self.b.detach().clone()
+        return super().log_prob(x) + torch.relu(self.b - self.kink).sum()
+
+
+def test_a_gradient_at_a_kink_may_be_one_sided():
+    for seed in range(3):
+        assert "gradients" not in Chain.run(AtAKink, seed=seed).failed
+
+
 class TakesTheFirstRow(Right):
     """Right for a single row, and where the first row is all zeros."""
 
