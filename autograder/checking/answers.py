@@ -18,6 +18,7 @@ __all__ = [
     "Answer",
     "asking",
     "binary",
+    "codes",
     "entries",
     "flags",
     "integers",
@@ -99,6 +100,21 @@ def binary(value: Any, shape: tuple[int, ...], name: str = "the result") -> tupl
         return None, why
     if not np.isin(array, (0, 1)).all():
         return None, f"{name} should be zeros and ones; got {say(array[~np.isin(array, (0, 1))][0])}"
+    return array, ""
+
+
+def codes(value: Any, shape: tuple[int, ...], levels: int, name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an int64 array of this shape, each entry one of 0..levels-1: (array, "") or (None, reason).
+
+    >>> codes(np.array([0, 4]), (2,), 4, "x")[1]
+    'x should be integers from 0 to 3; got 4'
+    """
+    array, why = integers(value, shape, name)
+    if array is None:
+        return None, why
+    outside = array[(array < 0) | (array >= levels)]
+    if len(outside):
+        return None, f"{name} should be integers from 0 to {levels - 1}; got {outside[0]}"
     return array, ""
 
 
