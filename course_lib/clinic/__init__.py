@@ -5,5 +5,6 @@ from course_lib.clinic.likelihood import likelihood_clinic
 from course_lib.clinic.made import made_clinic
 from course_lib.clinic.nade import nade_clinic
 from course_lib.clinic.pixelcnn import pixelcnn_clinic
+from course_lib.clinic.wavenet import wavenet_clinic
 
 __all__ = ["Clinic", "Patient", "likelihood_clinic", "made_clinic", "nade_clinic", "pixelcnn_clinic", "train_on_world"]
