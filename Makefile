@@ -24,7 +24,7 @@ test: $(READY) ## run every test, the linter and the comparison of the notebooks
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
-	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m soak
+	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m "soak or long"
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants
 
 mutants: $(READY) ## change every right answer of the bank in one place, and list what no check sees (LESSON=made_masks)

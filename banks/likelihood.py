@@ -3449,29 +3449,29 @@ slip(
     ("(self.before * self.W)", "self.W"),
     loses={"autoregressive"},
 )
-slip("own_last_step_only", "step[:, None] > step", "step[:, None] == step + 1", loses={"full reach"})
-slip("own_not_the_first", "step[:, None] > step", "(step[:, None] > step) & (step > 0)", loses={"full reach"})
+slip("own_last_step_only", "step[:, None] > step", "step[:, None] == step + 1", loses={"network"})
+slip("own_not_the_first", "step[:, None] > step", "(step[:, None] > step) & (step > 0)", loses={"network"})
 # Dimension i reads from the column of W, so that W[j, i] counts in place of W[i, j].
-slip("own_weights_transposed", "(self.before * self.W).T", "(self.before * self.W.T).T", loses={"logits"})
+slip("own_weights_transposed", "(self.before * self.W).T", "(self.before * self.W.T).T", loses={"network"})
 slip("own_mask_of_the_transposed", "(self.before * self.W).T", "(self.before * self.W)", loses={"autoregressive"})
 
 # The logits
-slip("own_without_bias", "return self.b + ", "return ", loses={"logits"})
-slip("own_bias_of_the_other_order", "self.b + ", "self.b[self.order] + ", loses={"logits"})
-slip("own_pixels_plus_or_minus_one", "x.to(self.W)", "(2 * x - 1).to(self.W)", loses={"logits"})
+slip("own_without_bias", "return self.b + ", "return ", loses={"network"})
+slip("own_bias_of_the_other_order", "self.b + ", "self.b[self.order] + ", loses={"network"})
+slip("own_pixels_plus_or_minus_one", "x.to(self.W)", "(2 * x - 1).to(self.W)", loses={"network"})
 slip(
     "own_tanh",
     "return self.b + x.to(self.W) @ (self.before * self.W).T",
     "return torch.tanh(self.b + x.to(self.W) @ (self.before * self.W).T)",
-    loses={"logits"},
+    loses={"network"},
 )
-slip("own_weights_averaged", "(self.before * self.W).T", "(self.before * self.W).T / len(self.b)", loses={"logits"})
+slip("own_weights_averaged", "(self.before * self.W).T", "(self.before * self.W).T / len(self.b)", loses={"network"})
 # Probabilities where logits belong, and a likelihood and a sampler that take them for logits.
 slip(
     "own_probabilities_for_logits",
     "return self.b + x.to(self.W) @ (self.before * self.W).T",
     "return torch.sigmoid(self.b + x.to(self.W) @ (self.before * self.W).T)",
-    loses={"logits"},
+    loses={"network"},
 )
 
 # The log-likelihood

@@ -1561,13 +1561,13 @@ slip = bank.slips("OwnMADE", of=own_made_linear_layers)
 slip("own_made_autoencoder", "mask * layer.weight", "layer.weight", loses={"autoregressive"})
 slip("own_made_output_unmasked", "mask * layer.weight", "(mask if n + 1 < len(self.masks) else 1) * layer.weight",
      loses={"autoregressive"})  # fmt: skip
-slip("own_made_no_relu", "h.relu() if n else h", "h", loses={"logits"})
-slip("own_made_tanh", "h.relu()", "h.tanh()", loses={"logits"})
-slip("own_made_relu_at_the_end", "return h", "return h.relu()", loses={"logits"})
+slip("own_made_no_relu", "h.relu() if n else h", "h", loses={"network"})
+slip("own_made_tanh", "h.relu()", "h.tanh()", loses={"network"})
+slip("own_made_relu_at_the_end", "return h", "return h.relu()", loses={"network"})
 slip("own_made_hidden_biases_only", "layer.bias)", "layer.bias if n + 1 < len(self.masks) else None)",
-     loses={"logits"})  # fmt: skip
+     loses={"network"})  # fmt: skip
 slip("own_made_first_paths_only", "mask * layer.weight", "mask * (mask.cumsum(1) == 1) * layer.weight",
-     loses={"full reach", "logits"})  # fmt: skip
+     loses={"network"})  # fmt: skip
 # Masked entries get gradients as if they were in use.
 slip("own_made_masked_in_place", "h = linear(h.relu() if n else h, mask * layer.weight, layer.bias)",
      "layer.weight.data *= mask; h = linear(h.relu() if n else h, layer.weight, layer.bias)",

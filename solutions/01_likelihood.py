@@ -101,7 +101,8 @@ plots.show(figures.luck(noise[:10], noise[noise_far.argsort()[:10]], test[:10], 
 # %% [markdown]
 # A model of digits must leave almost the whole space empty, and put nearly all probability on a vanishing part of it. Many
 # families of models try; they differ in what they make easy. The first question to ask of a model is: *can it compute $q(x)$?*
-# The course begins with the models for which the answer is yes (filled in the figure); *Going further* compares all of them.
+# The course begins with the models for which the answer is yes (filled in the figure). The small names are examples, and none is needed
+# yet: *Going further* compares all families and says what each name stands for.
 
 # %% tags=["demo"]
 plots.show(figures.taxonomy())
@@ -109,9 +110,9 @@ plots.show(figures.taxonomy())
 # %% [markdown]
 # ## 2 · The first model: independent pixels
 #
-# The simplest model pretends that pixels do not depend on each other. Pixel $d$ is black with probability $p_d$:
+# The simplest model pretends that pixels do not depend on each other. Pixel $d$ is black with probability $\theta_d$, and these $D$ numbers are its parameters $\theta$:
 #
-# $$q(x) = \prod_{d=1}^{D} p_d^{\,x_d} (1 - p_d)^{1 - x_d}, \qquad \log q(x) = \sum_{d=1}^{D} \big[\, x_d \log p_d + (1 - x_d) \log (1 - p_d) \,\big],$$
+# $$q(x) = \prod_{d=1}^{D} \theta_d^{\,x_d} (1 - \theta_d)^{1 - x_d}, \qquad \log q(x) = \sum_{d=1}^{D} \big[\, x_d \log \theta_d + (1 - x_d) \log (1 - \theta_d) \,\big],$$
 #
 # with $0^0 = 1$. We take logarithms because a product of hundreds of small numbers is zero in floating point. For images drawn
 # independently, the log-probability of the data set is the sum over images; what is reported is its mean per image with the sign
@@ -128,25 +129,25 @@ plots.show(figures.taxonomy())
 #
 # ### Exercise 1 · `log_likelihood`
 #
-# Mind the corner: $p_d$ may be exactly 0 or 1. If the pixel agrees, it costs 0 nats; if it disagrees, the image is impossible, with
+# Mind the corner: $\theta_d$ may be exactly 0 or 1. If the pixel agrees, it costs 0 nats; if it disagrees, the image is impossible, with
 # log-probability $-\infty$. In the formula the innocent term $0 \cdot \log 0$ is what a computer calls `nan`: let it never arise.
 
 
 # %% exercise="log_likelihood"
-def log_likelihood(p, x):
+def log_likelihood(theta, x):
     """Log-likelihood of binary images under independent pixels.
 
     Args:
-        p: (D,) float64, p[d] = P(x_d = 1), each in [0, 1], 0 and 1 included; D may be in the hundreds.
+        theta: (D,) float64, theta[d] = q(x_d = 1), each in [0, 1], 0 and 1 included; D may be in the hundreds.
         x: (B, D) int64, zeros and ones, B >= 1.
 
     Returns:
-        (nats, bpd): nats is (B,), log p(x) of each image, in nats (-inf where the image is impossible, and only
+        (nats, bpd): nats is (B,), log q(x) of each image, in nats (-inf where the image is impossible, and only
         there); bpd is one number, the mean bits per dimension of the batch: -mean(nats) / (D log 2), which is
         infinite if any image is impossible.
     """
     ### BEGIN SOLUTION
-    probability_of_what_came = torch.where(x == 1, p, 1 - p)
+    probability_of_what_came = torch.where(x == 1, theta, 1 - theta)
     nats = probability_of_what_came.log().sum(1)
     return nats, -nats.mean() / (x.shape[1] * math.log(2))
     ### END SOLUTION
@@ -157,10 +158,10 @@ def log_likelihood(p, x):
 # %% [markdown]
 # ### Maximum likelihood
 #
-# Which $p_d$ makes the training images most probable? Let $n_d$ of the $N$ images have pixel $d$ black. The log-likelihood of
-# the data is $\sum_d [\, n_d \log p_d + (N - n_d) \log (1 - p_d) \,]$. Its derivative in $p_d$, $\; n_d / p_d - (N - n_d)/(1 - p_d)$, is zero at
-# $p_d = n_d / N$, the fraction of images with that pixel black. The second derivative, $-n_d / p_d^2 - (N - n_d)/(1 - p_d)^2$, is negative, so it
-# is the maximum. (If $n_d$ is 0 or $N$, the log-likelihood has no point of slope zero and is largest at that end: $p_d = 0$ or $1$.)
+# Which $\theta_d$ makes the training images most probable? Let $n_d$ of the $N$ images have pixel $d$ black. The log-likelihood of
+# the data is $\sum_d [\, n_d \log \theta_d + (N - n_d) \log (1 - \theta_d) \,]$. Its derivative in $\theta_d$, $\; n_d / \theta_d - (N - n_d)/(1 - \theta_d)$, is zero at
+# $\theta_d = n_d / N$, the fraction of images with that pixel black. The second derivative, $-n_d / \theta_d^2 - (N - n_d)/(1 - \theta_d)^2$, is negative, so it
+# is the maximum. (If $n_d$ is 0 or $N$, the log-likelihood has no point of slope zero and is largest at that end: $\theta_d = 0$ or $1$.)
 # This is **maximum likelihood**: of all models in a family, take the one under which the data are most probable.
 
 # %% tags=["demo"] folded="Fits independent pixels to 100 and to all training images, and calls your function on the test digits."
@@ -174,8 +175,8 @@ fits = {
     "smoothed, all images": smoothed,
 }
 with waits_for("log_likelihood"):
-    for name, p in fits.items():
-        nats, bpd = map(torch.as_tensor, log_likelihood(p, test))
+    for name, theta in fits.items():
+        nats, bpd = map(torch.as_tensor, log_likelihood(theta, test))
         impossible = int((nats == -math.inf).sum())
         print(f"{name:31} {-nats.mean():7.3f} nats {bpd:7.4f} bits/dim   {impossible} impossible images")
 drawn = (torch.rand(10, 64, generator=torch.Generator().manual_seed(1)) < smoothed).long()
@@ -221,10 +222,10 @@ def kl(p, q):
     """Kullback-Leibler divergence KL(p || q) of two discrete distributions.
 
     Args:
-        p, q: (K,) float64, K >= 1, each sums to 1; entries may be 0, or positive and as tiny as 1e-300.
+        p, q: (M,) float64, for M >= 1 outcomes; each sums to 1; entries may be 0, or positive and as tiny as 1e-300.
 
     Returns:
-        One number, in nats: sum_k p[k] log(p[k] / q[k]), where outcomes with p[k] = 0 add nothing;
+        One number, in nats: sum_m p[m] log(p[m] / q[m]), where outcomes with p[m] = 0 add nothing;
         infinity if p has mass where q has none, however little, and only then.
     """
     ### BEGIN SOLUTION
@@ -237,8 +238,8 @@ def kl(p, q):
 
 
 # %% tags=["demo"] folded="Compares expected NLL with entropy + KL for two models of the small world, and shows samples of the world."
-def independent_log_prob(p, x):
-    return torch.where(x == 1, p, 1 - p).log().sum(1)
+def independent_log_prob(theta, x):
+    return torch.where(x == 1, theta, 1 - theta).log().sum(1)
 
 
 world_models = {
@@ -511,20 +512,26 @@ class OwnFVBN(torch.nn.Module):
         super().__init__()
         place = order.argsort()
         self.order, self.before = order, place[None, :] < place[:, None]  # before[i, j]: j comes before i
-        # Make the parameters here, then write the three methods.
+        # Make the parameters here.
         ### BEGIN SOLUTION
         D = len(order)
         self.W = torch.nn.Parameter(torch.zeros(D, D))
         self.b = torch.nn.Parameter(torch.zeros(D))
+        ### END SOLUTION
 
     def logits(self, x):
+        ### BEGIN SOLUTION
         return self.b + x.to(self.W.dtype) @ (self.before * self.W).T
+        ### END SOLUTION
 
     def log_prob(self, x):
+        ### BEGIN SOLUTION
         return torch.nn.functional.logsigmoid((2 * x - 1) * self.logits(x)).sum(1)
+        ### END SOLUTION
 
     @torch.no_grad()
     def sample(self, u):
+        ### BEGIN SOLUTION
         x = torch.zeros(u.shape, dtype=torch.int64)
         for d in self.order:
             x[:, d] = (u[:, d] < self.logits(x)[:, d].sigmoid()).long()
@@ -742,6 +749,20 @@ plots.show(figures.four_views(grey.train.x.double() / 15, grey.train.y))
 # Here $z$ is a **latent variable**, one that is not observed, and $E$ an **energy**, any function of $x$. Directed
 # models (arrows from causes to effects) are normalised by construction; undirected ones (energies) are not. Diffusion models
 # (Sohl-Dickstein et al., 2015; Ho et al., 2020) and generative stochastic networks (GSN; Bengio et al., 2014) complete Goodfellow's (2016) map.
+#
+# **The names in the map** (the figure in section 1):
+#
+# * FVBN is the model of section 6; NADE, MADE and PixelCNN (lessons 02 to 04) compute the same conditionals by networks that share weights.
+# * NICE (Dinh et al., 2015) shifts half of the dimensions by a function of the other half, which is easily undone; RealNVP (Dinh et al.,
+#   2017) scales them as well; Glow (Kingma and Dhariwal, 2018) mixes the channels by learned matrices in between.
+# * The Helmholtz machine (Dayan et al., 1995) and the VAE, the variational autoencoder (Kingma and Welling, 2014), train a second
+#   network that guesses $z$ from $x$.
+# * DDPM is the denoising diffusion probabilistic model of Ho et al. (2020).
+# * A Boltzmann machine (Ackley et al., 1985) has an energy of pairs of units, some of them hidden; the RBM is the special case of the next
+#   section.
+# * GSN: a network that denoises, applied again and again, is one step of a Markov chain.
+# * GAN, the generative adversarial network (Goodfellow et al., 2014): a sampler, trained to deceive a critic that learns to tell
+#   samples from data.
 #
 # #### Data sets and benchmarks
 #
@@ -999,15 +1020,15 @@ plots.show(figures.incoming_weights(fvbn.linear.masked_weight().detach(), [11, 2
 # %% [markdown]
 # ### Completion, and the clamping trap
 #
-# Half the image is known; draw the rest. Split the dimensions into known ones, $\mathcal{K}$, and unknown ones, $\mathcal{U}$. Wanted is
+# Half the image is known; draw the rest. Split the dimensions into known (given) ones, $\mathcal{G}$, and unknown ones, $\mathcal{U}$. Wanted is
 #
-# $$p(x_{\mathcal U} \mid x_{\mathcal K}) = \frac{p(x_{\mathcal U}, x_{\mathcal K})}{\sum_{x'_{\mathcal U}} p(x'_{\mathcal U}, x_{\mathcal K})} .$$
+# $$p(x_{\mathcal U} \mid x_{\mathcal G}) = \frac{p(x_{\mathcal U}, x_{\mathcal G})}{\sum_{x'_{\mathcal U}} p(x'_{\mathcal U}, x_{\mathcal G})} .$$
 #
 # The obvious program samples in order, but *clamps* each known pixel to its value instead of drawing it. It draws only the unknown pixels, so
 #
-# $$p_{\text{clamp}}(x_{\mathcal U}) = \prod_{d \in \mathcal{U}} p(x_d \mid x_{<d}), \qquad \text{whereas} \qquad p(x_{\mathcal U} \mid x_{\mathcal K}) = \frac{1}{p(x_{\mathcal K})} \prod_{d \in \mathcal{U}} p(x_d \mid x_{<d}) \cdot \underbrace{\prod_{d \in \mathcal{K}} p(x_d \mid x_{<d})}_{\text{forgotten by clamping}} .$$
+# $$p_{\text{clamp}}(x_{\mathcal U}) = \prod_{d \in \mathcal{U}} p(x_d \mid x_{<d}), \qquad \text{whereas} \qquad p(x_{\mathcal U} \mid x_{\mathcal G}) = \frac{1}{p(x_{\mathcal G})} \prod_{d \in \mathcal{U}} p(x_d \mid x_{<d}) \cdot \underbrace{\prod_{d \in \mathcal{G}} p(x_d \mid x_{<d})}_{\text{forgotten by clamping}} .$$
 #
-# If the known pixels are a **prefix** of the ordering, the forgotten factors are the constant $p(x_{\mathcal K})$, cancel it, and clamping is exact. If a
+# If the known pixels are a **prefix** of the ordering, the forgotten factors are the constant $p(x_{\mathcal G})$, cancel it, and clamping is exact. If a
 # known pixel comes *after* an unknown one, its factor says how well the choice fits what comes later, and clamping
 # ignores it. Where all known pixels come last, clamping draws the unknown ones as if nothing were known.
 #
@@ -1190,12 +1211,12 @@ def posterior(log_px_given_y, prior):
     """Posterior probabilities of the classes by Bayes' rule.
 
     Args:
-        log_px_given_y: (B, K) float64, log p(x | y = k) of each image in nats: as low as -1e4; may hold -inf,
-            but not for all classes that the prior allows.
-        prior: (K,) float64, p(y = k), sums to 1; zeros are allowed, and so are tiny values such as 1e-30.
+        log_px_given_y: (B, C) float64, log p(x | y) of each image under each of C classes, in nats: as low as -1e4;
+            may hold -inf, but not for all classes that the prior allows.
+        prior: (C,) float64, p(y), sums to 1; zeros are allowed, and so are tiny values such as 1e-30.
 
     Returns:
-        (B, K) float64, p(y = k | x); each row sums to 1. Small entries are as accurate as large ones,
+        (B, C) float64, p(y | x); each row sums to 1. Small entries are as accurate as large ones,
         down to 1e-30.
     """
     ### BEGIN SOLUTION
@@ -1595,6 +1616,7 @@ for name, log_q in rows.items():
 # partly shared between the outputs, into the conditionals. Larochelle and Murray (2011) tied its weights in the manner of
 # an RBM: NADE.
 #
+# * D. Ackley, G. Hinton and T. Sejnowski. A learning algorithm for Boltzmann machines. *Cognitive Science* 9(1), 1985.
 # * Y. Bengio and S. Bengio. Modeling high-dimensional discrete data with multi-layer neural networks. *NIPS
 #   12*, 2000, pages 400-406.
 # * Y. Bengio, E. Laufer, G. Alain and J. Yosinski. Deep generative stochastic networks trainable by backprop. *ICML*, 2014.
@@ -1603,14 +1625,20 @@ for name, log_q in rows.items():
 #   Transactions on Information Theory* 14(3), 1968.
 # * T. Cover and J. Thomas. *Elements of Information Theory*. Wiley, 2nd edition 2006. Chapter 2 (entropy,
 #   KL), chapter 5 (codes, Kraft's inequality).
+# * P. Dayan, G. Hinton, R. Neal and R. Zemel. The Helmholtz machine. *Neural Computation* 7(5), 1995.
 # * G. Delétang et al. Language modeling is compression. *ICLR*, 2024.
+# * L. Dinh, D. Krueger and Y. Bengio. NICE: non-linear independent components estimation. *ICLR* workshop, 2015.
+# * L. Dinh, J. Sohl-Dickstein and S. Bengio. Density estimation using Real NVP. *ICLR*, 2017.
 # * B. Frey, G. Hinton and P. Dayan. Does the wake-sleep algorithm produce good density estimators? *NIPS 8*,
 #   1996, pages 661-667.
 # * B. Frey. *Graphical Models for Machine Learning and Digital Communication*. MIT Press, 1998.
+# * I. Goodfellow et al. Generative adversarial nets. *NIPS 27*, 2014.
 # * I. Goodfellow. NIPS 2016 tutorial: generative adversarial networks. 2016. Figure 9 is the map.
 # * G. Hinton. Training products of experts by minimizing contrastive divergence. *Neural Computation* 14(8),
 #   2002.
 # * J. Ho, A. Jain and P. Abbeel. Denoising diffusion probabilistic models. *NeurIPS*, 2020.
+# * D. Kingma and P. Dhariwal. Glow: generative flow with invertible 1x1 convolutions. *NeurIPS 31*, 2018.
+# * D. Kingma and M. Welling. Auto-encoding variational Bayes. *ICLR*, 2014.
 # * H. Larochelle and I. Murray. The neural autoregressive distribution estimator. *AISTATS*, 2011.
 # * D. MacKay. *Information Theory, Inference, and Learning Algorithms*. Cambridge University Press, 2003.
 #   Chapter 6 (stream codes) on arithmetic coding.

@@ -600,20 +600,26 @@ class OwnNADE(torch.nn.Module):
         self.V = torch.nn.Parameter(torch.randn(D, H) / math.sqrt(H))
         self.b = torch.nn.Parameter(torch.zeros(D))
         self.c = torch.nn.Parameter(torch.zeros(H))
+        ### END SOLUTION
 
     def logits(self, x):
+        ### BEGIN SOLUTION
         a = self.c.expand(x.shape[0], -1)
         logits = []
         for d in range(len(self.b)):
             logits.append(self.b[d] + a.sigmoid() @ self.V[d])
             a = a + x[:, d, None] * self.W[:, d]
         return torch.stack(logits, 1)
+        ### END SOLUTION
 
     def log_prob(self, x):
+        ### BEGIN SOLUTION
         return torch.nn.functional.logsigmoid((2 * x - 1) * self.logits(x)).sum(1)
+        ### END SOLUTION
 
     @torch.no_grad()
     def sample(self, u):
+        ### BEGIN SOLUTION
         x = torch.zeros(u.shape, dtype=torch.int64)
         a = self.c.expand(len(u), -1)
         for d in range(len(self.b)):

@@ -663,8 +663,10 @@ class OwnPixelCNN(torch.nn.Module):
         self.horizontal = torch.nn.ModuleList(Window(n, channels, left=1) for n in inputs)
         self.link = torch.nn.ModuleList(Window(channels, channels) for _ in inputs)
         self.output = Window(channels, 1)
+        ### END SOLUTION
 
     def logits(self, x):
+        ### BEGIN SOLUTION
         v = x.to(self.output.weight.dtype)
         h = moved(v, right=1)
         for vertical, horizontal, link in zip(self.vertical, self.horizontal, self.link, strict=True):
@@ -672,12 +674,16 @@ class OwnPixelCNN(torch.nn.Module):
             b = horizontal(h) + link(moved(a, down=1))
             v, h = a.tanh(), b.tanh()
         return self.output(h)
+        ### END SOLUTION
 
     def log_prob(self, x):
+        ### BEGIN SOLUTION
         return torch.nn.functional.logsigmoid((2 * x - 1) * self.logits(x)).flatten(1).sum(1)
+        ### END SOLUTION
 
     @torch.no_grad()
     def sample(self, u):
+        ### BEGIN SOLUTION
         x = torch.zeros(u.shape, dtype=torch.int64)
         for r in range(u.shape[2]):
             for c in range(u.shape[3]):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from autograder.classroom.job import Status
-from benchmarks import Comparison, __main__, grading, load, side_by_side
+from banks import all_banks
+from benchmarks import Comparison, __main__, checks, grading, load, side_by_side
 from benchmarks import mixtures as mixtures_benchmark
 from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Network, peers, unmasked
@@ -115,10 +116,20 @@ def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, caps
     monkeypatch.setattr(__main__, "MEASURED", [SimpleNamespace(measure=lambda: measured)])
     spent = grading.ProcessorTime(alone=0.2, whole=0.45, start=9)
     monkeypatch.setattr(grading, "processor_time", lambda: spent)
+    monkeypatch.setattr(checks, "measure", lambda: [("nade", 3, 1.5, "by_rows", 0.75)])
     __main__.main()
     told = capsys.readouterr().out
     assert told.splitlines()[-1].split() == ["a", "step", "clever", "2.00", "plain", "10.00", "5.00"]
+    assert "checks of nade: 3 right answers in 1.50 s, by_rows alone in 0.75 s" in told
     assert "0.25 s of CPU time per submission, plus 0.20 s for its answers and checks; 9 s" in told
+
+
+def test_the_right_answers_of_a_bank_are_timed(monkeypatch):
+    (bank,) = (bank for bank in all_banks() if bank.lesson == "start_here")
+    monkeypatch.setattr(checks, "all_banks", lambda: [bank])
+    ((lesson, answers, seconds, slowest, longest),) = checks.measure()
+    names = {entry.name for entry in bank.entries if entry.is_right}
+    assert (lesson, answers) == ("start_here", len(names)) and slowest in names and 0 < longest <= seconds
 
 
 @pytest.mark.parametrize("recurrence", ["row", "diagonal"])

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from scipy import special
 
-from autograder.checking.answers import asking, binary, part, real, real_list
+from autograder.checking.answers import asking, binary, one_per_row, part, real, real_list
 from autograder.checking.cases import all_images, orders, say_image, say_order, say_values, tenths
 from autograder.checking.check import check, holds
 from autograder.checking.comparing import TOLERANCE, close, differs, mass, not_one, say, should_be
-from autograder.checking.models import GATES, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
 
@@ -57,13 +57,13 @@ def _say_joint(table: np.ndarray) -> str:
     gates=["shapes"],
     points={"probabilities": 2, "certain pixels": 1, "bits per dimension": 1},
     hints=[
-        "For one pixel: which of the two numbers p[d] and 1 - p[d] is the probability of what you saw?",
+        "For one pixel: which of the two numbers theta[d] and 1 - theta[d] is the probability of what you saw?",
         "Independent pixels multiply; their logarithms add, over the D pixels of one image. The result has one "
-        "number per image. A pixel with p[d] = 0 or 1 gives log 1 = 0 or log 0 = -inf; the product 0 times -inf "
+        "number per image. A pixel with theta[d] = 0 or 1 gives log 1 = 0 or log 0 = -inf; the product 0 times -inf "
         "must never appear.",
-        "Choose, at every position of x, between p and 1 - p first; take the logarithm of the number that you chose; "
-        "then sum over the last axis. For bits per dimension: minus the mean over the images, once divided by the "
-        "number of pixels, once by the natural logarithm of 2.",
+        "Choose, at every position of x, between theta and 1 - theta first; take the logarithm of the number that you "
+        "chose; then sum over the last axis. For bits per dimension: minus the mean over the images, once divided by "
+        "the number of pixels, once by the natural logarithm of 2.",
     ],
 )
 def log_likelihood(student, rng):
@@ -72,49 +72,49 @@ def log_likelihood(student, rng):
     ==========================================  =================================================================
     clause of the contract                      tried by
     ==========================================  =================================================================
-    nats is log p(x) of each image              "probabilities": all images of 1, 2, 3 and 5 pixels, total mass 1
+    nats is log q(x) of each image              "probabilities": all images of 1, 2, 3 and 5 pixels, total mass 1
     x holds any images, at least one            one image; five drawn images, in any order and one of them twice
     a sum of logarithms                         784 pixels: the product would underflow
-    p[d] may be 0 or 1                          "certain pixels", alone, among others, and at drawn positions
+    theta[d] may be 0 or 1                      "certain pixels", alone, among others, and at drawn positions
     only 0 and 1 are certain                    1e-30 and 1 - 2**-24, which float32 represents as well
     bpd is one number, -mean(nats) / (D log 2)  "bits per dimension", whatever the nats are; D differs from B
     bpd is inf if any image is impossible       the certain pixels: bpd must follow from the answer's own nats
     ==========================================  =================================================================
     """
 
-    def nats_of(value, p, x):
+    def nats_of(value, theta, x):
         nats, why = part(value, ("nats", "bpd"), "nats", (len(x),))
         return (nats, value), why  # bpd is read by the test that needs it
 
     def bpd_of(value, *_):
         return part(value, ("nats", "bpd"), "bpd", ())
 
-    def words(p, x):
-        if len(p) > 5:
-            return f"D = {len(p)}, B = {len(x)}"
-        return f"p = {say(p)}" + (f", x = {say(x)}" if x.size <= 24 else "")
+    def words(theta, x):
+        if len(theta) > 5:
+            return f"D = {len(theta)}, B = {len(x)}"
+        return f"theta = {say(theta)}" + (f", x = {say(x)}" if x.size <= 24 else "")
 
-    def mass_one(answer, p, x):
+    def mass_one(answer, theta, x):
         return differs(mass(answer[0]), 1, lambda: f"the sum of exp(nats) over all {len(x)} images")
 
-    def each(answer, p, x):
-        want = _pixels(p, x)
+    def each(answer, theta, x):
+        want = _pixels(theta, x)
 
         def name(row):
             image = f"the image {say(x[row])} has probability {np.exp(want[row]):.4g}"
-            return f"{image if len(p) <= 5 else f'image {row}'}: log p(x)"
+            return f"{image if len(theta) <= 5 else f'image {row}'}: log q(x)"
 
         # An answer of 1e-12 in place of log 1 = 0 is right.
         return differs(answer[0], want, name, size=np.abs(want[np.isfinite(want)]).max(initial=1e-7))
 
-    def bits(bpd, p, x):
-        nats = _pixels(p, x)
-        name = f"log p(x) has the mean {nats.mean():.4g} nats, so the number of bits per dimension"
-        return differs(bpd, _bits(nats, len(p)), lambda: name)
+    def bits(bpd, theta, x):
+        nats = _pixels(theta, x)
+        name = f"log q(x) has the mean {nats.mean():.4g} nats, so the number of bits per dimension"
+        return differs(bpd, _bits(nats, len(theta)), lambda: name)
 
-    def follows(answer, p, x):
-        own, (bpd, why) = _bits(answer[0], len(p)), bpd_of(answer[1])
-        return why if why or np.isnan(own) or close(bpd, own) else bits(bpd, p, x)
+    def follows(answer, theta, x):
+        own, (bpd, why) = _bits(answer[0], len(theta)), bpd_of(answer[1])
+        return why if why or np.isnan(own) or close(bpd, own) else bits(bpd, theta, x)
 
     ask, ask_bpd = (asking(student.call, read=read, say=words) for read in (nats_of, bpd_of))
     for D in (1, 2, 3):
@@ -127,25 +127,25 @@ def log_likelihood(student, rng):
         yield ask(_hundredths(rng, 3), x).holds("probabilities", each)
     for x in (all_images(1)[1:], all_images(2)[1:], all_images(3)[1:], some):
         yield ask_bpd(_hundredths(rng, x.shape[1], high=45), x).holds("bits per dimension", bits)
-    p = _hundredths(rng, 784)
-    large = ask(p, np.stack([p < 0.5, rng.integers(0, 2, 784)]).astype(int))
+    theta = _hundredths(rng, 784)
+    large = ask(theta, np.stack([theta < 0.5, rng.integers(0, 2, 784)]).astype(int))
     yield large.holds("probabilities", each)
     between, other = _hundredths(rng, 2)
     cases = [([1.0], [[1], [0]]), ([0.0], [[0], [1]])]
     cases += [([0.0, between, 1.0], [[0, 1, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]])]
     cases += [([1e-30, 1 - 2**-24], all_images(2))]
     cases += [(rng.permutation([0.0, 1.0, between, other]), rng.permutation(all_images(4))[:13])]
-    certain = [ask(np.array(p), np.array(x)) for p, x in cases]
+    certain = [ask(np.array(theta), np.array(x)) for theta, x in cases]
     yield from (answer.holds("certain pixels", each) for answer in certain)
     for answer in (large, *certain):
         if not answer.why:  # an error in one of these cases is one mistake, not two
             yield answer.holds("bits per dimension", follows)
 
 
-def _pixels(p: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """(B,) log p(x) under independent pixels."""
+def _pixels(theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(B,) log q(x) under independent pixels."""
     with np.errstate(divide="ignore"):
-        return np.log(np.where(x == 1, p, 1 - p)).sum(1)
+        return np.log(np.where(x == 1, theta, 1 - theta)).sum(1)
 
 
 def _bits(nats: np.ndarray, D: int) -> float:
@@ -158,7 +158,7 @@ def _bits(nats: np.ndarray, D: int) -> float:
     points={"value": 2, "direction": 1, "zeros": 1},
     hints=[
         "It is an expectation: of which quantity, and under which of the two distributions?",
-        "Average log p[k] - log q[k] with the weights p[k]; the weights make it a sum. Then ask what each of the "
+        "Average log p[m] - log q[m] with the weights p[m]; the weights make it a sum. Then ask what each of the "
         "two logarithms does at 0.",
         "Outcomes that never happen under p must not enter the sum at all: a product 0 * (-inf) would spoil it. Keep "
         "the others as they are: an outcome that is impossible under q then gives infinity automatically.",
@@ -171,17 +171,17 @@ def kl(student, rng):
     clause of the contract                      tried by
     ==========================================  =================================================================
     the sum of p log(p / q), in nats            "value": pairs with KL(p || q) = KL(q || p), since q is p reversed
-    any K                                       K = 1, 2, 3, 5; "direction": K = 2, 3, 8 and 300
+    any M                                       M = 1, 2, 3, 5; "direction": M = 2, 3, 8 and 300
     KL(p || q), not KL(q || p)                  "direction": pairs whose two divergences differ
-    p[k] = 0 adds nothing                       "zeros": q[k] = 0, or not
-    p[k] > 0 and q[k] = 0: infinity             "zeros": p[k] = 0.5, and p[k] = 1e-30
-    only 0 is 0                                 "zeros": q[k] = 1e-30 under much of p, and an outcome that is rare
+    p[m] = 0 adds nothing                       "zeros": q[m] = 0, or not
+    p[m] > 0 and q[m] = 0: infinity             "zeros": p[m] = 0.5, and p[m] = 1e-30
+    only 0 is 0                                 "zeros": q[m] = 1e-30 under much of p, and an outcome that is rare
                                                 under p but makes up nearly all of the divergence
     ==========================================  =================================================================
     """
 
     def words(p, q):
-        return f"p = {say(p)} and q = {say(q)}" if len(p) <= 8 else f"K = {len(p)}"
+        return f"p = {say(p)} and q = {say(q)}" if len(p) <= 8 else f"M = {len(p)}"
 
     def off(got, p, q, size, tolerance=TOLERANCE):
         why = differs(got, _kl(p, q), lambda: "KL(p || q) in nats", size, tolerance)
@@ -196,23 +196,23 @@ def kl(student, rng):
     def roughly(got, p, q):
         return off(got, p, q, size=None, tolerance=0.05)  # float32 rounds 1 - p[0] to 1
 
-    def mild(K):
-        return _distribution(rng, K, mild=True)
+    def mild(M):
+        return _distribution(rng, M, mild=True)
 
     ask = asking(student.call, read=lambda value, p, q: real(value, (), "KL(p || q)"), say=words)
-    for K in (2, 3, 5):
-        p = mild(K)
-        if K == 2:
+    for M in (2, 3, 5):
+        p = mild(M)
+        if M == 2:
             p = _hundredths(rng, 1, low=20, high=40)[0] * np.array([1, -1]) + np.array([0, 1])
         for q in (p[::-1].copy(), p):
             answer = ask(p, q)
             yield answer.gate("a number")
             yield answer.holds("value", wrong)
     yield ask(np.ones(1), np.ones(1)).holds("value", wrong)
-    for K in (2, 3, 8, 300):
-        p, q = mild(K), mild(K)
+    for M in (2, 3, 8, 300):
+        p, q = mild(M), mild(M)
         while abs(_kl(p, q) - _kl(q, p)) < 2e-3:
-            p, q = mild(K), mild(K)
+            p, q = mild(M), mild(M)
         yield ask(p, q).holds("direction", wrong)
     some, others = _distribution(rng, 3), _distribution(rng, 3)
     cases = [([1.0, 0.0], [0.5, 0.5]), ([0.5, 0.5], [1.0, 0.0]), ([0.25, 0.75, 0.0], [0.5, 0.5, 0.0])]
@@ -643,7 +643,7 @@ def _fvbn_logits(x: np.ndarray, W: np.ndarray, b: np.ndarray, order: np.ndarray)
 
 @check(
     gates=GATES,
-    points={"logits": 2, "full reach": 1, "log-likelihood": 2, "sampler": 2, "gradients": 1},
+    points=NETWORK_POINTS | {"network": 3, "log-likelihood": 2},
     hints=[
         "Three methods, one network: `log_prob` and `sample` both ask `logits`. Begin with the mask of who comes "
         "before whom, which the ordering alone decides.",
@@ -662,8 +662,8 @@ def OwnFVBN(student, rng):
     clause of the contract                   tried by
     =======================================  =====================================================================
     W and b are the parameters               both are replaced by drawn ones, of the stated shapes
-    b[i] + W[i, j] x[j] over all j before i  "logits": by the formula, for all images
-    nothing but what comes before            "autoregressive", a gate, and "full reach": each pair of dimensions
+    nothing but what comes before            "autoregressive", a gate: all images, one dimension flipped
+    b[i] + W[i, j] x[j] over all j before i  "network": the same, and every logit of all images
     any ordering                             D = 1; 0, 1, 2; one of 4 that is not its own inverse; drawn ones
     log_prob(x), any batch                   "log-likelihood", by the model's own logits: all images, and one alone
     finite, also where q(x) is 0             "log-likelihood": logits of +-1000 to +-2000
@@ -671,54 +671,38 @@ def OwnFVBN(student, rng):
     log_prob can be trained                  "gradients": those of W and b foretell small changes of log_prob
     =======================================  =====================================================================
 
-    Where "full reach" fails, "logits" is tried for D = 1 only, and where either of them fails, no large logits are.
+    Large logits are tried where "network" holds.
     """
 
-    def say_model(_, order, *__):
-        return f"OwnFVBN({say_order(order)})"
+    right = True
+    for order in (np.arange(1), np.arange(3), np.array([2, 0, 3, 1]), rng.permutation(4), rng.permutation(5)):
+        D, formula = len(order), functools.partial(_own_logits, order=order)
+        words = f"OwnFVBN({say_order(order)})"
+        whole = WholeModel((order,), {"W": (D, D), "b": (D,)}, (D,), order, words, formula=formula)
+        for outcome in whole.judge(student, rng):
+            right &= outcome.ok or outcome.name != "network"
+            yield outcome
 
-    def with_parameters(method, order, W, b, x):
-        model = student.build(order)
-        model.set("W", W)
+    def far_out(x, b):
+        model = student.build(torch.arange(3))
+        model.set("W", np.zeros((3, 3)))
         model.set("b", b)
-        answer = model.call(x, method=method)
+        answer = model.call(x, method="log_prob")
         model.release()
         return answer
 
-    def read(value, method, order, W, b, x):
-        return real(value, x.shape if method == "logits" else (len(x),), f"{method}(x)")
+    def wrong(got, x, b):
+        want = _fvbn(x, np.zeros((3, 3)), b, np.arange(3), zero=0)
+        return differs(got, want, lambda row: f"log_prob of {say_image(x, row)}", size=1.0)
 
-    def wrong_logits(got, _, order, W, b, x):
-        def name(row, i):
-            return f"W = {say(W)}, b = {say(b)}: the logit of x_{i} in {say_image(x, row)}"
+    if right:
+        b = rng.integers(1000, 2000, 3) * rng.permutation([-1.0, 1.0, 1.0])
+        ask = asking(far_out, read=one_per_row("log_prob(x)"), say=lambda x, b: f"W = 0, b = {say(b)}")
+        yield ask(all_images(3), b).holds("log-likelihood", wrong)
 
-        return differs(got, _fvbn_logits(x, W, b, order), name, size=1.0)
 
-    def wrong_far_out(got, _, order, W, b, x):
-        def name(row):
-            return f"W = 0, b = {say(b)}: log_prob of {say_image(x, row)}"
-
-        return differs(got, _fvbn(x, W, b, order, zero=0), name, size=1.0)
-
-    every = [np.arange(1), np.arange(3), np.array([2, 0, 3, 1]), rng.permutation(4), rng.permutation(5)]
-    reaches = True
-    for order in every:
-        D = len(order)
-        whole = WholeModel((order,), {"W": (D, D), "b": (D,)}, (D,), order, say_model(None, order))
-        for outcome in whole.judge(student, rng):
-            reaches &= outcome.ok or outcome.name != "full reach"
-            yield outcome
-    ask = asking(with_parameters, read=read, say=say_model)
-    cases = [(order, tenths(rng, len(order), len(order)), tenths(rng, len(order))) for order in every]
-    outcomes = [
-        ask("logits", order, W, b, all_images(len(order))).holds("logits", wrong_logits)
-        for order, W, b in (cases if reaches else cases[:1])
-    ]
-    yield from outcomes
-    if reaches and all(outcome.ok for outcome in outcomes):
-        far = rng.integers(1000, 2000, 3) * rng.choice([-1.0, 1.0], 3)
-        answer = ask("log_prob", np.arange(3), np.zeros((3, 3)), far, all_images(3))
-        yield answer.holds("log-likelihood", wrong_far_out)
+def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], order: np.ndarray) -> np.ndarray:
+    return _fvbn_logits(x, **parameters, order=order)
 
 
 @check(
@@ -891,8 +875,8 @@ def posterior(student, rng):
     =======================================  =====================================================================
     clause of the contract                   tried by
     =======================================  =====================================================================
-    Bayes' rule                              "equal priors": p(y) = 1/K
-    (B, K), any B and K                      "equal priors": B = 1 (here only), K = 1, B = K, K = 10
+    Bayes' rule                              "equal priors": p(y) = 1/C
+    (B, C), any B and C                      "equal priors": B = 1 (here only), C = 1, B = C, C = 10
     prior                                    "unequal priors": drawn ones, also of 1e-12 and 1e-30
     zeros allowed in the prior               "unequal priors"; "far below zero": their class is ahead by 1e4 nats
     far below zero                           "far below zero": -1e4 for all, for some, in both orders; p(y | x) of 1e-26
@@ -904,7 +888,7 @@ def posterior(student, rng):
 
     def words(likelihood, prior):
         if likelihood.size > 12:
-            return f"B = {len(likelihood)}, K = {len(prior)}, prior = {say(prior)}"
+            return f"B = {len(likelihood)}, C = {len(prior)}, prior = {say(prior)}"
         return f"log p(x | y) = {say(likelihood)}, prior = {say(prior)}"
 
     def wrong(got, likelihood, prior):
@@ -922,21 +906,21 @@ def posterior(student, rng):
         tolerance = max(TOLERANCE, 3e-7 * np.abs(likelihood[np.isfinite(likelihood)]).max())
         return differs(got, want, name, size=1e-30, tolerance=tolerance, axes=1)
 
-    def random(B, K):
-        return -rng.integers(1, 60, (B, K)) / 10 - 0.05 * np.arange(K)  # two equal ones are rare
+    def random(B, C):
+        return -rng.integers(1, 60, (B, C)) / 10 - 0.05 * np.arange(C)  # two equal ones are rare
 
     def case(likelihood, prior=None):
         likelihood = np.array(likelihood)
-        K = likelihood.shape[1]
-        return ask(likelihood, np.full(K, 1 / K) if prior is None else np.array(prior))
+        C = likelihood.shape[1]
+        return ask(likelihood, np.full(C, 1 / C) if prior is None else np.array(prior))
 
     ask = asking(student.call, read=lambda value, *case: real(value, case[0].shape, "p(y | x)"), say=words)
-    for B, K in ((2, 2), (4, 3)):
-        answer = case(random(B, K))
+    for B, C in ((2, 2), (4, 3)):
+        answer = case(random(B, C))
         yield answer.gate("shapes")
         yield answer.holds("equal priors", wrong)
-    for B, K in ((1, 2), (3, 3), (3, 5), (1, 1), (2, 10)):
-        yield case(random(B, K)).holds("equal priors", wrong)
+    for B, C in ((1, 2), (3, 3), (3, 5), (1, 1), (2, 10)):
+        yield case(random(B, C)).holds("equal priors", wrong)
 
     drawn = rng.permutation([0.05, 0.1, 0.2, 0.25, 0.4])
     cases = [(random(4, len(prior)), prior) for prior in ([0.2, 0.8], [0.1, 0.3, 0.6], drawn, [0.6, 0.0, 0.4])]

@@ -21,7 +21,7 @@ from autograder.checking.answers import Answer, asking, binary, integers, parts,
 from autograder.checking.cases import all_images, orders, say_image, say_order, tenths
 from autograder.checking.check import Outcome, check, holds
 from autograder.checking.comparing import ORDINALS, close, count, differs, mass, not_one, say
-from autograder.checking.models import GATES, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
 from autograder.checking.samplers import wrong_decision
 from autograder.checking.student import Handle, StudentError
 from autograder.given import Callback
@@ -86,25 +86,38 @@ def _say_masks(masks: list[np.ndarray]) -> str:
     return f"masks of shapes {', '.join(str(mask.shape) for mask in masks[:5])}{', ...' if len(masks) > 5 else ''}"
 
 
-def _unreached(got: list[np.ndarray], *_: Any, least: int = 1) -> str | None:
-    """An input without a path to an output, of at least this degree, that may depend on it."""
+def _unreached(got: list[np.ndarray], *_: Any) -> str | None:
+    """An input without a path to an output that may depend on it."""
     inputs = got[0]
-    may = (inputs[:, None] > inputs) & (inputs[:, None] >= least)
-    for i, j in np.argwhere(may & ~_reach(_masks(got))):
+    for i, j in np.argwhere((inputs[:, None] > inputs) & ~_reach(_masks(got))):
         return (
             f"{_say_degrees(got)}: output {i}, of degree {inputs[i]}, may depend on input {j}, of degree {inputs[j]}, "
             "but no path leads from one to the other"
         )
 
 
-def _dead_units(got: list[np.ndarray], *_: Any) -> str | None:
+def _lost_input(got: list[np.ndarray], D: int, *_: Any) -> str | None:
+    """An input, not the last, without a path to the last output."""
+    inputs = got[0]
+    last = inputs.argmax()
+    for j in np.flatnonzero((inputs < D) & ~_reach(_masks(got))[last]):
+        return (
+            f"{_say_degrees(got)}: every input but the last in the ordering should have a path to the last output, "
+            f"output {last} of degree {D}; input {j}, of degree {inputs[j]}, has none"
+        )
+
+
+def _dead_unit(got: list[np.ndarray], *_: Any) -> str | None:
     masks = _masks(got)
     for layer, units in enumerate(got[1:]):
         reads, is_read = _reach(masks[: layer + 1]).any(1), _reach(masks[layer + 1 :]).any(0)
         for where, alive in (("from any input", reads), ("to any output", is_read)):
             for degree in units[~alive]:
                 hidden = f"the {ORDINALS[layer]} hidden layer"
-                return f"{_say_degrees(got)}: {hidden} has a unit of degree {degree} without a path {where}"
+                return (
+                    f"{_say_degrees(got)}: every hidden unit should have a path from an input and a path to an output; "
+                    f"{hidden} has a unit of degree {degree} without a path {where}"
+                )
 
 
 def _repeated(got: list[np.ndarray], D: int, *_: Any) -> str | None:
@@ -125,7 +138,7 @@ def _repeated(got: list[np.ndarray], D: int, *_: Any) -> str | None:
     hints=[
         "Draw two inputs, two hidden units of degree 1, two outputs. Which of the eight connections may stay, so that "
         "output 0 depends on nothing and output 1 on input 0?",
-        "A hidden unit of degree k may depend on the inputs of degree up to k, with k included. The output of degree k "
+        "A hidden unit of degree m may depend on the inputs of degree up to m, with m included. The output of degree m "
         "may not depend on its own input. So the two kinds of layers compare in two ways; and which degrees do the "
         "outputs have?",
         "Walk over neighbouring pairs of the list, the lower layer's degrees along the columns, the upper layer's "
@@ -642,7 +655,7 @@ def made_log_prob(student, rng):
 
 @check(
     gates=GATES,
-    points={"logits": 1, "full reach": 1, "log-likelihood": 1, "sampler": 2, "gradients": 1},
+    points=NETWORK_POINTS,
     hints=[
         "The network gives all logits in one pass. What turns logits and an image into a log-likelihood? And which "
         "logits mean something while an image is being drawn?",
@@ -654,12 +667,9 @@ def made_log_prob(student, rng):
         "x is 0, summed over dimensions. sample: begin with zeros; for each dimension d of the ordering, compare "
         "column d of u with the sigmoid of column d of the logits of what has been drawn so far.",
     ],
-    side_effects="logits",
 )
 def OwnMADE(student, rng):
     """Your own MADE.
-
-    Only "logits" compares with the network of the contract; the rest asks whether the model agrees with itself.
 
     =============================================  =====================================================
     clause of the contract                         tried by
@@ -667,8 +677,8 @@ def OwnMADE(student, rng):
     a module with layers.n.weight, layers.n.bias   a gate
     a logit depends on earlier dimensions only     "autoregressive", a gate: all images, weights under zeros
                                                    of the masks
-    masks, ReLU and biases as the contract says    "logits": given parameters, 1 to 3 hidden layers, one row
-    all paths of the masks are used                "full reach": any order, layers narrower than D - 1
+    masks, ReLU and biases as the contract says    "network": every logit of all images, any order, 1 to 3
+                                                   hidden layers, some narrower than D - 1
     log_prob in nats                               "log-likelihood": all images, one alone, after sampling
     sample draws in order, from given numbers      "sampler": 1 and 40 rows, any order
     every parameter is trained                     "gradients": against small moves of each parameter; those
@@ -676,43 +686,28 @@ def OwnMADE(student, rng):
     =============================================  =====================================================
     """
 
-    def words(given, order, *_):
-        hidden = " and ".join(str(len(mask)) for mask in given[:-1])
-        return f"a MADE of {count(len(order), 'dimension')}, hidden layers of {hidden} units, {say_order(order)}"
-
-    models = []
-
-    def with_parameters(given, order, weights, biases, x):
-        models.append(model := student.build(given, order))
-        for n, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            model.set(f"layers.{n}.weight", weight)
-            model.set(f"layers.{n}.bias", bias)
-        return model.call(x, method="logits")
-
-    def other(got, given, order, weights, biases, x):
-        def name(row, i):
-            return f"the logit of x_{i} in {say_image(x, row)}"
-
-        size = _logits(x, [*map(np.abs, weights)], [*map(np.abs, biases)], given)
-        return differs(got, _logits(x, weights, biases, given), name, size)
-
-    ask = asking(with_parameters, read=lambda value, *case: real(value, case[-1].shape, "logits(x)"), say=words)
     for order, widths in (
         *(([0, 1], [1]), ([0, 1, 2], [4]), ([2, 0, 3, 1], [9, 8])),
         # A shift by 1 to 4 of 5 is never its own inverse.
         *((rng.permutation(4), [2, 5]), (np.roll(range(5), rng.integers(1, 5)), [12]), (rng.permutation(4), [6, 6, 6])),
     ):
-        order, D = np.array(order), len(order)
-        weights, biases, given = _network(rng, order, widths)
+        order = np.array(order)
+        given = _masks(_degrees(rng, order, widths))
         shapes = {f"layers.{n}.weight": mask.shape for n, mask in enumerate(given)}
         shapes |= {f"layers.{n}.bias": (len(mask),) for n, mask in enumerate(given)}
-        reach = _reach(given)
-        yield from WholeModel((given, order), shapes, (D,), order, words(given, order), reach).judge(student, rng)
-        images = rng.permutation(all_images(D))
-        for x in (images, images[:1]):
-            yield ask(given, order, weights, biases, x).holds("logits", other)
-            while models:
-                models.pop().release()
+        hidden = " and ".join(map(str, widths))
+        words = f"a MADE of {count(len(order), 'dimension')}, hidden layers of {hidden} units, {say_order(order)}"
+        formula = partial(_own_logits, masks=given)
+        yield from WholeModel(
+            (given, order), shapes, order.shape, order, words, reach=_reach(given), formula=formula
+        ).judge(student, rng)
+
+
+def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], masks: list[np.ndarray]) -> np.ndarray:
+    """The logits of an OwnMADE, (n, D)."""
+    layers = range(len(masks))
+    weights, biases = ([parameters[f"layers.{n}.{name}"] for n in layers] for name in ("weight", "bias"))
+    return _logits(x, weights, biases, masks)
 
 
 @check(
@@ -722,8 +717,8 @@ def OwnMADE(student, rng):
         "A degree says how many inputs, counted along the ordering, a unit may depend on. Which degree does the first "
         "input of the ordering have, and which entry of the tensor holds it? And what is lost when a hidden layer "
         "lacks some degree?",
-        "A path from the k-th input to the next one's output goes through a unit of degree exactly k in every hidden "
-        "layer. So each layer needs all of 1..D-1 if it has room. If it has no room, which degree may never be "
+        "A path from the input of degree m to the next one's output goes through a unit of degree exactly m in every "
+        "hidden layer. So each layer needs all of 1..D-1 if it has room. If it has no room, which degree may never be "
         "missing, and which degrees in the next layer would then belong to units that read nothing? And what does an "
         "output depend on if all units depend on more than it may?",
         "Take each layer's degrees from those of the layer below only (from 1..D-1 for the first). With "
@@ -773,9 +768,6 @@ def degrees(student, rng):
 
         return differs(got[0][order], np.arange(1, D + 1), name)
 
-    def lost_inputs(got, D, *_):
-        return _unreached(got, least=D)
-
     def seed():
         return int(rng.integers(100_000))
 
@@ -800,7 +792,7 @@ def degrees(student, rng):
     ):
         for _ in range(2 if D < 10 else 1):
             order = rng.permutation(D) if D > 4 else np.arange(D)
-            yield ask(D, widths, order, seed()).holds("narrow layers", lost_inputs, _dead_units, _repeated)
+            yield ask(D, widths, order, seed()).holds("narrow layers", _lost_input, _dead_unit, _repeated)
     for D, widths in ((4, [6]), (9, [20, 20]), (20, [9, 12])):
         first = seed()
         once, _, again = (ask(D, widths, np.arange(D), s) for s in (first, first + 1, first))

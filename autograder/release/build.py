@@ -226,9 +226,10 @@ def _expect_pattern(where: str, cell: NotebookNode, options: Mapping[str, Any]) 
         )
     # nbgrader treats these words as a marker anywhere, even in a sentence.
     markers = [line.strip() for line in cell.source.splitlines() if _BEGIN[4:] in line or _END[4:] in line]
-    if markers != ([_BEGIN, _END] if {"exercise", "loop"} & set(options) else []):
+    solutions = max(1, len(markers) // 2) if {"exercise", "loop"} & set(options) else 0
+    if markers != [_BEGIN, _END] * solutions:
         raise SourceError(
-            f"{where}: expected {_BEGIN!r} and {_END!r} once in an exercise's or a loop's cell, and in no other; "
+            f"{where}: expected pairs of {_BEGIN!r} and {_END!r} in an exercise's or a loop's cell, and in no other; "
             f"got {markers}"
         )
     if "folded" in options and not (_is_given(cell, options) and isinstance(options["folded"], str)):

@@ -119,7 +119,7 @@ SIX_MAPS = {
 
 
 def six_maps() -> Figure:
-    """Which outputs are reached from which inputs, for six ways to mask 16 dimensions, named by letters only.
+    """Which outputs two hidden layers reach from which inputs, for six ways to mask 16 dimensions, named by letters.
 
     `SIX_MAPS` says which letter is which.
     """
@@ -146,11 +146,11 @@ def six_maps() -> Figure:
         mask_grid(reached[order][:, order], title=f"Map {letter}", ax=ax)
         ax.set(xlabel="input, in the ordering", ylabel="output, in the ordering")
     fig.set_label(
-        "Six maps of 16 outputs against 16 inputs, both in the ordering; a square is filled where a path leads from "
-        "the input to the output. A: filled below the diagonal, but only in the first eight columns. B: filled on and "
-        "below the diagonal, without its last square. C: filled exactly below the diagonal. D: filled squares are "
-        "scattered on both sides. E: filled below the diagonal except for a band next to it. F: below the diagonal, "
-        "with gaps in some columns."
+        "Six maps of 16 outputs against 16 inputs, both in the ordering; a square is filled where a path leads "
+        "through both hidden layers from the input to the output. A: filled below the diagonal, but only in the first "
+        "eight columns. B: filled on and below the diagonal, without its last square. C: filled exactly below the "
+        "diagonal. D: filled squares are scattered on both sides. E: filled below the diagonal except for a band next "
+        "to it. F: below the diagonal, with gaps in some columns."
     )
     return fig
 

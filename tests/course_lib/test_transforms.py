@@ -15,7 +15,7 @@ from tests.course_lib.properties import random_model, random_x
 
 TRAINABLE = [instance for instance in INSTANCES if next(instance.build().parameters(), None) is not None]
 NETWORKS = [instance for instance in TRAINABLE if instance.one_order]
-# One of each class: compiling takes seconds. `make soak` compiles all.
+# One of each class: compiling takes seconds. `make soak` compiles all, and with Inductor.
 ONE_EACH = list({type(instance.build()): instance for instance in reversed(NETWORKS)}.values())
 
 
@@ -107,13 +107,13 @@ def test_a_compiled_model_is_the_model(instance):
     check_compiled(instance, "aot_eager")
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("instance", NETWORKS, ids=str)
 def test_every_compiled_model_is_the_model(instance):
     check_compiled(instance, "aot_eager")
 
 
-@pytest.mark.soak
+@pytest.mark.long
 @pytest.mark.parametrize("instance", ONE_EACH, ids=str)
 def test_a_model_compiled_by_inductor_is_the_model(instance):
     check_compiled(instance, "inductor")

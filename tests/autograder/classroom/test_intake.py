@@ -382,7 +382,7 @@ def test_no_unknown_name_becomes_a_student_of_the_roster(tmp_path):
     assert len(submitted(toy)) == 2
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(min_size=1, max_size=120).filter(lambda text: "/" not in text and "\0" not in text))
 def test_any_name_gives_a_safe_folder(text):
     name = _folder_name(text, ())
@@ -394,7 +394,7 @@ def test_any_name_gives_a_safe_folder(text):
 WORD = st.text(st.characters(categories=["Lu", "Ll", "Lo"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=WORD,
     last=WORD,
@@ -409,7 +409,7 @@ def test_any_form_of_any_name_is_found(first, last, form, data):
     assert "s1" in roster.find(change(form.format(first, last)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(names=st.lists(st.text(max_size=60), min_size=1, max_size=5), data=st.binary(max_size=40))
 def test_any_names_in_a_zip(tmp_path_factory, names, data):
     folder = tmp_path_factory.mktemp("any")

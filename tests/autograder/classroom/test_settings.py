@@ -457,7 +457,7 @@ def test_a_lesson_that_is_left_out_leaves_but_what_has_work_or_is_the_instructor
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("    ### END SOLUTION\n", "", "expected '### BEGIN SOLUTION'"),
+        ("    ### END SOLUTION\n", "", "expected pairs of '### BEGIN SOLUTION'"),
         (
             "from autograder.checks import toy",
             "from autograder.checks import ton",

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -53,20 +53,17 @@ def native(value):
     return {key: native(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-@settings(deadline=None)
 @given(DATA)
 def test_round_trip(value):
     assert same(native(value), native(decode(encode(value))))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused_or_are_data(frame):
     with contextlib.suppress(ProtocolError):
         decode(frame)
 
 
-@settings(deadline=None)
 @given(DATA, st.data())
 def test_damaged_frames_are_refused_or_are_data(value, data):
     frame = bytearray(encode(value))

@@ -58,13 +58,21 @@ def test_cells_of_equal_text_get_different_ids(toy_checks, tmp_path):
     assert len(set(ids)) == len(ids)
 
 
+def test_a_class_shows_each_of_its_methods(toy_checks, tmp_path):
+    old = "        self.total = 0\n\n    def add(self, k):\n"
+    new = old.replace("    def", "        ### END SOLUTION\n\n    def") + "        ### BEGIN SOLUTION\n"
+    (cell,) = (cell for cell in rebuilt(tmp_path, SOURCE.replace(old, new)).cells if cell.id == "Counter")
+    assert cell.source.count("### BEGIN SOLUTION") == cell.source.count("### END SOLUTION") == 2
+
+
 @pytest.mark.parametrize(
     "old, new, message",
     [
         ("# # A lesson", "# A lesson", "expected the title, '# ...', as the first line of the first cell"),
         ("# %% setup=true", "# %% setup=true points=3", "cell 2 .import math.: unknown option points; expected check,"),
-        ("    ### END SOLUTION\n", "", "expected '### BEGIN SOLUTION' and '### END SOLUTION' once"),
-        ("    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n", "expected '### BEGIN SOLUTION'"),
+        ("    ### END SOLUTION\n", "", "expected pairs of '### BEGIN SOLUTION' and '### END SOLUTION'"),
+        ("    return 2 * x\n", "    ### END SOLUTION\n", "expected pairs of '### BEGIN SOLUTION'"),
+        ("    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n", "expected pairs of '### BEGIN SOLUTION'"),
         ("import math", "import math\n### BEGIN SOLUTION\n### END SOLUTION", "and in no other; got"),
         ("import math", "import math  # like BEGIN SOLUTION", "and in no other; got"),
         ('# %% check="double"', '# %% [markdown]\n# between\n\n# %% check="double"', "right below its exercise"),
@@ -239,7 +247,7 @@ def test_a_training_loop_makes_the_exercise_above_the_students_own_model(toy_che
         ("# %% setup=true", LOOP, "below the exercise of its model"),
         ('# %% check="ask"', LOOP, "the check 'ask' must be right below its exercise"),
         ('# %% tags=["demo"]\nprint', LOOP.replace("def train", "def fit"), "the cell must define train"),
-        ('# %% tags=["demo"]\nprint', LOOP.replace("    ### END SOLUTION\n", ""), "once in an exercise's or a loop's"),
+        ('# %% tags=["demo"]\nprint', LOOP.replace("    ### END SOLUTION\n", ""), "in an exercise's or a loop's cell"),
     ],
 )
 def test_a_training_loop_out_of_place_is_refused(toy_checks, tmp_path, place, loop, message):
