@@ -7,4 +7,13 @@ from course_lib.clinic.nade import nade_clinic
 from course_lib.clinic.pixelcnn import pixelcnn_clinic
 from course_lib.clinic.wavenet import wavenet_clinic
 
-__all__ = ["Clinic", "Patient", "likelihood_clinic", "made_clinic", "nade_clinic", "pixelcnn_clinic", "train_on_world"]
+__all__ = [
+    "Clinic",
+    "Patient",
+    "likelihood_clinic",
+    "made_clinic",
+    "nade_clinic",
+    "pixelcnn_clinic",
+    "train_on_world",
+    "wavenet_clinic",
+]

@@ -143,8 +143,8 @@ def wavenet_clinic() -> Clinic:
         "F": (
             "leak",
             {2},
-            "The input is not moved, so each output reads its own step: it learns to copy. The NLL falls towards 0, and "
-            "the mass is far above 1.",
+            "The input is not moved, so each output reads its own step: it learns to copy. The NLL falls to 0, and the "
+            "mass is far above 1.",
             "draw plots.dependency_map(clinic.patients['F'].model), and look at the diagonal.",
         ),
     }

@@ -93,8 +93,8 @@ def rounding_errors(sound: torch.Tensor, rounded: Mapping[str, torch.Tensor], ra
         told.append(f"{name} {float((y - sound).square().mean().sqrt()):.5f}")
     axes[0].set_ylim(-top, top)
     fig.set_label(
-        f"A sound of at most {float(sound.abs().max()):.3f}, and on the same scale the errors of rounding it. Root mean "
-        f"squares: {', '.join(told)}."
+        f"A sound of at most {float(sound.abs().max()):.3f}, and on the same scale the errors of rounding it. Root "
+        f"mean squares: {', '.join(told)}."
     )
     return fig
 
@@ -131,8 +131,8 @@ def dilated_stack(dilations: Sequence[int] = (1, 2, 4, 8), title: str = "") -> F
         read = ((read @ mask) > 0).float()
     back = [T - 1 - int(t) for t in read.nonzero()]
     fig.set_label(
-        f"Layers of 16 units, one for each step; dilations {', '.join(map(str, dilations))} from below. The last output "
-        f"depends on the inputs {', '.join(map(str, back[::-1]))} steps back."
+        f"Layers of 16 units, one for each step; dilations {', '.join(map(str, dilations))} from below. The last "
+        f"output depends on the inputs {', '.join(map(str, back[::-1]))} steps back."
     )
     return fig
 
@@ -155,7 +155,7 @@ def wavenet_unit() -> Figure:
         "sum": Box(4.2, 2.8, "+", "op"),
         "others": Box(4.2, 1.6, "skips of the\nother layers", "faint"),
         "relu": Box(5.2, 2.8, "relu", "op"),
-        "out": Box(6.55, 2.8, "1 × 1 …:\n$\\to K$", "layer"),
+        "out": Box(6.55, 2.8, "1 × 1, relu,\n1 × 1: $\\to K$", "layer"),
         "logits": Box(8.3, 2.8, "logits of $x_t$", "data"),
     }
     arrows = [("h", "conv", "tanh", "×", "mix", "+", "next"), ("conv", "σ", "×"), ("h", "low", "high", "+")]
@@ -178,8 +178,9 @@ def ring_buffer(dilation: int = 4, steps: Sequence[int] = (4, 5, 6, 7, 8)) -> Fi
         for place in range(dilation):
             held = t - 1 - (t - 1 - place) % dilation
             chosen = place == t % dilation
-            style = dict(facecolor="#fff3c4" if chosen else "white", edgecolor="black" if chosen else "0.6")
-            ax.add_patch(plt.Rectangle((place, row), 1, 1, linewidth=2.0 if chosen else 0.8, zorder=2 + chosen, **style))
+            style = dict(facecolor="#fff3c4", edgecolor="black", linewidth=2.0, zorder=3)
+            style = style if chosen else dict(facecolor="white", edgecolor="0.6", linewidth=0.8, zorder=2)
+            ax.add_patch(plt.Rectangle((place, row), 1, 1, **style))
             text = f"$h_{{{held}}}$" if held >= 0 else "0"
             ax.text(place + 0.5, row + 0.5, text, ha="center", va="center", fontsize=10, zorder=4)
         ax.text(-0.15, row + 0.5, f"step {t}", ha="right", va="center", fontsize=10)
@@ -262,7 +263,7 @@ def distilled(losses: Sequence[float], responses: Mapping[str, torch.Tensor]) ->
     right.legend()
     tail = float(np.mean(list(losses)[-max(1, len(losses) // 10) :]))
     fig.set_label(
-        f"Left: the loss against steps, from {losses[0]:.0f} nats to {tail:.2f} in the mean of the last tenth. Right: the "
-        f"impulse responses of {' and '.join(responses)}, damped oscillations."
+        f"Left: the loss against steps, from {losses[0]:.0f} nats to {tail:.2f} in the mean of the last tenth. Right: "
+        f"the impulse responses of {' and '.join(responses)}, damped oscillations."
     )
     return fig
