@@ -125,8 +125,8 @@ outcome("levels below 0.03, mu-law", int((companding.mu_law_decode(torch.arange(
 
 # %% [markdown]
 # Right: the power of a sine relative to the power of its rounding error, in **decibels** ($10 \log_{10}$ of the ratio).
-# Equal steps are better for the loudest sounds, and useless for quiet ones. The mu-law is nearly as good at all
-# volumes. Both have an even number of levels, symmetric about 0, so *silence is not a level*: it lies half-way between
+# Equal steps are better for the loudest sounds, and useless for quiet ones. The mu-law is about equally good over
+# a wide range of volumes. Both have an even number of levels, symmetric about 0, so *silence is not a level*: it lies half-way between
 # 127 and 128, and a tie must be decided. We take the upper one.
 #
 # ### Exercise 1 · `mu_law_encode`
@@ -212,7 +212,7 @@ def causal_conv(x, w, dilation):
 
 # %% [markdown]
 # Which input each output depends on, found by gradients: your convolution ($k = 2$, $d = 2$), and the usual one of images,
-# with half of its zeros on either side. The second is the commonest bug of published WaveNets: its loss looks splendid.
+# with half of its zeros on either side. With the second, the loss looks splendid: the network is shown what comes next.
 
 # %% tags=["demo"] folded="Finds by gradients what your convolution reads, and one that is padded on both sides."
 def reads(conv):
@@ -298,8 +298,8 @@ with waits_for("dilations"):
 #
 # ### On paper
 #
-# The paper's stack has dilations $1, 2, 4, \dots, 512$, three times over, with two taps. (a) A slide says: "each block of ten layers sees
-# 1,024 steps, so three see $3 \times 1024 = 3072$." What is $R$? (b) How long is that in milliseconds, at 16,000 samples per
+# The paper's stack has dilations $1, 2, 4, \dots, 512$, three times over, with two taps. (a) It is tempting to say: each block of ten layers
+# sees 1,024 steps, so three see $3 \times 1024 = 3072$. What is $R$? (b) How long is that in milliseconds, at 16,000 samples per
 # second? (c) By how many paths does the stack of *two* blocks $1, 2, 1, 2$ reach the input three steps back?
 #
 # <details>
@@ -819,7 +819,8 @@ plots.show(figures.on_its_own([1000 * (s + 200 - T // 2) / RATE for s in starts]
 #
 # With the recordings of the *Free Spoken Digit Dataset* at hand (`COURSE_DATA`; `data/README.md` says where from), the same
 # network models speech, given digit and speaker. On two cores it is too slow to learn to speak; with `COURSE_BUDGET=gpu` it
-# is trained here, and `python -m course_lib.recipes wavenet-digits` does it at full size.
+# is trained here, and `python -m course_lib.recipes wavenet-digits` does it at full size. Recordings: Free Spoken Digit
+# Dataset, Zohar Jackson and contributors, CC BY-SA 4.0; sounds made from them are under the same licence.
 
 # %% tags=["train"] folded="Plays a spoken digit; at the larger budget trains a WaveNet given digit and speaker, and lets it speak."
 if data.has_spoken_digits():
