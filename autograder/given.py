@@ -32,17 +32,23 @@ class Module:
 
     Args:
         layers: pairs (weight (out, in), bias (out,)), first layer first.
+        parts: number of tensors that the output is split into, along its last axis; the module returns a tuple of
+            them, or one tensor if there is one.
 
     >>> import numpy as np, torch
     >>> net = Module([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.ones(1))]).build()
     >>> net(torch.zeros(3, 2, dtype=torch.float64)).tolist()
     [[1.0], [1.0], [1.0]]
+    >>> net = Module([(np.eye(2), np.ones(2))], parts=2).build()
+    >>> [part.tolist() for part in net(torch.zeros(1, 2, dtype=torch.float64))]
+    [[[1.0]], [[1.0]]]
     """
 
-    def __init__(self, layers: Sequence[tuple[Any, Any]]):
+    def __init__(self, layers: Sequence[tuple[Any, Any]], parts: int = 1):
         if not layers:
             raise ValueError("expected at least one (weight, bias) pair, got none")
         self.layers = [(weight, bias) for weight, bias in layers]
+        self.parts = parts
 
     def build(self) -> Any:
         """Build the `torch.nn.Module`, in float64 or float32 like the arrays."""
@@ -54,4 +60,18 @@ class Module:
             linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
             linear.load_state_dict({"weight": weight, "bias": bias})
             stack += [linear, torch.nn.Tanh()]
-        return torch.nn.Sequential(*stack[:-1])
+        stack.pop()
+        if self.parts > 1:
+            stack.append(_split(self.parts))
+        return torch.nn.Sequential(*stack)
+
+
+def _split(parts: int) -> Any:
+    """A layer that splits its input along the last axis."""
+    import torch
+
+    class Split(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return x.chunk(parts, -1)
+
+    return Split()

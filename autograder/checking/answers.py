@@ -18,11 +18,14 @@ __all__ = [
     "Answer",
     "asking",
     "binary",
+    "codes",
     "entries",
+    "flags",
     "integers",
     "one_per_row",
     "part",
     "parts",
+    "pixel_lists",
     "real",
     "real_list",
     "real_parts",
@@ -100,6 +103,37 @@ def binary(value: Any, shape: tuple[int, ...], name: str = "the result") -> tupl
     return array, ""
 
 
+def codes(value: Any, shape: tuple[int, ...], levels: int, name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read an int64 array of this shape, each entry one of 0..levels-1: (array, "") or (None, reason).
+
+    >>> codes(np.array([0, 4]), (2,), 4, "x")[1]
+    'x should be integers from 0 to 3; got 4'
+    """
+    array, why = integers(value, shape, name)
+    if array is None:
+        return None, why
+    outside = array[(array < 0) | (array >= levels)]
+    if len(outside):
+        return None, f"{name} should be integers from 0 to {levels - 1}; got {outside[0]}"
+    return array, ""
+
+
+def flags(value: Any, shape: tuple[int, ...], name: str = "the result") -> tuple[np.ndarray | None, str]:
+    """Read booleans, or zeros and ones of any kind, of this shape: (bool array, "") or (None, reason).
+
+    >>> flags([1.0, 0], (2,))
+    (array([ True, False]), '')
+    >>> flags([2, 0], (2,), "the map")[1]
+    'the map should be True and False, or 1 and 0; got 2'
+    """
+    array, why = real(value, shape, name)
+    if array is None:
+        return None, why
+    if not np.isin(array, (0, 1)).all():
+        return None, f"{name} should be True and False, or 1 and 0; got {say(array[~np.isin(array, (0, 1))][0])}"
+    return array.astype(bool), ""
+
+
 def parts(value: Any, names: Sequence[str]) -> tuple[Sequence[Any] | None, str]:
     """Read a tuple with one entry for each name: (entries, "") or (None, reason)."""
     if isinstance(value, tuple | list) and len(value) == len(names):
@@ -139,6 +173,31 @@ def real_list(
     for index, (item, shape) in enumerate(zip(value, shapes, strict=True)):
         array, why = read(item, shape, name.format(index))
         if array is None:
+            return None, why
+        arrays.append(array)
+    return arrays, ""
+
+
+def pixel_lists(value: Any, name: str) -> tuple[list[np.ndarray] | None, str]:
+    """Read a list of lists of pixels (r, c); `name` is what one of these lists is called.
+
+    Returns:
+        (an int64 array (pixels, 2) for each list, ""), or (None, reason).
+
+    >>> [step.tolist() for step in pixel_lists([[(0, 0)], []], "step")[0]]
+    [[[0, 0]], []]
+    >>> pixel_lists([[(0, 0)], [3]], "step")[1]
+    'step 1, a list of pairs (r, c), should be integers of shape (1, 2); got shape (1,)'
+    """
+    if not isinstance(value, list | tuple):
+        return None, f"the result should be a list of {name}s, each a list of pairs (r, c); got {_what(value)}"
+    arrays = []
+    for index, pixels in enumerate(value):
+        array, why = np.zeros((0, 2), dtype=np.int64), ""
+        many = len(pixels) if isinstance(pixels, list | tuple) or np.ndim(pixels) else 1
+        if many:
+            array, why = integers(pixels, (many, 2), f"{name} {index}, a list of pairs (r, c),")
+        if why:
             return None, why
         arrays.append(array)
     return arrays, ""

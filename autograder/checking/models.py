@@ -1,28 +1,32 @@
-"""Judging a whole model of binary dimensions, written by a student, with parameters that the check gives it.
+"""Judging a whole model of discrete dimensions, written by a student, with parameters that the check gives it.
 
-Nothing is trained. The model is an object with
+Nothing is trained. A model of binary dimensions is an object with
 
     logits(x)      (n, *event_shape): the logits of p(x_d = 1 | the dimensions before d)
     log_prob(x)    (n,) nats
     sample(u)      (n, *event_shape) zeros and ones: x_d is 1 where u_d < p(x_d = 1 | those before d)
 
-and named parameters. The likelihood and the sampler are judged by the model's own logits, so that one mistake in the
-network costs one property.
+and named parameters. For one of K levels, logits are (n, K, *event_shape), for a softmax over K, and a sample's x_d is
+the number of k in 0..K-2 with P(x_d <= k | those before d) <= u_d.
+
+The likelihood and the sampler are judged by the model's own logits, so that one mistake in the network costs one
+property.
 
 With a `formula` the logits themselves are compared with the contract's. A logit that misses a dimension is wrong as
 well, so both are then one property, "network", in place of "full reach".
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import log_softmax
 
-from autograder.checking.answers import Answer, asking, binary, one_per_row, parts, real, real_list
+from autograder.checking.answers import Answer, asking, codes, one_per_row, parts, real, real_list
 from autograder.checking.cases import all_images, say_case, say_image, say_values, tensors, tenths
 from autograder.checking.check import Outcome
 from autograder.checking.comparing import close, differs, mass, say
-from autograder.checking.samplers import wrong_decision
+from autograder.checking.samplers import wrong_decision, wrong_level
 from autograder.checking.student import Handle, Student
 
 __all__ = ["GATES", "NETWORK_POINTS", "POINTS", "WholeModel"]
@@ -32,6 +36,7 @@ GATES = ["shapes", "autoregressive"]
 POINTS = {"full reach": 1, "log-likelihood": 1, "sampler": 1, "gradients": 1}
 NETWORK_POINTS = {"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1}  # with a formula
 
+LARGE = 1e9  # the size of masked entries
 STEP = 1e-4  # of each parameter, to see how the log-likelihood changes
 
 
@@ -43,12 +48,15 @@ class WholeModel:
         arguments: of the class, as plain data or arrays; arrays become tensors.
         parameters: the shape of each parameter that the contract names ("layers.0.weight"). All are drawn: for "full
             reach" and "gradients" small and positive, else of both signs.
-        event_shape: of one x; D is small, for all 2^D of them are tried.
+        event_shape: of one x; D is small, for all K^D of them are tried.
         order: (D,) the dimensions in their order.
         reach: (D, D) bool, entry (i, d) says that the logit of x_i must depend on x_d; None means all d before i.
         words: describes the model, for messages.
-        formula: gives the logits of images (n, *event_shape) by the contract, from parameters by name; None if the
+        formula: gives the logits of states (n, *event_shape) by the contract, from parameters by name; None if the
             check compares them in another way.
+        masked: for some parameters, a bool array of their shape: the entries that must have no effect. They are drawn
+            large.
+        levels: K, where there are K logits for each dimension; None if each is binary and has one.
     """
 
     arguments: tuple
@@ -58,13 +66,15 @@ class WholeModel:
     words: str
     reach: np.ndarray | None = None
     formula: Callable[[np.ndarray, dict[str, np.ndarray]], np.ndarray] | None = None
+    masked: dict[str, np.ndarray] = field(default_factory=dict)
+    levels: int | None = None
 
     def judge(self, student: Student, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether the student's model has each of the properties."""
         made = asking(student.build, read=self._with_open_paths(rng), say=lambda *_: self.words)(*self.arguments)
         yield made.gate("shapes")
         model, D = made.got, len(self.order)
-        images = all_images(D)
+        images = all_images(D, self.levels or 2)
         answer = self._ask(model, "logits", images, rng)
         yield answer.gate("shapes")
         yield answer.gate("autoregressive", self._reads_later)
@@ -74,13 +84,14 @@ class WholeModel:
         # Three times, as a ReLU that is off hides the order in which a sampler proceeds.
         for _ in range(3):
             drawn = {name: tenths(rng, *shape, most=1.5) for name, shape in self.parameters.items()}
+            drawn |= {name: np.where(masked, LARGE * drawn[name], drawn[name]) for name, masked in self.masked.items()}
             for name, values in drawn.items():
                 model.set(name, values)
             answer = self._ask(model, "logits", images, rng)
             yield answer.gate("shapes")
             yield answer.gate("autoregressive", self._reads_later)
             if self.formula:
-                want = self.formula(images.reshape(-1, *self.event_shape), drawn).reshape(images.shape)
+                want = self._by_dimension(self.formula(images.reshape(-1, *self.event_shape), drawn))
                 yield answer.holds(network, self._other_logits(want, drawn))
             yield from self._likelihood_and_sampler(model, answer.got, images, rng)
         model.release()
@@ -88,26 +99,30 @@ class WholeModel:
     def _likelihood_and_sampler(
         self, model: Handle, logits: np.ndarray, images: np.ndarray, rng: np.random.Generator
     ) -> Iterator[Outcome]:
-        """Whether log_prob and sample agree with the model's own logits (2^D, D)."""
+        """Whether log_prob and sample agree with the model's own logits (K^D, D, logits of each)."""
+        logs = log_probabilities(logits)
+        likelihood = np.take_along_axis(logs, images[:, :, None], 2).sum((1, 2))
 
         def unlikely(got, x, *_):
-            want = log_likelihood(logits, x)
-            why = differs(got, want, lambda row: f"log_prob of {say_image(x, row)}, by the model's own logits,")
-            return why and f"{why}. The probabilities of all {len(images)} images add up to {mass(got):.4g}"
+            why = differs(got, likelihood, lambda row: f"log_prob of {say_image(x, row)}, by the model's own logits,")
+            return why and f"{why}. The probabilities of all {len(images)} possible x add up to {mass(got):.4g}"
 
         def one(got, x, *_):
-            want = log_likelihood(logits[-1:], x)
-            return differs(got, want, lambda row: f"log_prob of {say_image(x, row)} alone, by the model's own logits,")
+            name = f"log_prob of {say_image(x, 0)} alone, by the model's own logits,"
+            return differs(got, likelihood[-1:], lambda row: name)
 
         yield self._ask(model, "log_prob", images, rng).holds("log-likelihood", unlikely)
         yield self._ask(model, "log_prob", images[-1:], rng).holds("log-likelihood", one)
 
         D = len(self.order)
-        place = 2 ** np.arange(D - 1, -1, -1)
+        place = (self.levels or 2) ** np.arange(D - 1, -1, -1)
 
         def follows_other_numbers(got, u, *_):
-            p = 1 / (1 + np.exp(-logits[got @ place]))
-            wrong = wrong_decision(got, u, p, self.order)
+            p = np.exp(logs[got @ place])
+            if self.levels:
+                wrong = wrong_level(got, u, p.cumsum(2)[:, :, :-1], self.order)
+            else:
+                wrong = wrong_decision(got, u, p[:, :, 1], self.order)
             return wrong and f"in one row {wrong[1]}"
 
         for n in (1, 40):
@@ -135,29 +150,39 @@ class WholeModel:
         return read
 
     def _ask(self, model: Handle, method: str, rows: np.ndarray, rng: np.random.Generator, when: str = "") -> Answer:
-        """A method's answer for rows (n, D), given in random order, flattened: (n, D), or (n,) for log_prob."""
-        shape, shuffled = (len(rows), *self.event_shape), rng.permutation(len(rows))
+        """A method's answer for rows (n, D), given in random order, by dimension; (n,) for log_prob."""
+        n, shuffled = len(rows), rng.permutation(len(rows))
         back = np.argsort(shuffled)
 
         def read(value, *_):
             if method == "log_prob":
                 array, why = one_per_row("log_prob(x)")(value, rows)
                 return (None, why) if array is None else (array[back], "")
-            array, why = (binary if method == "sample" else real)(value, shape, f"{method}(...)")
-            return (None, why) if array is None else (array.reshape(rows.shape)[back], "")
+            if method == "sample":
+                array, why = codes(value, (n, *self.event_shape), self.levels or 2, "sample(...)")
+                return (None, why) if array is None else (array.reshape(rows.shape)[back], "")
+            several = (self.levels,) if self.levels else ()
+            array, why = real(value, (n, *several, *self.event_shape), "logits(...)")
+            return (None, why) if array is None else (self._by_dimension(array)[back], "")
 
         return asking(
             lambda rows: model.call(rows, method=method),
             read=read,
-            say=lambda rows: f"{when}{self.words}, {len(rows)} {'row' if len(rows) == 1 else 'rows'}",
-            give=lambda rows: [tensors(rows[shuffled].reshape(shape))],
+            say=lambda rows: f"{when}{self.words}, {n} {'row' if n == 1 else 'rows'}",
+            give=lambda rows: [tensors(rows[shuffled].reshape(n, *self.event_shape))],
         )(rows)
 
+    def _by_dimension(self, logits: np.ndarray) -> np.ndarray:
+        """Logits as a model returns them, as (n, D, K); (n, D, 1) of binary dimensions."""
+        return logits.reshape(len(logits), self.levels or 1, -1).swapaxes(1, 2)
+
     def _changes(self, logits: np.ndarray) -> np.ndarray:
-        """(D, D, 2^D) how much the logit of x_i changes where x_d is flipped, at [i, d]."""
-        D, states = len(self.order), np.arange(len(logits))
-        flipped = [logits[states ^ (1 << (D - 1 - d))] for d in range(D)]
-        return np.stack([(other - logits).T for other in flipped], 1)
+        """(D, D, K^D) how much a logit of x_i changes at most where x_d goes to its next level, at [i, d]."""
+        D = len(self.order)
+        table = logits.reshape(*[self.levels or 2] * D, D, -1)
+        changes = np.stack([(np.roll(table, -1, axis=d) - table).reshape(logits.shape) for d in range(D)])
+        most = np.abs(changes).argmax(3, keepdims=True)
+        return np.take_along_axis(changes, most, 3).squeeze(3).transpose(2, 0, 1)
 
     def _before(self) -> np.ndarray:
         step = np.argsort(self.order)
@@ -166,10 +191,10 @@ class WholeModel:
     def _reads_later(self, logits: np.ndarray, images: np.ndarray) -> str:
         changed = np.abs(self._changes(logits)) > 1e-6 * (1 + np.abs(logits).max())
         for i, d, row in np.argwhere(changed & ~self._before()[:, :, None]):
-            which = "itself" if i == d else f"x_{d}, which does not come before it"
+            x, which = images[row], "itself" if i == d else f"x_{d}, which does not come before it"
             return (
                 f"the logit of x_{i} depends on {which}: it changes by {say(self._changes(logits)[i, d, row])} where "
-                f"x_{d} is flipped in {say_values(range(len(images[row])), images[row])}"
+                f"x_{d} becomes {(x[d] + 1) % (self.levels or 2)} in {say_values(range(len(x)), x)}"
             )
         return ""
 
@@ -184,8 +209,9 @@ class WholeModel:
         given = f"{say_case(**drawn)}: " if few else ""
 
         def test(got: np.ndarray, images: np.ndarray) -> str:
-            def name(row: int, i: int) -> str:
-                return f"{given}by the contract, the logit of x_{i} in {say_image(images, row)}"
+            def name(row: int, i: int, k: int) -> str:
+                level = f" = {k}" if self.levels else ""
+                return f"{given}by the contract, the logit of x_{i}{level} in {say_image(images, row)}"
 
             return differs(got, want, name)
 
@@ -212,16 +238,19 @@ class WholeModel:
             if why:
                 return None, why
             gradients, why = real_list(items[1], list(self.parameters.values()), "gradient {}")
-            totals, reasons = zip(*(real(total, (n,), "log_prob(x)") for total in value[1]), strict=True)
+            totals, reasons = zip(*(real(total, (n,), "log_prob(x)") for total in (items[0], *value[1])), strict=True)
             why = why or next(filter(None, reasons), "")
             return (None, why) if why else ((gradients, totals), "")
 
         def untrue(got):
-            gradients, totals = got
+            gradients, (there, *totals) = got
             for name, gradient, forth, back in zip(given, gradients, totals[::2], totals[1::2], strict=True):
                 terms, change = 2 * gradient * moves[name], float((forth - back).sum())
                 size = np.abs(terms).sum() + 1e-5 * np.abs(forth).sum()  # the change may be rounded off
-                if not close(terms.sum(), change, size, tolerance=0.02):
+                kink = abs(
+                    float((forth - 2 * there + back).sum())
+                )  # where a ReLU is switched, the gradient is one-sided
+                if not close(terms.sum(), change, size + kink / 0.02, tolerance=0.02):
                     return (
                         f"when each entry of {name} moves by about {2 * STEP:g}, the sum of log_prob changes by "
                         f"{change:.4g}, but the gradient of {name} foretells {terms.sum():.4g}"
@@ -232,6 +261,8 @@ class WholeModel:
         yield ask().holds("gradients", untrue)
 
 
-def log_likelihood(logits: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The sum over d of log p(x_d) in nats, (n,), from logits (n, D)."""
-    return -np.logaddexp(0, np.where(x == 1, -logits, logits)).sum(1)
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """(n, D, K) log p(x_d = k) in nats from logits (n, D, K), or, for K = 2, from (n, D, 1) of p(x_d = 1)."""
+    if logits.shape[2] == 1:
+        return -np.logaddexp(0, np.concatenate([logits, -logits], 2))
+    return log_softmax(logits, 2)

@@ -5,7 +5,7 @@ from scipy import special
 
 from autograder.checking.cases import say_values
 
-__all__ = ["p_value", "wrong_decision"]
+__all__ = ["p_value", "wrong_decision", "wrong_level"]
 
 
 def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 50.0) -> float:
@@ -62,3 +62,29 @@ def wrong_decision(
     name = f"P(x_{d} = 1 | {given})" if given else f"P(x_{d} = 1)"
     should = int(u[row, d] < p[row, d])
     return row, f"{name} is {p[row, d]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {should}; got {x[row, d]}"
+
+
+def wrong_level(x: np.ndarray, u: np.ndarray, cumulative: np.ndarray, order: np.ndarray) -> tuple[int, str] | None:
+    """The first level that a sampler chose against the uniform number it was given; as `wrong_decision`.
+
+    Args:
+        x: (n, D) what the sampler drew, levels 0..K-1.
+        u: (n, D) its uniform numbers: x_d should be the number of k in 0..K-2 with P(x_d <= k) <= u_d.
+        cumulative: (n, D, K - 1) P(x_d <= k | those that come before d in x).
+        order: the dimensions in the order in which they are drawn.
+
+    >>> cumulative = np.array([[[0.5, 0.5], [0.2, 0.7]]])
+    >>> wrong_level(np.array([[2, 2]]), np.array([[0.8, 0.6]]), cumulative, np.array([0, 1]))
+    (0, 'P(x_1 <= 1 | x_0 = 2) is 0.7 and u_1 = 0.6, so x_1 is 1; got 2')
+    """
+    should = (cumulative <= u[:, :, None]).sum(2)
+    wrong = (x != should) & (np.abs(cumulative - u[:, :, None]) > 1e-4).all(2)
+    found = np.argwhere(wrong[:, order])
+    if not len(found):
+        return None
+    row, place = found[0].tolist()
+    d, given = order[place], say_values(order[:place], x[row, order[:place]])
+    want, got = should[row, d], x[row, d]
+    k = want if got > want else want - 1  # the sum that tells the two apart
+    name = f"P(x_{d} <= {k} | {given})" if given else f"P(x_{d} <= {k})"
+    return row, f"{name} is {cumulative[row, d, k]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {want}; got {got}"

@@ -73,6 +73,9 @@ class Student:
         channel: where the student's code is.
         name: the exercise, which is also the name of the function or class.
 
+    Attributes:
+        may_change: positions of arguments that the function may change in place; none, unless a check sets some.
+
     >>> student = Student(InProcess(lambda x, y: x + y), "add")
     >>> student.call(1, 2)
     3
@@ -84,6 +87,7 @@ class Student:
         self.requests = self.received = 0  # number of requests; bytes of the last answer
         self.side_effects: list[str] = []
         self.calls: list[tuple[tuple, dict, Any]] = []
+        self.may_change: set[int] = set()
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """What the student's function returns, as plain data.
@@ -143,7 +147,7 @@ class Student:
             came = self.channel.request(frame, lambda asked: _serve(asked, callbacks))
             self.received = len(came)
             answer = decode(came, self._handle, torch_as_numpy=True)
-            told = {which for which in answer.get("mutated", []) if isinstance(which, int | str)}
+            told = {which for which in answer.get("mutated", []) if isinstance(which, int | str)} - self.may_change
             mutated = [
                 name for name in (*range(len(request.get("args", ()))), *request.get("kwargs", ())) if name in told
             ]
@@ -181,7 +185,7 @@ class Student:
             callbacks.append(obj)
             return "callback", len(callbacks) - 1
         if isinstance(obj, Module):
-            return "module", obj.layers
+            return "module", {"layers": obj.layers, "parts": obj.parts}
         if isinstance(obj, _Target):
             return "target", obj.number
         if isinstance(obj, Handle):

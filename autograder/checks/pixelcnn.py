@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from scipy.special import expit, log_expit, logit, softmax
 
-from autograder.checking.answers import asking, integers, real, real_list, real_parts
+from autograder.checking.answers import asking, flags, integers, real, real_list, real_parts
 from autograder.checking.cases import orders, tensors, tenths
 from autograder.checking.check import check
 from autograder.checking.comparing import TOLERANCE, count, differs, differs_from_sum, mass, say
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
+from autograder.checking.images import convolution
 from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
 from autograder.checking.samplers import p_value
 from autograder.given import Callback
@@ -40,16 +41,6 @@ __all__ = [
 
 FALSE_ALARM = 1e-10  # the nominal level of each chi-square test of a sampler; a run makes three
 ALMOST_ONE = 1 - 2.0**-53  # the largest number below 1
-
-
-def _flags(value: Any, shape: tuple[int, ...], name: str) -> tuple[np.ndarray | None, str]:
-    """Read booleans, or zeros and ones of any kind, of this shape: (bool array, "") or (None, reason)."""
-    array, why = real(value, shape, name)
-    if array is None:
-        return None, why
-    if not np.isin(array, (0, 1)).all():
-        return None, f"{name} should be True and False, or 1 and 0; got {say(array[~np.isin(array, (0, 1))][0])}"
-    return array.astype(bool), ""
 
 
 def _say_u(u: np.ndarray) -> str:
@@ -89,22 +80,6 @@ def _float32(*arrays: np.ndarray) -> list[np.ndarray]:
     return [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
 
 
-def _moved(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Images whose pixel (r, c) is pixel (r + rows, c + columns) of x, and 0 where that is outside."""
-    H, W = x.shape[-2:]
-    r, c = np.arange(H) + rows, np.arange(W) + columns
-    inside = ((r >= 0) & (r < H))[:, None] & ((c >= 0) & (c < W))
-    return np.where(inside, x[..., np.clip(r, 0, H - 1)[:, None], np.clip(c, 0, W - 1)], 0.0)
-
-
-def _convolution(x: np.ndarray, weight: np.ndarray, above: int, left: int) -> np.ndarray:
-    """Each output at (r, c) reads x at (r - above + a, c - left + b) through weight[..., a, b]."""
-    return sum(
-        np.einsum("oi,nihw->nohw", weight[:, :, a, b], _moved(x, a - above, b - left))
-        for a, b in np.ndindex(weight.shape[2:])
-    )
-
-
 @check(
     gates=["shape and range", "causal"],
     points={"one colour": 1, "any kernel": 1, "colours": 1, "any order": 1},
@@ -140,7 +115,7 @@ def conv_mask(student, rng):
     """
 
     def read(value, kind, kernel, outputs, inputs, order):
-        return _flags(value, (len(outputs), len(inputs), *kernel), "the mask")
+        return flags(value, (len(outputs), len(inputs), *kernel), "the mask")
 
     def say_case(kind, kernel, outputs, inputs, order):
         colours = f", order {say(order)}" if len(order) > 1 else ""
@@ -303,7 +278,7 @@ def masked_conv(student, rng):
 
 def _centred(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """A convolution whose kernel is centred on the output's pixel, plus bias."""
-    return _convolution(x, weight, weight.shape[2] // 2, weight.shape[3] // 2) + bias[:, None, None]
+    return convolution(x, weight, weight.shape[2] // 2, weight.shape[3] // 2) + bias[:, None, None]
 
 
 @check(
@@ -342,7 +317,7 @@ def blind_spot(student, rng):
     """
 
     def read(value, k, layers, H, W, row, column):
-        return _flags(value, (H, W), "the map")
+        return flags(value, (H, W), "the map")
 
     def say_case(k, layers, H, W, row, column):
         return f"{count(layers, 'layer')} of {k} x {k}, image {H} x {W}, output at ({row}, {column})"
@@ -558,17 +533,17 @@ def _place(name: str) -> Callable[..., str]:
 
 def _vertical(v: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The vertical stack without its link: the last row of the kernel is on the output's row."""
-    return _convolution(v, weight, weight.shape[2] - 1, weight.shape[3] // 2)
+    return convolution(v, weight, weight.shape[2] - 1, weight.shape[3] // 2)
 
 
 def _horizontal(h: np.ndarray, weight: np.ndarray, first: bool) -> np.ndarray:
     """The horizontal stack without its link: the last column of the kernel is on the output's pixel, or left of it."""
-    return _convolution(h, weight[:, :, None], 0, weight.shape[2] - 1 + first)
+    return convolution(h, weight[:, :, None], 0, weight.shape[2] - 1 + first)
 
 
 def _linked(own: np.ndarray, v_out: np.ndarray, link: np.ndarray) -> np.ndarray:
     """The horizontal stack with its link, which reads the row above."""
-    return own + _convolution(v_out, link[:, :, None, None], 1, 0)
+    return own + convolution(v_out, link[:, :, None, None], 1, 0)
 
 
 @check(
@@ -637,11 +612,11 @@ def _own_logits(x: np.ndarray, parameters: dict[str, np.ndarray], layers: int) -
     v = h = x.astype(np.float64)
     for layer in range(layers):
         vertical, horizontal, link = (f"{name}.{layer}" for name in ("vertical", "horizontal", "link"))
-        a = _convolution(v, parameters[f"{vertical}.weight"], 1, 1) + bias(vertical)
+        a = convolution(v, parameters[f"{vertical}.weight"], 1, 1) + bias(vertical)
         own = _horizontal(h, parameters[f"{horizontal}.weight"][:, :, 0], first=layer == 0) + bias(horizontal)
         b = _linked(own, a, parameters[f"{link}.weight"][:, :, 0, 0]) + bias(link)
         v, h = np.tanh(a), np.tanh(b)
-    return _convolution(h, parameters["output.weight"], 0, 0) + bias("output")
+    return convolution(h, parameters["output.weight"], 0, 0) + bias("output")
 
 
 def _own_reach(height: int, width: int, layers: int) -> np.ndarray:
@@ -1190,7 +1165,7 @@ def vertical_step(student, rng):
 def _one_row(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The row (n, outputs, W) of the vertical stack that reads these kh rows (n, inputs, kh, W), taken as channels."""
     rows, weight = (array.reshape(len(array), -1, 1, array.shape[3]) for array in (rows, weight))
-    return _convolution(rows, weight, 0, weight.shape[3] // 2)[:, :, 0]
+    return convolution(rows, weight, 0, weight.shape[3] // 2)[:, :, 0]
 
 
 @check(
@@ -1399,7 +1374,7 @@ def attention_mask(student, rng):
     """
 
     def read(value, kind, D, stride):
-        return real_list(value, [(D, D)] * 2, "mask {}", _flags)
+        return real_list(value, [(D, D)] * 2, "mask {}", flags)
 
     def say_case(kind, D, stride):
         return f"kind {kind}, D = {D}, stride = {stride}"

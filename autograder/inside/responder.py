@@ -152,7 +152,7 @@ class Responder:
         if tag == "target":
             return Handle(content)
         if tag == "module":
-            return Module(content).build()
+            return Module(**content).build()
         if tag == "callback":
             return _Remote(content, ask)
         raise ProtocolError(f"unknown tag {tag!r}")

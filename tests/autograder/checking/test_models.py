@@ -137,6 +137,22 @@ def test_units_that_are_off_by_chance_cost_nothing():
         assert not Chain.run(OneUnitPerInput, seed=seed).lost
 
 
+class AtAKink(Right):
+    """A ReLU is switched exactly where the gradients are asked for."""
+
+    kink = None
+
+    def log_prob(self, x):
+        if self.kink is None:
+            self.kink = self.b.detach().clone()
+        return super().log_prob(x) + torch.relu(self.b - self.kink).sum()
+
+
+def test_a_gradient_at_a_kink_may_be_one_sided():
+    for seed in range(3):
+        assert "gradients" not in Chain.run(AtAKink, seed=seed).failed
+
+
 class TakesTheFirstRow(Right):
     """Right for a single row, and where the first row is all zeros."""
 
@@ -153,10 +169,10 @@ def test_rows_come_in_random_order():
 @pytest.mark.parametrize(
     ("model", "lost", "message"),
     [
-        (Autoencoder, {"autoregressive"}, r"the logit of x_0 depends on itself: it changes by .* where x_0 is flipped"),
+        (Autoencoder, {"autoregressive"}, "the logit of x_0 depends on itself: .* where x_0 becomes [01] in x_0"),
         (OtherOrder, {"autoregressive"}, "x_1, which does not come before it"),
         (ReadsOneBack, {"full reach"}, "the logit of x_2 should depend on x_0, which comes before it; it never does"),
-        (LikelihoodOfZeros, {"log-likelihood"}, "The probabilities of all [0-9]+ images add up to"),
+        (LikelihoodOfZeros, {"log-likelihood"}, "The probabilities of all [0-9]+ possible x add up to"),
         (MeanNotSum, {"log-likelihood"}, "log_prob of"),
         (KeepsTheSample, {"log-likelihood"}, "after sample: "),
         (SamplesAtOnce, {"sampler"}, r"P\(x_[0-9] = 1 \| x_"),
@@ -174,9 +190,12 @@ def test_a_mistake_costs_its_property(model, lost, message):
         assert re.search(message, str(report)), str(report)
 
 
+def earlier(order):
+    return np.argsort(order)[:, None] > np.argsort(order)
+
+
 def sums(x, parameters, order):
-    before = np.argsort(order)[:, None] > np.argsort(order)
-    return x @ np.where(before, parameters["W"], 0).T + parameters["b"]
+    return x @ np.where(earlier(order), parameters["W"], 0).T + parameters["b"]
 
 
 @check(gates=GATES, points=NETWORK_POINTS, hints=HINTS)
@@ -184,9 +203,9 @@ def Formula(student, rng):
     """A fully visible belief network by its formula"""
     for order in ([0], [2, 0, 3, 1]):
         parameters = dict(W=(len(order),) * 2, b=(len(order),))
-        formula = partial(sums, order=np.array(order))
+        formula, masked = partial(sums, order=np.array(order)), {"W": ~earlier(order)}
         words = f"order = {order}"
-        model = WholeModel((order,), parameters, (len(order),), np.array(order), words, formula=formula)
+        model = WholeModel((order,), parameters, (len(order),), np.array(order), words, formula=formula, masked=masked)
         yield from model.judge(student, rng)
 
 
@@ -213,4 +232,126 @@ def test_a_network_that_is_not_the_contracts_loses_one_property(model, message):
         assert Formula.run(Right, seed=seed).points == 6
         report = Formula.run(model, seed=seed)
         assert report.failed == {"network"} and report.points == 4, str(report)
+        assert re.search(message, str(report)), str(report)
+
+
+class SubtractsWhatIsMasked(Right):
+    def logits(self, x):
+        x = x.float()
+        return x @ self.W.T - x @ ((1 - self.mask) * self.W).T + self.b
+
+
+def test_masked_entries_are_large():
+    """A mask that leaves a rounding error is no mask."""
+    assert not Chain.run(SubtractsWhatIsMasked, seed=0).lost
+    assert Formula.run(SubtractsWhatIsMasked, seed=0).failed == {"autoregressive"}
+
+
+def three_levels(x, parameters, order):
+    """The logits of x_i = k: b[k, i] plus what W[k] makes of the dimensions before."""
+    W = np.where(earlier(order), parameters["W"], 0)
+    return np.einsum("kij,nj->nki", W, x) + parameters["b"]
+
+
+@check(gates=GATES, points=NETWORK_POINTS, hints=HINTS)
+def ThreeLevels(student, rng):
+    """A chain of dimensions with three levels"""
+    for order in ([0], [0, 1], [2, 0, 1]):
+        D, order = len(order), np.array(order)
+        formula, words = partial(three_levels, order=order), f"order = {order}"
+        parameters = {"W": (3, D, D), "b": (3, D)}
+        yield from WholeModel((order.tolist(),), parameters, (D,), order, words, formula=formula, levels=3).judge(
+            student, rng
+        )
+
+
+class Levels(Right):
+    def __init__(self, order):
+        super().__init__(order)
+        D = len(order)
+        self.W, self.b = nn.Parameter(torch.zeros(3, D, D)), nn.Parameter(torch.zeros(3, D))
+
+    def logits(self, x):
+        return torch.einsum("kij,nj->nki", self.mask * self.W, x.float()) + self.b
+
+    def log_prob(self, x):
+        return -nn.functional.cross_entropy(self.logits(x), x, reduction="none").sum(1)
+
+    @torch.no_grad()
+    def sample(self, u):
+        x = torch.zeros(u.shape, dtype=torch.long)
+        for d in self.order:
+            x[:, d] = self.level(self.logits(x)[:, :, d].double().softmax(1), u[:, d])
+        return x
+
+    def level(self, p, u):
+        return (p.cumsum(1)[:, :-1] <= u[:, None]).sum(1)
+
+
+class LevelsOfAll(Levels):
+    def logits(self, x):
+        return torch.einsum("kij,nj->nki", self.W, x.float()) + self.b
+
+
+class OneLevelReadsItself(Levels):
+    """Only from level 1 to 2, and only the last of the three logits."""
+
+    def logits(self, x):
+        return super().logits(x) + (x[:, None] == 2) * torch.tensor([0.0, 0, 1])[:, None]
+
+
+class LevelsWithoutBias(Levels):
+    def logits(self, x):
+        return super().logits(x) - self.b
+
+
+class LevelsLast(Levels):
+    def logits(self, x):
+        return super().logits(x).mT
+
+
+class Unnormalised(Levels):
+    def log_prob(self, x):
+        return self.logits(x).gather(1, x[:, None]).sum((1, 2))
+
+
+class FromTheTop(Levels):
+    def level(self, p, u):
+        return 2 - super().level(p.flip(1), u)
+
+
+class MostProbable(Levels):
+    def level(self, p, u):
+        return p.argmax(1)
+
+
+class CountsFromOne(Levels):
+    def level(self, p, u):
+        return super().level(p, u).clamp(2) + 1
+
+
+class LevelsDetached(Levels):
+    def log_prob(self, x):
+        return super().log_prob(x).detach() + 0 * self.b.sum()
+
+
+@pytest.mark.parametrize(
+    ("model", "lost", "message"),
+    [
+        (LevelsOfAll, {"autoregressive"}, "the logit of x_0 depends on itself: .* where x_0 becomes [012] in x_0"),
+        (OneLevelReadsItself, {"autoregressive"}, "x_0 becomes 2 in x_0 = 1"),
+        (LevelsWithoutBias, {"network"}, r"by the contract, the logit of x_0 = 0 in x = \[[012]\] is"),
+        (LevelsLast, {"shapes"}, r"logits\(...\) should be real numbers of shape \(3, 3, 1\)"),
+        (Unnormalised, {"log-likelihood"}, "The probabilities of all [39] possible x"),
+        (FromTheTop, {"sampler"}, r"P\(x_0 <= [01]\) is .* and u_0 = .*, so x_0 is [012]; got"),
+        (MostProbable, {"sampler"}, r"P\(x_[0-9] <= [01].*\) is .* so x_"),
+        (CountsFromOne, {"sampler"}, "should be integers from 0 to 2; got 3"),
+        (LevelsDetached, {"gradients"}, "the gradient of [Wb] foretells 0"),
+    ],
+)
+def test_several_levels(model, lost, message):
+    for seed in range(3):
+        assert not ThreeLevels.run(Levels, seed=seed).lost
+        report = ThreeLevels.run(model, seed=seed)
+        assert report.failed == lost, str(report)
         assert re.search(message, str(report)), str(report)

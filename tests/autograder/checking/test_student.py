@@ -405,6 +405,29 @@ def test_a_module_is_a_network_without_a_likelihood():
     assert value == pytest.approx(2 * np.tanh(1) + 1)
 
 
+def test_a_module_may_return_several_tensors():
+    def answer(net, x):
+        first, second = net(x)
+        return first, second
+
+    weights = [(np.array([[1.0, 0], [0, 2], [3, 0], [0, 4]]), np.zeros(4))]
+    first, second = student(answer).call(Module(weights, parts=2), torch.ones(1, 2, dtype=torch.float64))
+    assert first.tolist() == [[1, 2]] and second.tolist() == [[3, 4]]
+
+
+def test_an_argument_that_may_change_is_no_side_effect():
+    def answer(a, b):
+        a += 1
+        b += 1
+        return 0
+
+    one = student(answer)
+    one.may_change = {0}
+    one.call(torch.zeros(1), torch.zeros(1))
+    (effect,) = one.side_effects
+    assert "number 2" in effect
+
+
 class Forger:
     """A channel whose student answers with arbitrary bytes."""
 
