@@ -138,11 +138,11 @@ outcome("levels below 0.03, mu-law", int((companding.mu_law_decode(torch.arange(
 def mu_law_encode(x):
     """The code of each sample of a sound: the nearest of 256 levels after mu-law compression.
 
-    F(x) = sign(x) log(1 + 255 |x|) / log(256). Code k, one of 0..255, stands for F = 2k / 255 - 1. A tie goes to the upper code,
-    so silence, x = 0, which lies half-way between two levels, has code 128.
+    F(x) = sign(x) log(1 + 255 |x|) / log(256). Code k, one of 0..255, stands for F = 2k / 255 - 1. A tie goes to the
+    upper code, so silence, x = 0, which lies half-way between two levels, has code 128.
 
     Args:
-        x: float tensor of any shape, values in -1..1.
+        x: float32 or float64 tensor of any shape, values in -1..1.
 
     Returns:
         int64 tensor of the same shape.
@@ -192,7 +192,9 @@ with waits_for("mu_law_encode"):
 
 # %% exercise="causal_conv"
 def causal_conv(x, w, dilation):
-    """A dilated causal convolution: y_t = sum over j of w[:, :, j] x_{t - (k-1-j) dilation}, with x = 0 before the first step.
+    """A dilated causal convolution: y_t = sum over j of w[:, :, j] x_{t - (k-1-j) dilation}.
+
+    x is 0 before the first step.
 
     Args:
         x: (n, inputs, T) float tensor.
@@ -256,8 +258,8 @@ plots.show(figures.dilated_stack((1, 2, 4, 8)))
 def dilations(receptive_field, kernel):
     """Dilations for a stack of causal convolutions whose output reads the last `receptive_field` steps, all of them.
 
-    A layer of dilation d reads its input 0, d, ..., (kernel - 1) d steps back. The last output must depend on the present input
-    and on each of the receptive_field - 1 before it (no gap), and on none further back.
+    A layer of dilation d reads its input 0, d, ..., (kernel - 1) d steps back. The last output must depend on the
+    present input and on each of the receptive_field - 1 before it (no gap), and on none further back.
 
     Args:
         receptive_field: R, at least 1; R - 1 is a multiple of kernel - 1.
@@ -409,18 +411,18 @@ plots.show(figures.ring_buffer(dilation=4))
 def ring_step(state, x, t, w, dilation):
     """Step t of a dilated causal convolution, from a ring buffer of earlier inputs.
 
-    With k taps, the buffer has P = (k - 1) dilation places; place s % P holds the input of step s, for the P steps before t
-    (zeros for steps before the first). After the step, place t % P holds x.
+    With k taps, the buffer has P = (k - 1) dilation places; place s % P holds the input of step s, for the P steps before
+    t (zeros for steps before the first). After the step, place t % P holds x.
 
     Args:
-        state: (n, inputs, P) float tensor.
+        state: (n, inputs, P) float tensor; the function may change it in place.
         x: (n, inputs), the input of step t.
         t: the number of the step, from 0.
         w: (outputs, inputs, k), k at least 2, as in `causal_conv`.
         dilation: an integer, at least 1.
 
     Returns:
-        (state, y): the buffer after the step, and y (n, outputs), which is `causal_conv`'s y_t. The buffer may be the one given.
+        (state, y): the buffer after the step, and y (n, outputs), which is `causal_conv`'s y_t.
     """
     ### BEGIN SOLUTION
     k, P = w.shape[2], state.shape[2]
@@ -511,19 +513,20 @@ class OwnWaveNet(torch.nn.Module):
     Args of `__init__`:
         levels: K, at least 2.
         channels: number of channels h, at least 1.
-        dilations: list with the dilation of each layer.
+        dilations: list with the dilation of each layer, at least one.
 
-    Parameters (`layers`, `mixes` and `skips` are lists with one entry per layer):
-        first: from 1 to h channels, a `torch.nn.Conv1d` of kernel 1.
-        layers: from h to 2h channels, a `torch.nn.Conv1d` of kernel 2 with that layer's dilation.
-        mixes: from h to h channels, kernel 1.   (the checks' author decides how the last one, which nothing reads, is treated)
-        skips: from h to h channels, kernel 1.
+    Parameters, all of `torch.nn.Conv1d` with biases (`layers`, `mixes` and `skips` are each a `torch.nn.ModuleList`):
+        first: from 1 to h channels, kernel 1.
+        layers: from h to 2h channels, kernel 2, one for each dilation.
+        mixes: from h to h channels, kernel 1, for all layers but the last, after which nothing reads h.
+        skips: from h to h channels, kernel 1, one for each layer.
         output: from h to K channels, kernel 1.
 
     logits(x): x (n, T) int64 -> (n, K, T): the logits of p(x_t = k | all before t).
-        h_t = first(2 x_{t-1} / (K - 1) - 1), and h_0 = 0. Each layer: a = the causal convolution of h (zeros before the first step),
-        z = tanh(first half of a's channels) * sigmoid(second half), and h = h + mix(z). The logits are output(relu(sum of all skip(z))).
-    log_prob(x): -> (n,), log-likelihood of each series in nats.
+        h_t = first(2 x_{t-1} / (K - 1) - 1), and h_0 = 0. Each layer: a = the causal convolution of h (zeros before the
+        first step), z = tanh(first half of a's channels) * sigmoid(second half), and h = h + mix(z). The logits are
+        output(relu(sum of all skip(z))).
+    log_prob(x): -> (n,), log-likelihood of each series in nats, finite also where logits are thousands apart.
     sample(u): u (n, T) float64, uniform in [0, 1) -> (n, T) int64: step by step, x_t is the number of k in 0..K-2 with
         P(x_t <= k | all before) <= u_t.
     """
@@ -531,28 +534,30 @@ class OwnWaveNet(torch.nn.Module):
     def __init__(self, levels, channels, dilations):
         super().__init__()
         ### BEGIN SOLUTION
-        self.levels, h = levels, channels
-        self.first = torch.nn.Conv1d(1, h, 1)
-        self.layers = torch.nn.ModuleList(torch.nn.Conv1d(h, 2 * h, 2, dilation=d) for d in dilations)
-        self.mixes = torch.nn.ModuleList(torch.nn.Conv1d(h, h, 1) for _ in dilations)
-        self.skips = torch.nn.ModuleList(torch.nn.Conv1d(h, h, 1) for _ in dilations)
-        self.output = torch.nn.Conv1d(h, levels, 1)
+        self.levels, conv, several = levels, torch.nn.Conv1d, torch.nn.ModuleList
+        self.first = conv(1, channels, 1)
+        self.layers = several(conv(channels, 2 * channels, 2, dilation=d) for d in dilations)
+        self.mixes = several(conv(channels, channels, 1) for _ in dilations[1:])
+        self.skips = several(conv(channels, channels, 1) for _ in dilations)
+        self.output = conv(channels, levels, 1)
         ### END SOLUTION
 
     def logits(self, x):
         ### BEGIN SOLUTION
-        x = 2 * x.to(self.first.weight.dtype) / (self.levels - 1) - 1
-        h, total = torch.nn.functional.pad(self.first(x[:, None]), (1, -1)), 0
-        for layer, mix, skip in zip(self.layers, self.mixes, self.skips, strict=True):
+        scaled = 2 * x.to(self.output.weight.dtype) / (self.levels - 1) - 1
+        h, total = torch.nn.functional.pad(self.first(scaled[:, None]), (1, -1)), 0
+        for i, layer in enumerate(self.layers):
             value, opening = layer(torch.nn.functional.pad(h, (layer.dilation[0], 0))).chunk(2, 1)
             z = value.tanh() * opening.sigmoid()
-            h, total = h + mix(z), total + skip(z)
+            total = total + self.skips[i](z)
+            if i < len(self.mixes):
+                h = h + self.mixes[i](z)
         return self.output(total.relu())
         ### END SOLUTION
 
     def log_prob(self, x):
         ### BEGIN SOLUTION
-        return -torch.nn.functional.cross_entropy(self.logits(x), x, reduction="none").sum(1)
+        return self.logits(x).log_softmax(1).gather(1, x[:, None]).sum((1, 2))
         ### END SOLUTION
 
     @torch.no_grad()
@@ -560,8 +565,8 @@ class OwnWaveNet(torch.nn.Module):
         ### BEGIN SOLUTION
         x = torch.zeros(u.shape, dtype=torch.int64)
         for t in range(u.shape[1]):
-            below = self.logits(x[:, : t + 1])[:, :, t].double().softmax(1).cumsum(1)[:, :-1]
-            x[:, t] = (below <= u[:, t, None]).sum(1)
+            p = self.logits(x)[:, :, t].double().softmax(1)
+            x[:, t] = (p.cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)
         return x
         ### END SOLUTION
 
@@ -655,12 +660,13 @@ with waits_for("OwnWaveNet", "train_own"):
 def gated_unit(h, w, dilation, of_label, of_context):
     """A gated unit with global and local conditioning.
 
-    a = causal_conv(h, w, dilation) + of_label (the same at all steps) + of_context;  z = tanh(first half of a's channels) *
-    sigmoid(second half).
+    a = the causal convolution of h with w, as in `causal_conv`, plus of_label (the same at all steps), plus of_context;
+    z = tanh(first half of a's channels) * sigmoid(second half).
 
     Args:
-        h: (n, inputs, T).
-        w: (2c, inputs, k).
+        h: (n, inputs, T) float tensor.
+        w: (2c, inputs, k); the last tap reads the present step.
+        dilation: an integer, at least 1.
         of_label: (n, 2c), or None.
         of_context: (n, 2c, T), or None.
 
@@ -671,7 +677,7 @@ def gated_unit(h, w, dilation, of_label, of_context):
     past = (w.shape[2] - 1) * dilation
     a = torch.nn.functional.conv1d(torch.nn.functional.pad(h, (past, 0)), w, dilation=dilation)
     if of_label is not None:
-        a = a + of_label.unsqueeze(2)
+        a = a + of_label[:, :, None]
     if of_context is not None:
         a = a + of_context
     value, opening = a.chunk(2, 1)
@@ -726,12 +732,12 @@ def sample(logits, u, temperature):
     """Levels drawn from softmax(logits / temperature) by supplied uniforms.
 
     Args:
-        logits: (n, K) float tensor, finite, of any size (differences of 1000 occur).
+        logits: (n, K) float32 or float64 tensor, finite, of any size: differences of 1000 occur.
         u: (n,) float64, uniform in [0, 1).
         temperature: at least 0; 0 means the most probable level, the lowest of equally probable ones.
 
     Returns:
-        (n,) int64: the number of k in 0..K-2 with P(level <= k) <= u.
+        (n,) int64: the number of k in 0..K-2 with P(level <= k) <= u, for a temperature above 0.
     """
     ### BEGIN SOLUTION
     if temperature == 0:
@@ -880,24 +886,23 @@ else:
 def distill_loss(u, mean, log_scale, teacher):
     """An estimate, from one draw, of KL(student || teacher): the loss of probability density distillation.
 
-    The student draws x_t = mean_t + exp(log_scale_t) logit(u_t), logistic with these means and scales, all steps at once. Its entropy is
-    the sum over t of log_scale_t + 2 nats. The teacher gives the mean and log scale of its logistic density of x_t from the x before t.
-    The loss is the teacher's -log density of x, minus the student's entropy.
+    The student draws x_t = mean_t + exp(log_scale_t) logit(u_t), logistic with these means and scales, all steps at
+    once. Its entropy is the sum over t of log_scale_t + 2 nats. The teacher gives the mean and log scale of its logistic
+    density of x_t from the x before t. The loss is the teacher's -log density of x, minus the student's entropy.
 
     Args:
         u: (n, T) float64, uniform in (0, 1).
-        mean, log_scale: (n, T), the student's.
-        teacher: function x (n, T) -> (mean, log_scale), each (n, T).
+        mean, log_scale: (n, T), the student's; draws may be millions of the teacher's scales away from its mean.
+        teacher: function x (n, T) -> (mean, log_scale), each (n, T); called once.
 
     Returns:
-        (n,) nats, through which gradients flow to mean and log_scale, also by way of x.
+        (n,) nats, through which gradients flow to mean and log_scale, also by way of x and the teacher.
     """
     ### BEGIN SOLUTION
-    x = mean + log_scale.exp() * u.logit()
+    x = mean + log_scale.exp() * torch.logit(u)
     m, s = teacher(x)
-    v = (x - m) * torch.exp(-s)
-    cross_entropy = (v + s + 2 * torch.nn.functional.softplus(-v)).sum(1)
-    return cross_entropy - (log_scale + 2).sum(1)
+    z = (x - m) / s.exp()
+    return (z + s + 2 * torch.nn.functional.softplus(-z) - log_scale - 2).sum(1)
     ### END SOLUTION
 
 
