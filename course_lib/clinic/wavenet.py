@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.clinic.clinic import Clinic, Patient, train_on_world
-from course_lib.models.gated_pixelcnn import gate
 from course_lib.models.sequences import SequenceModel
 
 __all__ = ["wavenet_clinic"]
@@ -50,25 +49,28 @@ class Series(SequenceModel):
     def __init__(self, dilations: Sequence[int] = (1, 2, 4, 8), *, shifted: bool = True, centred: bool = False):
         super().__init__(16, 2)
         torch.manual_seed(0)
-        self.shifted, self.centred = shifted, centred
-        self.first = nn.Conv1d(1, 12, 1)
-        self.layers = nn.ModuleList(nn.Conv1d(12, 24, 2, dilation=d) for d in dilations)
-        self.mixes = nn.ModuleList(nn.Conv1d(12, 12, 1) for _ in dilations[1:])
-        self.skip = nn.Conv1d(12 * len(dilations), 24, 1)
-        self.output = nn.Conv1d(24, 1, 1)
+        self.dilations, self.shifted, self.centred = list(dilations), shifted, centred
+        self.first = nn.Linear(1, 8)
+        self.before = nn.ModuleList(nn.Linear(8, 16) for _ in dilations)
+        self.now = nn.ModuleList(nn.Linear(8, 16, bias=False) for _ in dilations)
+        self.mixes = nn.ModuleList(nn.Linear(8, 8) for _ in dilations[1:])
+        self.skip = nn.Linear(8 * len(dilations), 16)
+        self.output = nn.Linear(16, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.first(2 * x.to(self.first.weight.dtype).unsqueeze(1) - 1)
+        """Channels come last here: products of matrices are faster than convolutions of 16 steps."""
+        h = self.first(2 * x.to(self.first.weight.dtype).unsqueeze(2) - 1)
         if self.shifted:
-            h = F.pad(h, (1, -1))
+            h = F.pad(h, (0, 0, 1, -1))
         gated = []
-        for i, layer in enumerate(self.layers):
-            d = layer.dilation[0]
+        for i, d in enumerate(self.dilations):
             behind = (d + 1) // 2 if self.centred else 0
-            gated.append(gate(layer(F.pad(h, (d - behind, behind)))))
+            around = F.pad(h, (0, 0, d - behind, behind))
+            value, opening = (self.before[i](around[:, : x.shape[1]]) + self.now[i](around[:, d:])).chunk(2, 2)
+            gated.append(value.tanh() * opening.sigmoid())
             if i < len(self.mixes):
                 h = h + self.mixes[i](gated[-1])
-        return self.output(torch.relu(self.skip(torch.cat(gated, 1)))).squeeze(1)
+        return self.output(torch.relu(self.skip(torch.cat(gated, 2)))).squeeze(2)
 
     def draw(self, seed: int) -> torch.Tensor:
         """24 samples, as the model's author draws them."""
@@ -86,7 +88,7 @@ class LongRings(Series):
     """The sampler's rings have one place too many."""
 
     def draw(self, seed: int) -> torch.Tensor:
-        late = Series([layer.dilation[0] + 1 for layer in self.layers]).double()
+        late = Series([d + 1 for d in self.dilations]).double()
         late.load_state_dict(self.state_dict())
         return late.draw(seed)
 
