@@ -24,8 +24,8 @@
 # * generate in a time per sample that does not depend on the receptive field;
 # * write a whole WaveNet, train it, and hear it.
 #
-# **Builds on** lessons 01 to 04 (chain rule, NLL, causal masks, gates). No exercise needs your answers from there. Numbers
-# in the text are for `COURSE_BUDGET=cpu`, the default.
+# **Builds on** lessons 01 to 04 (chain rule, NLL, causal masks, gates). No exercise needs your answers from there.
+# Numbers in the text are for `COURSE_BUDGET=cpu`, the default.
 #
 # | symbol | meaning |
 # | --- | --- |
@@ -77,14 +77,14 @@ print(f"{tones.name}: {len(tones.train)} to train on, {len(tones.test)} to test,
 # ## 1 · From an image to a sound
 #
 # A microphone measures the pressure of the air many times per second: 8,000 times for telephones, 16,000 or 24,000 for
-# speech, 44,100 or 48,000 for music. The numbers $s_0, s_1, \dots$ are the **samples**. The chain rule of lesson 01 holds
-# for them as for pixels,
+# speech, 44,100 or 48,000 for music. The numbers $s_0, s_1, \dots$ are the **samples**. The chain rule of lesson 01
+# holds for them as for pixels,
 #
 # $$p(x) = \prod_{t=0}^{T-1} p(x_t \mid x_{<t}),$$
 #
-# and time brings its own ordering. Our data are **tones**: single notes, chords of three, and melodies of four notes, each
-# a quarter of a second long. A tone is a sum of three harmonics at random phases, dying away, in a little noise. Look, and
-# listen:
+# and time brings its own ordering. Our data are **tones**: single notes, chords of three, and melodies of four notes,
+# each a quarter of a second long. A tone is a sum of three harmonics at random phases, dying away, in a little noise.
+# Look, and listen:
 
 # %% tags=["demo"] folded="Draws and plays a note, a chord and a melody."
 examples = {name: companding.mu_law_decode(tones.test.x[i]) for i, name in enumerate(tones.labels["form"])}
@@ -93,9 +93,9 @@ for name, sound in examples.items():
     play(sound, RATE, alt=f"A {name} of a quarter of a second, like a soft organ.")
 
 # %% [markdown]
-# Two things differ from an image. A sound has **no fixed length**, and what happens at one time may as well happen at any
-# other: the network must do the same at each step, which is what a convolution does. And the past is **long**: even these
-# 0.25 seconds are 2,000 samples.
+# Two things differ from an image. A sound has **no fixed length**, and what happens at one time may as well happen at
+# any other: the network must do the same at each step, which is what a convolution does. And the past is **long**: even
+# these 0.25 seconds are 2,000 samples.
 #
 # ## 2 · 256 levels for a sound
 #
@@ -104,15 +104,17 @@ for name, sound in examples.items():
 # amplitude is 0.02 has six levels left. What the ear notices is the error *relative to the sound*. So steps should be
 # small where the sound is small.
 #
-# **Derivation.** Compress the sound by a function $F$ first, then round $F(s)$ in equal steps of $2/255$. A step of $F$ is
-# a step of $2 / (255\, F'(s))$ of the sound. For an error proportional to $|s|$ we need $F'(s) \propto 1/|s|$, hence
-# $F = \log |s|$; but this is infinite at 0. The **mu-law** (ITU-T G.711, for telephones) takes $F'(s) \propto 1 / (1 + \mu |s|)$
-# instead, proportional to $1/|s|$ for loud sounds, and constant for very quiet ones. Integrate from 0, and scale so that $F(1) = 1$:
+# **Derivation.** Compress the sound by a function $F$ first, then round $F(s)$ in equal steps of $2/255$. A step of $F$
+# is a step of $2 / (255\, F'(s))$ of the sound. For an error proportional to $|s|$ we need $F'(s) \propto 1/|s|$, hence
+# $F = \log |s|$; but this is infinite at 0. The **mu-law** (ITU-T G.711, for telephones) takes $F'(s) \propto 1 / (1 +
+# \mu |s|)$ instead, proportional to $1/|s|$ for loud sounds, and constant for very quiet ones. Integrate from 0, and
+# scale so that $F(1) = 1$:
 #
 # $$F(s) = \operatorname{sign}(s)\, \frac{\log(1 + \mu |s|)}{\log(1 + \mu)}, \qquad \mu = 255 .$$
 #
-# Half a step of $F$ is $1/255$, so the largest error near $s$ is about $(1 + \mu |s|) \log(256) / 255^2$: $0.00009$ in silence,
-# $0.022$ at full volume. To **decode**, invert: $|s| = (256^{|F|} - 1) / 255$. How many of the 256 levels have an amplitude below 0.03?
+# Half a step of $F$ is $1/255$, so the largest error near $s$ is about $(1 + \mu |s|) \log(256) / 255^2$: $0.00009$ in
+# silence, $0.022$ at full volume. To **decode**, invert: $|s| = (256^{|F|} - 1) / 255$. How many of the 256 levels have
+# an amplitude below 0.03?
 
 # %% tags=["demo"]
 guess("levels below 0.03, equal steps", ...)
@@ -125,9 +127,9 @@ outcome("levels below 0.03, mu-law", int((companding.mu_law_decode(torch.arange(
 
 # %% [markdown]
 # Right: the power of a sine relative to the power of its rounding error, in **decibels** ($10 \log_{10}$ of the ratio).
-# Equal steps are better for the loudest sounds, and useless for quiet ones. The mu-law is about equally good over
-# a wide range of volumes. Both have an even number of levels, symmetric about 0, so *silence is not a level*: it lies half-way between
-# 127 and 128, and a tie must be decided. We take the upper one.
+# Equal steps are better for the loudest sounds, and useless for quiet ones. The mu-law is about equally good over a
+# wide range of volumes. Both have an even number of levels, symmetric about 0, so *silence is not a level*: it lies
+# half-way between 127 and 128, and a tie must be decided. We take the upper one.
 #
 # ### Exercise 1 · `mu_law_encode`
 #
@@ -161,7 +163,8 @@ def mu_law_encode(x):
 # %% check="mu_law_encode"
 
 # %% [markdown]
-# Listen to rounding. The tone is turned down to 2 % of its volume, rounded to 256 levels in two ways, and turned up again.
+# Listen to rounding. The tone is turned down to 2 % of its volume, rounded to 256 levels in two ways, and turned up
+# again.
 
 # %% tags=["demo"] folded="Rounds a quiet tone in equal steps, and by your levels; draws and plays the results."
 quiet = 0.02 * examples["note"]
@@ -178,14 +181,14 @@ with waits_for("mu_law_encode"):
 # %% [markdown]
 # ## 3 · Convolutions that read the past
 #
-# In lesson 04 masks kept a convolution from reading later pixels. In one dimension no mask is needed. Give a convolution
-# with $k$ taps enough zeros *in front* of the first step and none behind the last, and its output at $t$ reads
-# the steps up to $t$ only:
+# In lesson 04 masks kept a convolution from reading later pixels. In one dimension no mask is needed. Give a
+# convolution with $k$ taps enough zeros *in front* of the first step and none behind the last, and its output at $t$
+# reads the steps up to $t$ only:
 #
 # $$y_t = \sum_{j=0}^{k-1} w_j\, x_{t - (k-1-j) d} , \qquad x_t = 0 \text{ for } t < 0 .$$
 #
-# The last tap reads the present step. This is mask B. Mask A, which hides the present, is needed once: WaveNet moves its
-# *input* by one step, so that what enters at step $t$ is $x_{t-1}$. If a network forgets this, it learns to copy.
+# The last tap reads the present step. This is mask B. Mask A, which hides the present, is needed once: WaveNet moves
+# its *input* by one step, so that what enters at step $t$ is $x_{t-1}$. If a network forgets this, it learns to copy.
 #
 # ### Exercise 2 · `causal_conv`
 
@@ -213,8 +216,9 @@ def causal_conv(x, w, dilation):
 # %% check="causal_conv"
 
 # %% [markdown]
-# Which input each output depends on, found by gradients: your convolution ($k = 2$, $d = 2$), and the usual one of images,
-# with half of its zeros on either side. With the second, the loss looks splendid: the network is shown what comes next.
+# Which input each output depends on, found by gradients: your convolution ($k = 2$, $d = 2$), and the usual one of
+# images, with half of its zeros on either side. With the second, the loss looks splendid: the network is shown what
+# comes next.
 
 # %% tags=["demo"] folded="Finds by gradients what your convolution reads, and one that is padded on both sides."
 def reads(conv):
@@ -230,15 +234,15 @@ with waits_for("causal_conv"):
 # %% [markdown]
 # ## 4 · Dilation, and how long to remember
 #
-# Stack $L$ causal convolutions. Layer $i$ reads up to $(k - 1) d_i$ steps back, and along a path through all layers these
-# distances add up. So the last output reads at most
+# Stack $L$ causal convolutions. Layer $i$ reads up to $(k - 1) d_i$ steps back, and along a path through all layers
+# these distances add up. So the last output reads at most
 #
 # $$R = 1 + (k - 1)(d_1 + d_2 + \dots + d_L) \quad \text{steps},$$
 #
-# the present one included. *With $d_i = 1$* and $k = 2$, 256 steps, which is 32 ms, need 255 layers: depth is too slow a
-# way to remember. *A stride of 2* halves the number of steps in each layer, so $R$ doubles, but then an output exists only for every
-# second step. We need one for each; filling in those between, by doing it all again for shifted inputs, is
-# just what **dilation** does: taps that lie $d$ steps apart, at *every* step.
+# the present one included. *With $d_i = 1$* and $k = 2$, 256 steps, which is 32 ms, need 255 layers: depth is too slow
+# a way to remember. *A stride of 2* halves the number of steps in each layer, so $R$ doubles, but then an output exists
+# only for every second step. We need one for each; filling in those between, by doing it all again for shifted inputs,
+# is just what **dilation** does: taps that lie $d$ steps apart, at *every* step.
 #
 # **Doubling.** With $k = 2$ and $d_i = 1, 2, 4, \dots, 2^{L-1}$, a path chooses for each layer whether to go back $d_i$
 # steps or 0. The distance is a binary number, and each of $0, \dots, 2^L - 1$ has exactly one. So $R = 2^L$, without a
@@ -250,8 +254,8 @@ plots.show(figures.dilated_stack((1, 2, 4, 8)))
 # %% [markdown]
 # ### Exercise 3 · `dilations`
 #
-# For any $R$ and any number of taps, choose dilations with as few layers as possible, such that no step is missed. First
-# think: if the layers so far read the last $r$ steps without a gap, which dilations may the next layer have?
+# For any $R$ and any number of taps, choose dilations with as few layers as possible, such that no step is missed.
+# First think: if the layers so far read the last $r$ steps without a gap, which dilations may the next layer have?
 
 
 # %% exercise="dilations"
@@ -292,24 +296,26 @@ with waits_for("dilations"):
     outcome("layers for a second at 48,000 samples, 2 taps", len(dilations(48_000, 2)))
 
 # %% [markdown]
-# **How much memory does a sound need?** A single sine needs little: $s_t = 2 \cos(\omega)\, s_{t-1} - s_{t-2}$ for any amplitude and phase, so
-# *two* samples foretell the next, if there is no noise. A note of three harmonics needs six, a chord of nine sines
-# eighteen. Noise changes this. Two samples with noise say little; to average it out, the model must find the pitch
-# from many. And to tell two pitches apart takes a time of about one over the difference of their frequencies: C4
-# (262 Hz) and D4 (294 Hz) differ by 32 Hz, so by a full period in $1/32$ s: 31 ms, or 250 samples.
+# **How much memory does a sound need?** A single sine needs little: $s_t = 2 \cos(\omega)\, s_{t-1} - s_{t-2}$ for any
+# amplitude and phase, so *two* samples foretell the next, if there is no noise. A note of three harmonics needs six, a
+# chord of nine sines eighteen. Noise changes this. Two samples with noise say little; to average it out, the model must
+# find the pitch from many. And to tell two pitches apart takes a time of about one over the difference of their
+# frequencies: C4 (262 Hz) and D4 (294 Hz) differ by 32 Hz, so by a full period in $1/32$ s: 31 ms, or 250 samples.
 #
 # ### On paper
 #
-# The paper's stack has dilations $1, 2, 4, \dots, 512$, three times over, with two taps. (a) It is tempting to say: each block of ten layers
-# sees 1,024 steps, so three see $3 \times 1024 = 3072$. What is $R$? (b) How long is that in milliseconds, at 16,000 samples per
-# second? (c) By how many paths does the stack of *two* blocks $1, 2, 1, 2$ reach the input three steps back?
+# The paper's stack has dilations $1, 2, 4, \dots, 512$, three times over, with two taps. (a) It is tempting to say:
+# each block of ten layers sees 1,024 steps, so three see $3 \times 1024 = 3072$. What is $R$? (b) How long is that in
+# milliseconds, at 16,000 samples per second? (c) By how many paths does the stack of *two* blocks $1, 2, 1, 2$ reach
+# the input three steps back?
 #
 # <details>
 # <summary><b>Solution</b> (open it when you have written down yours)</summary>
 #
-# (a) $R = 1 + 3 \cdot (1 + 2 + \dots + 512) = 1 + 3 \cdot 1023 = 3070$. Each block reads 1,023 steps *further back*; the present
-# step is counted once, not three times. (b) $3070 / 16 = 192$ ms. (c) Four: each block contributes 0, 1, 2 or 3, in one way
-# each, and $3 = 0 + 3 = 1 + 2 = 2 + 1 = 3 + 0$. Repeated blocks do not only reach further: near steps get many paths.
+# (a) $R = 1 + 3 \cdot (1 + 2 + \dots + 512) = 1 + 3 \cdot 1023 = 3070$. Each block reads 1,023 steps *further back*;
+# the present step is counted once, not three times. (b) $3070 / 16 = 192$ ms. (c) Four: each block contributes 0, 1, 2
+# or 3, in one way each, and $3 = 0 + 3 = 1 + 2 = 2 + 1 = 3 + 0$. Repeated blocks do not only reach further: near steps
+# get many paths.
 # </details>
 #
 # ## 5 · Gates, residuals and skips
@@ -318,13 +324,13 @@ with waits_for("dilations"):
 #
 # $$a = W_i * h, \qquad z_i = \tanh(a_{\text{first half}}) \odot \sigma(a_{\text{second half}}), \qquad h \leftarrow h + M_i z_i .$$
 #
-# $W_i$ is a causal convolution from $C$ to $2C$ channels with dilation $d_i$, $M_i$ a matrix. All layers
-# together, each by its own matrix $S_i$, lead to the output through **skip connections**:
+# $W_i$ is a causal convolution from $C$ to $2C$ channels with dilation $d_i$, $M_i$ a matrix. All layers together, each
+# by its own matrix $S_i$, lead to the output through **skip connections**:
 #
 # $$\text{logits} = \text{output}\Big(\operatorname{relu}\big(\textstyle\sum_i S_i z_i\big)\Big),$$
 #
-# where the library, like the paper, has one more matrix and relu in between. So the first layer, which knows the last few
-# samples exactly, does not have to hand them through all the others.
+# where the library, like the paper, has one more matrix and relu in between. So the first layer, which knows the last
+# few samples exactly, does not have to hand them through all the others.
 
 # %% tags=["demo"]
 plots.show(figures.wavenet_unit())
@@ -332,15 +338,15 @@ plots.show(figures.wavenet_unit())
 # %% [markdown]
 # ## 6 · Training, and what each part is worth
 #
-# In training all of $x$ is known, and all steps are computed at once: $L$ convolutions, as in lesson 04. The loss is the
-# NLL. A cost in bits per sample means little without something to compare it with, so we state three references:
+# In training all of $x$ is known, and all steps are computed at once: $L$ convolutions, as in lesson 04. The loss is
+# the NLL. A cost in bits per sample means little without something to compare it with, so we state three references:
 #
 # * a **histogram** of the levels, which ignores the past;
-# * **linear prediction** of order 16, the classical model of speech (Atal and Hanauer, 1971): $s_t = b + \sum_{j=1}^{16} c_j s_{t-j}$
-#   plus a logistic residual. The probability of a level is the logistic's mass between its two borders, so it is
-#   comparable with ours. Its 18 numbers maximise the likelihood of 60 training sounds;
-# * the **noise floor**: a model that knew each tone exactly, and only had to guess the noise, would need 2.44 bits. Nobody
-#   can reach this, since pitches, phases and strengths must be found out first.
+# * **linear prediction** of order 16, the classical model of speech (Atal and Hanauer, 1971): $s_t = b +
+#   \sum_{j=1}^{16} c_j s_{t-j}$ plus a logistic residual. The probability of a level is the logistic's mass between its
+#   two borders, so it is comparable with ours. Its 18 numbers maximise the likelihood of 60 training sounds;
+# * the **noise floor**: a model that knew each tone exactly, and only had to guess the noise, would need 2.44 bits.
+#   Nobody can reach this, since pitches, phases and strengths must be found out first.
 #
 # The WaveNet has 8 layers of 16 channels with dilations $1, \dots, 128$, so $R = 256$. It is trained on pieces of 500
 # samples. Will it beat linear prediction, which reads 16?
@@ -365,14 +371,14 @@ for name, cost in references.items():
 outcome("WaveNet, bits per sample", bits(wavenet))
 
 # %% [markdown]
-# WaveNet beats linear prediction by about 0.4 bits per sample, some 20 %
-# of what linear prediction pays above the noise floor. Do not underrate the older model: it has 18 numbers against 24,000, and is told
-# what a level means. A sum of sines obeys a linear rule in $s_t$, but not in the companded levels that WaveNet reads; so WaveNet has to
-# learn first what $F$ did. It goes on improving when it is trained for longer.
+# WaveNet beats linear prediction by about 0.4 bits per sample, a sixth of what linear prediction pays above the noise
+# floor. Do not underrate the older model: it has 18 numbers against 24,000, and is told what a level means. A sum of
+# sines obeys a linear rule in $s_t$, but not in the companded levels that WaveNet reads; so WaveNet has to learn first
+# what $F$ did. It goes on improving when it is trained for longer.
 #
-# **Take one part away.** All networks below have 8 layers and (nearly) the same number of weights. The first three differ
-# in dilations alone; the others lack gates (a plain $\tanh$), skips (only the last layer leads to the output) or residual
-# connections. Three seeds each; made by `python -m course_lib.reach`. Which costs most?
+# **Take one part away.** All networks below have 8 layers and (nearly) the same number of weights. The first three
+# differ in dilations alone; the others lack gates (a plain $\tanh$), skips (only the last layer leads to the output) or
+# residual connections. Three seeds each; made by `python -m course_lib.reach`. Which costs most?
 
 # %% tags=["demo"]
 names = list(reach.NETWORKS)
@@ -390,14 +396,15 @@ for name in (names[0], names[2]):
 # %% [markdown]
 # Means, in bits per sample above the whole network's 4.88:
 #
-# * **Receptive field.** $R = 31$ instead of 256 costs 0.13, $R = 9$ costs 0.24. Only the 256 steps suffice to tell neighbouring pitches apart.
-# * **Gates** cost 0.19 to do without, but from 0.09 to 0.28 depending on the seed. In lesson 04, on images, the same test
-#   found nothing: what a part is worth depends on the data.
-# * **Skips** and **residuals** are worth most: 0.3, and one of three trainings without skips got stuck at 6.7 bits. Both parts make
-#   eight layers trainable; they add nothing that the network could not compute otherwise.
+# * **Receptive field.** $R = 31$ instead of 256 costs 0.13, $R = 9$ costs 0.24. (Section 4: it takes some 250 samples
+#   to tell neighbouring pitches apart.)
+# * **Gates** cost 0.19 to do without, but from 0.09 to 0.28 depending on the seed. In lesson 04, on images, the same
+#   test found nothing: what a part is worth depends on the data.
+# * **Skips** and **residuals** are worth most: 0.3, and one of three trainings without skips got stuck at 6.7 bits.
+#   Both make eight layers easier to train.
 #
-# All this holds for these tones, this size, and 1,500 short steps. After 150 steps (the cell above) the long field shows no advantage
-# at all: a long past is of use only once the network has learnt what to do with it.
+# All this holds for these tones, this size, and 1,500 short steps. After 150 steps (the cell above) the long field
+# shows no advantage at all: a long past is of use only once the network has learnt what to do with it.
 #
 # ## 7 · Generation: slow, then fast
 #
@@ -406,15 +413,16 @@ for name in (names[0], names[2]):
 # computed before.
 #
 # What does a step really need? A layer with two taps needs its input of *now*, and that of $d$ steps ago. So let each
-# layer remember its last $d$ inputs in a **ring buffer** (Le Paine et al., 2016): step $s$ writes into place $s \bmod d$. At step $t$, place
-# $t \bmod d$ holds the input of step $t - d$: just the one that is needed, and the oldest, so that it may be overwritten.
+# layer remember its last $d$ inputs in a **ring buffer** (Le Paine et al., 2016): step $s$ writes into place $s \bmod
+# d$. At step $t$, place $t \bmod d$ holds the input of step $t - d$: just the one that is needed, and the oldest, so
+# that it may be overwritten.
 
 # %% tags=["demo"]
 plots.show(figures.ring_buffer(dilation=4))
 
 # %% [markdown]
-# With $k$ taps there are $P = (k - 1) d$ places, and tap $j$ finds its input in place $(t - (k - 1 - j) d) \bmod P$. The cost of a step is
-# then $L$ small products of a matrix with a vector, *whatever the dilations*.
+# With $k$ taps there are $P = (k - 1) d$ places, and tap $j$ finds its input in place $(t - (k - 1 - j) d) \bmod P$.
+# The cost of a step is then $L$ small products of a matrix with a vector, *whatever the dilations*.
 #
 # ### Exercise 4 · `ring_step`
 
@@ -501,10 +509,10 @@ ring = (time.perf_counter() - start) / 100
 print(f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms")
 
 # %% [markdown]
-# The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ it wins a factor
-# of some units; Python's overhead for each small operation hides the rest. In the paper's stack, with $R = 3070$, the gap is wide: about RATIO times. (Its 32 channels are ours.)
-# What remains is the chain itself: one sample after another. **Listen** to half a second of three sounds, drawn
-# by the cached sampler:
+# The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ it wins a
+# factor of some units; Python's overhead for each small operation hides the rest. In the paper's stack, with $R =
+# 3070$, the gap is wide: about RATIO times. (Its 32 channels are ours.) What remains is the chain itself: one sample
+# after another. **Listen** to half a second of three sounds, drawn by the cached sampler:
 
 # %% tags=["demo"] folded="Draws three sounds of half a second; draws and plays them."
 seconds_long = budget(smoke=600, cpu=4000, gpu=8000)
@@ -515,15 +523,15 @@ for name, sound in samples.items():
     play(sound, RATE, alt=f"WaveNet, {name}: a rough, wavering tone between 300 and 600 Hz.")
 
 # %% [markdown]
-# The samples have a plausible loudness, the right range of frequencies, and the smoothness of a tone. But no note is held: the
-# pitch wanders within a fraction of a second. A small error in each step, passed on 4,000 times, is a large one;
-# *Going further* measures it.
+# The samples have a plausible loudness, the right range of frequencies, and the smoothness of a tone. But no note is
+# held: the pitch wanders within a fraction of a second. A small error in each step, passed on 4,000 times, is a large
+# one; *Going further* measures it.
 #
 # ## 8 · Your own WaveNet
 #
-# Assemble the pieces; nothing depends on your earlier answers. The model is a little simpler than the library's:
-# one matrix after the skips. The check gives it weights and judges it untrained: no leak, full reach, mass one, a
-# sampler that follows `log_prob`.
+# Assemble the pieces; nothing depends on your earlier answers. The model is a little simpler than the library's: one
+# matrix after the skips. The check gives it weights and judges it untrained: no leak, full reach, mass one, a sampler
+# that follows `log_prob`.
 #
 # ### Exercise 5 · `OwnWaveNet`
 
@@ -596,8 +604,8 @@ class OwnWaveNet(torch.nn.Module):
 # %% check="OwnWaveNet"
 
 # %% [markdown]
-# **The training loop** is yours as well. For each step: draw 2 of the pieces at random, compute their mean NLL, and let Adam
-# take a step (learning rate 0.01).
+# **The training loop** is yours as well. For each step: draw 2 of the pieces at random, compute their mean NLL, and let
+# Adam take a step (learning rate 0.01).
 
 
 # %% loop="train_own"
@@ -632,27 +640,27 @@ with waits_for("OwnWaveNet", "train_own"):
 # %% [markdown]
 # ## 9 · The answer, and what WaveNet cannot do
 #
-# **How can it remember long enough?** Dilations that double: $L$ layers read $2^L$ steps, each by exactly one path, and the
-# output is still computed at every step. **How can it generate fast enough?** Each layer keeps its last $d$ inputs in a
-# ring, so a step costs $L$ small products, whatever the receptive field. Companding makes 256 levels enough.
+# **How can it remember long enough?** Dilations that double: $L$ layers read $2^L$ steps, each by exactly one path, and
+# the output is still computed at every step. **How can it generate fast enough?** Each layer keeps its last $d$ inputs
+# in a ring, so a step costs $L$ small products, whatever the receptive field. Companding makes 256 levels enough.
 #
 # What remains:
 #
-# * **It is still one step after another.** A second at 24,000 samples is 24,000 networks that wait for one another; training
-#   does them all at once. (*Going further* has the famous way out, a network that learns to do without.)
+# * **It is still one step after another.** A second at 24,000 samples is 24,000 networks that wait for one another;
+#   training does them all at once. (*Going further* has the famous way out, a network that learns to do without.)
 # * **What lies before the receptive field never existed.** Our network cannot know that a melody has four notes, and a
 #   field of some seconds does not hold a song. Its samples are plausible for 32 ms, and wander.
 # * **It spends its bits on noise.** Most of each sample's cost is the noise floor. A likelihood does not know what a
 #   listener hears.
 #
 # **Today.** The chain was shortened in several ways. WaveRNN (Kalchbrenner et al., 2018) has a single recurrent layer
-# with a dual softmax for 16 bits; it generates 24 kHz audio four times faster than real time on a GPU, and a
-# version draws 16 samples per step. Parallel WaveNet (van den Oord et al., 2018), more than 20 times faster
-# than real time, spoke for Google Assistant. DiffWave (Kong et al., 2021), a diffusion model, was rated about as natural as a strong WaveNet vocoder
-# (4.44 against 4.43 of 5), in a constant number of steps. And most of all, the sequence became shorter: a learned codec
-# (SoundStream, Zeghidour et al., 2021) turns sound into few discrete **audio tokens** per second, and AudioLM (Borsos et al., 2022) models
-# *these* one by one, as a language. That is this lesson's chain rule, over a better alphabet; where such an
-# alphabet comes from is lesson 08.
+# with a dual softmax for 16 bits; it generates 24 kHz audio four times faster than real time on a GPU, and a version
+# draws 16 samples per step. Parallel WaveNet (van den Oord et al., 2018), more than 20 times faster than real time,
+# spoke for Google Assistant. DiffWave (Kong et al., 2021), a diffusion model, was rated about as natural as a strong
+# WaveNet vocoder (4.44 against 4.43 of 5), in a constant number of steps. And most of all, the sequence became shorter:
+# a learned codec (SoundStream, Zeghidour et al., 2021) turns sound into few discrete **audio tokens** per second, and
+# AudioLM (Borsos et al., 2022) models *these* one by one, as a language. That is this lesson's chain rule, over a
+# better alphabet; where such an alphabet comes from is lesson 08.
 
 # %% [markdown]
 # ## Going further
@@ -661,11 +669,11 @@ with waits_for("OwnWaveNet", "train_own"):
 #
 # ### Conditions: who speaks, and what
 #
-# WaveNet's samples babble: speech without words, in anybody's voice. To say what it should say, it is given a **condition**
-# $y$, and models $p(x \mid y)$. There are two kinds (section 2.5 of the paper). **Global**: one label for the whole sound,
-# such as the speaker. A learned vector per label is added to $a$ at *all* steps. **Local**: a sequence $y_t$, such as
-# what is being said, or the pitch. It usually comes at a slower rate, is *upsampled* to one vector per sample (repeated, or by a
-# learned transposed convolution), and a learned matrix of it is added to $a$ at *each* step:
+# WaveNet's samples babble: speech without words, in anybody's voice. To say what it should say, it is given a
+# **condition** $y$, and models $p(x \mid y)$. There are two kinds (section 2.5 of the paper). **Global**: one label for
+# the whole sound, such as the speaker. A learned vector per label is added to $a$ at *all* steps. **Local**: a sequence
+# $y_t$, such as what is being said, or the pitch. It usually comes at a slower rate, is *upsampled* to one vector per
+# sample (repeated, or by a learned transposed convolution), and a learned matrix of it is added to $a$ at *each* step:
 #
 # $$a = W_i * h + V_i\, y \quad \text{or} \quad a_t = (W_i * h)_t + V_i\, y_t .$$
 #
@@ -708,8 +716,8 @@ def gated_unit(h, w, dilation, of_label, of_context):
 # %% check="gated_unit"
 
 # %% [markdown]
-# The context of the tones is the pitch at each sample, in octaves above C4. A WaveNet that is given it plays what you write.
-# (It is trained on notes, chords and melodies, and does not know which is wanted.)
+# The context of the tones is the pitch at each sample, in octaves above C4. A WaveNet that is given it, trained on the
+# melodies alone, plays what you write.
 
 # %% tags=["train"] folded="Trains a WaveNet that is given the pitch at each step."
 torch.manual_seed(0)
@@ -741,8 +749,8 @@ play(played, RATE, alt="A rough tone that climbs to C5 and falls again.")
 # ### Temperature
 #
 # Samples sound rough, since each step draws from a distribution that is wider than it should be. A common remedy is to
-# divide the logits by a **temperature** $\tau$ before the softmax. At $\tau < 1$ probable levels become more probable; at
-# $\tau = 0$ only the most probable is left; $\tau = 1$ is the model.
+# divide the logits by a **temperature** $\tau$ before the softmax. At $\tau < 1$ probable levels become more probable;
+# at $\tau = 0$ only the most probable is left; $\tau = 1$ is the model.
 #
 # #### Exercise 7 · `sample`
 
@@ -771,8 +779,8 @@ def sample(logits, u, temperature):
 
 # %% [markdown]
 # Each conditional stays a distribution, so the product of the tempered conditionals is one as well. But it is *another*
-# distribution, whose likelihood can be measured like any other. (It is not $p(x)^{1/\tau}$, normalised: that would
-# have to look ahead.) For which $\tau$ do the test sounds cost least?
+# distribution, whose likelihood can be measured like any other. (It is not $p(x)^{1/\tau}$, normalised: that would have
+# to look ahead.) For which $\tau$ do the test sounds cost least?
 
 # %% tags=["demo"]
 guess("the best temperature for the likelihood", ...)
@@ -809,18 +817,18 @@ with waits_for("sample"):
         play(sound, RATE, alt=f"A sample at {name}. {words}")
 
 # %% [markdown]
-# For a perfect model the best temperature is 1, since no distribution costs less than the true one. Here the minimum is near
-# 0.85, and flat: this briefly trained network is a little too unsure. Colder samples *sound* cleaner than they are probable. At
-# $\tau = 0$ there is a steady tone, always the same one; as a model of sound it is worthless, and any other sound costs it
-# infinitely many bits. What pleases the ear and what a likelihood measures are not the same.
+# For a perfect model the best temperature is 1, since no distribution costs less than the true one. Here the minimum is
+# near 0.85, and flat: this briefly trained network is a little too unsure. Colder samples *sound* cleaner than they are
+# probable. At $\tau = 0$ there is a steady tone, always the same one; as a model of sound it is worthless, and any
+# other sound costs it infinitely many bits. What pleases the ear and what a likelihood measures are not the same.
 #
 # ### Teacher forcing and exposure bias
 #
-# In training, the input at every step is the *true* past (**teacher forcing**). In sampling it is what the model drew itself.
-# After a bad draw it is in a situation that training never showed: **exposure bias**. How bad is it? Take test notes,
-# give the model their first 1,000 samples, and let it continue. In windows of 50 ms, which share of the power lies at the
-# harmonics of the note? For comparison, draw each $x_t$ from the same model, but given the *true* $x_{<t}$: these draws
-# have the same errors at each step, which cannot accumulate.
+# In training, the input at every step is the *true* past (**teacher forcing**). In sampling it is what the model drew
+# itself. After a bad draw it is in a situation that training never showed: **exposure bias**. How bad is it? Take test
+# notes, give the model their first 1,000 samples, and let it continue. In windows of 50 ms, which share of the power
+# lies at the harmonics of the note? For comparison, draw each $x_t$ from the same model, but given the *true* $x_{<t}$:
+# these draws have the same errors at each step, which cannot accumulate.
 
 # %% tags=["demo"] folded="Continues test notes, and measures the share of power at the note's harmonics."
 notes = (tones.test.y[:, 0] == 0).nonzero().flatten()
@@ -853,10 +861,11 @@ plots.show(figures.on_its_own([1000 * (s + 200 - T // 2) / RATE for s in starts]
 #
 # ### Speech
 #
-# With the recordings of the *Free Spoken Digit Dataset* at hand (`COURSE_DATA`; `data/README.md` says where from), the same
-# network models speech, given digit and speaker. On two cores it is too slow to learn to speak; with `COURSE_BUDGET=gpu` it
-# is trained here, and `python -m course_lib.recipes wavenet-digits` does it at full size. Recordings: Free Spoken Digit
-# Dataset, Zohar Jackson and contributors, CC BY-SA 4.0; sounds made from them are under the same licence.
+# With the recordings of the *Free Spoken Digit Dataset* at hand (`COURSE_DATA`; `data/README.md` says where from), the
+# same network models speech, given digit and speaker. On two cores it is too slow to learn to speak; with
+# `COURSE_BUDGET=gpu` it is trained here, and `python -m course_lib.recipes wavenet-digits` does it at full size.
+# Recordings: Free Spoken Digit Dataset, Zohar Jackson and contributors, CC BY-SA 4.0; sounds made from them are under
+# the same licence.
 
 # %% tags=["train"] folded="Plays a spoken digit; at the larger budget trains a WaveNet given digit and speaker, and lets it speak."
 if data.has_spoken_digits():
@@ -888,26 +897,29 @@ else:
 # ### Parallel WaveNet: distillation
 #
 # A likelihood network reads $x$ and gives all conditionals at once, but draws step by step. Turn it round. An **inverse
-# autoregressive flow** reads *noise*: from $u_0, u_1, \dots$, uniform and independent, a causal network computes
-# for each $t$ a mean $m_t$ and a scale $s_t$ from $u_{<t}$, and
+# autoregressive flow** reads *noise*: from $u_0, u_1, \dots$, uniform and independent, a causal network computes for
+# each $t$ a mean $m_t$ and a scale $s_t$ from $u_{<t}$, and
 #
 # $$x_t = m_t + s_t \operatorname{logit}(u_t), \qquad \operatorname{logit}(u) = \log \frac{u}{1 - u} .$$
 #
-# $\operatorname{logit}(u_t)$ has the standard logistic distribution, so given $u_{<t}$, $x_t$ is logistic with mean $m_t$ and scale $s_t$. All steps are
-# computed *at once*. The price: for the likelihood of a *given* $x$ one has to find $u_0$, then $u_1$, and so on, so training by
-# maximum likelihood is slow. **Probability density distillation** trains it without data: the **student** $q$ draws $x$, and a trained WaveNet, the
-# **teacher** $p$, says how probable that is. Minimise
+# $\operatorname{logit}(u_t)$ has the standard logistic distribution, so given $u_{<t}$, $x_t$ is logistic with mean
+# $m_t$ and scale $s_t$. All steps are computed *at once*. The price: for the likelihood of a *given* $x$ one has to
+# find $u_0$, then $u_1$, and so on, so training by maximum likelihood is slow. **Probability density distillation**
+# trains it without data: the **student** $q$ draws $x$, and a trained WaveNet, the **teacher** $p$, says how probable
+# that is. Minimise
 #
 # $$\operatorname{KL}(q \,\|\, p) = \mathbb{E}_q[-\log p(x)] - H(q), \qquad H(q) = -\mathbb{E}_q[\log q(x)].$$
 #
-# **The entropy** is known in closed form. $u_{<t}$ and $x_{<t}$ determine each other, so by the chain rule $H(q)$ is the sum over $t$ of the mean entropy of $x_t$ given
-# $u_{<t}$. A logistic with scale $s$ has the density $\frac1s f(\frac{x - m}{s})$ with $f(v) = \sigma(v)\,\sigma(-v)$. With $v = \operatorname{logit}(u)$,
-# $-\log f(v) = -\log u - \log (1 - u)$, and as $u$ is uniform, $\mathbb{E}[-\log u] = \int_0^1 -\log u \, du = 1$, likewise for $1 - u$. So
+# **The entropy** is known in closed form. $u_{<t}$ and $x_{<t}$ determine each other, so by the chain rule $H(q)$ is
+# the sum over $t$ of the mean entropy of $x_t$ given $u_{<t}$. A logistic with scale $s$ has the density $\frac1s
+# f(\frac{x - m}{s})$ with $f(v) = \sigma(v)\,\sigma(-v)$. With $v = \operatorname{logit}(u)$, $-\log f(v) = -\log u -
+# \log (1 - u)$, and as $u$ is uniform, $\mathbb{E}[-\log u] = \int_0^1 -\log u \, du = 1$, likewise for $1 - u$. So
 #
 # $$H(q) = \mathbb{E}_q\Big[\sum_t (\log s_t + 2)\Big] \text{ nats}.$$
 #
-# **The cross-entropy** $\mathbb{E}_q[-\log p(x)]$ is estimated by drawing: $x$ is a differentiable function of $u$ (the reparametrization of lesson 07), so
-# the gradient passes through the teacher into the student. Our teacher is logistic as well.
+# **The cross-entropy** $\mathbb{E}_q[-\log p(x)]$ is estimated by drawing: $x$ is a differentiable function of $u$ (the
+# reparametrization of lesson 07), so the gradient passes through the teacher into the student. Our teacher is logistic
+# as well.
 #
 # #### Exercise 8 · `distill_loss`
 
@@ -941,7 +953,8 @@ def distill_loss(u, mean, log_scale, teacher):
 # %% [markdown]
 # **A tiny demonstration.** The teacher is a resonator, a damped oscillation kicked by logistic noise: its mean is
 # $1.8\, x_{t-1} - 0.9\, x_{t-2}$. It reads *two* steps. The student's mean is a weighted sum of the last $n$ values of
-# $\operatorname{logit}(u)$. How long must its memory be? The oscillation dies away by a factor of $\sqrt{0.9}$ per step, so some 60 steps.
+# $\operatorname{logit}(u)$. How long must its memory be? The oscillation dies away by a factor of $\sqrt{0.9}$ per
+# step, so some 60 steps.
 
 # %% tags=["train"] folded="Distils a linear student from a resonator by your loss, and compares the two ways to draw."
 def resonator(x):
@@ -986,20 +999,22 @@ with waits_for("distill_loss"):
     print(f"8,000 samples: the student, at once, {1000 * at_once:.1f} ms; the teacher, one by one, {1000 * (time.perf_counter() - start):.1f} ms")
 
 # %% [markdown]
-# The estimates of the loss scatter around the true KL, and so fall below 0 at times. The student has found the teacher's impulse response:
-# with a memory of 96 steps instead of two, it computes in one pass what the teacher computes in 8,000. That is the bargain of
-# an inverse autoregressive flow: more memory and more work, but nothing waits.
+# The estimates of the loss scatter around the true KL, and so fall below 0 at times. The student has found the
+# teacher's impulse response: with a memory of 96 steps instead of two, it computes in one pass what the teacher
+# computes in 8,000. That is the bargain of an inverse autoregressive flow: more memory and more work, but nothing
+# waits.
 #
-# The real student is four such flows, one after another, each a WaveNet. And KL alone was not enough: a student may please the
-# teacher by whispering, since quiet noise is probable everywhere. The paper adds three losses. A **power
+# The real student is four such flows, one after another, each a WaveNet. And KL alone was not enough: a student may
+# please the teacher by whispering, since quiet noise is probable everywhere. The paper adds three losses. A **power
 # loss**: the average spectrum of the student's sound should match that of recordings. A **perceptual loss**: features
-# of a classifier of phones should match. A **contrastive loss**: the sound should be probable under the teacher given the *right* condition and
-# improbable given another. We explain them, and do not build them.
+# of a classifier of phones should match. A **contrastive loss**: the sound should be probable under the teacher given
+# the *right* condition and improbable given another. We explain them, and do not build them.
 #
 # ### Bug clinic
 #
-# Six patients, all meant to be WaveNets of the toy distribution, whose images are series of 16 steps in raster order; one
-# is healthy. You see the NLL that each *reports*, its total mass over all 65,536 series, and samples. The entropy is 4.97 nats.
+# Six patients, all meant to be WaveNets of the toy distribution, whose images are series of 16 steps in raster order;
+# one is healthy. You see the NLL that each *reports*, its total mass over all 65,536 series, and samples. The entropy
+# is 4.97 nats.
 
 # %% tags=["train"]
 clinic = wavenet_clinic()
@@ -1034,19 +1049,22 @@ outcome("patient G", "half a level")
 outcome("patient H", "no sign")
 
 # %% [markdown]
-# Without the sign, negative half-waves are turned up: strong harmonics appear at multiples of twice the frequency, and a constant. Half a
-# level is a small constant and cannot be heard, which is why it survives: only the mean shows it.
+# Without the sign, negative half-waves are turned up: strong harmonics appear at multiples of twice the frequency, and
+# a constant. Half a level is a small constant and cannot be heard, which is why it survives: only the mean shows it.
 #
 # ### History, references and solutions
 #
-# Dilated convolutions come from wavelets, the *algorithme à trous* (Holschneider et al., 1989); as ring buffers for WaveNet, from Le Paine et al. (2016).
+# Dilated convolutions come from wavelets, the *algorithme à trous* (Holschneider et al., 1989); as ring buffers for
+# WaveNet, from Le Paine et al. (2016).
 #
 # * B. S. Atal and S. L. Hanauer. Speech analysis and synthesis by linear prediction of the speech wave. *Journal of the
 #   Acoustical Society of America* 50, 1971.
 # * Z. Borsos et al. AudioLM: a language modeling approach to audio generation. arXiv:2209.03143, 2022.
 # * N. Kalchbrenner, E. Elsen, K. Simonyan et al. Efficient neural audio synthesis. *ICML*, 2018.
-# * Z. Kong, W. Ping, J. Huang, K. Zhao and B. Catanzaro. DiffWave: a versatile diffusion model for audio synthesis. *ICLR*, 2021.
+# * Z. Kong, W. Ping, J. Huang, K. Zhao and B. Catanzaro. DiffWave: a versatile diffusion model for audio synthesis.
+#   *ICLR*, 2021.
 # * T. Le Paine et al. Fast Wavenet generation algorithm. arXiv:1611.09482, 2016.
 # * A. van den Oord, S. Dieleman, H. Zen et al. WaveNet: a generative model for raw audio. arXiv:1609.03499, 2016.
 # * A. van den Oord, Y. Li, I. Babuschkin et al. Parallel WaveNet: fast high-fidelity speech synthesis. *ICML*, 2018.
-# * N. Zeghidour, A. Luebs, A. Omran, J. Skoglund and M. Tagliasacchi. SoundStream: an end-to-end neural audio codec. 2021.
+# * N. Zeghidour, A. Luebs, A. Omran, J. Skoglund and M. Tagliasacchi. SoundStream: an end-to-end neural audio codec.
+#   2021.
