@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 
+from course_lib.data import Dataset, Split
+from course_lib.metrics import nll
 from course_lib.models import WaveNet
+from course_lib.training import fit
 from tests.course_lib.properties import randomize
 
 KINDS = [dict(levels=2), dict(levels=5), dict(levels=300, mixtures=3)]
@@ -105,6 +108,29 @@ def test_a_series_may_be_much_longer_than_the_receptive_field():
             x[:, t - model.receptive_field - 1] = 0  # too long ago to matter
         if t % 50 == 49:
             torch.testing.assert_close(step, model(x)[..., t])
+
+
+def test_labels_and_a_control_signal_are_learnt_and_steer_a_longer_series():
+    """Each level is the sum of two labels and of a signal at the same step."""
+    torch.manual_seed(0)
+    y, signal = torch.randint(2, (64, 2)), torch.randint(2, (64, 1, 12)).float()
+    x = y.sum(1)[:, None] + signal[:, 0].long()
+    split = Split(x, y, signal)
+    model = WaveNet(12, 4, 8, [1, 2], skip=16, classes=(2, 2), context_channels=1)
+    fit(
+        model,
+        Dataset("sums", (12,), 4, split, split, split),
+        labels=True,
+        context=True,
+        epochs=60,
+        batch_size=32,
+        lr=0.02,
+    )
+    assert nll(model, x, labels=y, context=signal).mean < 0.5
+    longer = torch.randint(2, (3, 1, 50)).float()
+    labels = torch.tensor([[0, 0], [0, 1], [1, 1]])
+    drawn = model.sample(3, length=50, labels=labels, context=longer)
+    assert ((drawn == labels.sum(1)[:, None] + longer[:, 0]).float().mean(1) > 0.9).all()
 
 
 def test_a_series_begins_unlike_one_after_silence():
