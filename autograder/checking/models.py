@@ -37,7 +37,7 @@ POINTS = {"full reach": 1, "log-likelihood": 1, "sampler": 1, "gradients": 1}
 NETWORK_POINTS = {"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1}  # with a formula
 
 LARGE = 1e9  # the size of masked entries
-STEP = 1e-4  # of each parameter, to see how the log-likelihood changes
+STEP = 1e-3  # of each parameter, to see how the log-likelihood changes
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class WholeModel:
         """Whether log_prob and sample agree with the model's own logits (K^D, D, logits of each)."""
         logs = log_probabilities(logits)
         likelihood = np.take_along_axis(logs, images[:, :, None], 2).sum((1, 2))
+        size = np.abs(likelihood[np.isfinite(likelihood)]).max(initial=0.0)
 
         def unlikely(got, x, *_):
             why = differs(got, likelihood, lambda row: f"log_prob of {say_image(x, row)}, by the model's own logits,")
@@ -109,7 +110,7 @@ class WholeModel:
 
         def one(got, x, *_):
             name = f"log_prob of {say_image(x, 0)} alone, by the model's own logits,"
-            return differs(got, likelihood[-1:], lambda row: name)
+            return differs(got, likelihood[-1:], lambda row: name, size=size)
 
         yield self._ask(model, "log_prob", images, rng).holds("log-likelihood", unlikely)
         yield self._ask(model, "log_prob", images[-1:], rng).holds("log-likelihood", one)
