@@ -22,14 +22,15 @@ def sounds(named: Mapping[str, torch.Tensor], rate: int = RATE, *, zoom: float =
         rate: samples per second, in Hz.
         zoom: length of the stretch in milliseconds, from the middle of the sound.
     """
-    fig, axes = plt.subplots(2, len(named), figsize=(min(9.6, 3.2 * len(named)), 4.4), squeeze=False)
+    fig, axes = plt.subplots(2, len(named), figsize=(min(9.6, 1.6 + 3.2 * len(named)), 4.4), squeeze=False)
+    top = 1.05 * max(float(sound.abs().max()) for sound in named.values()) or 1.0
     for column, (name, sound) in enumerate(named.items()):
         width = int(zoom * rate / 1000)
         start = (len(sound) - width) // 2
         plots.waveform(sound[start : start + width], rate, title=name, ax=axes[0, column])
         plots.spectrogram(sound, rate, window=512, ax=axes[1, column])
         axes[1, column].set_ylim(150, rate / 2)
-        axes[0, column].set_ylim(-1.05, 1.05)
+        axes[0, column].set_ylim(-top, top)
         for row in range(2) if column else ():
             axes[row, column].set_ylabel("")
     fig.set_label(
