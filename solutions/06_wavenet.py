@@ -38,6 +38,8 @@
 # | $R$ | the **receptive field**: how many steps an output reads |
 # | $h$, $a$, $z$, $C$ | a layer's input, the convolution of it, the gated unit's output; number of channels of $h$ |
 # | $\sigma(a)$, $\odot$, $*$ | $1/(1 + e^{-a})$; product entry by entry; convolution |
+# | $y$, $\tau$ | in *Going further*: a condition; a temperature |
+# | $u_t$, $m_t$, $\lambda_t$; $p$, $q$ | there too: uniform noise, mean and scale of a logistic distribution; teacher and student |
 # | bits per sample | an NLL in nats divided by $T \log 2$ |
 
 # %% setup=true
@@ -106,9 +108,9 @@ for name, sound in examples.items():
 #
 # **Derivation.** Compress the sound by a function $F$ first, then round $F(s)$ in equal steps of $2/255$. A step of $F$
 # is a step of $2 / (255\, F'(s))$ of the sound. For an error proportional to $|s|$ we need $F'(s) \propto 1/|s|$, hence
-# $F = \log |s|$; but this is infinite at 0. The **mu-law** (ITU-T G.711, for telephones) takes $F'(s) \propto 1 / (1 +
-# \mu |s|)$ instead, proportional to $1/|s|$ for loud sounds, and constant for very quiet ones. Integrate from 0, and
-# scale so that $F(1) = 1$:
+# $F = \log |s|$; but this is infinite at 0. The **mu-law** (ITU-T G.711, for telephones) takes
+# $F'(s) \propto 1 / (1 + \mu |s|)$ instead, proportional to $1/|s|$ for loud sounds, and constant for very quiet ones.
+# Integrate from 0, and scale so that $F(1) = 1$:
 #
 # $$F(s) = \operatorname{sign}(s)\, \frac{\log(1 + \mu |s|)}{\log(1 + \mu)}, \qquad \mu = 255 .$$
 #
@@ -342,9 +344,10 @@ plots.show(figures.wavenet_unit())
 # the NLL. A cost in bits per sample means little without something to compare it with, so we state three references:
 #
 # * a **histogram** of the levels, which ignores the past;
-# * **linear prediction** of order 16, the classical model of speech (Atal and Hanauer, 1971): $s_t = b +
-#   \sum_{j=1}^{16} c_j s_{t-j}$ plus a logistic residual. The probability of a level is the logistic's mass between its
-#   two borders, so it is comparable with ours. Its 18 numbers maximise the likelihood of 60 training sounds;
+# * **linear prediction** of order 16, the classical model of speech (Atal and Hanauer, 1971):
+#   $s_t = b + \sum_{j=1}^{16} c_j s_{t-j}$ plus a logistic residual. The probability of a level is the logistic's mass
+#   between its two borders, so it is comparable with ours. Its 18 numbers maximise the likelihood of 60 training
+#   sounds;
 # * the **noise floor**: a model that knew each tone exactly, and only had to guess the noise, would need 2.44 bits.
 #   Nobody can reach this, since pitches, phases and strengths must be found out first.
 #
@@ -399,9 +402,9 @@ for name in (names[0], names[2]):
 # * **Receptive field.** $R = 31$ instead of 256 costs 0.13, $R = 9$ costs 0.24. (Section 4: it takes some 250 samples
 #   to tell neighbouring pitches apart.)
 # * **Gates** cost 0.19 to do without, but from 0.09 to 0.28 depending on the seed. In lesson 04, on images, the same
-#   test found nothing: what a part is worth depends on the data.
-# * **Skips** and **residuals** are worth most: 0.3, and one of three trainings without skips got stuck at 6.7 bits.
-#   Both make eight layers easier to train.
+#   test found no gain: what a part is worth depends on the data.
+# * **Skips** and **residuals** are worth most, a third of a bit each, and one of three trainings without skips got
+#   stuck at 6.7 bits. Both make eight layers easier to train.
 #
 # All this holds for these tones, this size, and 1,500 short steps. After 150 steps (the cell above) the long field
 # shows no advantage at all: a long past is of use only once the network has learnt what to do with it.
@@ -413,9 +416,9 @@ for name in (names[0], names[2]):
 # computed before.
 #
 # What does a step really need? A layer with two taps needs its input of *now*, and that of $d$ steps ago. So let each
-# layer remember its last $d$ inputs in a **ring buffer** (Le Paine et al., 2016): step $s$ writes into place $s \bmod
-# d$. At step $t$, place $t \bmod d$ holds the input of step $t - d$: just the one that is needed, and the oldest, so
-# that it may be overwritten.
+# layer remember its last $d$ inputs in a **ring buffer** (Le Paine et al., 2016): step $s$ writes into place
+# $s \bmod d$. At step $t$, place $t \bmod d$ holds the input of step $t - d$: just the one that is needed, and the
+# oldest, so that it may be overwritten.
 
 # %% tags=["demo"]
 plots.show(figures.ring_buffer(dilation=4))
@@ -509,10 +512,11 @@ ring = (time.perf_counter() - start) / 100
 print(f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms")
 
 # %% [markdown]
-# The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ it wins a
-# factor of some units; Python's overhead for each small operation hides the rest. In the paper's stack, with $R =
-# 3070$, the gap is wide: here about 70 times. (Its 32 channels are ours.) What remains is the chain itself: one sample
-# after another. **Listen** to half a second of three sounds, drawn by the cached sampler:
+# The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ a ring
+# written as yours is about 4 times as fast as the plain way, and the library's 20 times: what counts here is how many
+# small operations a step has. In the paper's stack, with $R = 3070$, the gap is wide, about 70 times. (Its 32 channels
+# are ours.) What remains is the chain itself: one sample after another. **Listen** to half a second of three sounds,
+# drawn by the cached sampler:
 
 # %% tags=["demo"] folded="Draws three sounds of half a second; draws and plays them."
 seconds_long = budget(smoke=600, cpu=4000, gpu=8000)
@@ -902,24 +906,25 @@ else:
 #
 # A likelihood network reads $x$ and gives all conditionals at once, but draws step by step. Turn it round. An **inverse
 # autoregressive flow** reads *noise*: from $u_0, u_1, \dots$, uniform and independent, a causal network computes for
-# each $t$ a mean $m_t$ and a scale $s_t$ from $u_{<t}$, and
+# each $t$ a mean $m_t$ and a scale $\lambda_t$ from $u_{<t}$, and
 #
-# $$x_t = m_t + s_t \operatorname{logit}(u_t), \qquad \operatorname{logit}(u) = \log \frac{u}{1 - u} .$$
+# $$x_t = m_t + \lambda_t \operatorname{logit}(u_t), \qquad \operatorname{logit}(u) = \log \frac{u}{1 - u} .$$
 #
 # $\operatorname{logit}(u_t)$ has the standard logistic distribution, so given $u_{<t}$, $x_t$ is logistic with mean
-# $m_t$ and scale $s_t$. All steps are computed *at once*. The price: for the likelihood of a *given* $x$ one has to
-# find $u_0$, then $u_1$, and so on, so training by maximum likelihood is slow. **Probability density distillation**
+# $m_t$ and scale $\lambda_t$. All steps are computed *at once*. The price: for the likelihood of a *given* $x$ one has
+# to find $u_0$, then $u_1$, and so on, so training by maximum likelihood is slow. **Probability density distillation**
 # trains it without data: the **student** $q$ draws $x$, and a trained WaveNet, the **teacher** $p$, says how probable
 # that is. Minimise
 #
 # $$\operatorname{KL}(q \,\|\, p) = \mathbb{E}_q[-\log p(x)] - H(q), \qquad H(q) = -\mathbb{E}_q[\log q(x)].$$
 #
 # **The entropy** is known in closed form. $u_{<t}$ and $x_{<t}$ determine each other, so by the chain rule $H(q)$ is
-# the sum over $t$ of the mean entropy of $x_t$ given $u_{<t}$. A logistic with scale $s$ has the density $\frac1s
-# f(\frac{x - m}{s})$ with $f(v) = \sigma(v)\,\sigma(-v)$. With $v = \operatorname{logit}(u)$, $-\log f(v) = -\log u -
-# \log (1 - u)$, and as $u$ is uniform, $\mathbb{E}[-\log u] = \int_0^1 -\log u \, du = 1$, likewise for $1 - u$. So
+# the sum over $t$ of the mean entropy of $x_t$ given $u_{<t}$. A logistic with scale $\lambda$ has the density
+# $\frac1\lambda f(\frac{x - m}{\lambda})$ with $f(v) = \sigma(v)\,\sigma(-v)$. With $v = \operatorname{logit}(u)$,
+# $-\log f(v) = -\log u - \log (1 - u)$, and as $u$ is uniform, $\mathbb{E}[-\log u] = \int_0^1 -\log u \, du = 1$,
+# likewise for $1 - u$. So
 #
-# $$H(q) = \mathbb{E}_q\Big[\sum_t (\log s_t + 2)\Big] \text{ nats}.$$
+# $$H(q) = \mathbb{E}_q\Big[\sum_t (\log \lambda_t + 2)\Big] \text{ nats}.$$
 #
 # **The cross-entropy** $\mathbb{E}_q[-\log p(x)]$ is estimated by drawing: $x$ is a differentiable function of $u$ (the
 # reparametrization of lesson 07), so the gradient passes through the teacher into the student. Our teacher is logistic
