@@ -12,10 +12,10 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from course_lib import figures, gates, plots, recurrence
+from course_lib import figures, gates, plots, reach, recurrence
 from course_lib.dependencies import influence
 from course_lib.explore import open_paths
-from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn
+from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, wavenet
 from course_lib.models import MADE, PixelCNN, orderings
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn.causal import conv_mask
@@ -24,6 +24,7 @@ rng = torch.Generator().manual_seed(0)
 BITS, GREY = torch.randint(0, 2, (40, 64), generator=rng), torch.rand(200, 64, generator=rng)
 P10 = torch.rand(40, 10, generator=rng).softmax(1)
 UNIFORM = torch.full((256,), 1 / 256)
+SOUND = torch.sin(torch.arange(800) * 0.3)
 # Arguments for every figure that needs some.
 EXAMPLES = {
     likelihood.luck: (BITS[:10], BITS[10:20], BITS[20:30], {"test": torch.arange(9), "random": torch.arange(15, 30)}),
@@ -95,6 +96,13 @@ EXAMPLES = {
         BITS[20:].view(20, 1, 8, 8),
         {"samples": 20 + GREY[0], "test digits": 18 + GREY[1]},
     ),
+    wavenet.sounds: ({"note": SOUND, "chord": 0.5 * SOUND, "melody": 0 * SOUND},),
+    wavenet.rounding_errors: (0.02 * SOUND, {"equal steps": 0.021 * SOUND, "your mu-law": 0.02 * SOUND}),
+    wavenet.paddings: (torch.eye(8), torch.eye(8).roll(1, 1)),
+    wavenet.worth_of_parts: (reach.MEASURED, {"linear prediction": 5.1, "noise floor": 2.44}),
+    wavenet.tempered: ([0.5, 0.7, 1, 1.5], [5.5, 4.9, 4.7, 4.9]),
+    wavenet.on_its_own: (range(25, 100, 20), {"the true sound": GREY[0, :4], "the model, on its own": GREY[1, :4]}),
+    wavenet.distilled: ([900.0, 30.0, 2.0, 1.0], {"teacher": SOUND[:90], "student": 0.9 * SOUND[:90]}),
 }
 
 
@@ -272,6 +280,40 @@ def test_sparse_attention_reads_nothing_later_and_reaches_everything_earlier():
         assert not (np.triu(first, 1) + np.triu(second, 1)).any()
         reached = second @ first + first > 0  # by both heads, one after the other
         assert reached[np.tril_indices(9)].all()
+
+
+def test_a_stacks_figure_shows_what_its_dilations_read():
+    for dilations in ([1, 2, 4, 8], [1, 2, 4, 4], [2, 4]):
+        fig = wavenet.dilated_stack(dilations)
+        back = {0}
+        for d in dilations:
+            back |= {step + d for step in back}
+        read = ", ".join(map(str, sorted(step for step in back if step < 16)))
+        assert f"depends on the inputs {read} steps back." in fig.get_label()
+        inputs = [dots for dots in fig.axes[0].collections if dots.get_offsets()[0][1] == 0]
+        chosen = [dots.get_linewidths()[0] > 1.5 for dots in inputs]
+        assert chosen == [15 - step in back for step in range(16)]
+
+
+def test_a_ring_buffer_holds_the_last_inputs_and_reads_the_oldest():
+    fig = wavenet.ring_buffer(dilation=3, steps=[2, 3, 7])
+    texts = [text.get_text() for text in fig.axes[0].texts]
+    assert texts[:12] == [
+        *("$h_{0}$", "$h_{1}$", "0", "step 2"),
+        *("$h_{0}$", "$h_{1}$", "$h_{2}$", "step 3"),
+        *("$h_{6}$", "$h_{4}$", "$h_{5}$", "step 7"),
+    ]
+    frames = [patch.get_xy()[0] for patch in fig.axes[0].patches if patch.get_linewidth() > 1.5]
+    assert frames == [2, 0, 1]
+
+
+def test_mu_law_has_more_levels_near_silence_and_serves_quiet_sounds():
+    left, right = wavenet.levels_and_noise().axes
+    linear, companded = (len(line.get_xdata()) for line in left.lines[:2])
+    assert (linear, companded) == (8, 100)
+    equal, mu_law = (line.get_ydata() for line in right.lines)
+    assert mu_law[0] > equal[0] + 20 and equal[-1] > mu_law[-1]
+    assert max(mu_law[10:]) - min(mu_law[10:]) < 6 < max(equal[10:]) - min(equal[10:])
 
 
 @pytest.mark.parametrize(
