@@ -673,7 +673,7 @@ def own_cut_at_the_end():
             with torch.no_grad():
                 for t in range(x.shape[1]):
                     borders = torch.softmax(self.logits(x)[:, :, t], dim=1).cumsum(dim=1)[:, :-1]
-                    x[:, t] = torch.searchsorted(borders.double(), u[:, t : t + 1], right=True)[:, 0]
+                    x[:, t] = torch.searchsorted(borders.double(), u[:, [t]], right=True)[:, 0]
             return x
 
     return OwnWaveNet
@@ -1014,9 +1014,10 @@ def sample_row_by_row():
             if temperature == 0:
                 levels.append(row.index(max(row)))
                 continue
-            weights = [math.exp((logit - max(row)) / temperature) for logit in row]
-            level, below = 0, weights[0]
-            while level < len(row) - 1 and below / sum(weights) <= number:
+            highest = max(row)
+            weights = [math.exp((logit - highest) / temperature) for logit in row]
+            level, below, total = 0, weights[0], sum(weights)
+            while level < len(row) - 1 and below / total <= number:
                 level += 1
                 below += weights[level]
             levels.append(level)

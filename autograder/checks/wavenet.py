@@ -593,8 +593,8 @@ def OwnWaveNet(student, rng):
     """
     right = True
     for levels, channels, dilations, T in (
-        *((2, 1, [1], 2), (3, 2, [1, 2], 3), (2, 2, [1], 4), (2, 3, [2, 1], 5)),
-        *((5, 1, [1], 2), (2, 2, [1, 2, 4], 6), (16, 1, [1, 1], 2)),
+        *((2, 1, [1], 3), (3, 2, [1, 2], 3), (2, 3, [1], 4)),
+        *((16, 1, [1, 1], 2), (2, 2, [2, 1, 4], 6)),
     ):
         whole = WholeModel(
             (levels, channels, dilations),
