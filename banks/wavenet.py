@@ -918,6 +918,8 @@ for given in ("opening", "a[:, outputs // 2:]", "halves[1]"):
     clamped = f"torch.as_tensor({given}).clamp(-30, 30)"
     bank.equivalent("gated_unit", given, clamped, "a gate of 1e-13 is as good as closed")
     bank.equivalent("gated_unit", f"sigmoid({given})", f"sigmoid({clamped})", "a gate of 1e-13 is as good as closed")
+bank.equivalent("gated_unit", ", dtype=h.dtype)", ")", "a sum of both precisions is in double precision")
+bank.equivalent("gated_unit", ".expand(n, outputs, T)", "", "the sum does so, too")
 
 
 slip = bank.slips("gated_unit", of=unit_padded)
