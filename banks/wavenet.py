@@ -67,6 +67,20 @@ def mu_law_of_numpy():
     return mu_law_encode
 
 
+for old, new, why in (
+    ("math.log(256)", "(math.log(256) + 1e-08)", "a logarithm that is off by 1e-8 changes no code"),
+    ("np.log(256)", "(np.log(256) + 1e-08)", "a logarithm that is off by 1e-8 changes no code"),
+    ("torch.tensor(256.0).double().log()", "(torch.tensor(256.0).double().log() + 1e-08)", "so is this one"),
+    (".long()", ".byte()", "any type of integers is read"),
+    (".floor().long()", ".long()", "what is rounded is positive"),
+    ("arange(255)", "arange(256)", "nothing lies beyond the last border"),
+    ("x < 0, -loud", "x <= 0, -loud", "-0 is 0"),
+    ("1 + 255 * x.abs()", "torch.as_tensor(1 + 255 * x.abs()).clamp(min=1e-06)", "the sum is at least 1"),
+    ("1 + 255 * x.double().abs()", "torch.as_tensor(1 + 255 * x.double().abs()).clamp(min=1e-06)", "so is this"),
+):
+    bank.equivalent("mu_law_encode", old, new, why)
+
+
 slip = bank.slips("mu_law_encode", of=mu_law_by_the_formula)
 slip("mu_law_of_256", "255 * x.abs()", "256 * x.abs()", ("log(256)", "log(257)"), loses={"levels"})
 slip("mu_law_floor_of_256_bins", "/ 2 * 255 + 0.5)", "/ 2 * 256)", loses={"levels"})
@@ -195,6 +209,15 @@ def conv_of_windows():
     return causal_conv
 
 
+for old, new, why in (
+    (", dtype=x.dtype)", ")", "a sum of both precisions is in double precision"),
+    ("flip(0)", "flip(-1)", "there is one axis"),
+    ("clamp(min=0)", "clamp(min=-1)", "what is read before the first step is not used"),
+    ("transpose(1, 2)", "transpose(2, 1)", "the same exchange"),
+):
+    bank.equivalent("causal_conv", old, new, why)
+
+
 slip = bank.slips("causal_conv", of=conv_padded)
 slip("conv_padded_at_the_end", "(past, 0)", "(0, past)", loses={"causal"})
 slip("conv_not_padded", "torch.nn.functional.pad(x, (past, 0))", "x", loses={"shape"})
@@ -295,10 +318,12 @@ def dilations_as_large_as_possible():
     def dilations(receptive_field, kernel):
         found, reach = [], 1
         left = (receptive_field - 1) // (kernel - 1)
-        while left:
-            found.append(min(reach, left))
-            left -= found[-1]
-            reach += (kernel - 1) * found[-1]
+        for _ in range(receptive_field):
+            d = min(reach, left)
+            left -= d
+            reach += (kernel - 1) * d
+            if d:
+                found.append(d)
         return found
 
     return dilations
@@ -307,13 +332,11 @@ def dilations_as_large_as_possible():
 @bank.right("dilations")
 def dilations_from_the_top():
     def dilations(receptive_field, kernel):
-        found, R = [], receptive_field
-        while R > 1:
-            below = -(-R // kernel)
-            below += (1 - below) % (kernel - 1)
-            found.insert(0, (R - below) // (kernel - 1))
-            R = below
-        return found
+        if receptive_field == 1:
+            return []
+        below = -(-receptive_field // kernel)
+        below += (1 - below) % (kernel - 1)
+        return [*dilations(below, kernel), (receptive_field - below) // (kernel - 1)]
 
     return dilations
 
@@ -323,9 +346,8 @@ def dilations_powers_and_the_rest():
     import torch
 
     def dilations(receptive_field, kernel):
-        powers = []
-        while kernel ** (len(powers) + 1) <= receptive_field:
-            powers.append(kernel ** len(powers))
+        layers = range(receptive_field.bit_length())
+        powers = [kernel**layer for layer in layers if kernel ** (layer + 1) <= receptive_field]
         rest = (receptive_field - kernel ** len(powers)) // (kernel - 1)
         return torch.tensor(powers + [rest] * (rest > 0), dtype=torch.int64)
 
@@ -347,11 +369,9 @@ def dilations_largest_first():
 
 
 slip = bank.slips("dilations", of=dilations_as_large_as_possible)
-slip("dilations_all_ones", "min(reach, left)", "1", loses={"fewest layers"})
+slip("dilations_all_ones", "min(reach, left)", "min(1, left)", loses={"fewest layers"})
 slip("dilations_one_layer", "min(reach, left)", "left", loses={"no gap", "fewest layers"})
-slip(
-    "dilations_powers_only", "min(reach, left)", "reach", ("while left:", "while left > 0:"), loses={"receptive field"}
-)
+slip("dilations_powers_only", "min(reach, left)", "reach * (left > 0)", loses={"receptive field"})
 slip("dilations_gap_of_one", "reach += ", "reach += 1 + ", loses={"no gap", "fewest layers"})
 slip("dilations_half_as_large", "min(reach, left)", "min(1 + reach // 2, left)", loses={"fewest layers"})
 slip(
@@ -366,7 +386,7 @@ slip(
     "max(receptive_field - 2, 0) // (kernel - 1)",
     loses={"receptive field"},
 )
-slip("dilations_of_kernel_two", "(kernel - 1) * found", "found", loses={"any kernel"})
+slip("dilations_of_kernel_two", "(kernel - 1) * d", "d", loses={"any kernel"})
 slip(
     "dilations_of_kernel_two_field",
     "(receptive_field - 1) // (kernel - 1)",
@@ -374,9 +394,7 @@ slip(
     loses={"any kernel"},
 )
 slip("dilations_times_the_kernel", "reach += (kernel - 1) *", "reach += kernel *", loses={"no gap", "fewest layers"})
-slip(
-    "dilations_as_reals", "found.append(min(reach, left))", "found.append(float(min(reach, left)))", loses={"dilations"}
-)
+slip("dilations_as_reals", "found.append(d)", "found.append(float(d))", loses={"dilations"})
 slip("dilations_number_of_layers", "return found", "return len(found)", loses={"dilations"})
 slip("dilations_with_a_zero", "return found", "return [*found, 0]", loses={"dilations"})
 slip("dilations_none_for_one", "return found", "return found or [1]", loses={"receptive field"})
@@ -505,6 +523,10 @@ def ring_of_numpy():
         return state, y + x @ w[:, :, -1].T
 
     return ring_step
+
+
+bank.equivalent("ring_step", "state.clone()", "state", "the buffer may be changed in place")
+bank.equivalent("ring_step", "[:, :, 0]", "[:, :, -1]", "there is one step")
 
 
 slip = bank.slips("ring_step", of=ring_in_place)
@@ -890,6 +912,14 @@ def unit_by_halves():
         return torch.tanh(halves[0]) * torch.sigmoid(halves[1])
 
     return gated_unit
+
+
+for given in ("opening", "a[:, outputs // 2:]", "halves[1]"):
+    clamped = f"torch.as_tensor({given}).clamp(-30, 30)"
+    bank.equivalent("gated_unit", given, clamped, "a gate of 1e-13 is as good as closed")
+    bank.equivalent("gated_unit", f"sigmoid({given})", f"sigmoid({clamped})", "a gate of 1e-13 is as good as closed")
+bank.equivalent("gated_unit", ", dtype=h.dtype)", ")", "a sum of both precisions is in double precision")
+bank.equivalent("gated_unit", ".expand(n, outputs, T)", "", "the sum does so, too")
 
 
 slip = bank.slips("gated_unit", of=unit_padded)

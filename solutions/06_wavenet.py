@@ -512,8 +512,8 @@ ring = (time.perf_counter() - start) / 100
 print(f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms")
 
 # %% [markdown]
-# The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ a ring
-# written as yours is about 4 times as fast as the plain way, and the library's 20 times: what counts here is how many
+# The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ rings with
+# your step are about 3 times as fast as the plain way, and the library's some 15 times: what counts here is how many
 # small operations a step has. In the paper's stack, with $R = 3070$, the gap is wide, about 70 times. (Its 32 channels
 # are ours.) What remains is the chain itself: one sample after another. **Listen** to half a second of three sounds,
 # drawn by the cached sampler:

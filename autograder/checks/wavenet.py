@@ -18,6 +18,7 @@ from autograder.checking.check import check, holds
 from autograder.checking.comparing import count, differs, differs_from_sum, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
+from autograder.checking.samplers import wrong_level
 from autograder.given import Callback, Module
 
 __all__ = [
@@ -655,9 +656,9 @@ def _own_reach(dilations: list[int], T: int) -> np.ndarray:
 
 
 def _own_far_out(student, rng):
-    """Logits that are the same at every step, and thousands apart; the second level is certain."""
-    K, far = 3, rng.integers(1000, 2000, 2)
-    bias = np.array([0.0, far[0], -far[1]])
+    """Logits that are the same at every step: two levels of about the same probability, the third thousands below."""
+    K = 3
+    bias = rng.permutation(np.append(rng.integers(1000, 2000) + rng.integers(0, 2, 2), -rng.integers(1000, 2000)))
     logs = log_softmax(bias)
 
     def model(method, rows):
@@ -669,11 +670,13 @@ def _own_far_out(student, rng):
         return answer
 
     def wrong(got, x):
-        return differs(got, logs[x].sum(1), lambda row: f"log_prob of {say_image(x, row)}", size=1.0)
+        # In single precision, a thousand has three digits after the point.
+        return differs(got, logs[x].sum(1), lambda row: f"log_prob of {say_image(x, row)}", size=1.0, tolerance=1e-3)
 
     def other(got, u):
-        for row, t in np.argwhere(got != 1):
-            return f"p(x_{t} = 1) is 1, so x_{t} is 1; got {got[row, t]}"
+        cumulative = np.broadcast_to(np.exp(logs).cumsum()[:-1], (*u.shape, K - 1))
+        wrong = wrong_level(got, u, cumulative, np.arange(u.shape[1]))
+        return wrong and f"in row {wrong[0]} {wrong[1]}"
 
     words = f"3 levels, all parameters 0 but output.bias = {say(bias)}"
     ask = asking(partial(model, "log_prob"), give=lambda x: [x], read=one_per_row("log_prob(x)"), say=lambda x: words)
@@ -685,7 +688,7 @@ def _own_far_out(student, rng):
         read=lambda value, u: codes(value, u.shape, K, "sample(u)"),
         say=lambda u: words,
     )
-    yield ask(rng.uniform(0.01, 0.99, (3, 2))).holds("sampler", other)
+    yield ask(rng.uniform(0.01, 0.99, (9, 3))).holds("sampler", other)
 
 
 @check(

@@ -28,7 +28,6 @@ for d in (1, 2, 4, 8):                              # in layer d:
     total = total + skip(z)
 logit = output(relu(total))
 log_q = sum of log P(x[t] | logit[t])
-
 for each image that is drawn:                       # a sample
     ring = zeros, in each layer d places; t counts from 0
     for t in range(16):
@@ -115,7 +114,7 @@ def wavenet_clinic() -> Clinic:
         ),
         "B": (
             "sampler",
-            {13},
+            {11, 12},
             "Rings and t are not set back between two images, so each image continues the one before. The first image "
             "after a start is right, all later ones begin with a past that they do not have.",
             "compare its samples with clinic.patients['B'].model.sample(24), which begins anew. Look at the first rows "
@@ -136,7 +135,7 @@ def wavenet_clinic() -> Clinic:
         ),
         "E": (
             "sampler",
-            {13, 15},
+            {12, 14},
             "Its rings have d + 1 places, so that w0 meets the input of d + 1 steps ago. Likelihood and mass are "
             "patient D's, the samples are another model's.",
             "its author's samples are clinic.patients['E'].model.draw(5). Compare them with .sample(24), and count the "
@@ -155,7 +154,7 @@ def wavenet_clinic() -> Clinic:
         for seed, (name, (symptom, lines, reason, experiment)) in enumerate(files.items(), start=1)
     }
     alt = (
-        "Samples of six patients. A and F: no glyphs. B: glyphs, some of them damaged. C: pieces of glyphs. D: mostly "
-        "whole glyphs. E: scattered blocks."
+        "Samples of six patients. A and F: empty images. B: pieces of glyphs, in nearly empty images. C: pieces of "
+        "glyphs. D: mostly whole glyphs. E: broken glyphs."
     )
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt)

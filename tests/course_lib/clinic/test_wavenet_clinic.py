@@ -25,7 +25,7 @@ def test_every_symptom_has_its_patient(clinic):
 def test_the_lines_that_the_files_name(clinic):
     words = {
         "A": ["none behind"],
-        "B": ["ring = zeros"],
+        "B": ["for each image", "ring = zeros"],
         "C": ["for d in"],
         "E": ["d places", "ring[t % d]"],
         "F": ["moved one step"],
