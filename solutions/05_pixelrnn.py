@@ -13,8 +13,8 @@
 # weights. Why did PixelCNN win against PixelRNN all the same, and what did it give up?
 #
 # A convolution (lesson 04) reaches as far as its layers allow. A **recurrent** network keeps a *state* at each pixel,
-# computed from the states of neighbours, and so from all that those have read. Van den Oord, Kalchbrenner and Kavukcuoglu
-# (2016) named their paper after this idea; PixelCNN was its fast companion.
+# computed from the states of neighbours, and so from all that those have read. Van den Oord, Kalchbrenner and
+# Kavukcuoglu (2016) named their paper after this idea; PixelCNN was its fast companion.
 #
 # **After the core path you can**
 #
@@ -23,8 +23,8 @@
 # * build a Row LSTM and the two directions of a Diagonal BiLSTM without a leak;
 # * weigh a recurrent model against a convolutional one, with error bars.
 #
-# **Builds on** lessons 01 to 04 (chain rule, NLL, masks A and B, blind spot). No exercise needs your answers from there.
-# Numbers in the text are for `COURSE_BUDGET=cpu`, the default.
+# **Builds on** lessons 01 to 04 (chain rule, NLL, masks A and B, blind spot). No exercise needs your answers from
+# there. Numbers in the text are for `COURSE_BUDGET=cpu`, the default.
 #
 # | symbol | meaning |
 # | --- | --- |
@@ -85,8 +85,8 @@ outcome("h(2, 2) of the 3 × 3 image", int(states[2, 2]))
 # %% [markdown]
 # Each state is the number of *paths* to it (lesson 03), here binomial coefficients. So the corner reaches every state,
 # through one rule with two neighbours: depth is replaced by distance. The price shows as well. On $N \times N$ pixels
-# $\binom{2N-2}{N-1}$ paths lead to the last state, about $4^N / \sqrt N$ up to a constant: what is multiplied along them
-# explodes or vanishes.
+# $\binom{2N-2}{N-1}$ paths lead to the last state, about $4^N / \sqrt N$ up to a constant: what is multiplied along
+# them explodes or vanishes.
 #
 # Therefore $f$ is an **LSTM** (Hochreiter and Schmidhuber, 1997): it adds to a *cell* and lets **gates** decide what is
 # kept. From four sums $a_o, a_f, a_i, a_g$ of $k$ numbers each, linear in the input and in states of the step before,
@@ -107,12 +107,13 @@ plots.show(figures.architecture())
 # ## 2 · What a state knows
 #
 # A state reads a few neighbours, and *implicitly* all that they have read. Formally: let $R(r, c)$ be the set of pixels
-# on which $h(r, c)$ depends, and let it read the states at the **offsets** $(a, b)$ of a set $A$. Then
+# on which $h(r, c)$ depends, empty outside the image, and let it read the states at the **offsets** $(a, b)$ of a set
+# $A$. Then
 #
 # $$R(r, c) = \{(r, c)\} \;\cup \bigcup_{(a, b) \in A} R(r + a, c + b),$$
 #
-# the **transitive closure** of "reads". All offsets lead to earlier pixels, so raster order computes each set after those
-# that it needs.
+# the **transitive closure** of "reads". All offsets lead to earlier pixels, so raster order computes each set after
+# those that it needs.
 #
 # ### Exercise 1 · `context`
 
@@ -147,8 +148,8 @@ def context(offsets, H, W):
 # %% check="context"
 
 # %% [markdown]
-# Textbooks draw two arrows, from the left and from above. Of the 30 pixels before the framed one, how many does this
-# state *not* read?
+# Textbooks draw two arrows, from the left and from above. On 7 × 7 pixels, 30 come before pixel $(4, 2)$. How many of
+# them does the state there *not* read?
 
 # %% tags=["demo"]
 guess("earlier pixels that the two arrows miss", ...)
@@ -164,8 +165,8 @@ with waits_for("context"):
 # %% [markdown]
 # With left and above, $R(r, c)$ is the whole rectangle of rows $\le r$ and columns $\le c$: by induction, those of
 # $(r, c-1)$ and $(r-1, c)$ and the pixel itself make it up. **What the drawing forgets** is everything above and *to
-# the right*. An offset $(-1, 1)$ leads there, but only one column per row. In a wide image no set of offsets reads all
-# of the past: as in lesson 04's blind spot, a path to the right has to climb.
+# the right*. An offset $(-1, 1)$ leads there, but only one column per row. No fixed set of offsets reads all of the
+# past in images of every width: as in lesson 04's blind spot, a path to the right has to climb.
 #
 # ## 3 · Steps that wait
 #
@@ -216,7 +217,7 @@ with waits_for("schedule"):
 #
 # So "slow in training and testing" means two different things:
 #
-# | sequential steps, $N \times N$ pixels, $L$ layers | likelihood, training | a sample |
+# | sequential steps, layer by layer, $N \times N$ pixels, $L$ layers | likelihood, training | a sample |
 # | --- | --- | --- |
 # | PixelCNN | $L$ | $N^2 L$ |
 # | Row LSTM (section 4) | $L N$ | $N^2 L$ |
@@ -228,22 +229,23 @@ with waits_for("schedule"):
 #
 # The **Row LSTM** computes a whole row in one step. Its states read three states of the row above,
 #
-# $$a(r, c) = \sum_{t \le 0} V_t\, v(r, c + t) \;+\; \sum_{t=-1}^{1} U_t\, h(r-1, c + t),$$
+# $$a(r, c) = \sum_{t=-1}^{0} V_t\, v(r, c + t) \;+\; \sum_{t=-1}^{1} U_t\, h(r-1, c + t),$$
 #
-# where $v$ is the layer's input, $V_t$ and $U_t$ are matrices with $4k$ rows, and $c(r - 1, c)$ is the cell before. The
-# first sum is *one convolution of the whole image*, computed before the first row; only the second waits.
+# where $v$ is the layer's input, $V_t$ and $U_t$ are matrices with $4k$ rows, and the cell before is that of the pixel
+# above. The first sum is *one convolution of the whole image*, computed before the first row; only the second waits.
 
 # %% tags=["demo"]
 plots.show(figures.row_lstm_windows())
 
 # %% [markdown]
 # Its states read the triangle of section 2, middle. To the left, each further layer's first sum helps; to the right
-# nothing does: a pixel $(r - j, c + t)$ with $t > j$ is never read, with any number of layers. This is the blind spot
-# of a PixelCNN with 3 × 3 kernels.
+# only the model's first convolution does, once: if it reads $m$ columns to the right, a pixel $(r - j, c + t)$ with
+# $t > j + m - 1$ is never read, with any number of layers. With $m = 1$, a 3 × 3 kernel, this is the blind spot of a
+# PixelCNN with 3 × 3 kernels.
 #
 # Lesson 04's **stripes** prove it: all pixels $(r - j, c + 2j)$ of a stripe have the colour of one fair coin, and there
 # are 34 stripes on 12 × 12 pixels. A model that sees them needs 34 bits per image, one that does not needs 144. What do
-# you expect of a Row LSTM, which reads up to the first row?
+# you expect of a Row LSTM with $m = 1$, which reads up to the first row?
 
 # %% tags=["demo"]
 guess("bits per image of a Row LSTM on stripes", ...)
@@ -278,8 +280,9 @@ outcome("bits per image of a Row LSTM on stripes", cost.mean)
 plots.show(figures.skewed())
 
 # %% [markdown]
-# A step is a convolution of that column with a kernel of two rows. (Squares to the left of the image have input 0, so
-# their states stay exactly 0, as $\tanh(0) = 0$; those to the right are read by no pixel.)
+# A step is a convolution of that column with a kernel of two rows. Of the two neighbours, the left one hands on its
+# cell. (To squares left of the image the input contributes 0, so their states stay 0; those to the right are read by no
+# pixel.)
 #
 # ### Exercise 3 · `lstm_step`
 
@@ -358,7 +361,7 @@ def combine(left, right):
     Returns:
         (n, k, H, W): the sum of left and right, one of them moved by as few pixels as possible, with zeros where
         nothing comes from, so that the output at (r, c) depends on no pixel after (r, c), and on all pixels before it
-        and (r, c) itself. (The layer's input has been through mask A: what it calls (r, c) ends with the pixel before.)
+        and (r, c) itself. (Here the layer's input is the image. In the model, mask A made it from pixels before (r, c).)
         Gradients reach both arguments, which are left as they are.
     """
     ### BEGIN SOLUTION
@@ -373,7 +376,7 @@ plots.show(figures.two_directions())
 
 # %% [markdown]
 # Moved down by one row, the LSTM from the right brings rows $\le r - 1$ alone, and the two together read all of the
-# past, in *one* layer. Without the shift the network trains as well, and reports a likelihood that no distribution has.
+# layer's *input* up to $(r, c)$. Whether that is all pixels, we test next.
 #
 # On stripes the network should need 34 bits:
 
@@ -388,8 +391,9 @@ for name, model in on_stripes.items():
 # But in its own row information moves only from left to right: the LSTM from the right, which moves it the other way,
 # arrives one row too late. So the output at $(r, c)$ never reads $x_{r-1,W-1}$ if $c < W - 1 - m$, *with any number of
 # layers*. Here $m = 1$ and $W = 12$: the pixel $(r, 9)$ of each row but the first misses the only pixel that tells its
-# colour, one bit in each of 11 rows, $34 + 11 = 45$. A test of `course_lib` found this gap; by the paper's abstract the
-# model "encodes the complete set of dependencies in the image". (Its first convolution is 7 × 7, so $m = 3$.)
+# colour, one bit in each of 11 rows, $34 + 11 = 45$. By the paper's abstract the model
+# "encodes the complete set of dependencies in the image". With its 7 × 7 first convolution, $m = 3$, it misses one
+# pixel wherever $c < W - 4$; a test of `course_lib` found it.
 
 # %% tags=["demo"] folded="Draws what one output reads."
 model = explore.build("Diagonal BiLSTM", layers=4, kernel=3)
@@ -464,7 +468,7 @@ class OwnRowLSTM(torch.nn.Module):
             outside.
         output: from k channels to 1; reads (r, c) alone.
 
-    logits(x): x (n, 1, H, W), zeros and ones -> (n, 1, H, W): the logit of p(x_rc = 1 | all before).
+    logits(x): x (n, 1, H, W) int64, zeros and ones -> (n, 1, H, W): the logit of p(x_rc = 1 | all before).
         v = first(x). Each layer goes through the rows, with h = c = 0 before the first: a = of_input(v) of this row +
         of_state(h), whose first k channels are o, the next f, then i, then g; c = sigmoid(f) * c + sigmoid(i) * tanh(g)
         and h = sigmoid(o) * tanh(c). Then v = v + h, with the h of all rows. The logits are output(v).
@@ -569,9 +573,9 @@ with waits_for("OwnRowLSTM", "train_own"):
 #
 # ## 9 · What recurrence costs, and what it buys
 #
-# Four networks with 35,000 to 36,500 weights on the digits with 16 levels: once with 30 seconds of processor time for
-# each, once with 30 epochs. Three seeds; `python -m course_lib.recurrence` made the table. Which is best after equal
-# time?
+# Four networks with 35,000 to 36,500 weights (masked ones not counted) on the digits with 16 levels: once with 30
+# seconds of processor time for each, once with 30 epochs. Three seeds; `python -m course_lib.recurrence` made the
+# table. Which is best after equal time?
 
 # %% tags=["demo"]
 names = list(recurrence.NETWORKS)
@@ -595,8 +599,8 @@ for name in names:
 # 0.009, gated PixelCNN 1.762 ± 0.010, and the Diagonal BiLSTM 1.918 ± 0.005: its epochs take four times as long, so it
 # had 8 where PixelCNN had 31. After **equal epochs** the order is another: Diagonal BiLSTM 1.711 ± 0.008, Row LSTM
 # 1.735 ± 0.004, PixelCNN 1.741 ± 0.007, gated PixelCNN 1.754 ± 0.010. After as many passes over the data the Diagonal
-# BiLSTM is better by 0.03 bits/dim, four times the spread between seeds, at four times the time. Which counts depends
-# on what is scarce. (With up to 60 epochs the course's scoreboard has PixelCNN at 1.72.) Where far pixels are all that
+# BiLSTM is better than PixelCNN by 0.03 bits/dim, at four times the time. Which counts depends on what is scarce.
+# Where far pixels are all that
 # matters, as on stripes, no time helps an architecture that cannot see them.
 #
 # ## 10 · The published table, read critically
@@ -625,9 +629,9 @@ for name in names:
 # stacks read all of the past, depth brings reach. Within months the gated PixelCNN came within 0.03 bits/dim of
 # PixelRNN. For a sample, both wait $N^2$ times.
 #
-# **What did it give up?** The past in *one* layer, on images of any size, with weights that do not depend on the
-# distance. A PixelCNN reaches $m$ pixels further per layer, and one with a single stack never sees a triangle. In the
-# first paper's own table the best recurrent network is better by 2.1 nats, for whatever mix of reasons.
+# **What did it give up?** Nearly all of the past (but for the end of the row above) in *one* layer, on images of any
+# size, with weights that do not depend on the distance. A PixelCNN reaches $m$ pixels further per layer, and one with a
+# single stack never sees a triangle.
 #
 # **What remains.** A state has $k$ numbers, however many pixels it has read: all of them are in reach, few are
 # remembered. And sampling waits. There is a third way to a wide reach, without a state: convolutions whose taps lie
@@ -930,8 +934,8 @@ for name, build in recurrence.NETWORKS.items():
 
 # %% tags=["demo"]
 for name, result in recurrence.MEASURED.items():
-    estimate = metrics.Estimate.of(torch.tensor(result.equal_epochs))
-    print(f"{name:16} {estimate} bits/dim over seeds   exact")
+    over_seeds = torch.tensor(result.equal_epochs)
+    print(f"{name:16} {over_seeds.mean():.3f} ± {over_seeds.std():.3f} (standard deviation) bits/dim   exact")
 
 # %% [markdown]
 # ### Today, history and references
