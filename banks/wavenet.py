@@ -1070,6 +1070,10 @@ def sample_row_by_row():
 for old, new, why in (
     ("temperature)", "(temperature + 1e-08))", "temperatures are at least 0.001"),
     ("weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-08)", "the sum is at least 1"),
+    ("below / total", "below / (total + 1e-08)", "the sum is at least 1"),
+    ("level < len(row) - 1", "level <= len(row) - 1", "at the last level the ratio is 1, more than any number"),
+    ("len(row) - 1", "len(row) - 0", "at the last level the ratio is 1, more than any number"),
+    ("len(row) - 1", "len(row) + 1", "at the last level the ratio is 1, more than any number"),
 ):
     bank.equivalent("sample", old, new, why)
 
