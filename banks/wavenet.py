@@ -1201,6 +1201,9 @@ def distill_by_absolute_values():
     return distill_loss
 
 
+bank.equivalent("distill_loss", "sum(-1)", "sum(1)", "there are two axes")
+
+
 slip = bank.slips("distill_loss", of=distill_by_softplus)
 slip("distill_without_two", " - log_scale - 2)", " - log_scale)", loses={"expectation"})
 slip("distill_entropy_of_one", "- log_scale - 2)", "- log_scale - 1)", loses={"expectation"})
