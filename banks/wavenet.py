@@ -368,6 +368,16 @@ def dilations_largest_first():
     return dilations
 
 
+for old, new, why in (
+    ("range(receptive_field):", "range(receptive_field - 1):", "there are fewer layers than this"),
+    ("range(receptive_field):", "range(1, receptive_field):", "there are fewer layers than this"),
+    ("bit_length()", "bit_length() - 1", "the last power is too large in any case"),
+    ("receptive_field.bit_length()", "receptive_field", "powers that are too large are left out"),
+    ("<= receptive_field", "< receptive_field", "then the rest is the last power"),
+):
+    bank.equivalent("dilations", old, new, why)
+
+
 slip = bank.slips("dilations", of=dilations_as_large_as_possible)
 slip("dilations_all_ones", "min(reach, left)", "min(1, left)", loses={"fewest layers"})
 slip("dilations_one_layer", "min(reach, left)", "left", loses={"no gap", "fewest layers"})
@@ -920,6 +930,7 @@ for given in ("opening", "a[:, outputs // 2:]", "halves[1]"):
     bank.equivalent("gated_unit", f"sigmoid({given})", f"sigmoid({clamped})", "a gate of 1e-13 is as good as closed")
 bank.equivalent("gated_unit", ", dtype=h.dtype)", ")", "a sum of both precisions is in double precision")
 bank.equivalent("gated_unit", ".expand(n, outputs, T)", "", "the sum does so, too")
+bank.equivalent("gated_unit", "(back, 0)", "(back, 1)", "what is added at the end is cut off")
 
 
 slip = bank.slips("gated_unit", of=unit_padded)
@@ -1056,6 +1067,17 @@ def sample_row_by_row():
     return sample
 
 
+for old, new, why in (
+    ("temperature)", "(temperature + 1e-08))", "temperatures are at least 0.001"),
+    ("weights.sum(1, keepdim=True)", "(weights.sum(1, keepdim=True) + 1e-08)", "the sum is at least 1"),
+    ("below / total", "below / (total + 1e-08)", "the sum is at least 1"),
+    ("level < len(row) - 1", "level <= len(row) - 1", "at the last level the ratio is 1, more than any number"),
+    ("len(row) - 1", "len(row) - 0", "at the last level the ratio is 1, more than any number"),
+    ("len(row) - 1", "len(row) + 1", "at the last level the ratio is 1, more than any number"),
+):
+    bank.equivalent("sample", old, new, why)
+
+
 slip = bank.slips("sample", of=sample_by_running_sums)
 slip(
     "sample_times_temperature", "logits.double() / temperature", "logits.double() * temperature", loses={"temperature"}
@@ -1177,6 +1199,9 @@ def distill_by_absolute_values():
         return cross_entropy - log_scale.sum(-1) - 2 * T
 
     return distill_loss
+
+
+bank.equivalent("distill_loss", "sum(-1)", "sum(1)", "there are two axes")
 
 
 slip = bank.slips("distill_loss", of=distill_by_softplus)
