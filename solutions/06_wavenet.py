@@ -580,12 +580,12 @@ class OwnWaveNet(torch.nn.Module):
         ### BEGIN SOLUTION
         scaled = 2 * x.to(self.output.weight.dtype) / (self.levels - 1) - 1
         h, total = torch.nn.functional.pad(self.first(scaled[:, None]), (1, -1)), 0
-        for i, layer in enumerate(self.layers):
+        for n, layer in enumerate(self.layers):
             value, opening = layer(torch.nn.functional.pad(h, (layer.dilation[0], 0))).chunk(2, 1)
             z = value.tanh() * opening.sigmoid()
-            total = total + self.skips[i](z)
-            if i < len(self.mixes):
-                h = h + self.mixes[i](z)
+            total = total + self.skips[n](z)
+            if n < len(self.mixes):
+                h = h + self.mixes[n](z)
         return self.output(total.relu())
         ### END SOLUTION
 
@@ -598,7 +598,7 @@ class OwnWaveNet(torch.nn.Module):
     def sample(self, u):
         ### BEGIN SOLUTION
         x = torch.zeros(u.shape, dtype=torch.int64)
-        for t in range(u.shape[1]):
+        for t in range(x.shape[-1]):
             p = self.logits(x)[:, :, t].double().softmax(1)
             x[:, t] = (p.cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)
         return x
@@ -712,8 +712,8 @@ def gated_unit(h, w, dilation, of_label, of_context):
         a = a + of_label[:, :, None]
     if of_context is not None:
         a = a + of_context
-    value, opening = a.chunk(2, 1)
-    return value.tanh() * opening.sigmoid()
+    content, opening = a.chunk(2, 1)
+    return content.tanh() * opening.sigmoid()
     ### END SOLUTION
 
 
@@ -728,7 +728,7 @@ torch.manual_seed(0)
 player = WaveNet(T, 256, 16, [2**i for i in range(8)], skip=32, context_channels=1)
 adam = torch.optim.Adam(player.parameters(), lr=8e-3)
 steps = budget(smoke=3, cpu=800, gpu=20_000)
-cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
 melodies = (tones.train.y[:, 0] == 2).nonzero().flatten()
 for _ in range(steps):
     i, start = melodies[torch.randint(len(melodies), (2,))], int(torch.randint(T - 500, ()))
@@ -737,7 +737,7 @@ for _ in range(steps):
     adam.zero_grad()
     loss.backward()
     adam.step()
-    cosine.step()
+    falling.step()
 player.eval()
 
 # %% tags=["demo"]
@@ -991,7 +991,7 @@ with waits_for("distill_loss"):
         loss.backward()
         adam.step()
         schedule.step()
-        losses.append(loss.item())
+        losses.append(float(loss))
     true = [1.0, 1.8]
     for _ in range(95):
         true.append(1.8 * true[-1] - 0.9 * true[-2])

@@ -524,7 +524,7 @@ def ring_step(student, rng):
 
 def _step(state: np.ndarray, x: np.ndarray, w: np.ndarray, t: int, dilation: int) -> np.ndarray:
     """y (n, outputs) of step t."""
-    k, P = w.shape[2], state.shape[2]
+    P, k = state.shape[2], w.shape[2]
     places = [(t - (k - 1 - j) * dilation) % P for j in range(k - 1)]
     return x @ w[:, :, k - 1].T + sum(state[:, :, place] @ w[:, :, j].T for j, place in enumerate(places))
 

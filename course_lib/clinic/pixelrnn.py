@@ -53,7 +53,7 @@ class RowsForGates(DiagonalBiLSTM):
         n, both, rows = h.shape
         a = (of_input + self.of_state(above)).unflatten(1, (2, -1)).transpose(2, 3).flatten(2)
         o, f, i, g = (gate.reshape(n, 2, rows, -1).transpose(2, 3).reshape(n, both, rows) for gate in a.chunk(4, 2))
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return c, o.sigmoid() * c.tanh()
 
 
