@@ -29,7 +29,10 @@ from benchmarks import Comparison
 
 LESSON, TRIVIAL = "03_made_masks", "01_trivial"
 OURS, STOCK = 8, 2  # numbers of submissions
-TRIVIAL_SOURCE = """# %% setup=true
+TRIVIAL_SOURCE = """# %% [markdown]
+# # Two trivial functions
+
+# %% setup=true
 import torch
 
 # %%

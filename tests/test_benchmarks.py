@@ -124,6 +124,12 @@ def test_the_table_shows_times_in_milliseconds_and_their_ratio(monkeypatch, caps
     assert "0.25 s of CPU time per submission, plus 0.20 s for its answers and checks; 9 s" in told
 
 
+def test_the_trivial_lesson_makes_a_class(tmp_path):
+    files = {f"solutions/{grading.TRIVIAL}.py": grading.TRIVIAL_SOURCE, "checks/trivial.py": grading.TRIVIAL_CHECKS}
+    settings = grading.make(tmp_path / "class", grading.TRIVIAL, files)
+    assert (settings.folder / "release" / grading.TRIVIAL / f"{grading.TRIVIAL}.ipynb").exists()
+
+
 def test_the_right_answers_of_a_bank_are_timed(monkeypatch):
     (bank,) = (bank for bank in all_banks() if bank.lesson == "start_here")
     monkeypatch.setattr(checks, "all_banks", lambda: [bank])
