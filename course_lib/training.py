@@ -298,7 +298,7 @@ def _mean_terms(model: nn.Module, tensors: dict[str, Tensor], batch_size: int) -
     sums: dict[str, float] = {}
     for batch in _batches(tensors, batch_size):
         for name, values in model.loss_terms(batch["x"], **_given(batch.get("y"), batch.get("context"))).items():
-            sums[name] = sums.get(name, 0.0) + values.sum(dtype=torch.float64).item()
+            sums[name] = sums.get(name, 0.0) + values.cpu().double().sum().item()
     return {name: total / len(tensors["x"]) for name, total in sums.items()}
 
 
