@@ -18,8 +18,8 @@ class LatentInstance:
         scale: the standard deviation of the random parameters.
         exact: whether the posterior is the true one and `log_prob` is defined.
         zero_is_uniform: whether all-zero parameters make the model uniform and its bound exact.
-        spread: added to the log-variance of an encoder's outputs. Weights p(x, z) / q(z | x) have tails that a grid or a
-            sample can see only if q is wide enough.
+        spread: added to the log-variance of an encoder's outputs. Neither a grid nor a sample sees the tails of the
+            weights p(x, z) / q(z | x) if q is narrow.
     """
 
     name: str
@@ -76,5 +76,5 @@ LATENT_INSTANCES = [
         "ConditionalVAE, convolutions", lambda: Labelled(ConditionalVAE((1, 2, 2), 3, 1, [6], channels=[4], classes=3))
     ),
     LatentInstance("ProbabilisticPCA", lambda: ProbabilisticPCA(2, 1), exact=True, **REAL),
-    LatentInstance("ProbabilisticPCA, more latents than dimensions", lambda: ProbabilisticPCA(1, 2), exact=True, **REAL),
+    LatentInstance("ProbabilisticPCA, two latents", lambda: ProbabilisticPCA(1, 2), exact=True, **REAL),
 ]

@@ -1,9 +1,9 @@
 """What must be true of every latent-variable model. Each property is a function that raises AssertionError.
 
-An expectation over the noise is taken over all of it: a sum over a grid of the uniforms' normal quantiles t, with weights
-N(t; 0, 1) (trapezoidal rule). So most statements about expectations are exact, up to TOLERANCE. Those about many draws
-are tested by the mean of samples and its standard error, at a false-alarm rate of 1e-6 per test (over the choice of the
-seed; the seeds are fixed, so a test passes always or never), and so is the sampler, by chi-square.
+An expectation over the noise is taken over all of it: a sum over a grid of the uniforms' normal quantiles t, with
+weights N(t; 0, 1) (trapezoidal rule). So most statements about expectations are exact, up to TOLERANCE. Those about
+many draws are tested by the mean of samples and its standard error, at a false-alarm rate of 1e-6 per test (over the
+choice of the seed; the seeds are fixed, so a test passes always or never), and so is the sampler, by chi-square.
 
 The exact log p(x) is an integral over another grid, of z, see `course_lib.metrics.log_probs_by_integration`.
 """
@@ -50,14 +50,15 @@ def prop(check):
 @prop
 def mass(instance: LatentInstance) -> None:
     """The probabilities of all states sum to 1; a density integrates to 1."""
-    total = table(Marginal(random_model(instance))).sum().item()
+    total = table(Marginal(random_model(instance, 2 * instance.scale))).sum().item()
     assert abs(total - 1) < TOLERANCE, f"the probabilities sum to {total}"
 
 
 @prop
 def sampler(instance: LatentInstance) -> None:
     """Samples have the frequencies of the exact p(x), whatever the dtype of the weights."""
-    for model in (random_model(instance), low_precision(instance, SINGLE), low_precision(instance, HALF)):
+    # A decoder of larger weights depends more on z.
+    for model in (random_model(instance, 2 * instance.scale), *(low_precision(instance, p) for p in (SINGLE, HALF))):
         x = model.sample(20_000, generator=torch.Generator().manual_seed(1))
         assert tuple(x.shape) == (20_000, *model.event_shape)
         assert x.dtype in (WIDE if model.levels is None else (torch.int64,)), f"samples are {x.dtype}"
@@ -119,7 +120,8 @@ def unbiased(instance: LatentInstance) -> None:
     p = integral(model, x).exp()
     u, weights = all_noise(model.latents)
     u = u[:, None].expand(-1, len(x), -1)
-    assert_close(weights @ model.log_weights(x, len(u), uniforms=u).exp() / p, torch.ones(len(x)).double(), "E[w] / p(x)")
+    mean_weight = weights @ model.log_weights(x, len(u), uniforms=u).exp()
+    assert_close(mean_weight / p, torch.ones_like(p), "the mean weight is not p(x)")
     one = model.iwae_bound(x, 1, uniforms=u[:1])
     assert_close(one, model.log_weights(x, 1, uniforms=u[:1])[0], "with one draw the bound is not its log-weight")
     for k in (2, 5, 20):
@@ -189,8 +191,8 @@ def prefix(instance: LatentInstance) -> None:
     u = torch.rand(64, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.sample(64, uniforms=u), many), "a generator draws other uniforms than torch.rand's"
     x = some_x(model, 6)
-    for call, shape in [(model.elbo, (6, model.latents)), (lambda x, **n: model.iwae_bound(x, 7, **n), (7, 6, model.latents))]:
-        u = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for call, shape in [(model.elbo, (6,)), (lambda x, **noise: model.iwae_bound(x, 7, **noise), (7, 6))]:
+        u = torch.rand(*shape, model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         value = call(x, uniforms=u)
         assert torch.equal(value, call(x, generator=torch.Generator().manual_seed(0))), "not torch.rand's uniforms"
         alone = call(x[2:3], uniforms=u[..., 2:3, :])
@@ -290,12 +292,26 @@ def rounding(instance: LatentInstance) -> None:
 
 
 @prop
+def likelihood(instance: LatentInstance) -> None:
+    """From the decoder's outputs on, whatever their dtype, log p(x | z) is computed in float32 at least."""
+    for precision in LOW:
+        model, x = low_precision(instance, precision), in_float32(some_x(random_model(instance), 12))
+        with precision.active():
+            outputs = model.decode(torch.randn(12, model.latents, generator=torch.Generator().manual_seed(0)))
+            found = model.likelihood.log_prob(outputs, x)
+        expected = model.likelihood.log_prob(outputs.double(), x)
+        assert found.dtype in WIDE, f"in {precision.name} log p(x | z) is {found.dtype}"
+        error = ((found - expected).abs() / (1 + expected.abs())).max().item()
+        assert error <= IN_FLOAT32, f"in {precision.name} the likelihood has a relative error of {error:.1g}"
+
+
+@prop
 def autocast(instance: LatentInstance) -> None:
     """Autocast changes no sample."""
     model = low_precision(instance, SINGLE)
-    expected = model.sample(100, generator=torch.Generator().manual_seed(0))
+    expected = model.sample(2000, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
-        found = model.sample(100, generator=torch.Generator().manual_seed(0))
+        found = model.sample(2000, generator=torch.Generator().manual_seed(0))
     assert torch.equal(found, expected), "autocast changes what is drawn"
 
 
@@ -351,27 +367,20 @@ def integral(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
     return log_probs_by_integration(model, x, points=321 if model.latents == 1 else 121)
 
 
-def random_model(instance: LatentInstance, seed: int = 0) -> LatentVariableModel:
-    """A float64 model in eval mode with random parameters, and an encoder that is not too sure."""
+def random_model(instance: LatentInstance, scale: float | None = None) -> LatentVariableModel:
+    """A float64 model in eval mode with random parameters, of the instance's scale by default, and a wide q(z | x)."""
     model = instance.build().double().eval()
-    randomize(model, seed, instance.scale)
-    widen(model, instance)
+    randomize(model, 0, instance.scale if scale is None else scale)
+    encoder = getattr(getattr(model, "model", model), "encoder", None)
+    if encoder is not None:
+        with torch.no_grad():
+            encoder.layers[-1].bias[model.latents :] += instance.spread
     return model
 
 
 def low_precision(instance: LatentInstance, precision: Precision) -> LatentVariableModel:
     """A model of lower precision, with parameters half as large, see `Precision.model`."""
-    model = instance.build().double().eval()
-    randomize(model, 0, instance.scale / 2)
-    widen(model, instance)
-    return model.to(precision.weights)
-
-
-def widen(model: LatentVariableModel, instance: LatentInstance) -> None:
-    encoder = getattr(getattr(model, "model", model), "encoder", None)
-    if encoder is not None:
-        with torch.no_grad():
-            encoder.layers[-1].bias[model.latents :] += instance.spread
+    return random_model(instance, instance.scale / 2).to(precision.weights)
 
 
 def some_x(model: LatentVariableModel, n: int) -> torch.Tensor:
