@@ -273,7 +273,7 @@ def training_curve(
     for name, nats in (references or {}).items():
         ax.axhline(nats, color="0.45", linewidth=1, linestyle="-")
         ax.annotate(f" {name}", (1, nats), xycoords=("axes fraction", "data"), va="center", color="0.3")
-    ax.set(xlabel="epoch", ylabel="nats per image", title=title)
+    ax.set(xlabel="epoch", ylabel=f"{history.unit} per image", title=title)
     ax.legend()
     return ax.get_figure(root=True)
 
