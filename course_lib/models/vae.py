@@ -14,6 +14,7 @@ appendix C.8: free bits.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -127,7 +128,7 @@ class ConditionalVAE(VAE):
         hidden: Sequence[int] = (200, 200),
         *,
         classes: int | Sequence[int],
-        **settings,
+        **settings: Any,
     ):
         super().__init__(event_shape, levels, latents, hidden, **settings)
         self.classes = checked_classes(classes)
