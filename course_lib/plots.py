@@ -492,7 +492,7 @@ def traversals(
     if z.shape != (model.latents,):
         raise ValueError(f"z must have shape ({model.latents},); got {tuple(z.shape)}")
     latents = range(model.latents) if latents is None else latents
-    codes = z.expand(len(latents), steps, -1).clone()
+    codes = z.detach().expand(len(latents), steps, -1).clone()
     for row, j in zip(codes, latents, strict=True):
         row[:, j] = torch.linspace(-reach, reach, steps)
     images = _decoded(model, codes.flatten(0, 1), labels)

@@ -34,7 +34,7 @@ class VAE(LatentVariableModel):
         event_shape: (D,), or (C, H, W) with convolutions.
         levels: K, or None for real x.
         latents: number L of latent variables.
-        hidden: widths of the encoder's hidden layers (tanh).
+        hidden: widths of the encoder's hidden layers.
         channels: channels of the convolutions before them, each of which halves the grid; none by default.
         likelihood: `bernoulli` for K = 2, `categorical` (the default) or `discretized logistic` for more levels,
             `gaussian` for real x.

@@ -420,7 +420,7 @@ def test_interpolations_go_both_ways(vae):
 
 
 def test_a_traversal_changes_one_latent_variable(vae):
-    z = torch.tensor([0.5, -1.0, 0.0])
+    z = torch.tensor([0.5, -1.0, 0.0], requires_grad=True)
     fig = plots.traversals(vae, z, latents=[1], steps=3, reach=2.0, shape=(2, 3))
     codes = torch.tensor([[0.5, -2.0, 0.0], [0.5, 0.0, 0.0], [0.5, 2.0, 0.0]])
     assert np.allclose(images_of(fig).reshape(3, 6), vae.mean(codes).detach().numpy() / 3, atol=1e-6)
