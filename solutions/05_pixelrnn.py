@@ -28,9 +28,9 @@
 #
 # | symbol | meaning |
 # | --- | --- |
-# | $H$, $W$ | number of rows and columns of an image; $N$ if both are equal |
+# | $H$, $W$ | number of rows and columns of an image; $N$ if both are equal (in `lstm_step`, `W` holds weights) |
 # | $x_{r,c}$ | pixel in row $r$ and column $c$, counted from 0; "before" and "earlier" mean raster order |
-# | $h(r, c)$, $c(r, c)$ | **state** (output) and **cell** of an LSTM at a pixel: vectors of $k$ numbers; 0 outside the image |
+# | $h(r, c)$, $c(r, c)$ | **state** (output) and **cell** of an LSTM at a pixel: vectors of $k$ numbers; 0 outside the image. As an index, $c$ is a column |
 # | $o, f, i, g$ | output gate, forget gate, input gate and candidate of an LSTM |
 # | $\sigma(a)$, $\odot$ | $1/(1 + e^{-a})$; product entry by entry |
 # | bits/dim | an NLL in nats divided by the number of dimensions and by $\log 2$ |
@@ -108,9 +108,9 @@ plots.show(figures.architecture())
 #
 # A state reads a few neighbours, and *implicitly* all that they have read. Formally: let $R(r, c)$ be the set of pixels
 # on which $h(r, c)$ depends, empty outside the image, and let it read the states at the **offsets** $(a, b)$ of a set
-# $A$. Then
+# $O$. Then
 #
-# $$R(r, c) = \{(r, c)\} \;\cup \bigcup_{(a, b) \in A} R(r + a, c + b),$$
+# $$R(r, c) = \{(r, c)\} \;\cup \bigcup_{(a, b) \in O} R(r + a, c + b),$$
 #
 # the **transitive closure** of "reads". All offsets lead to earlier pixels, so raster order computes each set after
 # those that it needs.
@@ -217,7 +217,7 @@ with waits_for("schedule"):
 #
 # So "slow in training and testing" means two different things:
 #
-# | sequential steps, layer by layer, $N \times N$ pixels, $L$ layers | likelihood, training | a sample |
+# | sequential steps, layer by layer, $N \times N$ pixels, $L$ layers | likelihood, training | a sample, with a cache |
 # | --- | --- | --- |
 # | PixelCNN | $L$ | $N^2 L$ |
 # | Row LSTM (section 4) | $L N$ | $N^2 L$ |
@@ -249,6 +249,7 @@ plots.show(figures.row_lstm_windows())
 
 # %% tags=["demo"]
 guess("bits per image of a Row LSTM on stripes", ...)
+
 
 # %% tags=["train"] folded="Draws stripes, and trains a Row LSTM and a Diagonal BiLSTM (the next section) on them."
 def stripes(n, seed):
@@ -414,6 +415,7 @@ explore.dependency_explorer()
 #
 # Six patients, all meant to be PixelRNNs of the small world (lesson 01) with one Diagonal BiLSTM; one is healthy. You
 # see the NLL that each *reports*, its total mass over all 65,536 images, and samples. The entropy is 4.97 nats.
+# (Training them takes a minute.)
 
 # %% tags=["train"]
 clinic = pixelrnn_clinic()
@@ -529,6 +531,7 @@ class OwnRowLSTM(torch.nn.Module):
 # On the binary digits. Adam with a learning rate of 0.02 that falls to zero, and 64 images per batch, are a good start.
 # (Independent pixels cost 25.2 nats; lesson 02 has 18.5 for an FVBN.)
 
+
 # %% loop="train_own"
 def train_own(model, images, steps):
     """Train a model with `log_prob` on images (N, 1, H, W) of zeros and ones, for so many steps; returns nothing."""
@@ -548,7 +551,9 @@ with waits_for("OwnRowLSTM", "train_own"):
     torch.manual_seed(0)
     own = OwnRowLSTM(channels=16, layers=2)
     train_own(own, binary.train.x.long(), steps=budget(smoke=3, cpu=300, gpu=2000))
-    print(f"your Row LSTM: {metrics.nll(own, binary.test.x)} nats. The course's solution reaches about 18.7; below 20 all is well.")
+    print(
+        f"your Row LSTM: {metrics.nll(own, binary.test.x)} nats. The course's solution reaches about 18.7; below 20 all is well."
+    )
     u = torch.rand(16, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     images = torch.cat([binary.test.x[:16], torch.as_tensor(own.sample(u))])
     plots.show(
@@ -598,10 +603,8 @@ for name in names:
 # After **equal time** (bits/dim, mean and standard deviation over seeds) PixelCNN has 1.740 ± 0.006, Row LSTM 1.759 ±
 # 0.009, gated PixelCNN 1.762 ± 0.010, and the Diagonal BiLSTM 1.918 ± 0.005: its epochs take four times as long, so it
 # had 8 where PixelCNN had 31. After **equal epochs** the order is another: Diagonal BiLSTM 1.711 ± 0.008, Row LSTM
-# 1.735 ± 0.004, PixelCNN 1.741 ± 0.007, gated PixelCNN 1.754 ± 0.010. After as many passes over the data the Diagonal
-# BiLSTM is better than PixelCNN by 0.03 bits/dim, at four times the time. Which counts depends on what is scarce.
-# Where far pixels are all that
-# matters, as on stripes, no time helps an architecture that cannot see them.
+# 1.735 ± 0.004, PixelCNN 1.741 ± 0.007, gated PixelCNN 1.754 ± 0.010. Which counts depends on what is scarce. Where far
+# pixels are all that matters, as on stripes, no time helps an architecture that cannot see them.
 #
 # ## 10 · The published table, read critically
 #
@@ -619,7 +622,7 @@ for name in names:
 # over seeds. The last two rows differ in depth *and* width, which together are worth 1.55 nats: twice the 0.76 between
 # PixelCNN and Row LSTM. And this PixelCNN has a blind spot. On CIFAR-10 (bits/dim, the same lecture, from van den Oord
 # et al., 2016b): PixelCNN 3.14, gated PixelCNN 3.03, PixelRNN 3.00. Its authors say that the gated PixelCNN matches
-# PixelRNN on ImageNet "with greatly reduced computational cost".
+# PixelRNN on ImageNet.
 #
 # ## 11 · The answer
 #
@@ -729,6 +732,7 @@ with waits_for("skew", "unskew"):
 # each pixel, the 3 × 3 neighbourhood of its block in the small image. How does the sum compare with a PixelRNN without
 # scales?
 
+
 # %% tags=["train"] folded="Trains three small Row LSTMs on digits: of all pixels, of every second, of all given every second."
 def every_second(x):
     return x[:, :, ::2, ::2]
@@ -741,7 +745,9 @@ def neighbourhoods(small):
 
 
 small_splits = {name: Split(every_second(s.x)) for name, s in levels.splits().items()}
-large_splits = {name: Split(s.x, context=neighbourhoods(every_second(s.x).float())) for name, s in levels.splits().items()}
+large_splits = {
+    name: Split(s.x, context=neighbourhoods(every_second(s.x).float())) for name, s in levels.splits().items()
+}
 sets = {
     "x": (levels, 0),
     "s": (Dataset("every second pixel", (1, 4, 4), 16, **small_splits), 0),
@@ -782,7 +788,9 @@ fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.1))
 rows = torch.cat([blocks(drawn), *enlarged(drawn)])
 plots.image_grid(rows, levels=16, columns=10, row_names=["4 × 4", "1st", "2nd"], ax=axes[0], title="Samples")
 rows = torch.cat([blocks(test_small), *enlarged(test_small), levels.test.x[:10]])
-plots.image_grid(rows, levels=16, columns=10, row_names=["given", "1st", "2nd", "digit"], ax=axes[1], title="Super-resolution")
+plots.image_grid(
+    rows, levels=16, columns=10, row_names=["given", "1st", "2nd", "digit"], ax=axes[1], title="Super-resolution"
+)
 plots.show(
     fig,
     alt="Left: ten sampled images of 4 by 4 pixels, and below each two sampled enlargements. Right: ten test digits of which every second "
@@ -858,6 +866,7 @@ torch.manual_seed(0)
 orderless = ConvNADE((1, 8, 8), budget(smoke=8, cpu=24, gpu=32), layers=2, kernel=5)
 print(fit(orderless, binary, epochs=budget(smoke=2, cpu=40, gpu=150), batch_size=64, lr=4e-3, progress=False))
 
+
 # %% tags=["demo"] folded="The NLL of both ways, and the time for 16 samples of each, and of a Row LSTM's cached sampler."
 def in_passes(parts, x, u=None):
     """log q(x) by parts of the image, each independent given those before; with u, x is drawn."""
@@ -881,7 +890,9 @@ with waits_for("groups"), torch.no_grad():
         start = time.perf_counter()
         images[name] = in_passes(parts, torch.zeros(16, 1, 8, 8, dtype=torch.long), u)[1]
         seconds = time.perf_counter() - start
-        print(f"{name}: {len(parts):2} passes, {metrics.Estimate.of(-log_q)} nats, 16 samples in {1000 * seconds:.0f} ms")
+        print(
+            f"{name}: {len(parts):2} passes, {metrics.Estimate.of(-log_q)} nats, 16 samples in {1000 * seconds:.0f} ms"
+        )
     pixelcnn = PixelCNN((1, 8, 8), 2, 24, 3, kernel=5, first_kernel=5, head=48).eval()
     start = time.perf_counter()
     pixelcnn.sample(16)
