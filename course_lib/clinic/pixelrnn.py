@@ -163,7 +163,7 @@ def pixelrnn_clinic() -> Clinic:
             models["F"].draw(6),
             "leak",
             {2, 5, 6},
-            "It is line 6; a wrong skew in line 2, or a state of the row below in line 5, would look the same. Sums are "
+            "It is line 6; a wrong skew in line 2, or a state of the row below in line 5, would look alike. Sums are "
             "flattened with the rows before the channels, and then cut into four parts: so each part holds some rows "
             "of the image with all their sums, instead of one gate of all rows. The upper rows take their gates from "
             "lower ones, which come later.",
