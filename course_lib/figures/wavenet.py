@@ -36,7 +36,7 @@ def sounds(named: Mapping[str, torch.Tensor], rate: int = RATE, *, zoom: float =
             axes[row, column].set_ylabel("")
     fig.set_label(
         f"Waveforms over {zoom:.0f} ms from the middle, and spectrograms, of {len(named)} sounds: {', '.join(named)}. "
-        f"{seen}"
+        f"{seen}".rstrip()
     )
     return fig
 
