@@ -38,10 +38,10 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """(n, outputs), from x (n, *event_shape) and what is added to the first fully connected layer's outputs."""
-        h = x.to(self.layers[0].weight.dtype)
+        maps = x.to(self.layers[0].weight.dtype)
         for convolution in self.convolutions:
-            h = self.unit(convolution(h))
-        return _fully_connected(self.layers, self.unit, h.flatten(1), added)
+            maps = self.unit(convolution(maps))
+        return _fully_connected(self.layers, self.unit, maps.flatten(1), added)
 
 
 class Decoder(nn.Module):
