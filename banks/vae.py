@@ -730,6 +730,28 @@ def own_in_double_precision():
     return OwnVAE
 
 
+for old, new, why in (
+    ("sum(-1)", "sum(1)", "there are two axes"),
+    (".long()", ".byte()", "any type of integers is read"),
+    ("torch.int64", "torch.int8", "any type of integers is read"),
+    (">= 1 - p", "> 1 - p", "a number at the border is not judged"),
+    ("pixels < border", "pixels <= border", "a number at the border is not judged"),
+    ("<= p)", "< p)", "a number at the border is not judged"),
+    ("-self.decode(z))", "-self.decode(z)) + 1e-08", "no decision depends on a probability of 1e-8"),
+    (
+        "self.decode(torch.special.ndtri(u[:, :L]))",
+        "torch.as_tensor(self.decode(torch.special.ndtri(u[:, :L]))).clamp(-30, 30)",
+        "no decision depends on a probability of 1e-13",
+    ),
+    (
+        "-self.decode(self.prior.icdf(e))",
+        "torch.as_tensor(-self.decode(self.prior.icdf(e))).clamp(-30, 30)",
+        "no decision depends on a probability of 1e-13",
+    ),
+):
+    bank.equivalent("OwnVAE", old, new, why)
+
+
 slip = bank.slips("OwnVAE", of=own_by_cross_entropy)
 slip(
     "own_encoder_without_tanh",
@@ -900,6 +922,11 @@ def bound_weight_by_weight():
     return iwae_bound
 
 
+bank.equivalent("iwae_bound", "log_w.detach()", "log_w", "what is added has been subtracted before")
+bank.equivalent("iwae_bound", "-1e+300", "-5e+299", "it only has to be finite")
+bank.equivalent("iwae_bound", ", dtype=log_w.dtype", "", "the logarithm of k is near enough in single precision")
+
+
 slip = bank.slips("iwae_bound", of=bound_by_logsumexp)
 slip("bound_without_log_k", " - math.log(len(log_w))", "", loses={"bound"})
 slip("bound_log_k_added", "- math.log", "+ math.log", loses={"bound"})
@@ -1019,6 +1046,9 @@ def estimates_from_z():
     return gradient_estimates
 
 
+bank.equivalent("gradient_estimates", ", dtype=torch.float64", "", "single precision is near enough")
+
+
 slip = bank.slips("gradient_estimates", of=estimates_stacked)
 slip("estimates_variance_in_the_score", "height * e / std,", "height * e / std**2,", loses={"score function"})
 slip("estimates_score_of_z", "height * e / std,", "height * z / std,", loses={"score function"})
@@ -1124,6 +1154,10 @@ def best_as_a_float():
     return best_variance
 
 
+bank.equivalent("best_variance", "(mean, x)", "(x, mean)", "the difference is squared")
+bank.equivalent("best_variance", "(n * D)", "(n * D + 1e-08)", "a count is at least 1")
+
+
 slip = bank.slips("best_variance", of=best_by_the_mean_square)
 slip("best_sum_of_squares", "variance = squares.mean()", "variance = squares.sum(1).mean()", loses={"variance"})
 slip("best_total_of_squares", "variance = squares.mean()", "variance = squares.sum()", loses={"variance"})
@@ -1222,6 +1256,14 @@ def em_image_by_image():
         return new, float(sum(errors)) / x.numel()
 
     return em_step
+
+
+for size in ("W.shape[1], dtype=W.dtype", "L, dtype=torch.float64"):
+    bank.equivalent("em_step", f"eye({size})", f"eye({size.split(',')[0]})", "zeros and ones are exact")
+bank.equivalent("em_step", "eye(L, dtype=torch.float64)", "eye(L, dtype=torch.float16)", "zeros and ones are exact")
+bank.equivalent("em_step", "/ (n * D)", "/ (n * D + 1e-08)", "a count is at least 1")
+bank.equivalent("em_step", "/ D", "/ (D + 1e-08)", "a count is at least 1")
+bank.equivalent("em_step", "/ x.numel()", "/ (x.numel() + 1e-08)", "a count is at least 1")
 
 
 slip = bank.slips("em_step", of=em_by_moments)

@@ -55,7 +55,8 @@ def reparameterize(student, rng):
     (n, L)                                         two sizes: "shape", a gate
     z = mean + exp(log_variance / 2) * e           mean 0 and variance 1, each alone, drawn: "draws"
     e is the normal quantile of u                  u from 1e-6 to 1 - 1e-6; e = 0 at 0.5: "draws"
-    any finite mean, log_variance from -200 to 200  means of 1e300, standard deviations of 1e-43 and 1e43: "draws"
+    any finite mean                                up to 1e300: "draws"
+    log_variance from -200 to 200                  both ends: "draws"
     gradients flow to mean and log_variance        each is moved, and the gradient must foretell how the answer's
                                                    own result changes: "gradients"
     arguments are left as they are                 by `Student`, after each call: "draws"
@@ -478,12 +479,12 @@ def OwnVAE(student, rng):
     ============================================  =====================================================
     clause of the contract                        tried by
     ============================================  =====================================================
-    a module with the named parameters            D, h and L from 1 to 6, all different: "shapes", a gate
+    a module with the named parameters            D, h and L from 1 to 6: "shapes", a gate
     encode: two (n, L)                            the same; all images, drawn parameters: "encoder"
     decode: (n, D) logits                         the same; drawn z: "decoder"
     elbo: (n,), log p(x | z) minus the KL          all images, drawn u and parameters, one image alone, by the
     divergence, from one draw, in nats            model's own encode and decode: "elbo"
-    finite far out                                logits of 1000, variances of e^60 and e^-60, where
+    finite far out                                logits of 1000, variances from e^-60 to e^60, where
                                                   encoder and decoder are right: "elbo"
     gradients reach all parameters                each is moved, and the gradient must foretell how the sum
                                                   of elbo changes: "gradients"
@@ -533,7 +534,7 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
         return asking(lambda *args: model.call(*args, method=method), read=read, say=say_rows)
 
     def in_precision(*shape):
-        """Numbers in (0, 1), at least a thousandth from either end."""
+        """Numbers in (0, 1), at least a hundredth from either end."""
         return (rng.integers(10, 991, shape) / 1000).astype(precision)
 
     def wrong_encoding(got, x):
@@ -557,6 +558,7 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
                 return decoded.why
             reconstruction = -np.logaddexp(0, (1 - 2 * x) * decoded.got).sum(1)
             divergence, size = _kl(mean, log_variance)
+            want = (reconstruction - divergence).astype(precision)
 
         def name(row):
             return (
@@ -564,7 +566,7 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
                 f"{reconstruction[row]:.5g}, the divergence {divergence[row]:.5g}, and elbo"
             )
 
-        return differs(got, reconstruction - divergence, name, size=size - reconstruction, tolerance=2e-5)
+        return differs(got, want, name, size=size - reconstruction, tolerance=2e-5)
 
     def wrong_pixel(got, u):
         decoded = decode(ndtri(u[:, :latents].astype(np.float64)).astype(precision))
@@ -608,7 +610,15 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
         give(biases | {"output.bias": rng.choice([-1000.0, 1000.0], D)})
         far_out = f"all parameters 0 but biases: log_variance {far:g}, output 1000 or -1000, "
         yield elbo(x, in_precision(len(x), latents)).holds("elbo", wrong_elbo)
-        yield sample(in_precision(9, latents + D)).holds("sampler", wrong_pixel)
+        u = in_precision(9, latents + D)
+        u[:, latents:] = rng.choice([0.0005, 0.9995], (9, D))
+        yield sample(u).holds("sampler", wrong_pixel)
+    for far in (14.0, -14.0) if right else ():
+        std = np.exp(far / 2)  # the decoder reads z / std
+        weights = {"decoder.weight": tenths(rng, hidden, latents) / std, "output.weight": 20 * tenths(rng, D, hidden)}
+        give(weights | {"mean.bias": std * tenths(rng, latents), "log_variance.bias": np.full(latents, far)})
+        far_out = f"an encoder of which only biases are not 0, log_variance {far:g}, "
+        yield elbo(x, in_precision(len(x), latents)).holds("elbo", wrong_elbo)
     model.release()
 
 
@@ -748,7 +758,7 @@ def gradient_estimates(student, rng):
                                                    E[f], which has a closed form: "score function"
     the derivative of f(mean + std * e)            the same: "reparameterized"
     column 0 for mean, column 1 for std            the same, for either
-    any mean, any positive std                     std from 1e-3 to 1e3, drawn, for either
+    any mean, any positive std                     std from 1e-6 to 1e3, drawn, for either
     f and slope: called at most once               by `Callback`; more often is an error
     =============================================  ===========================================================
     """
@@ -827,7 +837,7 @@ def gradient_estimates(student, rng):
     step = _Target("1 where z > 0.0051, else 0", lambda z: (z > 0.0051) + 0.0, np.zeros_like)
     draws = [(linear, 0.0, 1.0, np.array([0.5])), (linear, 0.0, 2.0, np.array([-1.0, 1.0]))]
     draws += [(target, float(tenths(rng)), 0.5, tenths(rng, 4)) for target in (drawn(), sine, step)]
-    draws += [(sine, 0.5, std, tenths(rng, 30)) for std in (1e-3, 0.1)]
+    draws += [(sine, 0.5, std, tenths(rng, 30)) for std in (1e-6, 0.1)]
     draws += [(drawn(), float(tenths(rng)), std, tenths(rng, 5)) for std in (1e3, float(rng.uniform(0.2, 5)))]
     for args in draws:
         answer = ask(*args)
@@ -933,7 +943,7 @@ def em_step(student, rng):
                                                    solution, which the step leaves as it is: "loadings"
     the variance of the highest                    the same; also accepted if it is the best one for the answer's own
                                                    W: "variance"
-    any W, any positive variance                   L from below D to above it; variances from 1e-3 to 1e3, for
+    any W, any positive variance                   L from below D to above it; variances from 1e-4 to 1e3, for
                                                    either
     =============================================  ===========================================================
     """
@@ -972,14 +982,12 @@ def em_step(student, rng):
 
     def wrong_variance(same=""):
         def test(got, x, W, variance):
-            new = _em_loadings(x, W, variance)
-            want = _em_variance(x, W, variance, new)
+            want = _em_variance(x, W, variance, _em_loadings(x, W, variance))
             with np.errstate(all="ignore"):  # the answer's own W may be anything
                 allowed = [float(of(x, W, variance, got[0])) for of in (_em_variance, _em_short_variance)]
             if any(np.isfinite(other) and close(got[1], other) for other in allowed):
                 return ""
-            why = differs(got[1], want, lambda: f"{same}the new variance")
-            return why
+            return differs(got[1], want, lambda: f"{same}the new variance")
 
         return test
 
@@ -989,7 +997,7 @@ def em_step(student, rng):
     pair, one = np.array([[1.0], [-1.0]]), np.ones((1, 1))
     cases = [(pair, one, 1.0), (2 * pair, one, 1.0), few(1, 1, 0.5), few(2, 1, 1.0), few(2, 2, 0.5), few(1, 2, 2.0)]
     cases += [case(9, 3, 1, 0.4), case(8, 5, 3, 2.0), case(7, 2, 3, 0.3), case(30, 6, 2, 10 ** rng.uniform(-2, 2))]
-    cases += [case(12, 4, L, variance) for L in (2, 5) for variance in (1e-3, 1e3)]
+    cases += [case(12, 4, L, variance) for L in (2, 5) for variance in (1e-4, 1e3)]
     x, W, variance = case(9, 4, 2, 0.7)
     for args in [*cases, (x, 0 * W, variance)]:
         answer = ask(*args)
