@@ -55,7 +55,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from autograder.checks import wavenet as checks
-from course_lib import budget, companding, data, metrics, plots, reach
+from course_lib import budget, companding, data, metrics, plots, reach, speech
 from course_lib.clinic import wavenet_clinic
 from course_lib.data.sound import RATE
 from course_lib.figures import wavenet as figures
@@ -879,35 +879,44 @@ plots.show(figures.on_its_own([1000 * (s + 200 - T // 2) / RATE for s in starts]
 #
 # ### Speech
 #
-# With the recordings of the *Free Spoken Digit Dataset* at hand (`COURSE_DATA`; `data/README.md` says where from), the
-# same network models speech, given digit and speaker. On two cores it is too slow to learn to speak; with
-# `COURSE_BUDGET=gpu` it is trained here, and `python -m course_lib.recipes wavenet-digits` does it at full size.
-# Recordings: Free Spoken Digit Dataset, Zohar Jackson and contributors, CC BY-SA 4.0; sounds made from them are under
-# the same licence.
+# Given digit and speaker, the same network models speech. Below are three digits drawn from a WaveNet of 11 layers and
+# 32 channels ($R = 2048$, a quarter of a second) in one speaker's voice, each the first draw. `python -m
+# course_lib.speech` trains it on the *Free Spoken Digit Dataset* in SPEECH_MINUTES minutes on one core; it costs
+# SPEECH_BITS bits per sample on the test recordings. SPEECH_HEARD
+#
+# With the recordings at hand (`COURSE_DATA`; `data/README.md` says where from) you can compare; at
+# `COURSE_BUDGET=gpu` a larger network is trained here, and `python -m course_lib.recipes wavenet-digits` does it at
+# full size. Recordings: Free Spoken Digit Dataset, Zohar Jackson and contributors, CC BY-SA 4.0; sounds made from them
+# are under the same licence.
+
+# %% tags=["demo"] folded="Plays three digits, drawn from a WaveNet and saved."
+said = speech.saved()
+plots.show(figures.sounds({" ".join(map(str, speech.DIGITS)): said}, zoom=40))
+play(said, RATE, alt="SPEECH_ALT", credit=speech.CREDIT)
 
 # %% tags=["train"] folded="Plays a spoken digit; at the larger budget trains a WaveNet given digit and speaker, and lets it speak."
 if data.has_spoken_digits():
-    speech = data.spoken_digits()
-    digit, speaker = (int(label) for label in speech.test.y[0])
-    recording = companding.mu_law_decode(speech.test.x[0].long())
-    plots.show(figures.sounds({f"{digit}, spoken by {speech.labels['speaker'][speaker]}": recording}))
-    play(recording, RATE, alt=f"The beginning of a spoken {digit}.", credit=speech.credit)
-    linear = LinearPrediction.of(speech.train.x[:60].long(), 256, 16)
-    histogram = Histogram.of(speech.train.x.long(), 256)
+    recordings = data.spoken_digits()
+    digit, speaker = (int(label) for label in recordings.test.y[0])
+    recording = companding.mu_law_decode(recordings.test.x[0].long())
+    plots.show(figures.sounds({f"{digit}, spoken by {recordings.labels['speaker'][speaker]}": recording}))
+    play(recording, RATE, alt=f"The beginning of a spoken {digit}.", credit=recordings.credit)
+    linear = LinearPrediction.of(recordings.train.x[:60].long(), 256, 16)
+    histogram = Histogram.of(recordings.train.x.long(), 256)
     for name, model in {"histogram": histogram, "linear prediction": linear}.items():
-        print(f"{name:18} {bits(model, speech.test.x[:60].long()):.2f} bits per sample")
+        print(f"{name:18} {bits(model, recordings.test.x[:60].long()):.2f} bits per sample")
     speech_steps = budget(smoke=0, cpu=0, gpu=30_000)
     if speech_steps:
-        speaking = WaveNet(T, 256, 32, [2**i for i in range(10)] * 2, skip=128, classes=speech.classes)
+        speaking = WaveNet(T, 256, 32, [2**i for i in range(10)] * 2, skip=128, classes=recordings.classes)
         adam = torch.optim.Adam(speaking.parameters(), lr=2e-3)
         for _ in range(speech_steps):
-            i = torch.randint(len(speech.train), (8,))
-            loss = -speaking.log_prob(speech.train.x[i].long(), labels=speech.train.y[i]).mean() / T
+            i = torch.randint(len(recordings.train), (8,))
+            loss = -speaking.log_prob(recordings.train.x[i].long(), labels=recordings.train.y[i]).mean() / T
             adam.zero_grad()
             loss.backward()
             adam.step()
-        said = speaking.sample(1, length=4000, labels=speech.test.y[:1], generator=torch.Generator().manual_seed(0))
-        play(companding.mu_law_decode(said[0]), RATE, alt=f"The model, asked for a {digit}.", credit=speech.credit)
+        said = speaking.sample(1, length=4000, labels=recordings.test.y[:1], generator=torch.Generator().manual_seed(0))
+        play(companding.mu_law_decode(said[0]), RATE, alt=f"The model, asked for a {digit}.", credit=recordings.credit)
 else:
     print("The recordings are not at hand; everything else in this lesson works without them.")
 

@@ -1,4 +1,4 @@
-"""Parallel WaveNet: a model of sound that draws all steps at once, and its training by probability density distillation.
+"""Parallel WaveNet: a model of sound that draws all steps at once, and its losses for probability density distillation.
 
 A. van den Oord, Y. Li, I. Babuschkin et al., "Parallel WaveNet: Fast High-Fidelity Speech Synthesis", ICML 2018,
 arXiv:1711.10433, sections 3 and 4. The flow is that of D. P. Kingma et al., "Improved Variational Inference with
@@ -133,9 +133,10 @@ class ParallelWaveNet(SequenceModel):
         """
         model = self._as_long_as(uniforms)
         given = model._given(len(uniforms), labels, context)
-        noise = self._noise(checked_uniforms(uniforms, None, (len(uniforms), *model.event_shape)))
+        uniforms = checked_uniforms(uniforms, None, (len(uniforms), *model.event_shape))
+        noise = _logit(uniforms).to(self.order.device, self._dtype())
         parameters = self.given_noise(noise, **given)
-        return self._shifted(parameters, noise), parameters
+        return _shifted(parameters, noise), parameters
 
     @torch.no_grad()
     def sample(
@@ -190,60 +191,64 @@ class ParallelWaveNet(SequenceModel):
         return distributions.logistic_log_prob(mean, log_scale, x)
 
     def _invert(self, parameters: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return self._shifted(parameters.to(u.dtype), self._noise(u).to(u.dtype))
+        return _shifted(parameters.to(u.dtype), _logit(u).to(u.dtype))
 
-    def _noise(self, uniforms: torch.Tensor) -> torch.Tensor:
-        """logit(u) on the model's device. u = 0, whose logit is minus infinity, counts as the middle of 0..2^-53."""
-        u = uniforms.double() if uniforms.device.type != "mps" else uniforms
-        u = distributions.below_one(u, u.dtype).clamp_min(2.0**-54)
-        return torch.logit(u).to(self.order.device, self._dtype())
 
-    @staticmethod
-    def _shifted(parameters: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        mean, log_scale = parameters.unbind(1)
-        return mean + torch.exp(log_scale) * noise
+def _logit(uniforms: torch.Tensor) -> torch.Tensor:
+    """Logistic noise from numbers in [0, 1). u = 0, whose logit is minus infinity, counts as the middle of 0..2^-53."""
+    u = uniforms if uniforms.device.type == "mps" else uniforms.double()  # Apple's GPUs have no float64
+    return torch.logit(distributions.below_one(u, u.dtype).clamp_min(2.0**-54))
+
+
+def _shifted(parameters: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Noise, (n, *shape), shifted and scaled by means and log scales, (n, 2, *shape)."""
+    mean, log_scale = parameters.unbind(1)
+    return mean + torch.exp(log_scale) * noise
 
 
 def distillation_loss(
-    student: ParallelWaveNet,
+    x: torch.Tensor,
+    parameters: torch.Tensor,
     teacher: WaveNet,
-    uniforms: torch.Tensor,
     *,
+    uniforms: torch.Tensor | None = None,
     labels: torch.Tensor | None = None,
     context: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """An unbiased estimate of KL(student || teacher), in nats, for each of n draws of the student: (n,).
+    """An unbiased estimate of KL(student || teacher), in nats, from each of n draws of the student: (n,).
 
-    The KL divergence is the student's cross-entropy with the teacher minus its entropy. The entropy given the noise
-    before t is that of a logistic distribution, S_t + 2 nats, and needs no draw of x_t. The cross-entropy is the mean
-    of -log p(x_t | x_{<t}) over draws of x_t. p is the teacher's mixture of logistics before rounding, a density on the
-    scale from -1 to 1.
+    The KL divergence is the student's cross-entropy with the teacher minus its entropy. The entropy of x_t given the
+    noise before t is that of a logistic distribution, S_t + 2 nats, and needs no draw of x_t. The cross-entropy is the
+    mean of -log p(x_t | x_{<t}) over draws of x_t. p is the teacher's mixture of logistics before rounding, a density
+    on the scale from -1 to 1.
 
     Section 4 of the paper. x_{<t} is drawn once, as there. For each t the paper draws several x_t from the student's
-    distribution given x_{<t}: give several uniforms for that. One is the draw x itself.
+    distribution given x_{<t}, which lowers the variance: give further uniforms for that. By default the only one is x
+    itself.
 
     Args:
-        student: gets the gradients.
+        x, parameters: as `ParallelWaveNet.draw` gives them, (n, T) and (n, 2, T).
         teacher: a WaveNet with mixtures. Its weights get gradients as well, unless they are frozen.
-        uniforms: (n, T) in [0, 1), or (draws, n, T). The first of them make x, the others further x_t.
-        labels, context: for both models.
+        uniforms: (k, n, T) in [0, 1), for k further draws of each x_t.
+        labels, context: of the teacher.
 
     Raises:
         ValueError: the teacher has a softmax, or an argument has another shape, dtype or range.
 
     >>> student = ParallelWaveNet(100, channels=4, dilations=[1, 2], flows=2, skip=8)
     >>> teacher = WaveNet(100, 65536, channels=4, dilations=[1, 2], skip=8, mixtures=2)
-    >>> distillation_loss(student, teacher, torch.rand(5, 30)).shape
+    >>> x, parameters = student.draw(torch.rand(5, 30))
+    >>> distillation_loss(x, parameters, teacher).shape
     torch.Size([5])
     """
-    if not isinstance(uniforms, torch.Tensor) or uniforms.ndim not in (2, 3) or 0 in uniforms.shape[:1]:
-        got = tuple(uniforms.shape) if isinstance(uniforms, torch.Tensor) else type(uniforms).__name__
-        raise ValueError(f"uniforms must have shape (n, T) or (draws, n, T); got {got}")
-    first, *others = uniforms if uniforms.ndim == 3 else [uniforms]
-    x, parameters = student.draw(first, labels=labels, context=context)
-    noises = (student._noise(checked_uniforms(u, None, tuple(first.shape))) for u in others)
-    draws = [x, *(student._shifted(parameters, noise) for noise in noises)]
-    mixture = teacher.logistics(x, labels=labels, context=context)
+    if parameters.shape != (len(x), 2, *x.shape[1:]):
+        shapes = f"{tuple(x.shape)} and {tuple(parameters.shape)}"
+        raise ValueError(f"x and parameters must have shapes (n, T) and (n, 2, T); got {shapes}")
+    mixture, draws = teacher.logistics(x, labels=labels, context=context), [x]
+    if uniforms is not None:
+        if uniforms.shape[1:] != x.shape:
+            raise ValueError(f"uniforms must have shape (k, {x.shape[0]}, {x.shape[1]}); got {tuple(uniforms.shape)}")
+        draws += [_shifted(parameters, _logit(u).to(x)) for u in checked_uniforms(uniforms, None, uniforms.shape)]
     log_p = sum(distributions.logistic_mixture_log_prob(mixture, draw) for draw in draws) / len(draws)
     return -(log_p + parameters[:, 1] + 2).sum(1)
 

@@ -86,10 +86,9 @@ def test_the_distribution_of_a_step_reads_the_noise_of_the_declared_steps():
 
 
 def test_draws_have_gradients_for_every_weight():
-    model = tiny(flows=3, classes=2, context_channels=1)
-    distillation_loss(
-        model, a_teacher(classes=2, context_channels=1), uniforms(6, 12), **given(model, 6, 12)
-    ).mean().backward()
+    model, teacher = tiny(flows=3, classes=2, context_channels=1), a_teacher(classes=2, context_channels=1)
+    arguments = given(model, 6, 12)
+    distillation_loss(*model.draw(uniforms(6, 12), **arguments), teacher, **arguments).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), f"{name} gets no gradient"
 
@@ -140,11 +139,11 @@ def test_the_loss_is_zero_where_the_student_is_the_teacher():
     teacher = WaveNet(2, 65536, 4, [1], skip=8, mixtures=1).double()
     as_logistics(teacher, [0.0, 0.2], [-1.0])
     student = as_logistics(ParallelWaveNet(2, 4, [1], flows=1, skip=8).double(), [0.2], [-1.0])
-    loss = distillation_loss(student, teacher, grid(2))
+    loss = distillation_loss(*student.draw(grid(2)), teacher)
     # Each draw's loss is -log f(v) - 2, whose mean is 0: an integral over u with singular ends.
     assert loss.std() > 0.5 and abs(loss.mean()) < 0.02
     wrong = as_logistics(ParallelWaveNet(2, 4, [1], flows=1, skip=8).double(), [0.5], [-1.0])
-    assert distillation_loss(wrong, teacher, grid(2)).mean() > 0.1
+    assert distillation_loss(*wrong.draw(grid(2)), teacher).mean() > 0.1
 
 
 def test_the_loss_is_in_the_mean_the_kl_divergence():
@@ -156,14 +155,16 @@ def test_the_loss_is_in_the_mean_the_kl_divergence():
         log_q = distributions.logistic_log_prob(*parameters.unbind(1), x)
         log_p = distributions.logistic_mixture_log_prob(teacher.logistics(x), x)
         kl = (log_q - log_p).sum(1).mean()
-        assert kl > 0.1 and float(distillation_loss(student, teacher, u).mean()) == pytest.approx(float(kl), abs=0.03)
+        loss = distillation_loss(x, parameters, teacher).mean()
+        assert kl > 0.1 and float(loss) == pytest.approx(float(kl), abs=0.03)
 
 
 def test_further_draws_leave_the_mean_and_lower_the_variance():
     student, teacher = tiny(2, flows=2), a_teacher(2)
     u = torch.rand(8, 20_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        one, several = distillation_loss(student, teacher, u[0]), distillation_loss(student, teacher, u)
+        draw = student.draw(u[0])
+        one, several = (distillation_loss(*draw, teacher, uniforms=further) for further in (None, u[1:]))
     error = math.sqrt((one.var() + several.var()) / 20_000)
     assert abs(one.mean() - several.mean()) < 5 * error and several.var() < 0.5 * one.var()
 
@@ -179,7 +180,7 @@ def test_further_draws_are_given_the_same_past():
         for k in range(3)
     ]
     expected = -(sum(each) / 3 + log_scale + 2).sum(1)
-    torch.testing.assert_close(distillation_loss(student, teacher, u), expected)
+    torch.testing.assert_close(distillation_loss(x, parameters, teacher, uniforms=u[1:]), expected)
 
 
 def test_a_student_learns_a_teacher_of_one_logistic():
@@ -188,7 +189,7 @@ def test_a_student_learns_a_teacher_of_one_logistic():
     student = ParallelWaveNet(5, 4, [1], flows=2, skip=8)
     adam = torch.optim.Adam(student.parameters(), lr=0.02)
     for _ in range(150):
-        loss = distillation_loss(student, teacher, torch.rand(32, 5)).mean()
+        loss = distillation_loss(*student.draw(torch.rand(32, 5)), teacher).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -235,6 +236,10 @@ def test_the_power_loss_takes_pairs_and_has_gradients():
     assert x.grad[0].any() and not x.grad[1:].any()
 
 
+def of_draw(teacher, **settings):
+    return distillation_loss(*tiny().draw(uniforms(3, 4)), teacher, **settings)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -245,11 +250,11 @@ def test_the_power_loss_takes_pairs_and_has_gradients():
         (lambda: ParallelWaveNet(0), "expected one or more positive integers"),
         (lambda: tiny().draw(torch.rand(3, 4) + 1), r"uniforms must be \(3, 4\) numbers in \[0, 1\)"),
         (lambda: tiny(classes=2).draw(torch.rand(3, 4)), "labels must be"),
-        (lambda: distillation_loss(tiny(), a_teacher(), torch.rand(4)), r"shape \(n, T\) or \(draws, n, T\); got \(4,"),
-        (lambda: distillation_loss(tiny(), a_teacher(), torch.rand(0, 2, 4)), r"got \(0, 2, 4\)"),
-        (lambda: distillation_loss(tiny(), a_teacher(), [0.5]), "got list"),
-        (lambda: distillation_loss(tiny(), WaveNet(12, 5, 4, [1]).double(), torch.rand(1, 4)), "has a softmax"),
-        (lambda: distillation_loss(tiny(), a_teacher(classes=2), torch.rand(1, 4)), "labels must be"),
+        (lambda: of_draw(a_teacher(), uniforms=torch.rand(1, 3, 5)), r"uniforms must have shape \(k, 3, 4\)"),
+        (lambda: of_draw(a_teacher(), uniforms=torch.rand(1, 3, 4) + 1), r"numbers in \[0, 1\)"),
+        (lambda: of_draw(WaveNet(12, 5, 4, [1]).double()), "has a softmax"),
+        (lambda: of_draw(a_teacher(classes=2)), "labels must be"),
+        (lambda: distillation_loss(torch.zeros(3, 4), torch.zeros(3, 4, 2), a_teacher()), r"got \(3, 4\) and \(3, 4, 2"),
         (lambda: a_teacher().logistics(torch.zeros(2, 9).long()), r"real numbers of shape \(n, T\); got torch.int64"),
         (lambda: a_teacher().logistics(None), "got NoneType"),
         (lambda: power_loss(torch.zeros(1, 600), torch.zeros(1, 601)), "of one shape"),
