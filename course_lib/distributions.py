@@ -159,13 +159,13 @@ def mixture_of_gaussians_cumulative(parameters: torch.Tensor, x: torch.Tensor) -
 def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """The x with P(value <= x) = u: an exact sample of a mixture of K Gaussians where u is uniform on [0, 1).
 
-    The mixture's quantile lies between the smallest and the largest of its components'. Within this interval Newton's
-    method solves
+    The mixture's quantile lies between the smallest and the largest of its components'. Within this interval Halley's
+    method, Newton's with the second derivative, solves
 
         z(P(value <= x)) = z(u),   z = the standard normal quantile,
 
     which is linear in x for a single Gaussian and nearly so in a mixture's tails. Each evaluation shortens the
-    interval, and where Newton's steps leave it or stop shrinking, it is halved. The search ends where P(value <= x) and
+    interval, and where the steps leave it or stop shrinking, it is halved. The search ends where P(value <= x) and
     u differ by rounding alone, or where the interval has no number left inside. u = 0, whose quantile is minus
     infinity, stands for all numbers below 2^-53 and is taken as their middle. A float64 u just below 1 that became 1 as
     float32 is taken as the largest number below 1.
@@ -183,33 +183,38 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
     u = below_one(u, at_least_float32(u).dtype).clamp_min(2.0**-54)
     logits, mean, log_std = parameters.to(u.dtype).expand(*u.shape, *parameters.shape[-2:]).unbind(-2)
     weights, scale = logits.softmax(-1), math.sqrt(0.5) * torch.exp(-log_std)
-    halves, heights = weights / 2, weights * torch.exp(-log_std)
+    halves, log_heights = weights / 2, weights.log() - log_std
     z, eps = torch.special.ndtri(u), torch.finfo(u.dtype).eps
 
     def evaluate(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """P(value <= x), how far its normal quantile is below z, and Newton's step."""
-        t = (mean - x.unsqueeze(-1)) * scale
+        """P(value <= x), how far its normal quantile is below z, and Halley's step."""
+        t = (mean - x.unsqueeze(-1)).mul_(scale)
         below = (halves * torch.erfc(t)).sum(-1)
         normal = torch.special.ndtri(below)
-        error = z - normal
-        return below, error, error * torch.exp(-0.5 * normal * normal) / (heights * torch.exp(-(t * t))).sum(-1)
+        error, densities = z - normal, torch.addcmul(log_heights, t, t, value=-1).exp_()
+        density = densities.sum(-1)
+        slope = density * (0.5 * normal * normal).exp_()
+        newton = error / slope
+        # Half of the second derivative of z(P(value <= x)) by its slope.
+        bend = densities.mul_(t).mul_(scale).sum(-1) / density + 0.5 * normal * slope
+        return below, error, newton / (1 + (newton * bend).clamp(-0.5, 0.5))
 
     quantiles = mean + log_std.exp() * z.unsqueeze(-1)
     low, high = quantiles.amin(-1), quantiles.amax(-1)
     x, last = _quantile_without_overlap(weights, mean, log_std, u).clamp(low, high), high - low
-    for _ in range(2):  # steps without the interval's bookkeeping cost half as much
-        newton = x + evaluate(x)[2]
-        x = torch.where((low < newton) & (newton < high), newton, x)
-    searching, rounding_of_u, rounding_of_z = low < high, 4 * eps * u, 4 * eps * z.abs()
+    for _ in range(4):  # steps without the interval's bookkeeping cost half as much
+        nearer = x + evaluate(x)[2]
+        x = torch.where((low < nearer) & (nearer < high), nearer, x)
+    searching, rounding_of_u, rounding_of_z = low < high, 4 * eps * u, 4 * eps * (1 + z.abs())
     while searching.any():
         below, error, step = evaluate(x)
         searching &= ((below - u).abs() > rounding_of_u) & (error.abs() > rounding_of_z)
         too_high = below > u
         low, high = torch.where(too_high, low, x), torch.where(too_high, x, high)
         step += torch.copysign(eps * x, step)  # one number further, so that the interval shrinks from both sides
-        newton, length, width = x + step, step.abs(), high - low
-        shrinks = (low < newton) & (newton < high) & (2 * length < last)
-        x = torch.where(searching, torch.where(shrinks, newton, low + width / 2), x)
+        nearer, length, width = x + step, step.abs(), high - low
+        shrinks = (low < nearer) & (nearer < high) & (2 * length < last)
+        x = torch.where(searching, torch.where(shrinks, nearer, low + width / 2), x)
         last = torch.where(shrinks, length, width)
         searching &= (low < x) & (x < high)
     return x

@@ -28,9 +28,9 @@
 #
 # | symbol | meaning |
 # | --- | --- |
-# | $H$, $W$ | number of rows and columns of an image; $N$ if both are equal |
+# | $H$, $W$ | number of rows and columns of an image; $N$ if both are equal (in `lstm_step`, `W` holds weights) |
 # | $x_{r,c}$ | pixel in row $r$ and column $c$, counted from 0; "before" and "earlier" mean raster order |
-# | $h(r, c)$, $c(r, c)$ | **state** (output) and **cell** of an LSTM at a pixel: vectors of $k$ numbers; 0 outside the image |
+# | $h(r, c)$, $c(r, c)$ | **state** (output) and **cell** of an LSTM at a pixel: vectors of $k$ numbers; 0 outside the image. As an index, $c$ is a column |
 # | $o, f, i, g$ | output gate, forget gate, input gate and candidate of an LSTM |
 # | $\sigma(a)$, $\odot$ | $1/(1 + e^{-a})$; product entry by entry |
 # | bits/dim | an NLL in nats divided by the number of dimensions and by $\log 2$ |
@@ -108,9 +108,9 @@ plots.show(figures.architecture())
 #
 # A state reads a few neighbours, and *implicitly* all that they have read. Formally: let $R(r, c)$ be the set of pixels
 # on which $h(r, c)$ depends, empty outside the image, and let it read the states at the **offsets** $(a, b)$ of a set
-# $A$. Then
+# $O$. Then
 #
-# $$R(r, c) = \{(r, c)\} \;\cup \bigcup_{(a, b) \in A} R(r + a, c + b),$$
+# $$R(r, c) = \{(r, c)\} \;\cup \bigcup_{(a, b) \in O} R(r + a, c + b),$$
 #
 # the **transitive closure** of "reads". All offsets lead to earlier pixels, so raster order computes each set after
 # those that it needs.
@@ -217,7 +217,7 @@ with waits_for("schedule"):
 #
 # So "slow in training and testing" means two different things:
 #
-# | sequential steps, layer by layer, $N \times N$ pixels, $L$ layers | likelihood, training | a sample |
+# | sequential steps, layer by layer, $N \times N$ pixels, $L$ layers | likelihood, training | a sample, with a cache |
 # | --- | --- | --- |
 # | PixelCNN | $L$ | $N^2 L$ |
 # | Row LSTM (section 4) | $L N$ | $N^2 L$ |
@@ -415,6 +415,7 @@ explore.dependency_explorer()
 #
 # Six patients, all meant to be PixelRNNs of the small world (lesson 01) with one Diagonal BiLSTM; one is healthy. You
 # see the NLL that each *reports*, its total mass over all 65,536 images, and samples. The entropy is 4.97 nats.
+# (Training them takes a minute.)
 
 # %% tags=["train"]
 clinic = pixelrnn_clinic()
@@ -602,10 +603,8 @@ for name in names:
 # After **equal time** (bits/dim, mean and standard deviation over seeds) PixelCNN has 1.740 ± 0.006, Row LSTM 1.759 ±
 # 0.009, gated PixelCNN 1.762 ± 0.010, and the Diagonal BiLSTM 1.918 ± 0.005: its epochs take four times as long, so it
 # had 8 where PixelCNN had 31. After **equal epochs** the order is another: Diagonal BiLSTM 1.711 ± 0.008, Row LSTM
-# 1.735 ± 0.004, PixelCNN 1.741 ± 0.007, gated PixelCNN 1.754 ± 0.010. After as many passes over the data the Diagonal
-# BiLSTM is better than PixelCNN by 0.03 bits/dim, at four times the time. Which counts depends on what is scarce.
-# Where far pixels are all that
-# matters, as on stripes, no time helps an architecture that cannot see them.
+# 1.735 ± 0.004, PixelCNN 1.741 ± 0.007, gated PixelCNN 1.754 ± 0.010. Which counts depends on what is scarce. Where far
+# pixels are all that matters, as on stripes, no time helps an architecture that cannot see them.
 #
 # ## 10 · The published table, read critically
 #
@@ -623,7 +622,7 @@ for name in names:
 # over seeds. The last two rows differ in depth *and* width, which together are worth 1.55 nats: twice the 0.76 between
 # PixelCNN and Row LSTM. And this PixelCNN has a blind spot. On CIFAR-10 (bits/dim, the same lecture, from van den Oord
 # et al., 2016b): PixelCNN 3.14, gated PixelCNN 3.03, PixelRNN 3.00. Its authors say that the gated PixelCNN matches
-# PixelRNN on ImageNet "with greatly reduced computational cost".
+# PixelRNN on ImageNet.
 #
 # ## 11 · The answer
 #

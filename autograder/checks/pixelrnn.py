@@ -524,7 +524,8 @@ def OwnRowLSTM(student, rng):
             _own_parameters(channels, layers),
             (1, H, W),
             np.arange(H * W),
-            f"{H} x {W} pixels, {count(channels, 'channel')}, {count(layers, 'layer')}",
+            f"{H} x {W} pixels{', so h = c = 0 before its one row' * (H == 1)}, {count(channels, 'channel')}, "
+            f"{count(layers, 'layer')}",
             _own_reach(H, W, layers),
             partial(_own_logits, layers=layers),
             {"first.weight": np.broadcast_to(~FIRST, (channels, 1, 2, 3))},

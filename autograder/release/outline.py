@@ -169,11 +169,12 @@ def _contents(size: Size, points: Mapping[str, float]) -> str:
 
 
 def _about(minutes: float) -> str:
-    return f"about {_rounded(minutes)} minutes"
+    return f"about {_plural(_rounded(minutes), 'minute')}"
 
 
 def _rounded(minutes: float) -> int:
-    return max(5, 5 * round(minutes / 5))
+    """To 5 minutes, and below 7.5 to one: many short sections must not add up to more than the total."""
+    return 5 * round(minutes / 5) if minutes >= 7.5 else max(1, round(minutes))
 
 
 def _headings(source: str) -> Iterator[tuple[str, int]]:

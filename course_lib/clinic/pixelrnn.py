@@ -162,10 +162,11 @@ def pixelrnn_clinic() -> Clinic:
             models["F"],
             models["F"].draw(6),
             "leak",
-            {6},
-            "The sums are flattened with the rows before the channels, and then cut into four parts: so each part "
-            "holds some rows of the image with all their sums, instead of one gate of all rows. The upper rows take "
-            "their gates from lower ones, which come later.",
+            {2, 5, 6},
+            "It is line 6; a wrong skew in line 2, or a state of the row below in line 5, would look alike. Sums are "
+            "flattened with the rows before the channels, and then cut into four parts: so each part holds some rows "
+            "of the image with all their sums, instead of one gate of all rows. The upper rows take their gates from "
+            "lower ones, which come later.",
             "the mass shows the symptom. Is the row to the right read, as in patient B, or rows below? Draw "
             "plots.receptive_field(clinic.patients['F'].model.model, (0, 0, 3)).",
         ),

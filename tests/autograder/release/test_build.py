@@ -150,6 +150,12 @@ def test_the_times_are_below_the_title_and_beside_each_section_that_goes_further
     assert title.id == built.cells[0].id  # the ids depend on the source alone
 
 
+@pytest.mark.parametrize("words, time", [(20, "1 minute"), (330, "3 minutes"), (800, "7 minutes"), (850, "10 minutes")])
+def test_short_sections_are_timed_to_a_minute(toy_checks, tmp_path, words, time):
+    source = f"{TWO_PARTS}\n# %% [markdown]\n# ### Short\n# {words * 'word '}\n"
+    assert rebuilt(tmp_path, source).cells[-1].source.startswith(f"### Short · about {time}\n")
+
+
 def test_a_class_may_have_the_core_path_alone(toy_checks, tmp_path):
     path = tmp_path / f"{LESSON}.py"
     path.write_text(TWO_PARTS)

@@ -28,7 +28,7 @@ def test_every_symptom_has_its_patient(clinic):
 
 
 def test_the_lines_that_the_files_name(clinic):
-    words = {"A": ["left + right"], "B": ["one_row_down"], "D": ["c = h = 0"], "F": ["four blocks"]}
+    words = {"A": ["left + right"], "B": ["one_row_down"], "D": ["c = h = 0"], "F": ["skew", "above(h", "four blocks"]}
     words["E"] = ["raster order", "drawn so far"]
     for name, patient in clinic.patients.items():
         for word, line in zip(words.get(name, []), sorted(patient.lines, key=str), strict=name in words):
