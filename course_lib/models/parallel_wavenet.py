@@ -45,11 +45,12 @@ class ParallelWaveNet(SequenceModel):
         length: the default T.
         channels, dilations, kernel, skip: of each flow's network, see `DilatedNetwork`.
         flows: N. (The paper has 4, with 10, 10, 10 and 30 layers.)
-        scale: all scales at first, exp(S_t), up to the networks' initial outputs. Sound has small ones.
+        scale: the scales exp(S_t) where the networks' outputs are 0. Those of sound in -1..1 are small.
         classes, context_channels: as in `WaveNet`. All flows are given the labels and the context.
 
     Attributes:
-        flows: the networks, the first one for the noise itself. Their outputs are m and s.
+        flows: the networks, the first one for the noise itself. Their outputs are m, and s up to the constant that
+            `scale` stands for.
 
     Raises:
         ValueError: a number is out of range, or see `SequenceModel`.
@@ -80,8 +81,7 @@ class ParallelWaveNet(SequenceModel):
             raise ValueError(f"flows must be at least 1, and scale positive; got {flows} and {scale}")
         settings = dict(kernel=kernel, skip=skip, classes=self.classes, context_channels=self.context_channels)
         self.flows = nn.ModuleList(DilatedNetwork(2, channels, dilations, **settings) for _ in range(flows))
-        for flow in self.flows:
-            nn.init.constant_(flow.output.bias[1:], math.log(scale) / flows)
+        self.offset = math.log(scale) / flows
 
     @property
     def receptive_field(self) -> int:
@@ -109,7 +109,7 @@ class ParallelWaveNet(SequenceModel):
         """M_t and S_t, (n, 2, T), in one pass from the noise z, (n, T). They depend on the noise strictly before t."""
         y, mean, log_scale = noise, torch.zeros_like(noise), torch.zeros_like(noise)
         for flow in self.flows:
-            m, s = distributions.at_least_float32(flow(y, labels, context)).unbind(1)
+            m, s = self._shift_and_scale(flow(y, labels, context))
             y, mean, log_scale = m + torch.exp(s) * y, m + torch.exp(s) * mean, s + log_scale
         return torch.stack([mean, log_scale], 1)
 
@@ -178,13 +178,18 @@ class ParallelWaveNet(SequenceModel):
         y: list[torch.Tensor | None] = [None] * len(steps)
         for t in range(x.shape[1]):
             mean, log_scale = torch.zeros_like(x[:, t]), torch.zeros_like(x[:, t])
-            each = [distributions.at_least_float32(step(before)) for step, before in zip(steps, y, strict=True)]
-            for m, s in (outputs.unbind(1) for outputs in each):
+            each = [self._shift_and_scale(step(before)) for step, before in zip(steps, y, strict=True)]
+            for m, s in each:
                 mean, log_scale = m + torch.exp(s) * mean, s + log_scale
             yield torch.stack([mean, log_scale], 1)
             y = [(x[:, t] - mean) * torch.exp(-log_scale)]
-            for m, s in (outputs.unbind(1) for outputs in each[:-1]):
+            for m, s in each[:-1]:
                 y.append(m + torch.exp(s) * y[-1])
+
+    def _shift_and_scale(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """m and s of a flow, (n, *shape) each, from its network's outputs, (n, 2, *shape)."""
+        m, s = distributions.at_least_float32(outputs).unbind(1)
+        return m, s + self.offset
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         mean, log_scale = distributions.at_least_float32(parameters).unbind(1)
