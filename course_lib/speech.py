@@ -18,7 +18,7 @@ from course_lib.data.sound import RATE, SPEAKERS
 from course_lib.models import WaveNet
 from course_lib.training import fit
 
-__all__ = ["CREDIT", "DIGITS", "FILE", "MEASURED", "SPEAKER", "build", "draw", "saved"]
+__all__ = ["CREDIT", "DIGITS", "FILE", "SPEAKER", "build", "draw", "save", "saved"]
 
 FILE = Path(__file__).with_name("data") / "wavenet_digits.wav"
 CREDIT = "a WaveNet's, trained on the Free Spoken Digit Dataset, Zohar Jackson and contributors, CC BY-SA 4.0"
@@ -33,7 +33,7 @@ def build() -> WaveNet:
 
 
 def draw(model: WaveNet, length: int = LENGTH) -> torch.Tensor:
-    """The digits one after another, in real numbers: (3 length,). Each is the model's first draw for it, not a choice."""
+    """The digits one after another, in real numbers: (3 length,). Each is the model's first draw, not a choice."""
     labels = torch.tensor([[digit, SPEAKERS.index(SPEAKER)] for digit in DIGITS])
     levels = model.sample(len(DIGITS), length=length, labels=labels, generator=torch.Generator().manual_seed(0))
     return mu_law_decode(levels).flatten()

@@ -1,4 +1,4 @@
-"""Parallel WaveNet: a model of sound that draws all steps at once, and its losses for probability density distillation.
+"""Parallel WaveNet: a model of sound that draws all steps at once, and its probability density distillation.
 
 A. van den Oord, Y. Li, I. Babuschkin et al., "Parallel WaveNet: Fast High-Fidelity Speech Synthesis", ICML 2018,
 arXiv:1711.10433, sections 3 and 4. The flow is that of D. P. Kingma et al., "Improved Variational Inference with

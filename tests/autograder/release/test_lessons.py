@@ -7,8 +7,8 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autograder.release.build import ROOT, lessons
 from autograder.release import lessons as lessons_module
+from autograder.release.build import ROOT, lessons
 from autograder.release.lessons import run, sound_bytes
 
 OFFLINE = [sys.executable, ROOT / "tools" / "offline"]
