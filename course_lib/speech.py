@@ -1,8 +1,8 @@
 """Three spoken digits, drawn from a WaveNet of ours and saved, so that a lesson can play them without the recordings.
 
 `python -m course_lib.speech` trains the model on the Free Spoken Digit Dataset, in about 20 minutes on one CPU core,
-prints its cost on the test recordings (4.620 ± 0.061 bits per sample), draws the digits and writes `FILE`. An interrupted training continues from
-build/speech.safetensors.
+prints its cost on the test recordings (4.620 ± 0.061 bits per sample), draws the digits and writes `FILE`. An
+interrupted training continues from build/speech.safetensors.
 """
 
 import math
