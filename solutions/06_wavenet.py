@@ -891,8 +891,8 @@ plots.show(figures.on_its_own([1000 * (s + 200 - T // 2) / RATE for s in starts]
 # Given digit and speaker, the same network models speech. Below are three digits drawn from a WaveNet of 11 layers and
 # 32 channels ($R = 2048$, a quarter of a second) in one speaker's voice, each the first draw. `python -m
 # course_lib.speech` trains it on the *Free Spoken Digit Dataset*, in about 20 minutes on one core, to 4.62 bits per
-# sample on the test recordings. That is far too short to speak: the sound has the frequencies of a voice and the
-# loudness of syllables, but no steady pitch, and no word can be understood.
+# sample on the test recordings. That is far too short to speak: the power lies where a voice has it, below 1 kHz, and
+# comes in bursts, but there is no steady pitch, so no word can be understood.
 #
 # With the recordings at hand (`COURSE_DATA`; `data/README.md` says where from) you can compare; at
 # `COURSE_BUDGET=gpu` a larger network is trained here, and `python -m course_lib.recipes wavenet-digits` does it at
