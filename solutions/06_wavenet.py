@@ -1133,12 +1133,12 @@ for name, (sound, words) in heard.items():
 # All three are played at their own volume. By the KL alone the student whispers: a tenth of the recordings' loudness, a
 # quarter of its power at the harmonics, and yet a KL of a tenth of a nat per sample, since the teacher itself calls
 # quiet noise probable. With the power loss it plays a tone, half as loud as the recordings. It still wavers where the
-# teacher is steady, and it pays half a nat per sample of KL for its volume: what pleases the ear and what a likelihood
+# teacher is steady, and it pays over half a nat per sample of KL for its volume: what pleases the ear and what a likelihood
 # measures differ here as well. Both were distilled for 250 short steps, from a single note; neither could play a tune.
 #
 # **The speed** is real. A student's pass does more arithmetic than the teacher's 2,000 steps, since it has two networks,
-# but nothing waits: on one CPU core it draws more than 100 times as many samples per second as the teacher does with
-# ring buffers, and more than real time needs.
+# but nothing waits: on one CPU core it draws about 100 times as many samples per second as the teacher does with ring
+# buffers, and more than real time needs.
 #
 # ### Bug clinic
 #
