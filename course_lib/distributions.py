@@ -42,6 +42,31 @@ def below_one(u: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return u.to(dtype).clamp_max(1 - torch.finfo(dtype).eps / 2)
 
 
+def normal_quantile(u: torch.Tensor) -> torch.Tensor:
+    """The number below which a standard normal variable lies with probability u: a draw of N(0, 1) where u is uniform.
+
+    u = 0, whose quantile is minus infinity, stands for all numbers below 2^-53 and is taken as their middle.
+
+    Args:
+        u: any shape, in [0, 1).
+
+    >>> normal_quantile(torch.tensor([0.5, 0.975]))
+    tensor([0.0000, 1.9600])
+    """
+    return torch.special.ndtri(u.clamp_min(2.0**-54))
+
+
+def gaussian_log_prob(mean: torch.Tensor, log_variance: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log N(x; mean, exp(log_variance)) in nats, elementwise. The three arguments broadcast.
+
+    >>> gaussian_log_prob(torch.zeros(1), torch.zeros(1), torch.zeros(1))      # -log(2 pi) / 2
+    tensor([-0.9189])
+    """
+    mean, log_variance = at_least_float32(mean), at_least_float32(log_variance)
+    squared = (x - mean).square() * torch.exp(-log_variance)
+    return -0.5 * (squared + log_variance + math.log(2 * math.pi))
+
+
 def bernoulli_log_prob(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """log p(x) in nats of binary x under p(1) = sigmoid(logits), elementwise, exact for logits of any size.
 

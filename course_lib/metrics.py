@@ -1,14 +1,30 @@
-"""Numbers that compare likelihood models: negative log-likelihood with its error, bits per dimension."""
+"""Numbers that compare likelihood models: negative log-likelihood with its error, bits per dimension.
+
+A latent-variable model's bound takes the likelihood's place where `draws` is given. Its exact likelihood can be had by
+integration over one or two latent variables, and `active_units` tells which latent variables it uses at all.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Estimate", "HasLogProb", "bits_per_dim", "log_probs", "nll", "nll_difference"]
+__all__ = [
+    "ActiveUnits",
+    "Estimate",
+    "HasLogProb",
+    "active_units",
+    "bits_per_dim",
+    "log_probs",
+    "log_probs_by_integration",
+    "nll",
+    "nll_difference",
+    "principal_angles",
+]
 
 
 class HasLogProb(Protocol):
@@ -64,6 +80,7 @@ def log_probs(
     batch_size: int = 1000,
     labels: Tensor | None = None,
     context: Tensor | None = None,
+    draws: int | None = None,
 ) -> Tensor:
     """log p of every image, in nats: float64, shape (n,), on the CPU.
 
@@ -71,29 +88,50 @@ def log_probs(
 
     The model is asked in eval mode and without gradients, `batch_size` images at a time, on its own device;
     its mode is put back afterwards. Anything with a `log_prob` will do.
+
+    Args:
+        draws: k, for a latent-variable model: its `iwae_bound` with k draws, always the same ones, in place of log p.
+
+    Raises:
+        ValueError: there are no images, labels or contexts are too few, or the model has no `log_prob` and draws is
+            None.
     """
     if len(x) == 0:
         raise ValueError("there are no images: x has length 0")
+    if draws is None and not hasattr(model, "log_prob"):
+        name = type(model).__name__
+        raise ValueError(f"a {name} has no exact log_prob; pass draws=k for its importance-weighted bound")
     conditions = {"labels": labels, "context": context}
     conditions = {name: tensor for name, tensor in conditions.items() if tensor is not None}
     for name, tensor in conditions.items():
         if len(tensor) != len(x):
             raise ValueError(f"{name} must be as many as there are images, {len(x)}; got {len(tensor)}")
+    generator, parts = torch.Generator().manual_seed(0), []
+    with _evaluated(model, x) as device:
+        for start in range(0, len(x), batch_size):
+            batch = slice(start, start + batch_size)
+            given = {name: tensor[batch].to(device) for name, tensor in conditions.items()}
+            images = x[batch].to(device)
+            if draws is None:
+                values = model.log_prob(images, **given)
+            else:
+                values = model.iwae_bound(images, draws, generator=generator, **given)
+            parts.append(values.cpu().double())
+    return torch.cat(parts)
+
+
+@contextmanager
+def _evaluated(model: object, x: Tensor) -> Iterator[torch.device]:
+    """A model in eval mode, without gradients. Gives its device, or that of x for what is not a module."""
     module = model if isinstance(model, nn.Module) else nn.Module()
-    device = next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), x.device)
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
         with torch.inference_mode():
-            parts = []
-            for start in range(0, len(x), batch_size):
-                batch = slice(start, start + batch_size)
-                given = {name: tensor[batch].to(device) for name, tensor in conditions.items()}
-                parts.append(model.log_prob(x[batch].to(device), **given).cpu().double())
+            yield next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), x.device)
     finally:
         for part, mode in modes.items():
             part.training = mode
-    return torch.cat(parts)
 
 
 def nll(
@@ -103,11 +141,12 @@ def nll(
     batch_size: int = 1000,
     labels: Tensor | None = None,
     context: Tensor | None = None,
+    draws: int | None = None,
 ) -> Estimate:
     """Negative log-likelihood of the images `x`, in nats per image: the mean and its standard error.
 
-    The first axis of `x` counts the images. Each counts once, also those of a last batch that is smaller. For labels
-    and context see `log_probs`.
+    The first axis of `x` counts the images. Each counts once, also those of a last batch that is smaller. For labels,
+    context and draws see `log_probs`; with draws it is an upper bound.
 
     >>> from torch.distributions import Bernoulli, Independent
     >>> uniform = Independent(Bernoulli(probs=torch.full((16,), 0.5)), 1)
@@ -115,7 +154,7 @@ def nll(
     >>> round(nll(uniform, x, batch_size=30).mean, 4)      # 16 log 2
     11.0904
     """
-    return Estimate.of(-log_probs(model, x, batch_size=batch_size, labels=labels, context=context))
+    return Estimate.of(-log_probs(model, x, batch_size=batch_size, labels=labels, context=context, draws=draws))
 
 
 def nll_difference(
@@ -151,3 +190,134 @@ def bits_per_dim(nats: Nats, D: int) -> Nats:
     if D < 1:
         raise ValueError(f"D, the number of dimensions of an image, must be at least 1; got {D}")
     return nats / (D * math.log(2))
+
+
+class HasLatents(Protocol):
+    """What the functions below read of a latent-variable model, see `course_lib.models.LatentVariableModel`."""
+
+    latents: int
+    prior: Callable[[], object]
+    encode: Callable[..., object]
+    decode: Callable[..., Tensor]
+    likelihood: object
+
+
+def log_probs_by_integration(
+    model: HasLatents, x: Tensor, *, labels: Tensor | None = None, reach: float = 8.0, points: int = 321
+) -> Tensor:
+    """log p(x) of a model with one or two latent variables, in nats: float64, (n,), on the CPU.
+
+    The integral of p(x | z) p(z) over z becomes a sum over a grid (trapezoidal rule). For smooth integrands that vanish
+    at the ends, its error falls exponentially with 1 / step: it is some 1e-8 of a Gaussian integrand whose standard
+    deviation is one step, and 1e-34 at two steps. (L. N. Trefethen and J. A. C. Weideman, "The Exponentially Convergent
+    Trapezoidal Rule", SIAM Review 56, 2014.)
+
+    Args:
+        x: (n, *event_shape).
+        labels: for a conditional model.
+        reach: the grid spans -reach..reach in each dimension of z, and should hold prior and posteriors.
+        points: number of points along each dimension.
+
+    Raises:
+        ValueError: the model has more than two latent variables, or a number is out of range.
+
+    >>> from course_lib.models import ProbabilisticPCA
+    >>> model, x = ProbabilisticPCA(3, latents=1).double(), torch.randn(5, 3).double()
+    >>> torch.allclose(log_probs_by_integration(model, x), model.log_prob(x))
+    True
+    """
+    if model.latents > 2:
+        raise ValueError(f"the model has {model.latents} latent variables; a grid can be summed over for 1 or 2")
+    if not reach > 0 or points < 2:
+        raise ValueError(f"expected a positive reach and at least 2 points; got {reach} and {points}")
+    step = 2 * reach / (points - 1)
+    with _evaluated(model, x) as device:
+        prior = model.prior()
+        line = torch.linspace(-reach, reach, points, dtype=prior.mean.dtype, device=device)
+        z = torch.cartesian_prod(*[line] * model.latents).view(-1, model.latents)
+        log_p_z = prior.log_prob(z) + model.latents * math.log(step)
+        outputs = None if labels is not None else model.decode(z)
+        totals = []
+        for i, image in enumerate(x.to(device)):
+            if labels is not None:
+                given = labels[i : i + 1].to(device)
+                outputs = model.decode(z, labels=given.expand(len(z), *given.shape[1:]))
+            log_p = model.likelihood.log_prob(outputs, image.expand(len(z), *image.shape))
+            totals.append((log_p + log_p_z).double().cpu().logsumexp(0))
+    return torch.stack(totals)
+
+
+@dataclass(frozen=True)
+class ActiveUnits:
+    """Which latent variables a model uses: those whose posterior mean differs from image to image.
+
+    A variable whose posterior is the prior for every image has *collapsed*: it says nothing about x, and its KL
+    divergence is 0.
+
+    Attributes:
+        variances: of the posterior mean over the images, (L,).
+        threshold: an active variable's variance is larger.
+
+    >>> print(ActiveUnits(torch.tensor([0.9, 0.001, 0.6]), 0.01))
+    2 of 3 latent variables are active; collapsed: 1
+    """
+
+    variances: Tensor
+    threshold: float
+
+    @property
+    def active(self) -> Tensor:
+        """(L,) bool."""
+        return self.variances > self.threshold
+
+    def __str__(self) -> str:
+        collapsed = (~self.active).nonzero().flatten().tolist()
+        text = f"{int(self.active.sum())} of {len(self.variances)} latent variables are active"
+        return text + (f"; collapsed: {', '.join(map(str, collapsed))}" if collapsed else "")
+
+
+def active_units(model: HasLatents, x: Tensor, *, labels: Tensor | None = None, threshold: float = 0.01) -> ActiveUnits:
+    """The variance over the images of each latent variable's posterior mean, and which exceed the threshold.
+
+    The default threshold is that of Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR
+    2016, section 5.2.
+
+    Args:
+        x: (n, *event_shape), n at least 2.
+        labels: for a conditional model.
+
+    Raises:
+        ValueError: there are fewer than two images.
+    """
+    if len(x) < 2:
+        raise ValueError(f"a variance needs at least 2 images; got {len(x)}")
+    with _evaluated(model, x) as device:
+        given = {} if labels is None else {"labels": labels.to(device)}
+        means = model.encode(x.to(device), **given).mean
+    return ActiveUnits(means.double().cpu().var(0), threshold)
+
+
+def principal_angles(A: Tensor, B: Tensor) -> Tensor:
+    """The angles between the subspaces that the columns of two matrices span, in degrees, the smallest first.
+
+    All are 0 if the subspaces are the same, and 90 if they are orthogonal.
+
+    Args:
+        A, B: (D, L) with independent columns.
+
+    Returns:
+        (L,) float64.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> line, plane = torch.tensor([[1.0], [1.0]]), torch.tensor([[1.0], [0.0]])
+    >>> principal_angles(line, plane)
+    tensor([45.0000], dtype=torch.float64)
+    """
+    if A.ndim != 2 or A.shape != B.shape:
+        raise ValueError(f"expected two matrices of one shape (D, L); got {tuple(A.shape)} and {tuple(B.shape)}")
+    (P, _), (Q, _) = (torch.linalg.qr(each.detach().double()) for each in (A, B))
+    # The cosine tells small angles only to the root of a rounding error, the sine tells them exactly.
+    sines = torch.linalg.svdvals(Q - P @ (P.T @ Q)).flip(0).clamp_max(1)
+    return torch.rad2deg(torch.asin(sines))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import checkpoints, models
-from course_lib.models import GenerativeModel
+from course_lib.models.base import Model
 
 __all__ = ["load", "load_best", "save"]
 
@@ -25,7 +25,7 @@ Module = TypeVar("Module", bound=nn.Module)
 _ARGUMENT = "argument."  # begins the names of tensors that are arguments of a constructor
 
 
-def save(model: GenerativeModel, path: str | os.PathLike) -> None:
+def save(model: Model, path: str | os.PathLike) -> None:
     """Write a model to a safetensors file, atomically. Every dtype is kept.
 
     Args:
@@ -51,7 +51,7 @@ def save(model: GenerativeModel, path: str | os.PathLike) -> None:
     checkpoints.write(Path(path), model.state_dict() | tensors, {"model": record})
 
 
-def load(path: str | os.PathLike) -> GenerativeModel:
+def load(path: str | os.PathLike) -> Model:
     """The model in a file of `save`, or the best one in a checkpoint of `fit`: on the CPU, in eval mode.
 
     Raises:
@@ -139,7 +139,7 @@ def _json(value: object, what: str, tensors: dict[str, Tensor]) -> Any:
     )
 
 
-def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> GenerativeModel:
+def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> Model:
     """A model of the class and arguments of a record, with weights of its own."""
 
     def argument(value: Any) -> Any:
@@ -151,7 +151,7 @@ def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> GenerativeMode
 
     name = record["class"]
     kind = getattr(models, name) if name in models.__all__ else None
-    if not (isinstance(kind, type) and issubclass(kind, GenerativeModel)):
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
         raise ValueError(f"course_lib.models has no class {name!r}")
     return kind(**{key: argument(value) for key, value in record["arguments"].items()})
 

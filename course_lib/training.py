@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from numbers import Integral, Real
@@ -58,7 +58,8 @@ class History:
     """The losses of a run of `fit`: one entry per epoch, in nats per image. Epochs are numbered from 1.
 
     `train` is the mean loss over the epoch's batches, taken while the weights changed; `valid` is the mean
-    loss over the validation images after the epoch, in eval mode.
+    loss over the validation images after the epoch, in eval mode. `terms` has the validation means of the model's
+    `loss_terms` by name, if the model has any: the parts of an ELBO.
 
     >>> print(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.75, 18.8], seconds=1.5))
     3 epochs in 1.5 s; best epoch 2: train 18.50, valid 18.75 nats
@@ -67,6 +68,7 @@ class History:
     train: list[float] = field(default_factory=list)
     valid: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    terms: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def best_epoch(self) -> int:
@@ -105,7 +107,8 @@ def fit(
     """Minimise the mean loss over `dataset.train.x`; keep the weights that do best on `dataset.valid.x`.
 
     Args:
-        model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean.
+        model: has `log_prob(x) -> (batch,)` in nats, or `loss(x) -> scalar` if the loss is not its negative mean. If
+            it has `loss_terms(x) -> {name: (batch,)}`, their validation means are recorded after each epoch.
         dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images, and for labels=True
             `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64. For
             context=True it has `train.context` and `valid.context`, real numbers.
@@ -186,7 +189,7 @@ def fit(
                 start = time.perf_counter()
                 train_loss = loop.train_epoch(after_step=bar.update)
                 valid_loss = loop.validate()
-                run.record(train_loss, valid_loss, time.perf_counter() - start)
+                run.record(train_loss, valid_loss, loop.validation_terms(), time.perf_counter() - start)
                 bar.set_postfix(epoch=run.epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
                 if fabric.is_global_zero:
                     run.save()
@@ -209,10 +212,15 @@ class _Objective(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor, y: Tensor | None = None, context: Tensor | None = None) -> Tensor:
-        given = {name: each for name, each in {"labels": y, "context": context}.items() if each is not None}
+        given = _given(y, context)
         if hasattr(self.model, "loss"):
             return self.model.loss(x, **given)
         return -self.model.log_prob(x, **given).mean()
+
+
+def _given(y: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
+    """A conditional model's further arguments."""
+    return {name: each for name, each in {"labels": y, "context": context}.items() if each is not None}
 
 
 class _Loop:
@@ -252,6 +260,13 @@ class _Loop:
         self.run.check_finite(torch.tensor(loss), "validation")
         return loss
 
+    def validation_terms(self) -> dict[str, float]:
+        """The means of the model's `loss_terms`, if it has any, over the validation images: noise as in `validate`."""
+        if not hasattr(self.run.validated, "loss_terms"):
+            return {}
+        torch.manual_seed(_mix(self.seed, 0))
+        return self.fabric.broadcast(_mean_terms(self.run.validated, self.valid, self.batch_size))
+
     def _set_rates(self, steps: int) -> None:
         """Set the learning rates for the step after `steps` steps."""
         for group, rate in zip(self.run.optimizer.param_groups, self.rates, strict=True):
@@ -273,9 +288,23 @@ class _Loop:
 @torch.no_grad()
 def _mean_loss(objective: _Objective, tensors: dict[str, Tensor], batch_size: int) -> float:
     objective.eval()
-    batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
-    losses = torch.stack([objective(**dict(zip(tensors, batch, strict=True))) for batch in batches])
+    losses = torch.stack([objective(**batch) for batch in _batches(tensors, batch_size)])
     return _mean(losses, len(tensors["x"]), batch_size)
+
+
+@torch.no_grad()
+def _mean_terms(model: nn.Module, tensors: dict[str, Tensor], batch_size: int) -> dict[str, float]:
+    """The means of a model's `loss_terms` over the images. The model is in eval mode already."""
+    sums: dict[str, float] = {}
+    for batch in _batches(tensors, batch_size):
+        for name, values in model.loss_terms(batch["x"], **_given(batch.get("y"), batch.get("context"))).items():
+            sums[name] = sums.get(name, 0.0) + values.cpu().double().sum().item()
+    return {name: total / len(tensors["x"]) for name, total in sums.items()}
+
+
+def _batches(tensors: dict[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
+    for batch in zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True):
+        yield dict(zip(tensors, batch, strict=True))
 
 
 def _mean(losses: Tensor, n: int, batch_size: int) -> float:
@@ -312,9 +341,11 @@ class _Run:
         out_of_patience = patience is not None and self.epoch - self.history.best_epoch >= patience
         return self.epoch >= epochs or out_of_patience
 
-    def record(self, train: float, valid: float, seconds: float) -> None:
+    def record(self, train: float, valid: float, terms: dict[str, float], seconds: float) -> None:
         self.history.train.append(train)
         self.history.valid.append(valid)
+        for name, value in terms.items():
+            self.history.terms.setdefault(name, []).append(value)
         self.history.seconds += seconds
         if self.history.best_epoch == self.epoch:
             self.best = {name: tensor.detach().clone() for name, tensor in self.validated.state_dict().items()}

@@ -1,21 +1,28 @@
-"""Models: one file per family. Every likelihood model's `log_prob(x)` gives (batch,) log-likelihoods in nats."""
+"""Models: one file per family. Every likelihood model's `log_prob(x)` gives (batch,) log-likelihoods in nats.
+
+A latent-variable model without an exact likelihood bounds it by `elbo(x)` and `iwae_bound(x, k)`.
+"""
 
 from course_lib.models import orderings
+from course_lib.models.autoencoder import Autoencoder
 from course_lib.models.base import AutoregressiveModel, GenerativeModel
 from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
 from course_lib.models.images import ImageModel
+from course_lib.models.latent import LatentVariableModel
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.pixelrnn import PixelRNN
+from course_lib.models.ppca import ProbabilisticPCA
 from course_lib.models.rnade import RNADE
 from course_lib.models.sequences import SequenceModel
 from course_lib.models.sound_baselines import Histogram, LinearPrediction
 from course_lib.models.tabular import TabularModel
+from course_lib.models.vae import VAE, ConditionalVAE
 from course_lib.models.wavenet import WaveNet
 
 __all__ = [
@@ -23,7 +30,10 @@ __all__ = [
     "MADE",
     "NADE",
     "RNADE",
+    "VAE",
+    "Autoencoder",
     "AutoregressiveModel",
+    "ConditionalVAE",
     "ConvNADE",
     "EoNADE",
     "GatedPixelCNN",
@@ -31,12 +41,14 @@ __all__ = [
     "Histogram",
     "ImageModel",
     "IndependentPixels",
+    "LatentVariableModel",
     "LinearPrediction",
     "MADEEnsemble",
     "OrderlessNADE",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",
+    "ProbabilisticPCA",
     "SequenceModel",
     "TabularModel",
     "WaveNet",

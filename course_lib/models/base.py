@@ -1,4 +1,4 @@
-"""Base classes: what all generative models share, and what all autoregressive models share.
+"""Base classes: what all models share, what all generative models share, and what all autoregressive models share.
 
 An autoregressive model has its likelihood, its sampler and its completions from the chain rule:
 
@@ -29,10 +29,9 @@ class _Abbreviate(reprlib.Repr):
 _ABBREVIATE = _Abbreviate()
 
 
-class GenerativeModel(nn.Module):
-    """A distribution over x of shape `event_shape` that can be sampled.
+class Model(nn.Module):
+    """A network for x of shape `event_shape` that knows how it was built: it can be printed, saved and loaded.
 
-    Every model defines `sample`. A model with an exact likelihood also defines `log_prob(x)`, (batch,), in nats.
     Methods that take x call `_check(x)` first.
 
     Args:
@@ -49,14 +48,10 @@ class GenerativeModel(nn.Module):
         ValueError: event_shape is empty or holds anything but positive integers, or levels is anything but an integer
             of at least 2 or None.
 
-    >>> class FairCoins(GenerativeModel):
-    ...     def sample(self, n, *, generator=None):
-    ...         return torch.randint(2, (n, *self.event_shape), generator=generator)
-    >>> coins = FairCoins((3,), levels=2)
-    >>> coins
-    FairCoins(event_shape=(3,), levels=2)
-    >>> coins.sample(5).shape
-    torch.Size([5, 3])
+    >>> class Nothing(Model):
+    ...     pass
+    >>> Nothing((3,), levels=2)
+    Nothing(event_shape=(3,), levels=2)
     """
 
     def __new__(cls, *args: Any, **keywords: Any) -> Self:
@@ -93,17 +88,6 @@ class GenerativeModel(nn.Module):
             if not isinstance(value, nn.Module)  # which is printed as a submodule
         )
 
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
-        """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
-
-        Real numbers have the dtype of the parameters, but float32 at least.
-
-        Args:
-            n: number of samples.
-            generator: the only source of randomness; torch's global generator by default.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define sample")
-
     def _check(self, x: torch.Tensor) -> None:
         """Refuse what is not a batch of this model's x.
 
@@ -132,6 +116,64 @@ class GenerativeModel(nn.Module):
                 f"x must lie in 0..{self.levels - 1}, as this model has {self.levels} levels; got {extremes}"
             )
 
+
+class GenerativeModel(Model):
+    """A distribution over x of shape `event_shape` that can be sampled.
+
+    Every model defines `sample`. A model with an exact likelihood also defines `log_prob(x)`, (batch,), in nats.
+
+    A *conditional* model is a distribution for each value of what it is given, by keyword, in every method:
+
+    * class labels: (n,) integers 0..classes-1 or, with several kinds, (n, kinds), column j in 0..classes[j]-1;
+    * a context: (n, context_channels, *event_shape[1:]) real numbers, such as the output of a decoder or of another
+      model for each place of an image. For x of shape (D,) it is a vector.
+
+    Other models refuse them.
+
+    Args:
+        event_shape, levels: as in `Model`.
+        classes: number of classes, or of each kind of label; None for a model without labels.
+        context_channels: number of channels of the context, 0 for a model without one.
+
+    Attributes:
+        classes: the number of classes of each kind of label, a tuple.
+        context_channels: as given.
+
+    Raises:
+        ValueError: a number of classes or channels is out of range, or see `Model`.
+
+    >>> class FairCoins(GenerativeModel):
+    ...     def sample(self, n, *, generator=None):
+    ...         return torch.randint(2, (n, *self.event_shape), generator=generator)
+    >>> FairCoins((3,), levels=2).sample(5).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        classes: int | Sequence[int] | None = None,
+        context_channels: int = 0,
+    ):
+        super().__init__(event_shape, levels)
+        self.classes = checked_classes(classes)
+        if _integer(context_channels) is None or context_channels < 0:
+            raise ValueError(f"context_channels must be an integer of at least 0; got {context_channels!r}")
+        self.context_channels = context_channels
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        """n independent samples, (n, *event_shape): int64 levels, or real numbers where `levels` is None.
+
+        Real numbers have the dtype of the parameters, but float32 at least.
+
+        Args:
+            n: number of samples.
+            generator: the only source of randomness; torch's global generator by default.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define sample")
+
     def _dtype(self) -> torch.dtype:
         if self.levels is not None:
             return torch.int64
@@ -151,18 +193,61 @@ class GenerativeModel(nn.Module):
         self._check(x)
         return x, known.cpu()
 
+    def _given(self, n: int, labels: torch.Tensor | None, context: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """The further arguments of `forward` for n images: labels in int64 and the context, where the model has any."""
+        self._check_given(n, labels, context)
+        given = {}
+        if self.classes:
+            given["labels"] = labels = labels.long()
+            for number, kind in zip(self.classes, labels.view(-1, len(self.classes)).unbind(1), strict=True):
+                if n and not 0 <= int(kind.min()) <= int(kind.max()) < number:
+                    raise ValueError(f"{self._labels_wanted(n)}; got {int(kind.min())} to {int(kind.max())}")
+        if self.context_channels:
+            given["context"] = context
+        return given
+
+    def _check_given(self, n: int, labels: torch.Tensor | None = None, context: torch.Tensor | None = None) -> None:
+        """Refuse labels and contexts that are missing, not taken, or of another type, shape or dtype."""
+        name = type(self).__name__
+        if not self.classes:
+            if labels is not None:
+                raise ValueError(f"this {name} takes no labels: it was built without classes")
+        else:
+            shape, expected = (n,) if len(self.classes) == 1 else (n, len(self.classes)), self._labels_wanted(n)
+            if labels is None:
+                raise ValueError(f"{expected}; got none")
+            if not isinstance(labels, torch.Tensor):
+                raise ValueError(f"{expected}, in a tensor; got {type(labels).__name__}")
+            whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+            if not whole or tuple(labels.shape) != shape:
+                raise ValueError(f"{expected}; got {labels.dtype}, {tuple(labels.shape)}")
+        if not self.context_channels:
+            if context is not None:
+                raise ValueError(f"this {name} takes no context: it was built without context_channels")
+        else:
+            shape = n, self.context_channels, *self._context_sizes()
+            expected = f"context must be real numbers of shape {shape}"
+            if not isinstance(context, torch.Tensor):
+                got = "none" if context is None else type(context).__name__
+                raise ValueError(f"{expected}, in a tensor; got {got}")
+            if not context.is_floating_point() or tuple(context.shape) != shape:
+                raise ValueError(f"{expected}; got {context.dtype}, {tuple(context.shape)}")
+
+    def _context_sizes(self) -> tuple[int, ...]:
+        return self.event_shape[1:]
+
+    def _labels_wanted(self, n: int) -> str:
+        if len(self.classes) == 1:
+            return f"labels must be {n} integers 0..{self.classes[0] - 1}, one per image"
+        columns = ", ".join(f"0..{number - 1}" for number in self.classes)
+        return f"labels must be integers of shape ({n}, {len(self.classes)}), column by column {columns}"
+
 
 class AutoregressiveModel(GenerativeModel):
     """A distribution over x of shape `event_shape` as a product of conditionals, one per dimension.
 
-    A *conditional* model is a distribution for each value of what it is given: `log_prob(x, labels=y, context=s)` is
-    log p(x | y, s), and `sample(n, labels=y, context=s)` draws from it. It may have
-
-    * class labels: (n,) integers 0..classes-1 or, with several kinds, (n, kinds), column j in 0..classes[j]-1;
-    * a context: (n, context_channels, *event_shape[1:]) real numbers, such as the output of a decoder or of another
-      model for each place of an image. For x of shape (D,) it is a vector.
-
-    Other models refuse them. A conditional model's `forward` and `_conditionals` take both.
+    Of a conditional model (see `GenerativeModel`) `log_prob(x, labels=y, context=s)` is log p(x | y, s), and
+    `sample(n, labels=y, context=s)` draws from it. Its `forward` and `_conditionals` take both.
 
     Under autocast the network of `log_prob` runs in autocast's precision, and its likelihood is summed in float32.
     `sample`, `complete` and `conditionals` ignore autocast: they compute in the parameters' own dtype.
@@ -175,19 +260,14 @@ class AutoregressiveModel(GenerativeModel):
     `_invert`, and `cumulative` if its dimensions are integers.
 
     Args:
-        event_shape, levels: as in `GenerativeModel`.
+        event_shape, levels, classes, context_channels: as in `GenerativeModel`.
         order: (D,) permutation; order[k] is the dimension that comes k-th. Raster order by default.
-        classes: number of classes, or of each kind of label; None for a model without labels.
-        context_channels: number of channels of the context, 0 for a model without one.
 
     Attributes:
         order: (D,) long buffer, saved with the weights.
-        classes: the number of classes of each kind of label, a tuple.
-        context_channels: as given.
 
     Raises:
-        ValueError: order is not a permutation, a number of classes or channels is out of range, or see
-            `GenerativeModel`.
+        ValueError: order is not a permutation, or see `GenerativeModel`.
     """
 
     order: torch.Tensor
@@ -201,13 +281,7 @@ class AutoregressiveModel(GenerativeModel):
         classes: int | Sequence[int] | None = None,
         context_channels: int = 0,
     ):
-        super().__init__(event_shape, levels)
-        kinds = () if classes is None else (classes,) if isinstance(classes, int) else tuple(classes)
-        if any(_integer(number) is None or number < 1 for number in kinds):
-            raise ValueError(f"classes must be at least 1, or None for a model without labels; got {classes}")
-        if _integer(context_channels) is None or context_channels < 0:
-            raise ValueError(f"context_channels must be an integer of at least 0; got {context_channels!r}")
-        self.classes, self.context_channels = kinds, context_channels
+        super().__init__(event_shape, levels, classes=classes, context_channels=context_channels)
         D = math.prod(self.event_shape)
         order = orderings.checked(range(D) if order is None else order, D)
         self.register_buffer("order", order.long().clone())
@@ -377,55 +451,6 @@ class AutoregressiveModel(GenerativeModel):
                     columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
 
-    def _given(self, n: int, labels: torch.Tensor | None, context: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """The further arguments of `forward` for n images: labels in int64 and the context, where the model has any."""
-        self._check_given(n, labels, context)
-        given = {}
-        if self.classes:
-            given["labels"] = labels = labels.long()
-            for number, kind in zip(self.classes, labels.view(-1, len(self.classes)).unbind(1), strict=True):
-                if n and not 0 <= int(kind.min()) <= int(kind.max()) < number:
-                    raise ValueError(f"{self._labels_wanted(n)}; got {int(kind.min())} to {int(kind.max())}")
-        if self.context_channels:
-            given["context"] = context
-        return given
-
-    def _check_given(self, n: int, labels: torch.Tensor | None = None, context: torch.Tensor | None = None) -> None:
-        """Refuse labels and contexts that are missing, not taken, or of another type, shape or dtype."""
-        name = type(self).__name__
-        if not self.classes:
-            if labels is not None:
-                raise ValueError(f"this {name} takes no labels: it was built without classes")
-        else:
-            shape, expected = (n,) if len(self.classes) == 1 else (n, len(self.classes)), self._labels_wanted(n)
-            if labels is None:
-                raise ValueError(f"{expected}; got none")
-            if not isinstance(labels, torch.Tensor):
-                raise ValueError(f"{expected}, in a tensor; got {type(labels).__name__}")
-            whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
-            if not whole or tuple(labels.shape) != shape:
-                raise ValueError(f"{expected}; got {labels.dtype}, {tuple(labels.shape)}")
-        if not self.context_channels:
-            if context is not None:
-                raise ValueError(f"this {name} takes no context: it was built without context_channels")
-        else:
-            shape = n, self.context_channels, *self._context_sizes()
-            expected = f"context must be real numbers of shape {shape}"
-            if not isinstance(context, torch.Tensor):
-                got = "none" if context is None else type(context).__name__
-                raise ValueError(f"{expected}, in a tensor; got {got}")
-            if not context.is_floating_point() or tuple(context.shape) != shape:
-                raise ValueError(f"{expected}; got {context.dtype}, {tuple(context.shape)}")
-
-    def _context_sizes(self) -> tuple[int, ...]:
-        return self.event_shape[1:]
-
-    def _labels_wanted(self, n: int) -> str:
-        if len(self.classes) == 1:
-            return f"labels must be {n} integers 0..{self.classes[0] - 1}, one per image"
-        columns = ", ".join(f"0..{number - 1}" for number in self.classes)
-        return f"labels must be integers of shape ({n}, {len(self.classes)}), column by column {columns}"
-
 
 def _integer(number: object) -> int | None:
     """An integer of any type as an int, and None for anything else."""
@@ -435,10 +460,22 @@ def _integer(number: object) -> int | None:
         return None
 
 
+def checked_classes(classes: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The number of classes of each kind of label.
+
+    >>> checked_classes(None), checked_classes(10), checked_classes([10, 6])
+    ((), (10,), (10, 6))
+    """
+    kinds = () if classes is None else (classes,) if isinstance(classes, int) else tuple(classes)
+    if any(_integer(number) is None or number < 1 for number in kinds):
+        raise ValueError(f"classes must be at least 1, or None for a model without labels; got {classes}")
+    return kinds
+
+
 def checked_uniforms(
-    uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, int]
+    uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, ...]
 ) -> torch.Tensor:
-    """The uniforms of a sampler, (n, D), or drawn ones for None."""
+    """The uniforms of a sampler, such as (n, D), or drawn ones for None."""
     if uniforms is None:
         device = None if generator is None else generator.device
         return torch.rand(shape, dtype=torch.float64, generator=generator, device=device)

@@ -323,10 +323,10 @@ class MADEEnsemble(Mixture):
         classes: int | Sequence[int] | None = None,
         context_channels: int = 0,
     ):
-        super().__init__((D,), levels)
+        given = dict(classes=classes, context_channels=context_channels)
+        super().__init__((D,), levels, **given)
         if masks < 1:
             raise ValueError(f"masks must be at least 1; got {masks}")
-        given = dict(classes=classes, context_channels=context_channels)
         self.network = MADE(D, widths, levels, order, dropout=dropout, direct=direct, **given)
         generator = torch.Generator().manual_seed(seed)
         orders = [torch.randperm(D, generator=generator) if order is None else self.network.order for _ in range(masks)]

@@ -10,6 +10,7 @@ from course_lib.nn.attention import (
 from course_lib.nn.causal import EnlargingConv2d, MaskedConv2d, ShiftedConv2d, colour_groups, conv_mask
 from course_lib.nn.condition import Condition
 from course_lib.nn.dilated import CausalConv1d, RingSteps
+from course_lib.nn.encoders import Decoder, Encoder
 from course_lib.nn.masked import MaskedLinear
 from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
@@ -18,6 +19,8 @@ __all__ = [
     "CausalConv1d",
     "CausalSelfAttention",
     "Condition",
+    "Decoder",
+    "Encoder",
     "EnlargingConv2d",
     "EnlargingRasterSteps",
     "EnlargingRowSteps",

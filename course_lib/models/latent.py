@@ -1,0 +1,395 @@
+"""Latent-variable models: the base class, and the posteriors and priors that they are made of.
+
+    p(x) = integral of p(x | z) p(z) over z
+
+has no closed form in general, but every distribution q(z | x) gives a lower bound, the ELBO:
+
+    log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)) = log p(x) - KL(q(z | x) || p(z | x))
+
+D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014; D. J. Rezende, S. Mohamed and D. Wierstra,
+"Stochastic Backpropagation and Approximate Inference in Deep Generative Models", ICML 2014. With k draws
+
+    log p(x) >= E[log 1/k sum over j of w_j],   w_j = p(x, z_j) / q(z_j | x),   z_j drawn from q(z | x),
+
+which grows with k to log p(x): Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+
+from course_lib import distributions
+from course_lib.models.base import GenerativeModel, checked_uniforms
+from course_lib.models.likelihoods import Likelihood
+
+ROWS = 2**15  # that `log_weights` decodes at once
+
+
+class DiagonalGaussian(NamedTuple):
+    """n normal distributions of z with independent dimensions, float32 at least.
+
+    A named tuple: `mean, log_variance = posterior`.
+
+    Attributes:
+        mean, log_variance: (n, L).
+
+    >>> q = DiagonalGaussian(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2))
+    >>> q.kl(DiagonalGaussian(torch.zeros(1, 2), torch.zeros(1, 2)))
+    tensor([0.5000])
+    """
+
+    mean: torch.Tensor
+    log_variance: torch.Tensor
+
+    def draw(self, uniforms: torch.Tensor) -> torch.Tensor:
+        """Draws as functions of the parameters, which get gradients: mean + exp(log_variance / 2) * quantile of u.
+
+        Args:
+            uniforms: (*draws, n, L) in [0, 1); float64, as rounding them to float32 would shorten the tails.
+
+        Returns:
+            (*draws, n, L), in the parameters' dtype.
+        """
+        noise = distributions.normal_quantile(uniforms).to(self.mean.dtype)
+        return self.mean + torch.exp(self.log_variance / 2) * noise
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        """log of the density in nats: (*draws, n) for z (*draws, n, L)."""
+        return distributions.gaussian_log_prob(self.mean, self.log_variance, z).sum(-1)
+
+    def kl_by_latent(self, prior: "DiagonalGaussian") -> torch.Tensor:
+        """The terms of `kl`, one for each dimension of z: (n, L)."""
+        log_ratio = self.log_variance - prior.log_variance
+        distance = (self.mean - prior.mean).square() * torch.exp(-prior.log_variance)
+        return 0.5 * (torch.exp(log_ratio) + distance - 1 - log_ratio)
+
+    def kl(self, prior: "DiagonalGaussian") -> torch.Tensor:
+        """KL(this || prior) in nats, in closed form: (n,)."""
+        return self.kl_by_latent(prior).sum(-1)
+
+
+class FullGaussian(NamedTuple):
+    """n normal distributions of z that share one covariance, float32 at least.
+
+    Attributes:
+        mean: (n, L).
+        scale: (L, L), lower triangular with a positive diagonal: the covariance is scale @ scale.T.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    @property
+    def covariance(self) -> torch.Tensor:
+        """(L, L)."""
+        return self.scale @ self.scale.mT
+
+    def draw(self, uniforms: torch.Tensor) -> torch.Tensor:
+        """mean + scale @ (quantile of u), as in `DiagonalGaussian`."""
+        noise = distributions.normal_quantile(uniforms).to(self.mean.dtype)
+        return self.mean + noise @ self.scale.mT
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        """log of the density in nats: (*draws, n) for z (*draws, n, L)."""
+        whitened = torch.linalg.solve_triangular(self.scale, (z - self.mean).mT, upper=False)
+        constant = self.scale.diagonal().log().sum() + len(self.scale) / 2 * math.log(2 * math.pi)
+        return -0.5 * whitened.square().sum(-2) - constant
+
+    def kl(self, prior: DiagonalGaussian) -> torch.Tensor:
+        """KL(this || prior) in nats, in closed form: (n,)."""
+        precision = torch.exp(-prior.log_variance)
+        spread = (self.covariance.diagonal() + (self.mean - prior.mean).square()) * precision
+        log_ratio = 2 * self.scale.diagonal().log() - prior.log_variance
+        return 0.5 * (spread - 1 - log_ratio).sum(-1)
+
+
+class Posterior(Protocol):
+    """q(z | x) for n images, such as `DiagonalGaussian`: draws as functions of uniform noise, and their density."""
+
+    @property
+    def mean(self) -> torch.Tensor: ...
+
+    def draw(self, uniforms: torch.Tensor) -> torch.Tensor: ...
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor: ...
+
+    def kl(self, prior: DiagonalGaussian) -> torch.Tensor: ...
+
+
+class ELBOTerms(NamedTuple):
+    """The terms of the ELBO of each image, in nats, from one draw of z: (n,) each.
+
+    Attributes:
+        reconstruction: log p(x | z).
+        kl: KL(q(z | x) || p(z)), in closed form.
+        sampled_kl: its estimate log q(z | x) - log p(z) from the draw.
+    """
+
+    reconstruction: torch.Tensor
+    kl: torch.Tensor
+    sampled_kl: torch.Tensor
+
+
+class LatentVariableModel(GenerativeModel):
+    """A distribution p(x) = integral of p(x | z) p(z) over z in R^L, with an approximate posterior q(z | x).
+
+    Where `log_prob` is not defined, `elbo` and `iwae_bound` bound it from below: their mean over the noise is at most
+    log p(x). All noise is uniform, from `generator` or given as `uniforms`; normal variables are its quantiles.
+
+    A model defines `likelihood`, `_encode` and `_decode`. p(z) is standard normal unless it overrides `prior`.
+
+    Under autocast the networks of the bounds run in autocast's precision, and densities are computed in float32.
+    `sample` ignores autocast. `model.compile()` compiles `forward`, which both bounds call.
+
+    Args:
+        event_shape, levels: as in `GenerativeModel`.
+        latents: number L of latent variables.
+
+    Attributes:
+        latents: as given.
+        likelihood: p(x | z) from the decoder's outputs.
+
+    Raises:
+        ValueError: latents is below 1, or see `GenerativeModel`.
+    """
+
+    likelihood: Likelihood
+
+    def __init__(self, event_shape: Sequence[int], levels: int | None, latents: int):
+        super().__init__(event_shape, levels)
+        if latents < 1:
+            raise ValueError(f"latents is {latents}; expected at least 1 latent variable")
+        self.latents = latents
+
+    # A model defines these
+
+    def _encode(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Posterior:
+        """q(z | x), from x (n, *event_shape) that has been checked."""
+        raise NotImplementedError(f"{type(self).__name__} must define _encode")
+
+    def _decode(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """What `likelihood` reads, (n, P, *event_shape), or (n, *event_shape) for P = 1, from z (n, L) of any dtype."""
+        raise NotImplementedError(f"{type(self).__name__} must define _decode")
+
+    def prior(self) -> DiagonalGaussian:
+        """p(z) as a batch of one: N(0, I)."""
+        zeros = torch.zeros(1, self.latents, dtype=self._real(), device=self._device())
+        return DiagonalGaussian(zeros, zeros)
+
+    # The networks
+
+    def forward(
+        self, x: torch.Tensor, uniforms: torch.Tensor, labels: torch.Tensor | None = None
+    ) -> tuple[Posterior, torch.Tensor, torch.Tensor]:
+        """q(z | x), draws of z from it, and the decoder's outputs for them.
+
+        Args:
+            x: (n, *event_shape).
+            uniforms: (k, n, L) in [0, 1), for k draws of each image.
+            labels: (n,) or (n, kinds), for a conditional model.
+
+        Returns:
+            A tuple: the posterior; z (k, n, L); the outputs, (k n, ...), draw by draw.
+        """
+        posterior = self._encode(x, **_given(labels))
+        z = posterior.draw(uniforms)
+        if labels is not None:
+            labels = labels.repeat(len(uniforms), *[1] * (labels.ndim - 1))
+        return posterior, z, self._decode(z.flatten(0, 1), **_given(labels))
+
+    def encode(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> Posterior:
+        """q(z | x), for x (n, *event_shape).
+
+        Raises:
+            ValueError: x or labels has another shape, dtype or range, is missing or not taken.
+        """
+        self._check(x)
+        return self._encode(x, **self._given(len(x), labels, None))
+
+    def decode(self, z: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """The parameters of p(x | z) for z (n, L), as `likelihood` reads them: logits, or means.
+
+        (n, *event_shape), or (n, P, *event_shape) for a likelihood with P outputs per dimension.
+
+        Raises:
+            ValueError: z or labels has another shape or dtype, is missing or not taken.
+        """
+        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or z.shape[1:] != (self.latents,):
+            got = f"{z.dtype}, {tuple(z.shape)}" if isinstance(z, torch.Tensor) else type(z).__name__
+            raise ValueError(f"z must be real numbers of shape (n, {self.latents}), in a tensor; got {got}")
+        return self._decode(z, **self._given(len(z), labels, None))
+
+    def mean(self, z: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """E[x | z] for z (n, L): (n, *event_shape) real numbers on x's own scale. Raises what `decode` raises."""
+        return self.likelihood.mean(self.decode(z, labels=labels))
+
+    @torch.no_grad()
+    def reconstruct(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """E[x | z] at the mean of q(z | x): (n, *event_shape) real numbers on x's own scale, without noise.
+
+        Raises:
+            ValueError: as in `encode`.
+        """
+        return self.mean(self.encode(x, labels=labels).mean, labels=labels)
+
+    # The bounds
+
+    def elbo_terms(
+        self,
+        x: torch.Tensor,
+        *,
+        labels: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+    ) -> ELBOTerms:
+        """The reconstruction and the KL divergence of each image, from one draw of z: see `ELBOTerms`.
+
+        Args:
+            x: (n, *event_shape).
+            labels: (n,) or (n, kinds), for a conditional model.
+            generator: draws the uniforms.
+            uniforms: (n, L) in [0, 1), instead of drawn ones.
+
+        Raises:
+            ValueError: x, labels or uniforms have another shape, dtype or range, are missing or not taken.
+        """
+        self._check(x)
+        given = self._given(len(x), labels, None)
+        u = self._uniforms(uniforms, generator, (len(x), self.latents))
+        posterior, z, outputs = self(x, u[None], **given)
+        prior = self.prior()
+        sampled = posterior.log_prob(z)[0] - prior.log_prob(z)[0]
+        return ELBOTerms(self.likelihood.log_prob(outputs, x), posterior.kl(prior), sampled)
+
+    def elbo(
+        self,
+        x: torch.Tensor,
+        *,
+        labels: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """An estimate of the ELBO of each image in nats, (n,): log p(x | z) for one draw of z minus the KL divergence.
+
+        Its mean over the noise is at most log p(x). Arguments and errors are those of `elbo_terms`.
+        """
+        terms = self.elbo_terms(x, labels=labels, generator=generator, uniforms=uniforms)
+        return terms.reconstruction - terms.kl
+
+    def log_weights(
+        self,
+        x: torch.Tensor,
+        k: int,
+        *,
+        labels: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """log p(x, z) - log q(z | x) in nats for k draws of z from q(z | x): (k, n).
+
+        The mean of their exponentials is an unbiased estimate of p(x).
+
+        Args:
+            x, labels, generator: as in `elbo_terms`.
+            k: number of draws. They are decoded in groups of about 32,768 images.
+            uniforms: (k, n, L) in [0, 1), instead of drawn ones.
+
+        Raises:
+            ValueError: k is below 1, or as in `elbo_terms`.
+        """
+        self._check(x)
+        given = self._given(len(x), labels, None)
+        if k < 1:
+            raise ValueError(f"k is {k}; expected at least 1 draw")
+        if uniforms is not None:
+            uniforms = self._uniforms(uniforms, generator, (k, len(x), self.latents))
+        step, weights = max(1, ROWS // max(1, len(x))), []
+        for start in range(0, k, step):
+            draws = min(step, k - start)
+            u = uniforms[start : start + draws] if uniforms is not None else None
+            u = self._uniforms(None, generator, (draws, len(x), self.latents)) if u is None else u
+            posterior, z, outputs = self(x, u, **given)
+            repeated = x.repeat(draws, *[1] * (x.ndim - 1))
+            log_likelihood = self.likelihood.log_prob(outputs, repeated).view(draws, len(x))
+            weights.append(log_likelihood + self.prior().log_prob(z) - posterior.log_prob(z))
+        return torch.cat(weights)
+
+    def iwae_bound(
+        self,
+        x: torch.Tensor,
+        k: int,
+        *,
+        labels: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The importance-weighted bound of each image in nats, (n,): the log of the mean of k weights.
+
+        Its mean over the noise grows with k, from the ELBO's to log p(x). Arguments and errors are those of
+        `log_weights`. Y. Burda, R. Grosse and R. Salakhutdinov, ICLR 2016, section 3 and Theorem 1.
+        """
+        log_w = self.log_weights(x, k, labels=labels, generator=generator, uniforms=uniforms)
+        return log_w.logsumexp(0) - math.log(k)
+
+    def loss(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """What `fit` minimises: the mean of the negative ELBOs, in nats per image."""
+        return -self.elbo(x, labels=labels).mean()
+
+    def loss_terms(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> Mapping[str, torch.Tensor]:
+        """What `fit` records after each epoch: the two terms of each image's ELBO by name, in nats, (n,) each."""
+        terms = self.elbo_terms(x, labels=labels)
+        return {"reconstruction": terms.reconstruction, "KL": terms.kl}
+
+    # Samples
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        labels: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+        uniforms: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """n independent samples, (n, *event_shape): z from p(z), then x from p(x | z).
+
+        Row i of the uniforms makes sample i: the first L give z, by `prior().draw`, the other D the dimensions of x, as
+        in `AutoregressiveModel.sample`. The same uniforms give the same samples on any device, up to rounding.
+
+        Args:
+            n: number of samples.
+            labels: one for each sample, for a conditional model.
+            generator: draws the uniforms.
+            uniforms: (n, L + D) in [0, 1), instead of drawn ones.
+
+        Raises:
+            ValueError: uniforms or labels have another shape, dtype or range, are missing or not taken.
+        """
+        given = self._given(n, labels, None)
+        u = self._uniforms(uniforms, generator, (n, self.latents + math.prod(self.event_shape)))
+        with torch.autocast(u.device.type, enabled=False):
+            outputs = self._decode(self.prior().draw(u[:, : self.latents]), **given)
+            return self.likelihood.invert(outputs, u[:, self.latents :].view(n, *self.event_shape)).to(self._dtype())
+
+    # Shared steps
+
+    def _uniforms(
+        self, uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, ...]
+    ) -> torch.Tensor:
+        """Given or drawn uniforms, on the model's device, in float64 where there is one."""
+        device = self._device()
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        return distributions.below_one(checked_uniforms(uniforms, generator, shape), dtype).to(device)
+
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def _real(self) -> torch.dtype:
+        """The dtype of z and of densities: that of the parameters, but float32 at least."""
+        return torch.promote_types(next(self.parameters()).dtype, torch.float32)
+
+
+def _given(labels: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    return {} if labels is None else {"labels": labels}

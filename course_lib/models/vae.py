@@ -1,0 +1,160 @@
+"""Variational autoencoders: a network gives the parameters of p(x | z), another one those of q(z | x).
+
+    z = mean(x) + exp(log_variance(x) / 2) * e,   e standard normal
+    ELBO = log p(x | z) - KL(N(mean(x), diag(exp(log_variance(x)))) || N(0, I))
+
+The draw is a function of the encoder's outputs, so the gradient of the expectation passes through it.
+
+D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014: section 2.4 (the draw), appendix B (the KL
+divergence) and C (the networks). K. Sohn, H. Lee and X. Yan, "Learning Structured Output Representation using Deep
+Conditional Generative Models", NIPS 28, 2015, section 4.1: the conditional VAE. I. Higgins et al., "beta-VAE", ICLR
+2017: beta. D. P. Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", NIPS 29, 2016,
+appendix C.8: free bits.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from course_lib import distributions
+from course_lib.models.base import checked_classes
+from course_lib.models.latent import DiagonalGaussian, LatentVariableModel
+from course_lib.models.likelihoods import Bernoulli, Categorical, DiscretizedLogistic, Gaussian, Likelihood
+from course_lib.nn import Condition, Decoder, Encoder
+
+
+class VAE(LatentVariableModel):
+    """A variational autoencoder with a diagonal Gaussian posterior and the prior N(0, I).
+
+    The encoder reads x / (K - 1), or real x as they are. The decoder has the same layers in reverse.
+
+    Args:
+        event_shape: (D,), or (C, H, W) with convolutions.
+        levels: K, or None for real x.
+        latents: number L of latent variables.
+        hidden: widths of the encoder's hidden layers (tanh).
+        channels: channels of the convolutions before them, each of which halves the grid; none by default.
+        likelihood: `bernoulli` (K = 2), `categorical`, `discretized logistic` or `gaussian` (real x). By default the
+            first that fits.
+        variance: of a Gaussian likelihood, see `likelihoods.Gaussian`; `shared` by default.
+        beta: factor of the KL divergence in the loss. It does not change `elbo`.
+        free_bits: nats that the KL divergence of each latent variable, averaged over a batch, may have without adding
+            to the loss. It does not change `elbo`.
+
+    Attributes:
+        encoder, decoder: the networks, see `course_lib.nn.Encoder` and `Decoder`.
+        likelihood: p(x | z), see `course_lib.models.likelihoods`.
+
+    Raises:
+        ValueError: a size, beta or free_bits is out of range, or the likelihood does not fit the levels.
+
+    >>> model = VAE((64,), levels=2, latents=8, hidden=[100])
+    >>> x = model.sample(5, generator=torch.Generator().manual_seed(0))
+    >>> mean, log_variance = model.encode(x)
+    >>> mean.shape, model.elbo(x).shape, model.iwae_bound(x, k=10).shape, model.reconstruct(x).shape
+    (torch.Size([5, 8]), torch.Size([5]), torch.Size([5]), torch.Size([5, 64]))
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        latents: int,
+        hidden: Sequence[int] = (200, 200),
+        *,
+        channels: Sequence[int] = (),
+        likelihood: str | None = None,
+        variance: float | str | None = None,
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+    ):
+        super().__init__(event_shape, levels, latents)
+        for name, number in {"beta": beta, "free_bits": free_bits}.items():
+            if not 0 <= number < math.inf:
+                raise ValueError(f"{name} is {number}; expected a number, 0 or more")
+        self.beta, self.free_bits = beta, free_bits
+        self.likelihood = _likelihood(self.levels, likelihood, variance)
+        self.encoder = Encoder(self.event_shape, 2 * latents, hidden, channels)
+        self.decoder = Decoder(latents, self.event_shape, self.likelihood.outputs, hidden[::-1], channels)
+
+    def loss(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """What `fit` minimises: beta KL - log p(x | z), in nats per image; the negative ELBO for beta 1.
+
+        With free bits the KL divergence is the sum over the latent variables of max(free bits, mean over the batch).
+        """
+        self._check(x)
+        given = self._given(len(x), labels, None)
+        posterior, _, outputs = self(x, self._uniforms(None, None, (1, len(x), self.latents)), **given)
+        kl = posterior.kl_by_latent(self.prior()).mean(0).clamp_min(self.free_bits).sum()
+        return self.beta * kl - self.likelihood.log_prob(outputs, x).mean()
+
+    def _encode(self, x: torch.Tensor, added: torch.Tensor | None = None) -> DiagonalGaussian:
+        if self.levels is not None:
+            x = x.to(self.encoder.layers[0].weight.dtype) / (self.levels - 1)
+        outputs = distributions.at_least_float32(self.encoder(x, added))
+        return DiagonalGaussian(*outputs.chunk(2, dim=1))
+
+    def _decode(self, z: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        outputs = self.decoder(z, added)
+        return outputs if self.likelihood.outputs > 1 else outputs.squeeze(1)
+
+
+class ConditionalVAE(VAE):
+    """A VAE of p(x | y): encoder and decoder read the labels y as well, and z is independent of y, N(0, I).
+
+    So z has what y does not say, such as a digit's style, and one z with another y gives another digit in this style.
+    Labels change the biases of the first fully connected layer of either network, as if they were further inputs, one
+    for each class.
+
+    Args:
+        event_shape, levels, latents, hidden, settings: as in `VAE`.
+        classes: number of classes, or of each kind of label.
+
+    Attributes:
+        encoder_condition, decoder_condition: what labels add, see `course_lib.nn.Condition`.
+
+    >>> model = ConditionalVAE((64,), 2, latents=4, hidden=[100], classes=10)
+    >>> model.sample(3, labels=torch.tensor([7, 7, 8])).shape
+    torch.Size([3, 64])
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        latents: int,
+        hidden: Sequence[int] = (200, 200),
+        *,
+        classes: int | Sequence[int],
+        **settings,
+    ):
+        super().__init__(event_shape, levels, latents, hidden, **settings)
+        self.classes = checked_classes(classes)
+        to_encoder, to_decoder = (network.layers[0].out_features for network in (self.encoder, self.decoder))
+        self.encoder_condition = Condition(to_encoder, self.classes, 0, space=0)
+        self.decoder_condition = Condition(to_decoder, self.classes, 0, space=0)
+
+    def _encode(self, x: torch.Tensor, labels: torch.Tensor) -> DiagonalGaussian:
+        return super()._encode(x, self.encoder_condition(labels))
+
+    def _decode(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return super()._decode(z, self.decoder_condition(labels))
+
+
+def _likelihood(levels: int | None, name: str | None, variance: float | str | None) -> Likelihood:
+    """The likelihood of that name, or the first that fits."""
+    fitting = ["gaussian"] if levels is None else ["categorical", "discretized logistic"]
+    if levels == 2:
+        fitting.insert(0, "bernoulli")
+    name = fitting[0] if name is None else name
+    if name not in fitting:
+        of = "real x" if levels is None else f"{levels} levels"
+        raise ValueError(f"likelihood is {name!r}; for {of} expected {' or '.join(map(repr, fitting))}")
+    if variance is not None and name != "gaussian":
+        raise ValueError(f"variance is {variance!r}, but the likelihood is {name!r}; only 'gaussian' has a variance")
+    if name == "bernoulli":
+        return Bernoulli()
+    if name == "gaussian":
+        return Gaussian("shared" if variance is None else variance)
+    return Categorical(levels) if name == "categorical" else DiscretizedLogistic(levels)
