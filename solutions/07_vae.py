@@ -1,0 +1,604 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lesson 07 · The VAE: images with unseen causes
+#
+# **The question of this lesson.** A picture is explained by a few causes that nobody sees. How can a model with unseen
+# causes be trained, if its likelihood is an integral that nobody can compute?
+#
+# An autoregressive model explains each pixel by earlier pixels. A **latent-variable model** explains all pixels at once
+# by a few numbers that are not in the image: which digit, how slanted, how bold. The **variational autoencoder** (VAE;
+# Kingma and Welling, 2014; Rezende, Mohamed and Wierstra, 2014) trains such a model, with neural networks in it.
+#
+# **After the core path you can**
+#
+# * say why neither averaging nor Bayes' rule gives the likelihood;
+# * derive the evidence lower bound in two ways, and say how loose it is;
+# * let gradients pass through a random draw;
+# * write a VAE, train it, and compare its *bound* with *exact* likelihoods without fooling yourself.
+#
+# **Builds on** lessons 01 and 02 (NLL, KL divergence, Gaussians). No exercise needs your answers from there. Numbers in
+# the text are for `COURSE_BUDGET=cpu`, the default.
+#
+# | symbol | meaning |
+# | --- | --- |
+# | $x$, $D$; $z$, $L$ | an image of $D$ pixels; its **latent variables**, $L$ real numbers |
+# | $p(z)$, $p(x \mid z)$ | **prior**, here always $N(0, I)$; what the **decoder** gives |
+# | $p(z \mid x)$, $q(z \mid x)$ | the model's **posterior**; an approximation, from the **encoder** |
+# | $m$, $\Sigma$, $\sigma^2$ | mean, covariance and variances of $q$; the latter are vectors if $\Sigma$ is diagonal |
+# | $W$, $\mu$, $s^2$ | weights, offset and noise variance of the linear-Gaussian model |
+# | $\mathcal{L}(x)$ | the evidence lower bound, ELBO, in nats |
+# | $e$, $u$, $k$ | standard normal noise; uniform noise; number of draws of $z$ |
+
+# %% setup=true
+import math
+
+import torch
+
+# %% tags=["demo"] folded="Imports; loads the digits, binary and with grey levels made continuous."
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from autograder.checks import vae as checks
+from course_lib import budget, data, latent_sizes, metrics, plots
+from course_lib.clinic import vae_clinic
+from course_lib.figures import vae as figures
+from course_lib.models import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA
+from course_lib.notebook import guess, outcome, waits_for
+from course_lib.training import fit
+
+torch.set_num_threads(1)  # the models are so small that more threads would wait for one another
+binary, real = data.digits("binary").flatten(), data.digits("real").flatten()
+test, labels = binary.test.x, binary.test.y
+seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+print(f"{binary.name}: {len(binary.train)} to train on, {len(binary.valid)} to validate, {len(test)} to test")
+
+# %% [markdown]
+# ## 1 · Few causes, many pixels
+#
+# There are $2^{64}$ binary images of 8 × 8 pixels. Those that a pen makes are few, and vary in few ways; lesson 01 found
+# that digits lie near a curved surface of few dimensions (the **manifold hypothesis**). An **autoencoder** looks for
+# coordinates on it. An encoder $f$ and a decoder $g$ minimise $|x - g(f(x))|^2$; since the code $z = f(x)$ has fewer
+# numbers than $x$, copying is impossible. (With linear $f$ and $g$ the best codes span the first $L$ principal
+# components; Baldi and Hornik, 1989.)
+
+# %% tags=["demo"]
+plots.show(figures.autoencoder())
+
+# %% [markdown]
+# Is it a generative model? A code to decode has to come from somewhere, so draw it from a normal distribution with the
+# mean and covariance of the training codes.
+
+# %% tags=["train"] folded="Trains an autoencoder with two codes; draws its codes, and decodes normal draws."
+torch.manual_seed(0)
+planar = Autoencoder((64,), 2, 2, [100])
+fit(planar, binary, epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=5e-3)
+with torch.no_grad():
+    of_train, of_test = planar.encode(binary.train.x), planar.encode(test)
+    moments = torch.distributions.MultivariateNormal(of_train.mean(0), torch.cov(of_train.T))
+    torch.manual_seed(1)
+    drawn = moments.sample((32,))
+    plots.show(figures.codes(of_test, labels, drawn, planar.decode(drawn)))
+
+# %% [markdown]
+# Some draws land where no code is, and the decoder was never trained there. Nothing in the loss says how codes should be
+# distributed. Nor is $g(z)$ a distribution over images: squared error has no likelihood (section 7 mends this). Codes are
+# features, and good ones (*Going further*), but no model of $p(x)$.
+#
+# ## 2 · Unseen causes, and an integral
+#
+# So let us say where codes come from. A latent-variable model draws $z$ first, and then all pixels, independent *given*
+# $z$:
+#
+# $$z \sim p(z) = N(0, I), \qquad x \sim p(x \mid z), \qquad p(x) = \int p(x \mid z)\, p(z)\, dz .$$
+#
+# The decoder, any network, gives the parameters of $p(x \mid z)$. Drawing takes one pass for all pixels, not $D$. But the
+# NLL needs $p(x)$, and there are three obvious ways to it:
+#
+# * **Add up a grid.** With 100 points per dimension that is $100^L$ decoder passes: possible for $L = 2$ only.
+# * **Average over the prior.** $p(x) = \mathbb{E}_{p(z)}[p(x \mid z)]$, so the mean over draws $z_1, \dots, z_k$ from
+#   $p(z)$ is unbiased. But hardly any of them explains *this* image.
+# * **Try Bayes' rule.** $p(x) = p(x \mid z)\, p(z) / p(z \mid x)$, for any single $z$. But
+#   $p(z \mid x) = p(x \mid z)\, p(z) / p(x)$ needs the number that we look for.
+#
+# How bad is the average? In the model of section 3 $p(x)$ is known. Fit to the grey digits with 20 latent variables, how
+# far below the true $\log p(x)$ is the average over 10,000 draws, in nats?
+
+# %% tags=["demo"]
+guess("nats below log p(x), 20 latents, 10,000 draws", ...)
+
+# %% tags=["demo"] folded="Averages p(x | z) over draws from the prior, for several numbers of latent variables."
+draws, short = [10, 100, 1000, 10_000], {}
+some, generator = real.test.x[:100].double(), seeded()
+for L in (2, 5, 10, 20):
+    pca = ProbabilisticPCA.of(real.train.x, L)
+    z = torch.randn(draws[-1], L, dtype=torch.float64, generator=generator)
+    with torch.no_grad():
+        distance = torch.cdist(some - pca.mu, z @ pca.W.T).square()
+        log_p = -0.5 * (distance / pca.variance + 64 * torch.log(2 * math.pi * pca.variance))
+        below = [pca.log_prob(some) - log_p[:, :k].logsumexp(1) + math.log(k) for k in draws]
+    short[f"{L} latents"] = [float(each.mean()) for each in below]
+plots.show(figures.draws_needed(draws, short))
+outcome("nats below log p(x), 20 latents, 10,000 draws", short["20 latents"][-1])
+
+# %% [markdown]
+# With two latent variables the average works. With 20, not one of 10,000 draws comes near, and each nat that is missing
+# is a factor of $e$. The gradient of the likelihood meets the same obstacle:
+#
+# $$\nabla \log p(x) = \frac{\int \nabla p(x, z)\, dz}{p(x)} = \int \frac{p(x, z)}{p(x)} \nabla \log p(x, z)\, dz = \mathbb{E}_{p(z \mid x)}[\nabla \log p(x, z)] .$$
+#
+# Everything waits for the posterior, the causes that explain this image.
+#
+# ## 3 · The model that can be solved
+#
+# With a linear decoder, $p(x \mid z) = N(Wz + \mu,\, s^2 I)$, nothing has to wait. This is **probabilistic PCA** (Tipping
+# and Bishop, 1999). In
+#
+# $$\log p(x, z) = -\frac{|x - \mu - Wz|^2}{2 s^2} - \frac{|z|^2}{2} + \text{const}$$
+#
+# $z$ occurs in a quadratic term, $-\frac12 z^\top (I + W^\top W / s^2)\, z$, and a linear one,
+# $z^\top W^\top (x - \mu) / s^2$. So the posterior is Gaussian, and comparing with $-\frac12 (z - m)^\top \Sigma^{-1} (z - m)$,
+#
+# $$p(z \mid x) = N(m, \Sigma), \qquad \Sigma^{-1} = I + \frac{W^\top W}{s^2}, \qquad m = \Sigma\, \frac{W^\top (x - \mu)}{s^2} .$$
+#
+# $\Sigma$ is the same for all $x$. $\log p(x)$ follows from Bayes' rule at any $z$, or directly: $Wz + \mu$ plus noise is
+# Gaussian, $p(x) = N(\mu,\, W W^\top + s^2 I)$.
+#
+# ### Exercise 1 · `latent_posterior`
+
+
+# %% exercise="latent_posterior"
+def latent_posterior(x, W, mu, variance):
+    """The linear-Gaussian model, solved exactly: p(z | x) and log p(x).
+
+    p(z) = N(0, I) and p(x | z) = N(W z + mu, variance I).
+
+    Args:
+        x: (n, D) float64 tensor.
+        W: (D, L) float64; L may be smaller than D, equal or larger.
+        mu: (D,) float64.
+        variance: a float, from 1e-4 to 1e4.
+
+    Returns:
+        A tuple: the mean (n, L) of p(z | x); its covariance (L, L), the same for every x; log p(x), (n,), in nats.
+    """
+    ### BEGIN SOLUTION
+    D, L = W.shape
+    covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
+    mean = (x - mu) @ W @ covariance / variance
+    of_x = W @ W.T + variance * torch.eye(D, dtype=W.dtype)
+    return mean, covariance, torch.distributions.MultivariateNormal(mu, of_x).log_prob(x)
+    ### END SOLUTION
+
+
+# %% check="latent_posterior"
+
+# %% tags=["demo"] folded="Bayes' rule for one digit at three values of z: with your posterior, and with the prior in its place."
+with waits_for("latent_posterior"):
+    pca = ProbabilisticPCA.of(real.train.x, 5)
+    W, mu, variance = pca.W.detach(), pca.mu.detach(), float(pca.variance)
+    m, S, log_p = (torch.as_tensor(each) for each in latent_posterior(some[:1], W, mu, variance))
+    normal, z = torch.distributions.MultivariateNormal, torch.randn(3, 5, dtype=torch.float64, generator=seeded())
+    prior = normal(torch.zeros_like(m[0]), torch.eye(5, dtype=torch.float64))
+    joint = normal(mu, variance * torch.eye(64, dtype=torch.float64)).log_prob(some[:1] - z @ W.T) + prior.log_prob(z)
+    print(f"log p(x)                     {log_p.item():.3f}")
+    print("log p(x, z) - log p(z | x)  ", *(f"{value:.3f}" for value in joint - normal(m[0], S).log_prob(z)))
+    print("log p(x, z) - log p(z)      ", *(f"{value:.3f}" for value in joint - prior.log_prob(z)))
+
+# %% [markdown]
+# With the posterior, *every* $z$ gives $\log p(x)$. With another distribution in its place, the number depends on $z$.
+# What, then, if we use the wrong one on purpose?
+#
+# ## 4 · The evidence lower bound
+#
+# Let $q(z \mid x)$ be any density that is positive everywhere.
+#
+# **By Jensen.** Multiply and divide by $q$. The logarithm is concave, so the log of a mean is at least the mean of the
+# logs:
+#
+# $$\log p(x) = \log \mathbb{E}_q\!\left[\frac{p(x, z)}{q(z \mid x)}\right] \;\ge\; \mathbb{E}_q\!\left[\log \frac{p(x, z)}{q(z \mid x)}\right] = \mathcal{L}(x) .$$
+#
+# **By Bayes.** For every $z$, add and subtract $\log q$ in Bayes' rule, then take the mean under $q$:
+#
+# $$\log p(x) = \log \frac{p(x, z)}{q(z \mid x)} + \log \frac{q(z \mid x)}{p(z \mid x)}, \qquad \log p(x) = \mathcal{L}(x) + \operatorname{KL}\big(q(z \mid x) \,\|\, p(z \mid x)\big) .$$
+#
+# The second derivation says more: what the bound lacks *is* a KL divergence, from $q$ to the true posterior. It is 0 if
+# and only if $q$ is the posterior. To raise $\mathcal{L}$ by changing $q$ is to bring $q$ closer to the posterior; to
+# raise it by changing the model is to raise $\log p(x)$, or to make the posterior easier to match. With
+# $p(x, z) = p(x \mid z)\, p(z)$,
+#
+# $$\mathcal{L}(x) = \underbrace{\mathbb{E}_q[\log p(x \mid z)]}_{\text{reconstruction}} - \underbrace{\operatorname{KL}\big(q(z \mid x) \,\|\, p(z)\big)}_{\text{what } z \text{ says about } x} ,$$
+#
+# and no term needs $p(z \mid x)$ or an integral over the prior.
+#
+# **KL of Gaussians.** For $q = N(m, \Sigma)$ and $p(z) = N(0, I)$: under $q$,
+# $\mathbb{E}[(z - m)^\top \Sigma^{-1} (z - m)] = L$ and $\mathbb{E}|z|^2 = |m|^2 + \operatorname{tr} \Sigma$. So
+#
+# $$\mathbb{E}_q[\log q] = -\tfrac12 \big(L \log 2\pi + \log \det \Sigma + L\big), \qquad \mathbb{E}_q[\log p(z)] = -\tfrac12 \big(L \log 2\pi + |m|^2 + \operatorname{tr} \Sigma\big),$$
+#
+# $$\operatorname{KL} = \tfrac12 \big(\operatorname{tr} \Sigma + |m|^2 - L - \log \det \Sigma\big) .$$
+#
+# A **full** $\Sigma$ has $L(L+1)/2$ numbers; a **diagonal** one $L$, and KL is
+# $\frac12 \sum_l (\sigma_l^2 + m_l^2 - 1 - \log \sigma_l^2)$; an **isotropic** one, $\sigma^2 I$, has a single number.
+#
+# ### Exercise 2 · `gaussian_kl`
+
+
+# %% exercise="gaussian_kl"
+def gaussian_kl(mean, covariance):
+    """KL(N(mean, covariance) || N(0, I)) of each row, in nats.
+
+    Args:
+        mean: (n, L) float64 tensor.
+        covariance: (n, L) positive variances of diagonal Gaussians, from 1e-100 to 1e100; or (n, L, L) symmetric
+            positive definite matrices, whose determinants may be too small or too large for a float64.
+
+    Returns:
+        (n,), through which gradients flow to mean and covariance.
+    """
+    ### BEGIN SOLUTION
+    if covariance.ndim == 2:
+        trace, log_det = covariance.sum(1), covariance.log().sum(1)
+    else:
+        trace, log_det = covariance.diagonal(dim1=1, dim2=2).sum(1), torch.logdet(covariance)
+    return 0.5 * (trace + mean.square().sum(1) - mean.shape[1] - log_det)
+    ### END SOLUTION
+
+
+# %% check="gaussian_kl"
+
+# %% [markdown]
+# **The gap, seen.** Take a posterior of two latent variables whose correlation is 0.9. How many nats does the best
+# *diagonal* $q$ lose?
+
+# %% tags=["demo"]
+guess("gap of the best diagonal q, in nats", ...)
+
+# %% tags=["demo"] folded="The true posterior, the best q of three families, and the ELBO as a diagonal q gets wider."
+covariance = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
+precision = torch.linalg.inv(covariance)
+plots.show(figures.posteriors(precision))
+outcome("gap of the best diagonal q, in nats", 0.5 * float(precision.diagonal().log().sum() - torch.logdet(precision)))
+
+# %% [markdown]
+# The best diagonal $q$ is too narrow, not too wide: $\operatorname{KL}(q \,\|\, p)$ punishes $q$ wherever the posterior
+# is improbable (lesson 01's two directions of the divergence).
+#
+# ### On paper
+#
+# The posterior is $N(m, P^{-1})$ with precision matrix $P$. (a) Find the diagonal $q$ of the smallest
+# $\operatorname{KL}(q \,\|\, N(m, P^{-1}))$, and that divergence. (b) What is it for $L = 2$ and correlation $\rho$?
+# (c) For which $W$ does a diagonal $q$ lose nothing in the linear-Gaussian model?
+#
+# <details>
+# <summary><b>Solution</b> (open it when you have written down yours)</summary>
+#
+# (a) As above, for $q = N(n, \Sigma)$,
+# $\operatorname{KL} = \frac12 (\operatorname{tr} P \Sigma + (n - m)^\top P (n - m) - L - \log \det \Sigma - \log \det P)$.
+# So $n = m$; and with $\Sigma = \operatorname{diag}(\sigma_l^2)$ the derivative with respect to $\sigma_l^2$,
+# $\frac12 (P_{ll} - 1/\sigma_l^2)$, is 0 for $\sigma_l^2 = 1/P_{ll}$. What remains is
+# $\frac12 (\sum_l \log P_{ll} - \log \det P)$. (b) With unit variances $P_{ll} = 1/(1 - \rho^2)$ and
+# $\det P = 1/(1 - \rho^2)$, so the gap is $-\frac12 \log(1 - \rho^2)$: 0.83 nats for $\rho = 0.9$. (c) If
+# $P = I + W^\top W / s^2$ is diagonal: if the columns of $W$ are orthogonal. Probabilistic PCA can always choose them so,
+# since a rotation of $z$ changes neither $p(z)$ nor $p(x)$.
+# </details>
+#
+# ## 5 · One encoder for all images, and gradients through a draw
+#
+# One could now maximise $\mathcal{L}(x)$ over $m$ and $\sigma$ for each image: $2L$ numbers per image, and a search for
+# each new one. **Amortized inference** trains a network, the encoder, that maps any $x$ to $m$ and $\sigma$. That takes
+# one pass; the price is a $q$ that cannot be better than the one found by search (*Going further* measures this
+# amortization gap).
+#
+# One obstacle is left. $\mathbb{E}_q[\log p(x \mid z)]$ depends on the encoder *through the distribution of the draws*, and
+# a drawn number has no gradient. So write the draw as a function of the parameters and of noise that does not depend on
+# them, the **reparameterization**:
+#
+# $$z = m + \sigma \odot e, \quad e \sim N(0, I), \qquad \nabla\, \mathbb{E}_{q}[f(z)] = \nabla\, \mathbb{E}_{e}[f(m + \sigma \odot e)] = \mathbb{E}_{e}[\nabla f(m + \sigma \odot e)] .$$
+#
+# One draw per image is enough. The encoder gives $\log \sigma^2$, which may be any number. Our noise is uniform, $u$, and
+# $e$ its normal quantile, so that all results can be repeated.
+#
+# ### Exercise 3 · `reparameterize`
+
+
+# %% exercise="reparameterize"
+def reparameterize(mean, log_variance, u):
+    """Draws of diagonal Gaussians as functions of their parameters and of uniform noise.
+
+    z = mean + exp(log_variance / 2) * e, where e is the standard normal quantile of u: the number below which a
+    standard normal variable lies with probability u.
+
+    Args:
+        mean, log_variance: (n, L) float64 tensors of any finite values, log_variance within -200..200.
+        u: (n, L) float64, in (0, 1), at least 1e-6 from either end.
+
+    Returns:
+        z (n, L), through which gradients flow to mean and log_variance.
+    """
+    ### BEGIN SOLUTION
+    return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+    ### END SOLUTION
+
+
+# %% check="reparameterize"
+
+# %% [markdown]
+# ## 6 · The variational autoencoder
+#
+# Put together: an encoder, a draw, a decoder. For binary pixels the decoder gives logits, and
+# $p(x \mid z) = \prod_d p(x_d \mid z)$ with $p(x_d = 1 \mid z) = \sigma(\text{logit}_d)$, where $\sigma$ is the sigmoid.
+
+# %% tags=["demo"]
+plots.show(figures.architecture())
+
+# %% [markdown]
+# It looks like an autoencoder, with three differences, and each of them was derived: the reconstruction is a
+# log-likelihood, the code is blurred by noise, and the KL term keeps codes near the prior, from which samples will be
+# drawn. The KL divergence can also be estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, which works for
+# every $q$ with a density, not just Gaussians.
+#
+# ### Exercise 4 · `elbo_terms`
+
+
+# %% exercise="elbo_terms"
+def elbo_terms(x, z, mean, log_variance, logits):
+    """The terms of the ELBO of a VAE of binary images, from one draw of z for each image, in nats.
+
+    q(z | x) = N(mean, diag(exp(log_variance))), p(z) = N(0, I), and p(x | z) has independent pixels with
+    p(x_d = 1 | z) = sigmoid(logits_d). The ELBO is the first term minus the second, or the first minus the third.
+
+    Args:
+        x: (n, D) int64 tensor of 0 and 1.
+        z: (n, L) float64, a draw from q(z | x).
+        mean, log_variance: (n, L) float64; log_variance within -200..200.
+        logits: (n, D) float64, what the decoder gives for z; of any finite size: 1000 occurs.
+
+    Returns:
+        A tuple of three (n,) tensors, through which gradients flow to all float arguments:
+        log p(x | z); KL(q(z | x) || p(z)) in closed form; its estimate log q(z | x) - log p(z) from the draw.
+    """
+    ### BEGIN SOLUTION
+    reconstruction = torch.nn.functional.logsigmoid((2 * x - 1) * logits).sum(1)
+    kl = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+    e = (z - mean) * torch.exp(-log_variance / 2)
+    sampled = 0.5 * (z.square() - e.square() - log_variance).sum(1)
+    return reconstruction, kl, sampled
+    ### END SOLUTION
+
+
+# %% check="elbo_terms"
+
+# %% [markdown]
+# ## 7 · Digits: a bound beside exact numbers
+#
+# Two VAEs of the binary digits, with 2 and with 10 latent variables, and two hidden layers of 200 units in each network.
+# NADE (lesson 02) reaches 16.9 nats, independent pixels 25.2. Where will the larger VAE's negative ELBO be?
+
+# %% tags=["demo"]
+guess("test -ELBO with 10 latents, in nats", ...)
+
+# %% tags=["train"]
+vaes, histories = {}, {}
+for L in (2, 10):
+    torch.manual_seed(0)
+    vaes[L] = VAE((64,), levels=2, latents=L, hidden=[200, 200])
+    histories[L] = fit(vaes[L], binary, epochs=budget(smoke=1, cpu=60, gpu=200), batch_size=64, lr=2e-3)
+
+# %% tags=["demo"] folded="Draws the ELBO's two terms over training, and measures the bounds on the test digits."
+measured = {L: latent_sizes.measure(model) for L, model in vaes.items()}
+plots.show(plots.elbo_terms(histories[10]))
+outcome("test -ELBO with 10 latents, in nats", measured[10].elbo)
+print(f"10 latents: KL {measured[10].kl:.1f} nats; {metrics.active_units(vaes[10], test)}")
+
+# %% [markdown]
+# At the start the decoder ignores $z$, KL is near 0, and the model is one of independent pixels. Then $z$ pays: for the
+# 5.4 nats of KL at the end, enough to tell $e^{5.4} \approx 220$ images apart, reconstruction improves by more than that.
+# With two latent variables we can look at all of it: the means of $q(z \mid x)$ for the test digits, and what the decoder
+# makes of each point of the plane.
+
+# %% tags=["demo"] folded="Draws the latent plane: where the test digits lie, and what each point decodes to."
+plots.show(plots.latent_plane(vaes[2], test, labels))
+plots.show(plots.decoded_plane(vaes[2]))
+
+# %% [markdown]
+# Compare with section 1. The codes fill the region where $N(0, I)$ has its mass, without gaps, and similar digits are
+# neighbours.
+#
+# **In nats, beside earlier lessons.** Their numbers are exact; an ELBO is a bound. With two latent variables a grid gives
+# the exact NLL. With ten, the **importance-weighted bound** (*Going further*) of 1,000 draws is tighter than the ELBO.
+
+# %% tags=["demo"] folded="Draws the costs of VAEs, bounds and exact values, beside those of earlier lessons."
+exact = -float(metrics.log_probs_by_integration(vaes[2], test, reach=6, points=161).mean())
+plots.show(
+    figures.nats(
+        {
+            "independent pixels (01)": (25.2, "exact"),
+            "VAE, 2 latents: -ELBO": (measured[2].elbo, "bound"),
+            "VAE, 2 latents: integrated": (exact, "exact"),
+            "FVBN (01)": (18.5, "exact"),
+            "VAE, 10 latents: -ELBO": (measured[10].elbo, "bound"),
+            "VAE, 10 latents: importance-weighted": (measured[10].iwae, "bound"),
+            "PixelCNN (04)": (17.4, "exact"),
+            "MADE (03)": (17.1, "exact"),
+            "gated PixelCNN (04)": (17.0, "exact"),
+            "NADE (02)": (16.9, "exact"),
+        }
+    )
+)
+
+# %% [markdown]
+# Read it with care. The VAE's NLL is *at most* 17.5 nats; from this alone one cannot say that PixelCNN's 17.4 is better.
+# For the small VAE the truth is known: its ELBO lacks 1.2 nats. "My ELBO beats your ELBO" may mean a better model or a
+# better $q$. What the VAE has instead of the last half nat: samples in one pass, and $z$.
+
+# %% tags=["demo"] folded="Decodes draws from the prior: probabilities, and images drawn from them."
+z = torch.randn(10, 10, generator=seeded())
+with torch.no_grad():
+    means = vaes[10].mean(z)
+plots.show(figures.means_and_samples(means, (torch.rand(means.shape, generator=seeded()) < means).long()))
+
+# %% [markdown]
+# **Where samples blur.** Given $z$, pixels are independent. Whatever $z$ does not say about a border is drawn pixel by
+# pixel, as ragged ink; papers often show the probabilities instead, where the same doubt looks like blur. Those are
+# means of images, not images.
+#
+# **Gaussian likelihood and squared error.** For real $x$ and $p(x \mid z) = N(g(z), s^2 I)$,
+#
+# $$-\log p(x \mid z) = \frac{|x - g(z)|^2}{2 s^2} + \frac D2 \log(2 \pi s^2) .$$
+#
+# With $s$ *fixed*, minimising this is minimising squared error, whatever $s$ is, *in an autoencoder*. In the ELBO $s^2$
+# weighs it against KL, so "squared error plus KL" claims $s^2 = 1/2$, and a mean over pixels instead of a sum claims
+# $D/2$. Whether any $z$ pays depends on it (*Going further*).
+#
+# ## 8 · Bug clinic
+#
+# Six patients, all meant to be VAEs of the toy distribution with two latent variables; one is healthy. You see the NLL
+# that each *reports*, an estimate from 50 draws; its exact NLL, integrated over $z$; and samples. The entropy is 4.97
+# nats.
+
+# %% tags=["train"]
+clinic = vae_clinic()
+clinic.show()
+
+# %% tags=["demo"]
+clinic.choices()
+
+# %% tags=["demo"]
+for name in "ABCDEF":
+    clinic.diagnose(name, symptom=..., line=...)  # a line's number, or None
+
+# %% [markdown]
+# ## 9 · Your own VAE
+#
+# Assemble the pieces; nothing depends on your earlier answers. The check gives the model weights and judges it untrained.
+#
+# ### Exercise 5 · `OwnVAE`
+
+
+# %% exercise="OwnVAE"
+class OwnVAE(torch.nn.Module):
+    """A variational autoencoder of binary images (n, D).
+
+    Args of `__init__`:
+        D: number of pixels.
+        hidden: number of hidden units h of either network.
+        latents: number of latent variables L.
+
+    Parameters, all of `torch.nn.Linear` with biases:
+        encoder: from D to h. mean: from h to L. log_variance: from h to L.
+        decoder: from L to h. output: from h to D.
+
+    z and u have the dtype of the parameters.
+
+    encode(x): x (n, D) int64 of 0 and 1 -> (mean, log_variance) of q(z | x), each (n, L): the layers `mean` and
+        `log_variance` of tanh(encoder(x)).
+    decode(z): z (n, L) -> (n, D), the logits of p(x_d = 1 | z): output(tanh(decoder(z))).
+    elbo(x, u): u (n, L) in (0, 1), uniform noise -> (n,), an estimate of the ELBO of each image in nats from one draw
+        z = mean + exp(log_variance / 2) * (standard normal quantile of u), with the KL divergence in closed form.
+    sample(u): u (n, L + D) in (0, 1) -> (n, D) int64: z is the standard normal quantile of the first L numbers, and
+        x_d = 1 where u_{L+d} >= 1 - p(x_d = 1 | z).
+    """
+
+    def __init__(self, D, hidden, latents):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.encoder, self.decoder = torch.nn.Linear(D, hidden), torch.nn.Linear(latents, hidden)
+        self.mean, self.log_variance = torch.nn.Linear(hidden, latents), torch.nn.Linear(hidden, latents)
+        self.output = torch.nn.Linear(hidden, D)
+        ### END SOLUTION
+
+    def encode(self, x):
+        ### BEGIN SOLUTION
+        h = torch.tanh(self.encoder(x.to(self.output.weight.dtype)))
+        return self.mean(h), self.log_variance(h)
+        ### END SOLUTION
+
+    def decode(self, z):
+        ### BEGIN SOLUTION
+        return self.output(torch.tanh(self.decoder(z)))
+        ### END SOLUTION
+
+    def elbo(self, x, u):
+        ### BEGIN SOLUTION
+        mean, log_variance = self.encode(x)
+        z = mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+        given_z = torch.nn.functional.logsigmoid((2 * x - 1) * self.decode(z)).sum(1)
+        return given_z - 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+        ### END SOLUTION
+
+    def sample(self, u):
+        ### BEGIN SOLUTION
+        L = self.decoder.in_features
+        with torch.no_grad():
+            p = torch.sigmoid(self.decode(torch.special.ndtri(u[:, :L])))
+        return (u[:, L:] >= 1 - p).long()
+        ### END SOLUTION
+
+
+# %% check="OwnVAE"
+
+# %% [markdown]
+# **The training loop.** For each step: draw 100 of the images at random, compute their mean ELBO with fresh uniform noise,
+# and let Adam (learning rate 0.01) take a step that raises it. Keep the noise off 0 and 1, whose quantiles are infinite.
+
+
+# %% loop="train_own"
+def train_own(model, x, steps):
+    """Train a model with `elbo(x, u)` on images x (n, D), in place, for so many steps."""
+    ### BEGIN SOLUTION
+    adam = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        i = torch.randint(len(x), (100,))
+        u = torch.rand(100, model.mean.out_features).clamp(1e-6, 1 - 1e-6)
+        loss = -model.elbo(x[i], u).mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    ### END SOLUTION
+
+
+# %% tags=["train"] folded="Trains your VAE on the toy distribution with your loop, measures its ELBO, and draws samples."
+with waits_for("OwnVAE", "train_own"):
+    world = data.tiny_world()
+    torch.manual_seed(0)
+    own = OwnVAE(16, 100, 4)
+    train_own(own, world.sample(20_000, generator=seeded()), steps=budget(smoke=2, cpu=1000, gpu=5000))
+    x = world.sample(2000, generator=seeded(1))
+    with torch.no_grad():
+        noise = torch.rand(10, len(x), 4, generator=seeded()).clamp(1e-6, 1 - 1e-6)
+        cost = -float(torch.stack([torch.as_tensor(own.elbo(x, u)).mean() for u in noise]).mean())
+    print(f"yours: {cost:.2f} nats (aim: below 7.2; the solution: about 6.4; the entropy: {world.entropy:.2f})")
+    uniforms = torch.rand(24, 20, generator=seeded()).clamp(1e-6, 1 - 1e-6)
+    alt = "24 samples: mostly glyphs of the toy distribution, some of them broken or blended."
+    plots.show(plots.image_grid(torch.as_tensor(own.sample(uniforms)), columns=12), alt=alt)
+
+# %% [markdown]
+# Of the gap to the entropy, one part is the model's KL divergence from the truth, the other the bound's, KL from $q$ to
+# the posterior.
+#
+# ## 10 · The answer, and what a VAE cannot do
+#
+# **How can it be trained?** Not by the likelihood, but by a lower bound that needs no integral: $\mathcal{L}$, whose gap is
+# KL from $q$ to the true posterior. An encoder gives $q$ for all images at once, and reparameterized noise lets gradients
+# through the draw.
+#
+# What remains:
+#
+# * **It is a bound.** Comparing models by ELBOs also compares their encoders.
+# * **Independent pixels given $z$.** Everything local has to come from $z$, or is drawn as noise. Large images look
+#   blurred.
+# * **$z$ must pay.** A variable that saves less than it costs is switched off: **posterior collapse**. A decoder as strong
+#   as PixelCNN needs no $z$ at all. Lesson 08 makes codes discrete, and leaves details to an autoregressive model.
+#
+# **Today.** The encoder and decoder of latent diffusion (Rombach et al., 2022), which draws many of the pictures that you
+# see, are an autoencoder with a small KL penalty; the distribution of its codes is modelled by diffusion. Diffusion
+# itself can be read as a deep VAE with a fixed encoder, trained by an ELBO (Ho et al., 2020; Kingma et al., 2021).
