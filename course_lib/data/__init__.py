@@ -1,17 +1,19 @@
 """The course's data sets: one loader each, every loader returns a `Dataset`.
 
-`digits`, `tiny_world` and `tones` need no network and no files. The others are read from the folder that the
+`digits`, `tiny_world`, `shapes` and `tones` need no network and no files. The others are read from the folder that the
 environment variable COURSE_DATA names, or downloaded once. `data/README.md` says where each comes from.
 """
 
 from course_lib.data.dataset import Dataset, Split
 from course_lib.data.digits import dequantize, digits
 from course_lib.data.images import binarized_mnist, cifar10, fashion_mnist, mnist
+from course_lib.data.shapes import Shapes, shapes
 from course_lib.data.sound import Sounds, has_spoken_digits, spoken_digits, tones
 from course_lib.data.tiny_world import TinyWorld, tiny_world
 
 __all__ = [
     "Dataset",
+    "Shapes",
     "Sounds",
     "Split",
     "TinyWorld",
@@ -22,6 +24,7 @@ __all__ = [
     "fashion_mnist",
     "has_spoken_digits",
     "mnist",
+    "shapes",
     "spoken_digits",
     "tiny_world",
     "tones",

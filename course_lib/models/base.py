@@ -79,7 +79,12 @@ class Model(nn.Module):
     @property
     def arguments(self) -> dict[str, Any]:
         args, keywords = self._call
-        return dict(inspect.signature(type(self)).bind(*args, **keywords).arguments)
+        signature = inspect.signature(type(self))
+        arguments = dict(signature.bind(*args, **keywords).arguments)
+        for parameter in signature.parameters.values():
+            if parameter.kind == inspect.Parameter.VAR_KEYWORD:  # whose names are arguments of a base class
+                arguments |= arguments.pop(parameter.name, {})
+        return arguments
 
     def extra_repr(self) -> str:
         return ", ".join(

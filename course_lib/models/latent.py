@@ -73,6 +73,8 @@ class DiagonalGaussian(NamedTuple):
 class FullGaussian(NamedTuple):
     """n normal distributions of z that share one covariance, float32 at least.
 
+    Products are summed without `@`, which autocast would round to bfloat16.
+
     Attributes:
         mean: (n, L).
         scale: (L, L), lower triangular with a positive diagonal: the covariance is scale @ scale.T.
@@ -84,12 +86,12 @@ class FullGaussian(NamedTuple):
     @property
     def covariance(self) -> torch.Tensor:
         """(L, L)."""
-        return self.scale @ self.scale.mT
+        return (self.scale[:, None] * self.scale).sum(-1)
 
     def draw(self, uniforms: torch.Tensor) -> torch.Tensor:
-        """mean + scale @ (quantile of u), as in `DiagonalGaussian`."""
+        """mean + scale @ (quantile of u), with the arguments of `DiagonalGaussian.draw`."""
         noise = distributions.normal_quantile(uniforms).to(self.mean.dtype)
-        return self.mean + noise @ self.scale.mT
+        return self.mean + (self.scale * noise.unsqueeze(-2)).sum(-1)
 
     def log_prob(self, z: torch.Tensor) -> torch.Tensor:
         """log of the density in nats: (*draws, n) for z (*draws, n, L)."""

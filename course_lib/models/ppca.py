@@ -95,10 +95,10 @@ class ProbabilisticPCA(LatentVariableModel):
             ValueError: x has another shape or dtype.
         """
         self._check(x)
-        W, mu, x = self._wide(x)
+        _, mu, x = self._wide(x)
         z, scale = self._encode(x)
         log_det = len(mu) * self.variance.log() - 2 * scale.diagonal().log().sum()
-        squared = (x - mu - z @ W.T).square().sum(1) / self.variance + z.square().sum(1)
+        squared = (x - self._decode(z)).square().sum(1) / self.variance + z.square().sum(1)
         return -0.5 * (squared + log_det + len(mu) * math.log(2 * math.pi))
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
@@ -137,8 +137,10 @@ class ProbabilisticPCA(LatentVariableModel):
     def _encode(self, x: torch.Tensor) -> FullGaussian:
         W, mu, x = self._wide(x)
         with torch.autocast(x.device.type, enabled=False):
-            precision = torch.eye(self.latents, dtype=W.dtype, device=W.device) + W.T @ W / self.variance
-            covariance = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+            identity = torch.eye(self.latents, dtype=W.dtype, device=W.device)
+            precision = identity + W.T @ W / self.variance
+            # The derivative of torch.cholesky_inverse is wrong in forward mode (torch 2.15).
+            covariance = torch.cholesky_solve(identity, torch.linalg.cholesky(precision))
             mean = (x - mu) @ W @ covariance / self.variance
             return FullGaussian(mean, torch.linalg.cholesky(covariance))
 

@@ -35,8 +35,8 @@ class VAE(LatentVariableModel):
         latents: number L of latent variables.
         hidden: widths of the encoder's hidden layers (tanh).
         channels: channels of the convolutions before them, each of which halves the grid; none by default.
-        likelihood: `bernoulli` (K = 2), `categorical`, `discretized logistic` or `gaussian` (real x). By default the
-            first that fits.
+        likelihood: `bernoulli` for K = 2, `categorical` (the default) or `discretized logistic` for more levels,
+            `gaussian` for real x.
         variance: of a Gaussian likelihood, see `likelihoods.Gaussian`; `shared` by default.
         beta: factor of the KL divergence in the loss. It does not change `elbo`.
         free_bits: nats that the KL divergence of each latent variable, averaged over a batch, may have without adding
@@ -144,9 +144,8 @@ class ConditionalVAE(VAE):
 
 def _likelihood(levels: int | None, name: str | None, variance: float | str | None) -> Likelihood:
     """The likelihood of that name, or the first that fits."""
-    fitting = ["gaussian"] if levels is None else ["categorical", "discretized logistic"]
-    if levels == 2:
-        fitting.insert(0, "bernoulli")
+    of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
+    fitting = ["gaussian"] if levels is None else of_levels
     name = fitting[0] if name is None else name
     if name not in fitting:
         of = "real x" if levels is None else f"{levels} levels"

@@ -13,10 +13,22 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course_lib import checkpoints, models
-from course_lib.models import FVBN, MADE, NADE, RNADE, EoNADE, GatedPixelCNN, OrderlessNADE, PixelCNN, TabularModel
+from course_lib.models import (
+    FVBN,
+    MADE,
+    NADE,
+    RNADE,
+    Autoencoder,
+    EoNADE,
+    GatedPixelCNN,
+    OrderlessNADE,
+    PixelCNN,
+    TabularModel,
+)
 from course_lib.saving import load, load_best, save
 from course_lib.training import fit
 from tests.course_lib.instances import INSTANCES, Windowed
+from tests.course_lib.latent_instances import LATENT_INSTANCES, Labelled
 from tests.course_lib.properties import random_model, random_x
 
 PUBLIC = [instance for instance in INSTANCES if type(instance.build()).__name__ in models.__all__]
@@ -44,10 +56,32 @@ def test_a_model_comes_back_from_its_file_alone(tmp_path, instance):
         assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
+def latent(instance) -> nn.Module:
+    model = instance.build()
+    return model.model if isinstance(model, Labelled) else model
+
+
+@pytest.mark.parametrize("build", [*(lambda i=i: latent(i) for i in LATENT_INSTANCES), lambda: Autoencoder((6,), 2, 3)])
+def test_a_model_with_latent_variables_comes_back_from_its_file_alone(tmp_path, build):
+    for dtype in (torch.float64, torch.bfloat16):
+        model = build().to(dtype)
+        save(model, tmp_path / "model")
+        loaded = load(tmp_path / "model")
+        assert type(loaded) is type(model) and same(loaded, model) and not loaded.training
+        assert loaded.arguments.keys() == model.arguments.keys()
+        x = random_x(model, 5, torch.Generator().manual_seed(0))
+        given = {}
+        if getattr(model, "classes", ()):
+            given = {"labels": torch.zeros(5, len(model.classes), dtype=torch.long).squeeze(1)}
+        assert torch.equal(loaded.reconstruct(x, **given), model.reconstruct(x, **given))
+
+
 def test_every_class_is_tried():
-    tried = {type(instance.build()) for instance in PUBLIC}
-    bases = {"AutoregressiveModel", "GenerativeModel", "ImageModel", "LatentVariableModel", "SequenceModel", "orderings"}
-    assert {kind.__name__ for kind in tried} == set(models.__all__) - bases
+    tried = (
+        {type(instance.build()) for instance in PUBLIC} | {type(latent(i)) for i in LATENT_INSTANCES} | {Autoencoder}
+    )
+    bases = {"AutoregressiveModel", "GenerativeModel", "LatentVariableModel", "ImageModel", "SequenceModel"}
+    assert {kind.__name__ for kind in tried} == set(models.__all__) - bases - {"orderings"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,426 @@
+"""What must be true of every latent-variable model. Each property is a function that raises AssertionError.
+
+An expectation over the noise is taken over all of it: a sum over a grid of the uniforms' normal quantiles t, with
+weights N(t; 0, 1) (trapezoidal rule). So most statements about expectations are exact, up to TOLERANCE. Those about
+many draws are tested by the mean of samples and its standard error, at a false-alarm rate of 1e-6 per test (over the
+choice of the seed; the seeds are fixed, so a test passes always or never), and so is the sampler, by chi-square.
+
+The exact log p(x) is an integral over another grid, of z, see `course_lib.metrics.log_probs_by_integration`.
+"""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal
+
+from course_lib.metrics import log_probs_by_integration
+from course_lib.models import LatentVariableModel
+from tests.course_lib.latent_instances import LatentInstance
+from tests.course_lib.properties import (
+    HALF,
+    IN_FLOAT32,
+    LOW,
+    SINGLE,
+    WIDE,
+    Precision,
+    chi_square,
+    in_float32,
+    numbers,
+    random_x,
+    randomize,
+    rounding_error,
+    states,
+    table,
+)
+
+DEVIATIONS = 4.9  # a normal variable is farther from its mean once in a million times
+TOLERANCE = 1e-6
+QUANTILES = 7.0  # where the grid ends: uniforms in float64 come no nearer to 1 with enough digits
+LATENT_PROPERTIES = {}
+
+
+def prop(check):
+    """Enter a check into LATENT_PROPERTIES under its function's name."""
+    LATENT_PROPERTIES[check.__name__] = check
+    return check
+
+
+@prop
+def mass(instance: LatentInstance) -> None:
+    """The probabilities of all states sum to 1; a density integrates to 1."""
+    total = table(Marginal(random_model(instance, 2 * instance.scale))).sum().item()
+    assert abs(total - 1) < TOLERANCE, f"the probabilities sum to {total}"
+
+
+@prop
+def sampler(instance: LatentInstance) -> None:
+    """Samples have the frequencies of the exact p(x), whatever the dtype of the weights."""
+    # A decoder of larger weights depends more on z.
+    for model in (random_model(instance, 2 * instance.scale), *(low_precision(instance, p) for p in (SINGLE, HALF))):
+        x = model.sample(20_000, generator=torch.Generator().manual_seed(1))
+        assert tuple(x.shape) == (20_000, *model.event_shape)
+        assert x.dtype in (WIDE if model.levels is None else (torch.int64,)), f"samples are {x.dtype}"
+        chi_square(numbers(model, x), table(Marginal(copy.deepcopy(model).double())))
+
+
+@prop
+def draws(instance: LatentInstance) -> None:
+    """The draws of z have the mean and the covariance of q(z | x)."""
+    model = random_model(instance)
+    x = some_x(model, 3)
+    u, weights = all_noise(model.latents)
+    _, z, _ = model(x, u[:, None].expand(-1, len(x), -1))
+    q = reference(model, x)
+    mean = torch.einsum("g,gnl->nl", weights, z)
+    covariance = torch.einsum("g,gnl,gnm->nlm", weights, z - mean, z - mean)
+    assert_close(mean, q.mean, "the draws' mean differs from q's")
+    assert_close(covariance, q.covariance_matrix, "the draws' covariance differs from q's")
+
+
+@prop
+def terms(instance: LatentInstance) -> None:
+    """Each draw's terms are those of q, p(z) and p(x | z); both forms of the KL divergence have the same mean."""
+    model = random_model(instance)
+    u, weights = all_noise(model.latents)
+    for image in some_x(model, 3).split(1):
+        images = image.expand(len(u), *image.shape[1:])
+        reconstruction, kl, sampled_kl = model.elbo_terms(images, uniforms=u)
+        z, q, prior = model(images, u[None])[1][0], reference(model, image), standard(model)
+        assert_close(reconstruction, model.likelihood.log_prob(model.decode(z), images), "log p(x | z) differs")
+        assert_close(sampled_kl, q.log_prob(z) - prior.log_prob(z), "log q(z | x) - log p(z) differs")
+        assert_close(weights @ kl, weights @ sampled_kl, "the two forms of the KL divergence differ")
+        assert_close(kl, kl[:1].expand(len(u)), "the closed form depends on the draw")
+        assert_close(model.elbo(images, uniforms=u), reconstruction - kl, "elbo is not the difference of its terms")
+
+
+@prop
+def bound(instance: LatentInstance) -> None:
+    """The mean ELBO is at most log p(x), by exactly KL(q(z | x) || p(z | x))."""
+    model = random_model(instance)
+    x = some_x(model, 3)
+    log_p = integral(model, x)
+    u, weights = all_noise(model.latents)
+    for image, exact in zip(x.split(1), log_p, strict=True):
+        images = image.expand(len(u), *image.shape[1:])
+        elbo = weights @ model.elbo(images, uniforms=u)
+        assert elbo <= exact + TOLERANCE, f"the mean ELBO is {elbo:.6f}, above log p(x) = {exact:.6f}"
+        q, z = reference(model, image), model(images, u[None])[1][0]
+        log_joint = model.likelihood.log_prob(model.decode(z), images) + standard(model).log_prob(z)
+        gap = weights @ (q.log_prob(z) - (log_joint - exact))
+        assert_close(exact - elbo, gap, "log p(x) minus the ELBO is not KL(q || p(z | x))")
+
+
+@prop
+def unbiased(instance: LatentInstance) -> None:
+    """The mean weight p(x, z) / q(z | x) is p(x), and so is the mean of exp(iwae_bound), whatever k."""
+    model = random_model(instance)
+    x = some_x(model, 3)
+    p = integral(model, x).exp()
+    u, weights = all_noise(model.latents)
+    u = u[:, None].expand(-1, len(x), -1)
+    mean_weight = weights @ model.log_weights(x, len(u), uniforms=u).exp()
+    assert_close(mean_weight / p, torch.ones_like(p), "the mean weight is not p(x)")
+    one = model.iwae_bound(x, 1, uniforms=u[:1])
+    assert_close(one, model.log_weights(x, 1, uniforms=u[:1])[0], "with one draw the bound is not its log-weight")
+    for k in (2, 5, 20):
+        values = model.iwae_bound(x.repeat(2000, *[1] * (x.ndim - 1)), k, generator=torch.Generator().manual_seed(k))
+        ratio = values.view(2000, len(x)).exp() / p
+        assert_mean(ratio - 1, at_least=0, at_most=0, what=f"the mean of exp(bound) / p(x) - 1 with {k} draws")
+
+
+@prop
+def monotone(instance: LatentInstance) -> None:
+    """The mean of the importance-weighted bound grows with k, up to log p(x)."""
+    model = random_model(instance)
+    x = some_x(model, 3)
+    log_p = integral(model, x)
+    repeated, last = x.repeat(2000, *[1] * (x.ndim - 1)), None
+    for k in (1, 2, 4, 16):
+        values = model.iwae_bound(repeated, k, generator=torch.Generator().manual_seed(k)).view(2000, len(x))
+        assert_mean(values - log_p, at_most=0, what=f"the mean bound with {k} draws minus log p(x)")
+        if last is not None:
+            assert_mean(values - last, at_least=0, what=f"the bound with {k} draws minus the bound with fewer")
+        last = values
+        u = torch.rand(2 * k, len(x), model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        halves = [model.iwae_bound(x, k, uniforms=half) for half in (u[:k], u[k:])]
+        assert (model.iwae_bound(x, 2 * k, uniforms=u) >= (halves[0] + halves[1]) / 2 - TOLERANCE).all()
+    many = model.iwae_bound(x, 40_000, generator=torch.Generator().manual_seed(0))
+    assert (many - log_p).abs().max() < 0.1, f"with 40,000 draws the bound is {(many - log_p).abs().max()} off"
+
+
+@prop
+def exact(instance: LatentInstance) -> None:
+    """At the true posterior log p(x, z) - log q(z | x) is log p(x) in every draw, and so is its ELBO on average."""
+    if not instance.exact:
+        return
+    model = random_model(instance)
+    x = some_x(model, 20)
+    log_p = model.log_prob(x)
+    assert_close(log_p, integral(model, x), "log_prob is not the integral")
+    log_w = model.log_weights(x, 50, generator=torch.Generator().manual_seed(0))
+    assert_close(log_w, log_p.expand(50, -1), "log p(x, z) - log q(z | x) is not log p(x) in every draw")
+
+
+@prop
+def slopes(instance: LatentInstance) -> None:
+    """The gradient through the draws has the mean of the score-function one, for every parameter."""
+    model = random_model(instance)
+    u, weights = all_noise(model.latents)
+    for image in some_x(model, 2).split(1):
+        images = image.expand(len(u), *image.shape[1:])
+        through_draws = gradients(weights @ model.elbo(images, uniforms=u), model)
+        z = model(images, u[None])[1][0].detach()
+        posterior = model.encode(image)
+        log_joint = model.likelihood.log_prob(model.decode(z), images) + model.prior().log_prob(z)
+        log_q = posterior.log_prob(z)
+        score = gradients(weights @ (log_joint + (log_joint - log_q).detach() * log_q), model)
+        for name, ours, expected in zip(dict(model.named_parameters()), through_draws, score, strict=True):
+            assert_close(ours, expected, f"the gradient of {name} is not that of the score-function estimate")
+
+
+@prop
+def prefix(instance: LatentInstance) -> None:
+    """A sample depends on its own uniforms only, and a generator draws what torch.rand draws; so do the bounds."""
+    model = random_model(instance)
+    few, many = (model.sample(n, generator=torch.Generator().manual_seed(0)) for n in (10, 64))
+    tolerance = 1e-10 if model.levels is None else 0
+    assert torch.allclose(few, many[:10], atol=tolerance, rtol=0), "10 samples are not the first of 64"
+    width = model.latents + math.prod(model.event_shape)
+    u = torch.rand(64, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model.sample(64, uniforms=u), many), "a generator draws other uniforms than torch.rand's"
+    x = some_x(model, 6)
+    for call, shape in [(model.elbo, (6,)), (lambda x, **noise: model.iwae_bound(x, 7, **noise), (7, 6))]:
+        u = torch.rand(*shape, model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        value = call(x, uniforms=u)
+        assert torch.equal(value, call(x, generator=torch.Generator().manual_seed(0))), "not torch.rand's uniforms"
+        alone = call(x[2:3], uniforms=u[..., 2:3, :])
+        assert_close(alone, value[2:3], "the bound of an image depends on the other images")
+        for wrong in (u[..., :0], u + 1, u.tolist()):
+            with pytest.raises(ValueError, match="uniforms"):
+                call(x, uniforms=wrong)
+    with pytest.raises(ValueError, match="uniforms"):
+        model.sample(3, uniforms=u[0])
+
+
+@prop
+def state(instance: LatentInstance) -> None:
+    """Evaluating and sampling change neither weights, nor buffers, nor mode, nor torch's own generator."""
+    for training in (False, True):
+        model = random_model(instance).train(training)
+        x, generator = some_x(model, 5), torch.Generator().manual_seed(0)
+        kept, stream = {name: tensor.clone() for name, tensor in model.state_dict().items()}, torch.get_rng_state()
+        model.elbo(x, generator=generator)
+        model.iwae_bound(x, 3, generator=generator)
+        model.reconstruct(x)
+        model.sample(3, generator=generator)
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, kept[name]), f"{name} changed"
+        assert model.training is training
+        assert torch.equal(torch.get_rng_state(), stream), "torch's generator was used although another was given"
+
+
+@prop
+def reaches(instance: LatentInstance) -> None:
+    """Every parameter gets a gradient from the loss, and from both bounds."""
+    model = random_model(instance)
+    x = some_x(model, 16)
+    for name, value in [("loss", model.loss(x)), ("iwae_bound", model.iwae_bound(x, 4).sum())]:
+        for (parameter, _), gradient in zip(model.named_parameters(), gradients(value, model), strict=True):
+            assert gradient.any() and gradient.isfinite().all(), f"{parameter} gets no gradient from {name}"
+
+
+@prop
+def zero(instance: LatentInstance) -> None:
+    """Where all-zero parameters mean a uniform model, every image costs exactly log2 K bits per dimension."""
+    if not instance.zero_is_uniform:
+        return
+    model = random_model(instance)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = some_x(model, 8)
+    uniform = torch.full((8,), -math.prod(model.event_shape) * math.log(model.levels), dtype=torch.float64)
+    for value in (model.elbo(x), model.iwae_bound(x, 3)):
+        torch.testing.assert_close(value, uniform, rtol=1e-12, atol=1e-12)
+
+
+@prop
+def inputs(instance: LatentInstance) -> None:
+    """Integers of every dtype mean the same; another dtype, shape or range is refused."""
+    model = random_model(instance)
+    x = some_x(model, 16)
+    u = torch.rand(16, model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if model.levels is None:
+        mistakes = [(x.long(), "real-valued")]
+    else:
+        mistakes = [(x.double(), "integers"), (x.to(torch.uint16), "x.long()"), (x.tolist(), "tensor; got list")]
+        mistakes += [(torch.full_like(x, value), "lie in") for value in (model.levels, -1)]
+        for precision in (SINGLE, HALF):
+            rounded = low_precision(instance, precision)
+            expected = rounded.elbo(x, uniforms=u)
+            for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, *[torch.bool] * (model.levels == 2)):
+                assert torch.equal(rounded.elbo(x.to(dtype), uniforms=u), expected), f"{dtype} means something else"
+    for wrong, message in [*mistakes, (x[0], "shape"), (x[..., :-1], "shape")]:
+        for call in (model.elbo, model.encode, model.reconstruct, model.loss, lambda x: model.iwae_bound(x, 2)):
+            with pytest.raises(ValueError, match=message):
+                call(wrong)
+    for z in (torch.zeros(2, model.latents + 1), torch.zeros(2, model.latents, dtype=torch.long), [[0.0]]):
+        with pytest.raises(ValueError, match="z must be real numbers of shape"):
+            model.decode(z)
+    with pytest.raises(ValueError, match="k is 0"):
+        model.iwae_bound(x, 0)
+
+
+@prop
+def rounding(instance: LatentInstance) -> None:
+    """The bounds are float64's up to `rounding_error`, in float32 at least, and their gradients are finite."""
+    for precision in LOW:
+        model = low_precision(instance, precision)
+        exact, x = copy.deepcopy(model).double(), in_float32(some_x(model, 8))
+        u = torch.rand(3, 8, model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        for call in (lambda m, x=x, u=u: m.elbo(x, uniforms=u[0]), lambda m, x=x, u=u: m.iwae_bound(x, 3, uniforms=u)):
+            with precision.active():
+                value = call(model)
+            expected = call(exact)
+            assert value.dtype in WIDE, f"in {precision.name} a bound is {value.dtype}"
+            allowed = rounding_error(precision, exact, expected) + 4 * IN_FLOAT32 * (1 + expected.abs())
+            for i in (~((value - expected).abs() <= allowed)).nonzero().flatten().tolist():
+                wrong = f"a bound is {value[i]:.7g}, in float64 {expected[i]:.7g}: more than {allowed[i]:.1g} apart"
+                raise AssertionError(f"in {precision.name} {wrong}")
+            assert all(g.isfinite().all() for g in gradients(value.sum(), model)), f"in {precision.name}: a gradient"
+
+
+@prop
+def likelihood(instance: LatentInstance) -> None:
+    """From the decoder's outputs on, whatever their dtype, log p(x | z) is computed in float32 at least."""
+    for precision in LOW:
+        model, x = low_precision(instance, precision), in_float32(some_x(random_model(instance), 12))
+        with precision.active():
+            outputs = model.decode(torch.randn(12, model.latents, generator=torch.Generator().manual_seed(0)))
+            found = model.likelihood.log_prob(outputs, x)
+        expected = model.likelihood.log_prob(outputs.double(), x)
+        assert found.dtype in WIDE, f"in {precision.name} log p(x | z) is {found.dtype}"
+        error = ((found - expected).abs() / (1 + expected.abs())).max().item()
+        assert error <= IN_FLOAT32, f"in {precision.name} the likelihood has a relative error of {error:.1g}"
+
+
+@prop
+def autocast(instance: LatentInstance) -> None:
+    """Autocast changes no sample."""
+    model = low_precision(instance, SINGLE)
+    expected = model.sample(2000, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.sample(2000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found, expected), "autocast changes what is drawn"
+
+
+@prop
+def possible(instance: LatentInstance) -> None:
+    """The bounds of a sample are finite in every precision, at the ends of [0, 1) too."""
+    generator = torch.Generator().manual_seed(0)
+    for precision in (Precision("float64", torch.float64), *LOW):
+        model = low_precision(instance, precision)
+        width = model.latents + math.prod(model.event_shape)
+        u = torch.rand(100, width, dtype=torch.float64, generator=generator)
+        u = torch.where(u < 1 / 3, 0.0, torch.where(u < 2 / 3, 1 - 2.0**-53, u))
+        with precision.active():
+            x = model.sample(100, uniforms=u)
+            values = model.elbo(x, uniforms=u[:, : model.latents]), model.iwae_bound(x, 2, generator=generator)
+        assert all(value.isfinite().all() for value in values), f"in {precision.name} a sample's bound is not finite"
+
+
+@prop
+def means(instance: LatentInstance) -> None:
+    """The mean of p(x | z) is the mean of its probabilities, and what `reconstruct` gives for the mean of q(z | x)."""
+    model = random_model(instance)
+    x, everything = some_x(model, 3), states(model)
+    z = model.encode(x).mean
+    outputs = model.decode(z)
+    for i in range(3):
+        repeated = outputs[i : i + 1].expand(len(everything), *outputs.shape[1:])
+        p = model.likelihood.log_prob(repeated, everything).exp()
+        mean = (p / p.sum()) @ everything.flatten(1).to(p.dtype)
+        assert_close(model.mean(z)[i].flatten(), mean, "the mean of p(x | z) differs from that of its probabilities")
+    assert_close(model.reconstruct(x), model.mean(z), "reconstruct differs from the mean at q's mean")
+
+
+# What the properties are made of
+
+
+class Marginal(torch.nn.Module):
+    """p(x) of a latent-variable model, as `properties.table` reads it."""
+
+    def __init__(self, model: LatentVariableModel):
+        super().__init__()
+        self.model, self.event_shape, self.levels = model, model.event_shape, model.levels
+        self.order = torch.arange(math.prod(model.event_shape))
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        if hasattr(self.model, "log_prob"):
+            return self.model.log_prob(x)
+        return integral(self.model, x)
+
+
+def integral(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
+    """log p(x) by integration over a grid of z, coarser for two latent variables, which take longer."""
+    return log_probs_by_integration(model, x, points=321 if model.latents == 1 else 121)
+
+
+def random_model(instance: LatentInstance, scale: float | None = None) -> LatentVariableModel:
+    """A float64 model in eval mode with random parameters, of the instance's scale by default, and a wide q(z | x)."""
+    model = instance.build().double().eval()
+    randomize(model, 0, instance.scale if scale is None else scale)
+    encoder = getattr(getattr(model, "model", model), "encoder", None)
+    if encoder is not None:
+        with torch.no_grad():
+            encoder.layers[-1].bias[model.latents :] += instance.spread
+    return model
+
+
+def low_precision(instance: LatentInstance, precision: Precision) -> LatentVariableModel:
+    """A model of lower precision, with parameters half as large, see `Precision.model`."""
+    return random_model(instance, instance.scale / 2).to(precision.weights)
+
+
+def some_x(model: LatentVariableModel, n: int) -> torch.Tensor:
+    return random_x(model, n, torch.Generator().manual_seed(0))
+
+
+def all_noise(latents: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A grid of uniforms, (G, L), and the weights of their normal quantiles, (G,), which sum to 1."""
+    line = torch.linspace(-QUANTILES, QUANTILES, 281 if latents == 1 else 141, dtype=torch.float64)
+    t = torch.cartesian_prod(*[line] * latents).view(-1, latents)
+    weights = torch.exp(-t.square().sum(1) / 2)
+    return torch.special.ndtr(t), weights / weights.sum()
+
+
+def reference(model: LatentVariableModel, x: torch.Tensor) -> MultivariateNormal:
+    """q(z | x) as a distribution of torch's."""
+    posterior = model.encode(x)
+    if hasattr(posterior, "covariance"):
+        return MultivariateNormal(posterior.mean, posterior.covariance)
+    return MultivariateNormal(posterior.mean, torch.diag_embed(posterior.log_variance.exp()))
+
+
+def standard(model: LatentVariableModel) -> MultivariateNormal:
+    """N(0, I), p(z) of every model here."""
+    return MultivariateNormal(torch.zeros(model.latents).double(), torch.eye(model.latents).double())
+
+
+def gradients(value: torch.Tensor, model: LatentVariableModel) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(value, tuple(model.parameters()), retain_graph=True, materialize_grads=True)
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, what: str) -> None:
+    difference = ((found - expected).abs() / (1 + expected.abs())).max().item()
+    assert difference < TOLERANCE, f"{what}: by {difference:.3g}"
+
+
+def assert_mean(values: torch.Tensor, what: str, at_least: float | None = None, at_most: float | None = None) -> None:
+    """The mean over rows, column by column, lies where it should: within DEVIATIONS standard errors."""
+    mean, error = values.mean(0), DEVIATIONS * values.std(0) / math.sqrt(len(values)) + TOLERANCE
+    if at_least is not None:
+        assert (mean >= at_least - error).all(), f"{what} is {mean.tolist()}"
+    if at_most is not None:
+        assert (mean <= at_most + error).all(), f"{what} is {mean.tolist()}"
