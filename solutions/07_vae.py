@@ -58,7 +58,13 @@ from course_lib.training import fit
 torch.set_num_threads(1)  # the models are so small that more threads would wait for one another
 binary, real = data.digits("binary").flatten(), data.digits("real").flatten()
 test, labels = binary.test.x, binary.test.y
-seeded = lambda seed=0: torch.Generator().manual_seed(seed)
+
+
+def seeded(seed=0):
+    """A generator of random numbers that is the same each time."""
+    return torch.Generator().manual_seed(seed)
+
+
 print(f"{binary.name}: {len(binary.train)} to train on, {len(binary.valid)} to validate, {len(test)} to test")
 
 # %% [markdown]
@@ -602,3 +608,522 @@ with waits_for("OwnVAE", "train_own"):
 # **Today.** The encoder and decoder of latent diffusion (Rombach et al., 2022), which draws many of the pictures that you
 # see, are an autoencoder with a small KL penalty; the distribution of its codes is modelled by diffusion. Diffusion
 # itself can be read as a deep VAE with a fixed encoder, trained by an ELBO (Ho et al., 2020; Kingma et al., 2021).
+
+# %% [markdown]
+# ## Going further
+#
+# Each section is independent of the others.
+#
+# ### Features, and few labels
+#
+# The oldest use of an autoencoder: train it on images *without* labels, throw the decoder away, put a linear layer and a
+# softmax on the code, and train the whole on the few labels that exist. Is that worth more than starting from random
+# weights? All 1,197 digits are used unlabelled; each point is a mean of five draws of the labelled ones. Where do the two
+# curves meet?
+
+# %% tags=["demo"]
+guess("labels at which random weights catch up", ...)
+
+
+# %% tags=["train"] folded="Trains an autoencoder on grey digits, then classifiers that start from its encoder or from random weights."
+def accuracy(encoder, chosen, seed):
+    """Train a classifier on some training digits, from a copy of an encoder with 32 outputs; its test accuracy."""
+    torch.manual_seed(seed)
+    classifier = torch.nn.Sequential(copy.deepcopy(encoder), torch.nn.Tanh(), torch.nn.Linear(32, 10))
+    adam = torch.optim.Adam(classifier.parameters(), lr=2e-3)
+    x, y = grey.train.x[chosen] / 15, grey.train.y[chosen]
+    for _ in range(budget(smoke=1, cpu=150, gpu=500)):
+        i = torch.randint(len(x), (64,))
+        loss = torch.nn.functional.cross_entropy(classifier(x[i]), y[i])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    with torch.no_grad():
+        return float((classifier(grey.test.x / 15).argmax(1) == grey.test.y).double().mean())
+
+
+grey = data.digits("levels").flatten()
+torch.manual_seed(0)
+starts = {name: Autoencoder((64,), 16, 32, [128]) for name in ("autoencoder", "random weights")}
+fit(starts["autoencoder"], grey, epochs=budget(smoke=1, cpu=60, gpu=200), batch_size=64, lr=2e-3)
+per_class, shares = [1, 2, 5, 10, 30], {name: [] for name in starts}
+for number in per_class:
+    for name, model in starts.items():
+        shares[name].append([])
+        for seed in range(5):
+            order = torch.randperm(len(grey.train), generator=seeded(seed))
+            chosen = torch.cat([order[grey.train.y[order] == digit][:number] for digit in range(10)])
+            shares[name][-1].append(accuracy(model.encoder, chosen, seed))
+plots.show(figures.accuracies([10 * number for number in per_class], {k: np.array(v) for k, v in shares.items()}))
+better = np.mean(shares["autoencoder"], 1) > np.mean(shares["random weights"], 1)
+caught_up = [10 * number for number, ahead in zip(per_class, better, strict=True) if not ahead]
+outcome("labels at which random weights catch up", caught_up[0] if caught_up else "beyond 300")
+
+# %% [markdown]
+# TEXT-FEATURES
+#
+# ### Denoising
+#
+# A **denoising autoencoder** (Vincent et al., 2008) is given a spoiled image $\tilde x$ and has to make the clean one.
+# What does it learn? The squared error's minimiser is the conditional mean: for any $g$,
+# $\mathbb{E}|x - g(\tilde x)|^2 = \mathbb{E}|x - \mathbb{E}[x \mid \tilde x]|^2 + \mathbb{E}|\mathbb{E}[x \mid \tilde x] - g(\tilde x)|^2$,
+# since given $\tilde x$ the mixed term has mean 0. So it learns the *posterior mean of the clean image*, and hence
+# something about $p(x)$, and copying does not help, however wide the code. In the toy distribution Bayes' rule gives this
+# mean exactly. With each pixel flipped with probability 0.15, what is left of the error?
+
+# %% tags=["train"] folded="Trains a network to undo flipped pixels of the toy distribution, and compares it with the exact posterior mean."
+world, flip = data.tiny_world(), 0.15
+clean = world.sample(50_000, generator=seeded())
+torch.manual_seed(0)
+layers = [torch.nn.Linear(16, 128), torch.nn.Tanh(), torch.nn.Linear(128, 128), torch.nn.Tanh(), torch.nn.Linear(128, 16)]
+denoiser = torch.nn.Sequential(*layers)
+adam = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
+for _ in range(budget(smoke=2, cpu=1500, gpu=5000)):
+    x = clean[torch.randint(len(clean), (200,))]
+    spoiled = x ^ (torch.rand(x.shape) < flip).long()
+    loss = (denoiser(spoiled.float()) - x).square().sum(1).mean()
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+x = world.sample(300, generator=seeded(1))
+spoiled = x ^ (torch.rand(x.shape, generator=seeded(2)) < flip).long()
+flipped = (spoiled[:, None] != world.states).sum(2)  # by how many pixels each state differs
+log_joint = world.log_p + flipped * math.log(flip) + (16 - flipped) * math.log(1 - flip)
+posterior_mean = log_joint.softmax(1) @ world.states.double()
+with torch.no_grad():
+    answers = {"spoiled": spoiled, "network": denoiser(spoiled.float()), "posterior mean": posterior_mean}
+for name, answer in answers.items():
+    print(f"{name:15} squared error per image {float((answer - x).square().sum(1).mean()):.2f}")
+groups = {"clean": x[:8].double()} | {name: answer[:8].double().clamp(0, 1) for name, answer in answers.items()}
+alt = "Eight glyphs, clean; with flipped pixels; as the network repairs them; and the exact posterior means, nearly alike."
+plots.show(plots.image_grid(torch.cat(list(groups.values())), columns=8, row_names=list(groups)), alt=alt)
+
+# %% [markdown]
+# TEXT-DENOISING
+#
+# ### Gaussian likelihood, squared error, and what $s$ hides
+#
+# Let $g(z)$ be the decoder's means. Summed over $n$ images, $-\log p(x \mid z)$ is
+# $\frac{1}{2 s^2} \sum |x - g|^2 + \frac{nD}{2} \log (2 \pi s^2)$. Its derivative with respect to $s^2$ is 0 where
+#
+# $$s^2 = \frac{1}{nD} \sum |x - g|^2 ,$$
+#
+# the mean squared error; and there the NLL is $\frac{D}{2}(\log(2 \pi s^2) + 1)$ per image: squared error enters by its
+# *logarithm*. (A network may also give $s^2$ for each pixel. Then nothing keeps it from going to 0 where pixels are
+# constant, and the density to infinity; lesson 02 met this.)
+#
+# #### Exercise 6 · `best_variance`
+
+
+# %% exercise="best_variance"
+def best_variance(x, mean):
+    """The variance, shared by all pixels and images, that maximises the Gaussian likelihood of x; and that likelihood.
+
+    Args:
+        x, mean: (n, D) float64 tensors that differ somewhere.
+
+    Returns:
+        A tuple: the variance, a float or a tensor without axes; the log-likelihood of each image at it, (n,), in nats.
+    """
+    ### BEGIN SOLUTION
+    squared = (x - mean).square()
+    variance = squared.mean()
+    return variance, -0.5 * (squared.sum(1) / variance + x.shape[1] * torch.log(2 * math.pi * variance))
+    ### END SOLUTION
+
+
+# %% check="best_variance"
+
+# %% [markdown]
+# What $s^2$ decides is seen in probabilistic PCA. At its maximum of likelihood, column $l$ of $W$ has the length
+# $\sqrt{\lambda_l - s^2}$, where $\lambda_l$ is the data's variance along the $l$-th principal component; with a *fixed*
+# $s^2$ it is 0 wherever $\lambda_l \le s^2$. Such a $z_l$ explains less than the noise, and is not used. The largest
+# $\lambda$ of the grey digits, with values in $0 \dots 1$, is 0.65. A VAE trained on "squared error / 2 + KL" has
+# $s^2 = 1$. How many of its 10 latent variables will be active?
+
+# %% tags=["demo"]
+guess("active latents with variance 1", ...)
+
+# %% tags=["train"] folded="Draws the eigenvalues; trains VAEs of the grey digits with variance 1 and 0.02."
+variances = [1.0, 0.02]
+spectrum = torch.linalg.eigvalsh(torch.cov(real.train.x.double().T)).flip(0)
+plots.show(figures.eigenvalues(spectrum, variances))
+for variance in variances:
+    torch.manual_seed(0)
+    gaussian = VAE((64,), None, 10, [200, 200], variance=variance)
+    fit(gaussian, real, epochs=budget(smoke=1, cpu=30, gpu=100), batch_size=64, lr=2e-3)
+    units, error = metrics.active_units(gaussian, real.test.x), gaussian.reconstruct(real.test.x) - real.test.x
+    print(f"variance {variance:g}: {units}; mean squared error {float(error.square().mean()):.3f}")
+    if variance == 1:
+        outcome("active latents with variance 1", int(units.active.sum()))
+with waits_for("best_variance"):
+    best, _ = best_variance(real.test.x.double(), gaussian.reconstruct(real.test.x).double())
+    print(f"your best variance for the last model's reconstructions: {float(best):.3f}")
+
+# %% [markdown]
+# None: "VAE with MSE" gives the mean digit for all images, and no bug can be found, for there is none but the claim
+# $s^2 = 1$. If a tutorial's loss works, look for the factor that it puts before KL: it is $2 s^2$ in disguise.
+#
+# ### Grey values under a Bernoulli decoder
+#
+# Many programs feed grey values $x \in [0, 1]$ to the cross-entropy $-x \log p - (1 - x) \log (1 - p)$. It has no negative
+# values and looks like an NLL. Which of what? Not of $x$:
+#
+# $$\int_0^1 p^x (1 - p)^{1 - x} dx = (1 - p) \int_0^1 e^{x \operatorname{logit}(p)} dx = \frac{2p - 1}{\operatorname{logit}(p)} , \qquad \operatorname{logit}(p) = \log \frac{p}{1 - p} .$$
+#
+# That is below 1, and $\frac12$ at $p = \frac12$: no density. (Dividing by it gives the **continuous Bernoulli** of
+# Loaiza-Ganem and Cunningham, 2019.) Nor of 16 levels: there the sum over $x$ is up to 8. But draw a *binary* image
+# $\tilde x$ with $P(\tilde x_d = 1) = x_d$: the cross-entropy is the mean NLL of $\tilde x$. So it is a number for randomly
+# binarized images, and its smallest value is not 0. What is it for the grey test digits, even with $p = x$?
+
+# %% tags=["demo"]
+guess("least cross-entropy of a grey digit, in nats", ...)
+
+# %% tags=["demo"] folded="Draws the mass of one grey pixel, and computes the least cross-entropy of the grey digits."
+p = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
+mass = torch.where((p - 0.5).abs() < 1e-9, 0.5, (2 * p - 1) / torch.logit(p))
+plots.show(figures.pixel_mass(p, mass))
+x = data.digits("levels").test.x.flatten(1).double() / 15
+outcome("least cross-entropy of a grey digit, in nats", float(-(x.xlogy(x) + (1 - x).xlogy(1 - x)).sum(1).mean()))
+
+# %% [markdown]
+# So a cross-entropy of 13 nats on grey digits may be perfect, and it must not be compared with the binary digits' 16.9, nor
+# with anybody's bits per dimension.
+#
+# ### How many latent variables?
+#
+# VAEs of the binary digits with 2, 5, 10 and 20, three seeds each, made by `python -m course_lib.latent_sizes`. Samples of
+# the models with 2 and 10 are those of section 7; the others are trained here for a third of the time.
+
+# %% tags=["demo"]
+guess("latent variables with the lowest bound", ..., choices=["2", "5", "10", "20"])
+
+# %% tags=["train"] folded="Draws the table with its seeds, and samples of all four sizes."
+plots.show(figures.sizes(latent_sizes.MEASURED))
+lowest = min(latent_sizes.SIZES, key=lambda L: np.mean([costs.iwae for costs in latent_sizes.MEASURED[L]]))
+outcome("latent variables with the lowest bound", str(lowest))
+grids = {}
+for L in latent_sizes.SIZES:
+    model = vaes[L] if L in vaes else latent_sizes.train(L, seed=0, epochs=budget(smoke=1, cpu=20, gpu=60))
+    grids[f"{L} latents"] = model.sample(16, generator=seeded())
+    if L not in vaes:
+        costs = latent_sizes.measure(model)
+        print(f"{L} latents, 20 epochs: -ELBO {costs.elbo:.2f}, {costs.active} active")
+alt = "Samples of VAEs with 2, 5, 10 and 20 latent variables: digits with ragged borders, clearest with 5 or more."
+plots.show(plots.image_grids(grids, across=4, columns=4), alt=alt)
+
+# %% [markdown]
+# TEXT-SIZES
+#
+# ### Importance-weighted bounds
+#
+# With $w_j = p(x, z_j) / q(z_j \mid x)$ for $k$ draws from $q$, $\mathbb{E}[w_j] = \int p(x, z)\, dz = p(x)$. So the mean
+# weight is an unbiased estimate of $p(x)$ for every $k$, and by Jensen
+#
+# $$\mathcal{L}_k(x) = \mathbb{E}\Big[\log \frac1k \sum_{j=1}^k w_j\Big] \;\le\; \log p(x), \qquad \mathcal{L}_1 = \mathcal{L} .$$
+#
+# **It never falls as $k$ grows** (Burda, Grosse and Salakhutdinov, 2016, Theorem 1). The mean of $k$ weights is the mean,
+# over all $k$ ways to leave one out, of the means of the other $k - 1$. The log of a mean is at least the mean of the logs,
+# and each of these has expectation $\mathcal{L}_{k-1}$. With bounded weights, $\mathcal{L}_k \to \log p(x)$. Compare section
+# 2: the draws now come from $q$, which knows $x$. Trained with $k > 1$, the model is an **IWAE**.
+#
+# #### Exercise 7 · `iwae_bound`
+
+
+# %% exercise="iwae_bound"
+def iwae_bound(log_w):
+    """The importance-weighted bound of each image: the log of its mean weight, in nats.
+
+    Args:
+        log_w: (k, n) float64 tensor, log p(x, z) - log q(z | x) for k draws of z; of any size, also far below -745,
+            and -inf where a draw is impossible.
+
+    Returns:
+        (n,); -inf where all k draws are impossible. Gradients flow to log_w.
+    """
+    ### BEGIN SOLUTION
+    return torch.logsumexp(log_w, 0) - math.log(len(log_w))
+    ### END SOLUTION
+
+
+# %% check="iwae_bound"
+
+# %% tags=["demo"] folded="Your bound for 1 to 1,000 draws, of both VAEs of section 7, and the small one's exact value."
+with waits_for("iwae_bound"):
+    draws, series = [1, 3, 10, 30, 100, 300, 1000], {}
+    for L, model in vaes.items():
+        with torch.no_grad():
+            log_w = model.log_weights(test, 1000, generator=seeded()).double()
+        # All groups of k among the draws, not one alone: less noise.
+        series[f"{L} latents"] = [
+            float(torch.stack([torch.as_tensor(iwae_bound(g)) for g in log_w.split(k) if len(g) == k]).mean())
+            for k in draws
+        ]
+    plots.show(figures.bounds(draws, series, {"2 latents": -exact}))
+
+# %% [markdown]
+# TEXT-IWAE
+#
+# ### Two gradients of an expectation
+#
+# There is a second way to $\nabla\, \mathbb{E}_q[f(z)]$, which asks nothing of $f$, not even a derivative. Since
+# $\nabla q = q\, \nabla \log q$,
+#
+# $$\nabla \int q(z) f(z)\, dz = \int q(z)\, \nabla \log q(z)\, f(z)\, dz = \mathbb{E}_q[f(z)\, \nabla \log q(z)] ,$$
+#
+# the **score-function estimate** (REINFORCE; Williams, 1992). For $N(m, \sigma^2)$ and $z = m + \sigma e$ the scores are
+# $\partial_m \log q = e / \sigma$ and $\partial_\sigma \log q = (e^2 - 1) / \sigma$. The reparameterized estimates are
+# $f'(z)$ and $f'(z)\, e$. Both are unbiased. Their variances are not alike.
+#
+# #### Exercise 8 · `gradient_estimates`
+
+
+# %% exercise="gradient_estimates"
+def gradient_estimates(f, slope, mean, std, e):
+    """Two estimates of the gradient of E[f(z)], z ~ N(mean, std^2), from each of n draws z = mean + std * e.
+
+    The score-function estimate multiplies f(z) with the derivative of log N(z; mean, std^2). The reparameterized one
+    differentiates f(mean + std * e).
+
+    Args:
+        f, slope: functions (n,) -> (n,), f and its derivative; each is called at most once.
+        mean: a float.
+        std: a positive float.
+        e: (n,) float64 tensor, draws of N(0, 1).
+
+    Returns:
+        A tuple of two (n, 2) tensors, the score-function estimates and the reparameterized ones. Column 0 holds the
+        derivative with respect to mean, column 1 with respect to std.
+    """
+    ### BEGIN SOLUTION
+    z = mean + std * e
+    value, derivative = f(z), slope(z)
+    score = torch.stack([e / std, (e.square() - 1) / std], 1)
+    return value[:, None] * score, torch.stack([derivative, derivative * e], 1)
+    ### END SOLUTION
+
+
+# %% check="gradient_estimates"
+
+# %% [markdown]
+# Let $f(z) = -\frac12 \sum_l (z_l - 1)^2$ with $z_l \sim N(0.5, 0.5^2)$, and take the derivative with respect to the first
+# mean, which is 0.5 for any $L$. For $L = 256$, how many times as large is the score-function estimate's standard deviation?
+
+# %% tags=["demo"]
+guess("ratio of standard deviations, 256 latents", ...)
+
+# %% tags=["demo"] folded="Standard deviations of both estimates for 1 to 256 latent variables, by your function."
+with waits_for("gradient_estimates"):
+    dimensions, deviations = [1, 4, 16, 64, 256], {"score function": [], "reparameterized": []}
+    for L in dimensions:
+        e = torch.randn(20_000, L, dtype=torch.float64, generator=seeded())
+        others = (0.5 + 0.5 * e[:, 1:] - 1).square().sum(1)  # what the other latent variables add to f
+        f, slope = lambda z, others=others: -0.5 * ((z - 1).square() + others), lambda z: 1 - z
+        estimates = gradient_estimates(f, slope, 0.5, 0.5, e[:, 0])
+        for values, each in zip(deviations.values(), estimates, strict=True):
+            values.append(float(torch.as_tensor(each)[:, 0].std()))
+    plots.show(figures.gradient_noise(dimensions, deviations))
+    ratio = deviations["score function"][-1] / deviations["reparameterized"][-1]
+    outcome("ratio of standard deviations, 256 latents", ratio)
+
+# %% [markdown]
+# The score-function estimate knows $f$'s value only, to which all $L$ variables contribute; the derivative knows what each
+# one does. To halve the noise takes four times as many draws. For *discrete* $z$, which have no $f'$, the first estimate
+# is what remains, with a baseline subtracted from $f$ (since $\mathbb{E}[\nabla \log q] = 0$, no bias).
+#
+# ### EM, and inference for each image
+#
+# The bound is older than neural networks. **EM** (Dempster, Laird and Rubin, 1977) maximises $\mathcal{L}$ in turn over $q$
+# and over the model (Neal and Hinton, 1998). E-step: $q$ becomes the true posterior, so $\mathcal{L} = \log p(x)$. M-step:
+# with this $q$ fixed, the model's parameters maximise $\mathbb{E}_q[\log p(x, z)]$. So $\log p$ never falls:
+# $\log p_{\text{new}} \ge \mathcal{L}(q, \text{new}) \ge \mathcal{L}(q, \text{old}) = \log p_{\text{old}}$.
+#
+# For the linear-Gaussian model and centred data, with $m_i$ and $\Sigma$ of section 3 at the old parameters,
+# $\mathbb{E}[z z^\top] = \Sigma + m_i m_i^\top$, and
+#
+# $$-\mathbb{E}_q[\log p(x, z)] = \sum_i \frac{|x_i|^2 - 2 x_i^\top W m_i + \operatorname{tr}\big(W^\top W (\Sigma + m_i m_i^\top)\big)}{2 s^2} + \frac{nD}{2} \log s^2 + \text{const} .$$
+#
+# Its derivative with respect to $W$ vanishes at $W = \big(\sum x_i m_i^\top\big) \big(\sum (\Sigma + m_i m_i^\top)\big)^{-1}$,
+# and with this new $W$ the one with respect to $s^2$ at $s^2 = \frac{1}{nD} \sum_i \big(|x_i|^2 - x_i^\top W m_i\big)$.
+#
+# #### Exercise 9 · `em_step`
+
+
+# %% exercise="em_step"
+def em_step(x, W, variance):
+    """One step of EM for the linear-Gaussian model of centred data: p(z) = N(0, I), p(x | z) = N(W z, variance I).
+
+    E-step: the posteriors p(z | x) at the given W and variance. M-step: the W and the variance that maximise the expected
+    log p(x, z) under these posteriors.
+
+    Args:
+        x: (n, D) float64 tensor whose mean over n is zero; n > D.
+        W: (D, L) float64.
+        variance: a positive float.
+
+    Returns:
+        A tuple: the new W, (D, L), and the new variance, a float or a tensor without axes.
+    """
+    ### BEGIN SOLUTION
+    covariance = torch.linalg.inv(torch.eye(W.shape[1], dtype=W.dtype) + W.T @ W / variance)
+    m = x @ W @ covariance / variance
+    second = len(x) * covariance + m.T @ m
+    W = torch.linalg.solve(second, m.T @ x).T
+    return W, (x.square().sum() - (x * (m @ W.T)).sum()) / x.numel()
+    ### END SOLUTION
+
+
+# %% check="em_step"
+
+# %% tags=["demo"] folded="60 steps of your EM on the grey digits with 10 latents, beside the maximum in closed form."
+with waits_for("em_step"):
+    x = real.train.x.double() - real.train.x.double().mean(0)
+    best = float(ProbabilisticPCA.of(x, 10).log_prob(x).mean().detach())
+    W, variance = torch.randn(64, 10, dtype=torch.float64, generator=seeded()), 1.0
+    reached = []
+    for _ in range(60):
+        W, variance = (torch.as_tensor(each) for each in em_step(x, W, variance))
+        of_x = W @ W.T + variance * torch.eye(64, dtype=torch.float64)
+        normal = torch.distributions.MultivariateNormal(torch.zeros(64, dtype=torch.float64), of_x)
+        reached.append(float(normal.log_prob(x).mean()))
+    plots.show(figures.em(reached, best))
+
+# %% [markdown]
+# A VAE takes both steps at once, by gradients, with one encoder for all images. What does that encoder cost? For each test
+# digit, start from its $m$ and $\log \sigma^2$, and maximise the ELBO over them while the decoder stays as it is.
+
+# %% tags=["demo"]
+guess("nats per image gained by searching q", ...)
+
+# %% tags=["train"] folded="Searches the best diagonal q for each test digit, and draws the bounds from the loosest to the tightest."
+model = vaes[10]
+with torch.no_grad():
+    amortized = model.encode(test)
+own_q = [each.clone().requires_grad_() for each in amortized]
+adam, steps = torch.optim.Adam(own_q, lr=0.02), budget(smoke=2, cpu=300, gpu=1000)
+schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+
+
+def mean_elbo(mean, log_variance, draws, generator):
+    """The mean ELBO over the test digits, for given q, from so many draws of each."""
+    e = torch.randn(draws, *mean.shape, generator=generator)
+    logits = model.decode((mean + torch.exp(log_variance / 2) * e).flatten(0, 1))
+    kl = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+    return (model.likelihood.log_prob(logits, test.repeat(draws, 1)).view(draws, -1) - kl).mean()
+
+
+generator = seeded()
+for _ in range(steps):
+    adam.zero_grad()
+    (-mean_elbo(*own_q, 10, generator)).backward()
+    adam.step()
+    schedule.step()
+with torch.no_grad():
+    rows = {"encoder's q": mean_elbo(*amortized, 200, seeded(1)), "searched q": mean_elbo(*own_q, 200, seeded(1))}
+rows = {name: float(value) for name, value in rows.items()} | {"importance-weighted, k = 1,000": -measured[10].iwae}
+plots.show(figures.gaps(rows))
+outcome("nats per image gained by searching q", rows["searched q"] - rows["encoder's q"])
+
+# %% [markdown]
+# TEXT-GAPS
+#
+# ### Interpolation, and editing one latent
+#
+# TEXT-SHAPES
+#
+# ### Posterior collapse
+#
+# A latent variable pays if it improves the reconstruction by more than its KL. If not, the optimum is
+# $q(z_l \mid x) = p(z_l)$: it is **inactive**, and its decoder weights are noise that the model learns to ignore. That is no
+# failure of training but the optimum of this objective, as for $\lambda_l \le s^2$ above. In training it also happens too
+# early: while the decoder ignores $z$, KL has nothing to pay for, and the encoder learns the prior. Three remedies change
+# the *objective*: a factor $\beta$ before KL (**beta-VAE**, Higgins et al., 2017), raised slowly from 0 (annealing; Bowman
+# et al., 2016), or **free bits** (Kingma et al., 2016), which do not charge a variable's first nats. What is reported must
+# still be the ELBO with $\beta = 1$.
+
+# %% tags=["train"] folded="Trains VAEs with beta 0.5 and 4; ELBO with beta 1, its terms, and active latents."
+for beta in (0.5, 4.0):
+    torch.manual_seed(0)
+    weighed = VAE((64,), 2, 10, [200, 200], beta=beta)
+    fit(weighed, binary, epochs=budget(smoke=1, cpu=30, gpu=100), batch_size=64, lr=2e-3)
+    costs = latent_sizes.measure(weighed)
+    print(f"beta {beta:g}: -ELBO {costs.elbo:.1f} = {costs.elbo - costs.kl:.1f} + KL {costs.kl:.1f}, {costs.active} active")
+
+# %% [markdown]
+# TEXT-COLLAPSE
+#
+# ### Labels: the conditional VAE
+#
+# Give encoder and decoder the label $y$ as well (Sohn, Lee and Yan, 2015): all of section 4 holds with $\mid y$ added,
+# $\log p(x \mid y) \ge \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid z, y)] - \operatorname{KL}(q(z \mid x, y) \,\|\, p(z))$. Since
+# $p(z)$ does not depend on $y$, $z$ need not say which digit it is. What is left for it? Decode one $z$ with each label.
+
+# %% tags=["train"] folded="Trains a conditional VAE; decodes each of four z with all ten labels."
+torch.manual_seed(0)
+conditional = ConditionalVAE((64,), 2, 10, [200, 200], classes=10)
+fit(conditional, binary, epochs=budget(smoke=1, cpu=60, gpu=200), batch_size=64, lr=2e-3, labels=True)
+z = torch.randn(4, 10, generator=seeded(3)).repeat_interleave(10, 0)
+with torch.no_grad():
+    plots.show(figures.styles(conditional.mean(z, labels=torch.arange(10).repeat(4)), range(10)))
+cost = metrics.nll(conditional, test, labels=labels, draws=1000)
+print(f"given the label: at most {cost} nats; without it, section 7: at most {measured[10].iwae:.1f}")
+
+# %% [markdown]
+# TEXT-CONDITIONAL
+#
+# ### Reading published tables
+#
+# *Fixed* binarized MNIST, test set, nats: Table 4 of van den Oord, Kalchbrenner and Kavukcuoglu (2016), as reprinted in A.
+# Courville's lecture "Autoregressive Generative Models" (MILA).
+#
+# | model | NLL | what the number is |
+# | --- | --- | --- |
+# | NADE | 88.33 | exact |
+# | MADE, 2 hidden layers, 32 masks | 86.64 | exact |
+# | DLGM (Rezende, Mohamed and Wierstra, 2014) | ≈ 86.60 | an estimate |
+# | DLGM, 8 leapfrog steps (Salimans et al., 2015) | ≈ 85.51 | an estimate |
+# | DARN, 1 hidden layer (Gregor et al., 2014) | ≈ 84.13 | an estimate |
+# | PixelCNN | 81.30 | exact |
+# | DRAW (Gregor et al., 2015) | ≤ 80.97 | a bound |
+# | Diagonal BiLSTM, 7 layers | 79.20 | exact |
+#
+# Two VAEs of 2014 and 2015, DLGM and DRAW, stand among autoregressive models, and DRAW's true NLL may be lower than 80.97.
+# ≈ is the weakest sign: an importance-weighted estimate is a bound only in expectation. The figures of many VAE papers do
+# not belong in this table at all: they binarize anew in each epoch (**dynamic** binarization), which acts like more data,
+# and test on another set.
+#
+# ### History, references and solutions
+#
+# The two-network idea is that of the **Helmholtz machine** (Dayan et al., 1995), whose recognition network was trained by
+# the wake-sleep algorithm, with KL the wrong way round in one phase. The reparameterization made one objective of it.
+#
+# * P. Baldi and K. Hornik. Neural networks and principal component analysis: learning from examples without local minima.
+#   *Neural Networks* 2, 1989.
+# * S. Bowman et al. Generating sentences from a continuous space. *CoNLL*, 2016.
+# * Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. *ICLR*, 2016.
+# * C. Cremer, X. Li and D. Duvenaud. Inference suboptimality in variational autoencoders. *ICML*, 2018.
+# * P. Dayan, G. Hinton, R. Neal and R. Zemel. The Helmholtz machine. *Neural Computation* 7, 1995.
+# * A. Dempster, N. Laird and D. Rubin. Maximum likelihood from incomplete data via the EM algorithm. *Journal of the Royal
+#   Statistical Society B* 39, 1977.
+# * I. Higgins et al. beta-VAE: learning basic visual concepts with a constrained variational framework. *ICLR*, 2017.
+# * J. Ho, A. Jain and P. Abbeel. Denoising diffusion probabilistic models. *NeurIPS*, 2020.
+# * D. Kingma and M. Welling. Auto-encoding variational Bayes. *ICLR*, 2014.
+# * D. Kingma et al. Improving variational inference with inverse autoregressive flow. *NIPS*, 2016.
+# * D. Kingma, T. Salimans, B. Poole and J. Ho. Variational diffusion models. *NeurIPS*, 2021.
+# * G. Loaiza-Ganem and J. Cunningham. The continuous Bernoulli: fixing a pervasive error in variational autoencoders.
+#   *NeurIPS*, 2019.
+# * F. Locatello et al. Challenging common assumptions in the unsupervised learning of disentangled representations. *ICML*,
+#   2019.
+# * R. Neal and G. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other variants. In *Learning in
+#   Graphical Models*, 1998.
+# * D. Rezende, S. Mohamed and D. Wierstra. Stochastic backpropagation and approximate inference in deep generative models.
+#   *ICML*, 2014.
+# * R. Rombach et al. High-resolution image synthesis with latent diffusion models. *CVPR*, 2022.
+# * K. Sohn, H. Lee and X. Yan. Learning structured output representation using deep conditional generative models. *NIPS*,
+#   2015.
+# * M. Tipping and C. Bishop. Probabilistic principal component analysis. *Journal of the Royal Statistical Society B* 61,
+#   1999.
+# * P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol. Extracting and composing robust features with denoising
+#   autoencoders. *ICML*, 2008.
+# * R. Williams. Simple statistical gradient-following algorithms for connectionist reinforcement learning. *Machine
+#   Learning* 8, 1992.
