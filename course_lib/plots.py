@@ -30,7 +30,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Circle, Rectangle
 from torch import Tensor, nn
 
 from course_lib.dependencies import influence, leaks_and_blind
@@ -41,17 +41,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLORS",
+    "arc",
+    "decoded_plane",
     "dependency_map",
+    "elbo_terms",
     "estimates",
     "field_map",
     "frequencies",
     "image_grid",
     "image_grids",
+    "interpolations",
+    "latent_plane",
+    "line",
     "receptive_field",
     "receptive_fields",
+    "reconstructions",
     "show",
     "spectrogram",
     "training_curve",
+    "traversals",
     "waveform",
 ]
 
@@ -270,6 +278,258 @@ def training_curve(
     return ax.get_figure(root=True)
 
 
+def reconstructions(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    labels: Tensor | None = None,
+    shape: tuple[int, ...] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Images in a first row, and below each what a model makes of it from its code.
+
+    Args:
+        model: has `reconstruct(x)`, such as a `LatentVariableModel` or an `Autoencoder`.
+        x: (n, *event_shape), a row's worth.
+        labels: for a conditional model.
+        shape: the shape of one image, where x holds vectors; a square by default.
+
+    >>> from course_lib.models import VAE
+    >>> fig = reconstructions(VAE((64,), 2, 2), torch.zeros(5, 64, dtype=torch.long))
+    """
+    given = {} if labels is None else {"labels": labels}
+    images = torch.cat([_shade(model, x), _shade(model, model.reconstruct(x, **given))])
+    names = ["original", "from its code"]
+    return image_grid(images, columns=len(x), shape=shape, row_names=names, title=title, ax=ax)
+
+
+def latent_plane(
+    means: Tensor,
+    y: Tensor,
+    *,
+    names: Sequence[str] = (),
+    axes: tuple[int, int] = (0, 1),
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Codes as points in the plane of two latent variables: each class has its own colour and mark.
+
+    Two circles hold half and 95 % of N(0, I) in the plane.
+
+    Args:
+        means: (n, L), such as `model.encode(x).mean`.
+        y: (n,) classes.
+        names: of the classes, in the key; their numbers by default.
+        axes: the two latent variables.
+
+    Raises:
+        ValueError: the shapes do not fit, or there are fewer than two latent variables.
+
+    >>> fig = latent_plane(torch.randn(20, 2), torch.arange(20) % 10)
+    """
+    if means.ndim != 2 or means.shape[1] <= max(axes) or y.shape != means.shape[:1]:
+        raise ValueError(
+            f"expected codes (n, L) with latent variables {axes} and classes (n,); got {tuple(means.shape)} and "
+            f"{tuple(y.shape)}"
+        )
+    fig = None if ax else plt.figure(figsize=(5.4, 4.2))
+    ax = ax or fig.subplots()
+    points = means.detach().cpu().double()[:, list(axes)]
+    for number, value in enumerate(y.unique().tolist()):
+        rows = y == value
+        colour, mark = list(COLORS.values())[number % len(COLORS)], "osv^D<>PX*"[number % 10]
+        label = names[value] if names else str(value)
+        ax.scatter(*points[rows].T, s=16, marker=mark, color=colour, alpha=0.7, linewidths=0, label=label)
+    for share in (0.5, 0.95):
+        circle = Circle((0, 0), math.sqrt(-2 * math.log(1 - share)), fill=False, edgecolor="0.4", linewidth=0.8)
+        ax.add_patch(circle)
+    ax.set(xlabel=f"$z_{{{axes[0]}}}$", ylabel=f"$z_{{{axes[1]}}}$", title=title)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+    return ax.get_figure(root=True)
+
+
+def decoded_plane(
+    model: nn.Module,
+    *,
+    side: int = 12,
+    axes: tuple[int, int] = (0, 1),
+    labels: Tensor | None = None,
+    shape: tuple[int, ...] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """The mean images of a grid of codes: the plane of two latent variables as a map.
+
+    Columns and rows are the standard normal's quantiles at (k + 1/2) / side, so that every image covers equal mass of
+    N(0, I). The first variable grows to the right, the second one upwards; all others are 0.
+
+    Args:
+        model: a `LatentVariableModel` with at least two latent variables.
+        side: images in a row and in a column.
+        axes: the two latent variables.
+        labels: (1,) or (1, kinds), of a conditional model: the same for all images.
+        shape: as in `reconstructions`.
+
+    Raises:
+        ValueError: the model has fewer latent variables.
+
+    >>> from course_lib.models import VAE
+    >>> fig = decoded_plane(VAE((64,), 2, 2), side=3)
+    """
+    if model.latents <= max(axes):
+        raise ValueError(f"the model has {model.latents} latent variables; expected variables {axes} among them")
+    quantiles = torch.special.ndtri((torch.arange(side, dtype=torch.float64) + 0.5) / side)
+    z = torch.zeros(side, side, model.latents, dtype=torch.float64)
+    z[..., axes[0]], z[..., axes[1]] = quantiles, quantiles.flip(0)[:, None]
+    images = _decoded(model, z.flatten(0, 1), labels)
+    return image_grid(images, columns=side, shape=shape, title=title, ax=ax)
+
+
+def interpolations(
+    model: nn.Module,
+    z: Tensor,
+    *,
+    steps: int = 9,
+    labels: Tensor | None = None,
+    shape: tuple[int, ...] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """The mean images on the way from one code to another: along a line in the first row, along an arc in the second.
+
+    See `line` and `arc`.
+
+    Args:
+        model: a `LatentVariableModel`.
+        z: (2, L), the codes at both ends.
+        steps: images in a row, both ends included.
+        labels: as in `decoded_plane`.
+        shape: as in `reconstructions`.
+
+    Raises:
+        ValueError: z has another shape.
+
+    >>> from course_lib.models import VAE
+    >>> fig = interpolations(VAE((64,), 2, 10), torch.randn(2, 10))
+    """
+    ways = torch.cat([line(z, steps), arc(z, steps)])
+    images = _decoded(model, ways, labels)
+    return image_grid(images, columns=steps, shape=shape, row_names=["line", "arc"], title=title, ax=ax)
+
+
+def line(z: Tensor, steps: int) -> Tensor:
+    """Linear interpolation: (1 - t) z_0 + t z_1 at `steps` equal steps of t, ends included: (steps, L), from z (2, L).
+
+    Between two draws of N(0, I) in many dimensions the middle is shorter than either of them, by a factor of 0.71 on
+    average: a place where the prior has next to no mass.
+
+    >>> line(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 3)
+    tensor([[1.0000, 0.0000],
+            [0.5000, 0.5000],
+            [0.0000, 1.0000]])
+    """
+    _check_ends(z, steps)
+    t = torch.linspace(0, 1, steps, dtype=z.dtype)[:, None]
+    return (1 - t) * z[0] + t * z[1]
+
+
+def arc(z: Tensor, steps: int) -> Tensor:
+    """Spherical interpolation: (sin((1 - t) a) z_0 + sin(t a) z_1) / sin(a), a the angle between z_0 and z_1.
+
+    It turns at constant speed, and its length stays between those of both ends or nearly so. Where the codes point
+    the same way or opposite ways, it is the line.
+
+    K. Shoemake, "Animating Rotation with Quaternion Curves", SIGGRAPH 1985; T. White, "Sampling Generative Networks",
+    arXiv:1609.04468, section 2.1.
+
+    >>> arc(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 3)
+    tensor([[1.0000, 0.0000],
+            [0.7071, 0.7071],
+            [0.0000, 1.0000]])
+    """
+    _check_ends(z, steps)
+    t = torch.linspace(0, 1, steps, dtype=z.dtype)[:, None]
+    lengths = z.norm(dim=1)
+    cosine = (z[0] @ z[1] / (lengths[0] * lengths[1]).clamp_min(torch.finfo(z.dtype).tiny)).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    if torch.sin(angle) < 1e-4:
+        return line(z, steps)
+    path = (torch.sin((1 - t) * angle) * z[0] + torch.sin(t * angle) * z[1]) / torch.sin(angle)
+    path[0], path[-1] = z[0], z[1]
+    return path
+
+
+def traversals(
+    model: nn.Module,
+    z: Tensor,
+    *,
+    latents: Sequence[int] | None = None,
+    steps: int = 9,
+    reach: float = 2.5,
+    labels: Tensor | None = None,
+    shape: tuple[int, ...] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """What each latent variable changes: a row for each, in which it goes from -reach to reach and all others stay.
+
+    Args:
+        model: a `LatentVariableModel`.
+        z: (L,), the code to start from.
+        latents: the variables to show; all by default.
+        steps: images in a row.
+        labels: as in `decoded_plane`.
+        shape: as in `reconstructions`.
+
+    Raises:
+        ValueError: z has another shape.
+
+    >>> from course_lib.models import VAE
+    >>> fig = traversals(VAE((64,), 2, 4), torch.zeros(4), latents=[0, 3])
+    """
+    if z.shape != (model.latents,):
+        raise ValueError(f"z must have shape ({model.latents},); got {tuple(z.shape)}")
+    latents = range(model.latents) if latents is None else latents
+    codes = z.expand(len(latents), steps, -1).clone()
+    for row, j in zip(codes, latents, strict=True):
+        row[:, j] = torch.linspace(-reach, reach, steps)
+    images = _decoded(model, codes.flatten(0, 1), labels)
+    names = [f"$z_{{{j}}}$" for j in latents]
+    return image_grid(images, columns=steps, shape=shape, row_names=names, title=title, ax=ax)
+
+
+def elbo_terms(history: "History", *, title: str = "", ax: Axes | None = None) -> Figure:
+    """The parts of the negative ELBO on the validation images against the epoch: reconstruction below, KL above it.
+
+    Args:
+        history: what `fit` returned for a `LatentVariableModel`.
+
+    Raises:
+        ValueError: the history has no terms of an ELBO.
+
+    >>> from course_lib.training import History
+    >>> terms = {"reconstruction": [-20.0, -17.0], "KL": [1.0, 3.0]}
+    >>> fig = elbo_terms(History(train=[22.0, 20.5], valid=[21.0, 20.0], terms=terms))
+    """
+    if not {"reconstruction", "KL"} <= history.terms.keys():
+        raise ValueError("the history has no terms of an ELBO: fit records them for a latent-variable model")
+    ax = ax or plt.figure().subplots()
+    reconstruction = -np.array(history.terms["reconstruction"])
+    total = reconstruction + np.array(history.terms["KL"])
+    epochs = range(1, len(total) + 1)
+    ax.fill_between(epochs, reconstruction, color=COLORS["sky"], alpha=0.5, label="reconstruction, $-\\log p(x|z)$")
+    ax.fill_between(
+        epochs, reconstruction, total, color=COLORS["orange"], alpha=0.6, hatch="///", label="KL divergence"
+    )
+    ax.plot(epochs, total, color="black", linestyle="-", label="negative ELBO")
+    ax.set(xlabel="epoch", ylabel="nats per image", ylim=(min(0, reconstruction.min()), None), title=title)
+    ax.margins(x=0)
+    ax.legend(fontsize=9)
+    return ax.get_figure(root=True)
+
+
 def dependency_map(model: nn.Module, *, order: str = "raster", title: str = "", ax: Axes | None = None) -> Figure:
     """Which inputs each conditional depends on: a D x D map of `course_lib.dependencies.influence`.
 
@@ -485,6 +745,26 @@ def bundle(fig: Figure, *, alt: str) -> tuple[dict[str, str], dict[str, dict]]:
     # HTML (a PDF by nbconvert) takes the PNG, with the text where nbconvert looks for it.
     image = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{png}">'
     return {"text/html": image, "image/png": png, "text/plain": alt}, {"image/png": {"alt": alt, "width": width}}
+
+
+def _decoded(model: nn.Module, z: Tensor, labels: Tensor | None) -> Tensor:
+    """The mean images of codes, from 0 to 1, all with the same labels, if any."""
+    parameter = next(model.parameters())
+    given = {} if labels is None else {"labels": labels.expand(len(z), *labels.shape[1:])}
+    with torch.no_grad():
+        return _shade(model, model.mean(z.to(parameter.device, parameter.dtype), **given))
+
+
+def _shade(model: nn.Module, x: Tensor) -> Tensor:
+    """x of a model, or its means, from 0 to 1."""
+    return x.detach().cpu().float() / (1 if model.levels is None else model.levels - 1)
+
+
+def _check_ends(z: Tensor, steps: int) -> None:
+    if z.ndim != 2 or len(z) != 2 or not z.is_floating_point():
+        raise ValueError(f"z must be two codes, real numbers of shape (2, L); got {z.dtype}, {tuple(z.shape)}")
+    if steps < 2:
+        raise ValueError(f"steps is {steps}; expected at least 2")
 
 
 def _draw_strength(ax: Axes, strength: Tensor) -> AxesImage:

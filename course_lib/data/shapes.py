@@ -63,15 +63,14 @@ class Shapes(Dataset):
             if len(y) and not 0 <= int(column.min()) <= int(column.max()) < len(values):
                 extremes = f"{int(column.min())} to {int(column.max())}"
                 raise ValueError(f"{name} must lie in 0..{len(values) - 1}; got {extremes}")
-        parts = [
-            torch.zeros(0, *self.shape),
-            *(_drawn(rows, self.shape[-1]) for rows in y.cpu().split(CHUNK) if len(rows)),
-        ]
-        return (torch.cat(parts) * (self.levels - 1)).round().to(torch.uint8)
+        x = torch.zeros(len(y), *self.shape)
+        for start in range(0, len(y), CHUNK):
+            x[start : start + CHUNK] = _drawn(y[start : start + CHUNK].cpu(), self.shape[-1])
+        return (x * (self.levels - 1)).round().to(torch.uint8)
 
 
 def shapes(size: int = 16, levels: int = 16) -> Shapes:
-    """All 5,184 combinations of five factors, one image of each: 3,600 for training, 792 for validation and for testing.
+    """All 5,184 combinations of five factors, one image of each: 3,600 for training, 792 for validation, 792 for tests.
 
     A shape (square, triangle, cross, half disc) of one of six colours, turned by one of six angles, lies at one of nine
     places on light paper. The light comes from one of four sides: the shape is brighter there. The combinations are
