@@ -335,6 +335,27 @@ def gaps(rows: Mapping[str, float]) -> Figure:
     return fig
 
 
+def explained(shares: torch.Tensor, factors: Sequence[str]) -> Figure:
+    """Which share of each latent variable's variance over the images each known factor explains.
+
+    Args:
+        shares: (factors, L), the variance of the means per value of the factor, relative to the whole variance.
+        factors: names.
+    """
+    fig, ax = plt.subplots(figsize=(0.62 * shares.shape[1] + 1.4, 0.42 * len(factors) + 0.9))
+    ax.imshow(shares, vmin=0, vmax=1.3, cmap="Blues", aspect="auto")
+    for (row, column), share in np.ndenumerate(shares.numpy()):
+        ax.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=9)
+    ax.set(yticks=range(len(factors)), yticklabels=factors, xticks=range(shares.shape[1]))
+    ax.set(xlabel="latent variable", title="Share of the variance explained by each factor")
+    most = ", ".join(f"{name} {float(row.max()):.2f}" for name, row in zip(factors, shares, strict=True))
+    fig.set_label(
+        f"A table of {len(factors)} factors by {shares.shape[1]} latent variables. The largest share that each factor "
+        f"explains of one latent variable: {most}."
+    )
+    return fig
+
+
 def styles(images: torch.Tensor, digits: Sequence[int]) -> Figure:
     """Samples of a conditional VAE: one z per row, one label per column.
 
