@@ -269,7 +269,7 @@ def gaussian_kl(mean, covariance):
 guess("gap of the best diagonal q, in nats", ...)
 
 # %% tags=["demo"] folded="The true posterior, the best q of three families, and the ELBO as a diagonal q gets wider."
-covariance = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
+covariance = torch.tensor([[1.0, 0.45], [0.45, 0.25]], dtype=torch.float64)
 precision = torch.linalg.inv(covariance)
 plots.show(figures.posteriors(precision))
 outcome("gap of the best diagonal q, in nats", 0.5 * float(precision.diagonal().log().sum() - torch.logdet(precision)))
@@ -681,7 +681,13 @@ guess("squared error per image, repaired by the network", ...)
 world, flip = data.tiny_world(), 0.15
 clean = world.sample(50_000, generator=seeded())
 torch.manual_seed(0)
-layers = [torch.nn.Linear(16, 128), torch.nn.Tanh(), torch.nn.Linear(128, 128), torch.nn.Tanh(), torch.nn.Linear(128, 16)]
+layers = [
+    torch.nn.Linear(16, 128),
+    torch.nn.Tanh(),
+    torch.nn.Linear(128, 128),
+    torch.nn.Tanh(),
+    torch.nn.Linear(128, 16),
+]
 denoiser = torch.nn.Sequential(*layers)
 adam = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
 for _ in range(budget(smoke=2, cpu=1500, gpu=5000)):
@@ -1107,7 +1113,9 @@ for beta in (0.5, 4.0):
     weighed = VAE((64,), 2, 10, [200, 200], beta=beta)
     fit(weighed, binary, epochs=budget(smoke=1, cpu=30, gpu=100), batch_size=64, lr=2e-3)
     costs = latent_sizes.measure(weighed)
-    print(f"beta {beta:g}: -ELBO {costs.elbo:.1f} = {costs.elbo - costs.kl:.1f} + KL {costs.kl:.1f}, {costs.active} active")
+    print(
+        f"beta {beta:g}: -ELBO {costs.elbo:.1f} = {costs.elbo - costs.kl:.1f} + KL {costs.kl:.1f}, {costs.active} active"
+    )
 
 # %% [markdown]
 # With $\beta = 4$, $z$ is given up: KL is 0.1, and 25.2 nats are what independent pixels cost (the threshold for "active", a

@@ -1,4 +1,4 @@
-"""The clinic of lesson 07: six VAEs of the tiny world, with two latent variables, so that log p(x) can be integrated."""
+"""The clinic of lesson 07: six VAEs of the tiny world with two latent variables, so that p(x) can be integrated."""
 
 import math
 
@@ -125,25 +125,24 @@ def vae_clinic() -> Clinic:
             "z ignored",
             {5},
             "log p(x | z) is averaged over the 16 pixels, and the KL divergence is not. So KL counts 16 times as much as "
-            "it should; the cheapest z says nothing, and independent pixels remain. The report is 16 times too small, "
-            "too.",
+            "it should; the cheapest z says nothing, and independent pixels remain. The report is 16 times too small.",
             "compute clinic.patients['A'].model.encode(x) for two different images. What does z say about x?",
         ),
         "B": (
             "estimate",
             {9},
-            "The sum of 50 weights in place of their mean: the report is log 50 = 3.9 nats too small. Weights and samples "
-            "are patient D's.",
-            "compare the report with the exact NLL. Which simple number is the difference, and do you find it for other "
-            "numbers of draws?",
+            "The sum of 50 weights in place of their mean: the report is log 50 = 3.9 nats too small. The model and its "
+            "samples are patient D's.",
+            "compare the report with the exact NLL. Which simple number is the difference, and how would it change with "
+            "another number of draws?",
         ),
         "C": (
             "crowded codes",
             {2},
             "z is the mean, without noise. Then codes may lie as close together as the decoder can tell apart, so the KL "
             "divergence costs next to nothing, and between and around the codes the decoder was never trained.",
-            "compute clinic.patients['C'].model.encode(x) for many images: how far apart are the means, and how large is "
-            "the variance that nobody uses?",
+            "compute clinic.patients['C'].model.encode(x) for many images: how far apart are the means, and how large "
+            "is the variance that nobody uses?",
         ),
         "D": (
             "healthy",

@@ -12,8 +12,6 @@ from course_lib import plots
 from course_lib.latent_sizes import Costs
 from course_lib.schematics import Box, diagram
 
-MARKS = "osD^vP*X<>"  # digits are told apart by colour and by the number written at their centre
-
 
 def autoencoder() -> Figure:
     """An autoencoder: the code in the middle is narrower than the image."""
@@ -26,8 +24,8 @@ def autoencoder() -> Figure:
     }
     fig = diagram(boxes, [("x", "f", "z", "g", "y")])
     fig.set_label(
-        "An image x of 64 pixels passes an encoder f, which gives a code z of L numbers, and a decoder g, which gives 64 "
-        "numbers again."
+        "An image x of 64 pixels passes an encoder f, which gives a code z of L numbers, and a decoder g, which gives "
+        "64 numbers again."
     )
     return fig
 
@@ -51,8 +49,8 @@ def codes(z: torch.Tensor, y: torch.Tensor, drawn: torch.Tensor, decoded: torch.
     plots.image_grid(decoded.clamp(0, 1), columns=8, ax=right, title="Decoded draws")
     fig.set_label(
         f"Left: the codes of {len(z)} digits in the plane. They form arms and clumps of several shapes, with gaps "
-        f"between them; of {len(drawn)} draws from a normal distribution with the same moments many lie in gaps. Right: "
-        "the decoded draws. Some look like digits, others are blends of several."
+        f"between them; of {len(drawn)} draws from a normal distribution with the same moments many lie in gaps. "
+        "Right: the decoded draws. Some look like digits, others are blends of several."
     )
     return fig
 
@@ -109,10 +107,9 @@ def posteriors(precision: torch.Tensor) -> Figure:
     right.set_title("ELBO of a diagonal q")
     right.legend(fontsize=9, loc="lower center")
     fig.set_label(
-        f"Left: ellipses of a narrow, tilted posterior and of the best q with full, diagonal and isotropic covariance; "
-        f"gaps in nats: {', '.join(told)}. The last two are about as wide as the posterior is narrow. Right: the ELBO of "
-        f"a diagonal q against its width has its maximum {float(gaps.min()):.2f} nats below log p(x); the area between "
-        "is KL(q || p(z | x))."
+        f"Left: ellipses of a tilted posterior and of the best q with full, diagonal and isotropic covariance; gaps in "
+        f"nats: {', '.join(told)}. The last two lie within the first. Right: the ELBO of a diagonal q against its "
+        f"width has its maximum {float(gaps.min()):.2f} nats below log p(x); the area between is KL(q || p(z | x))."
     )
     return fig
 
@@ -125,13 +122,12 @@ def architecture() -> Figure:
         "mean": Box(2.7, 0.42, "mean $m$"),
         "log_variance": Box(2.7, -0.42, r"$\log \sigma^2$"),
         "e": Box(4.1, -0.95, "$e \\sim N(0, I)$", "faint"),
-        "z": Box(4.1, 0, r"$z = m + \sigma \odot e$", "op", width=1.5),
+        "z": Box(4.1, 0, r"$z = m + \sigma \odot e$", "plain"),
         "decoder": Box(5.9, 0, "decoder", "layer"),
         "logits": Box(7.3, 0, "logits", "plain"),
         "rec": Box(7.3, 1.0, r"$\log p(x \mid z)$", "data"),
         "kl": Box(2.7, 1.25, r"$\mathrm{KL}(q(z \mid x) \,\|\, p(z))$", "data"),
     }
-    boxes["z"] = Box(4.1, 0, r"$z = m + \sigma \odot e$", "plain")
     arrows = [("x", "encoder", "mean", "z", "decoder", "logits", "rec"), ("encoder", "log_variance", "z"), ("e", "z")]
     arrows += [("mean", "kl")]
     fig = diagram(boxes, arrows)
@@ -217,7 +213,9 @@ def eigenvalues(values: torch.Tensor, variances: Sequence[float]) -> Figure:
         told.append(f"{int((values > variance).sum())} exceed {variance:g}")
     ax.set(yscale="log", xlabel="principal component", ylabel="variance")
     ax.legend(fontsize=9)
-    fig.set_label(f"{len(values)} eigenvalues fall from {float(values[0]):.2f}; {', '.join(told)}.")
+    fig.set_label(
+        f"The {len(values)} variances along principal components fall from {float(values[0]):.2f}; {', '.join(told)}."
+    )
     return fig
 
 
@@ -329,7 +327,9 @@ def gaps(rows: Mapping[str, float]) -> Figure:
     ax.barh(range(len(rows)), np.array(values) - min(values) + 0.02, left=min(values) - 0.02, color="#d6e8f5")
     for y, value in enumerate(values):
         ax.annotate(f"{value:.2f}", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=9)
-    ax.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel="mean over test digits (nats)")
+    ax.set(
+        yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel="mean over test digits (nats)"
+    )
     ax.margins(x=0.12)
     fig.set_label("Lower bounds of log p(x): " + ", ".join(f"{name} {value:.2f}" for name, value in rows.items()) + ".")
     return fig
