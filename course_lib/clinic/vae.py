@@ -92,13 +92,13 @@ class WithoutNoise(Healthy):
         return Noiseless(*super()._encode(x))
 
 
-class UniformLatents(Healthy):
-    """The sampler draws z uniformly from 0..1."""
+class MeanOfPrior(Healthy):
+    """The sampler decodes z = 0, and draws the pixels alone."""
 
     def draw(self, seed: int) -> torch.Tensor:
-        u = torch.rand(24, 18, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        u = torch.rand(24, 16, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         with torch.no_grad():
-            return (u[:, 2:] >= 1 - self.mean(u[:, :2])).long()
+            return (u >= 1 - self.mean(torch.zeros(24, 2, dtype=torch.float64))).long()
 
 
 class TwoSigmoids(Healthy):
@@ -117,30 +117,30 @@ def vae_clinic() -> Clinic:
     models = {"A": MeanOverPixels(), "C": WithoutNoise(), "D": Healthy(), "F": TwoSigmoids()}
     for model in models.values():
         train_on_world(model)
-    for name, kind in {"B": SumOverDraws, "E": UniformLatents}.items():
+    for name, kind in {"B": SumOverDraws, "E": MeanOfPrior}.items():
         models[name] = kind().double().eval()
         models[name].load_state_dict(models["D"].state_dict())
     files = {
         "A": (
             "z ignored",
             {5},
-            "log p(x | z) is averaged over the 16 pixels, and the KL divergence is not. So KL counts 16 times as much as "
-            "it should; the cheapest z says nothing, and independent pixels remain. The report is 16 times too small.",
+            "log p(x | z) is averaged over the 16 pixels, and the KL divergence is not. So KL counts 16 times as much "
+            "as it should; the cheapest z says nothing, and independent pixels remain. The report is 16 times too small.",
             "compute clinic.patients['A'].model.encode(x) for two different images. What does z say about x?",
         ),
         "B": (
             "estimate",
             {9},
-            "The sum of 50 weights in place of their mean: the report is log 50 = 3.9 nats too small. The model and its "
-            "samples are patient D's.",
-            "compare the report with the exact NLL. Which simple number is the difference, and how would it change with "
-            "another number of draws?",
+            "The sum of 50 weights in place of their mean: the report is log 50 = 3.9 nats too small. The model and "
+            "its samples are patient D's.",
+            "compare the report with the exact NLL. Which simple number is the difference, and how would it change "
+            "with another number of draws?",
         ),
         "C": (
             "crowded codes",
             {2},
-            "z is the mean, without noise. Then codes may lie as close together as the decoder can tell apart, so the KL "
-            "divergence costs next to nothing, and between and around the codes the decoder was never trained.",
+            "z is the mean, without noise. Then codes may lie as close together as the decoder can tell apart, so the "
+            "KL divergence costs next to nothing, and between and around the codes the decoder was never trained.",
             "compute clinic.patients['C'].model.encode(x) for many images: how far apart are the means, and how large "
             "is the variance that nobody uses?",
         ),
@@ -153,7 +153,7 @@ def vae_clinic() -> Clinic:
         "E": (
             "sampler",
             {11},
-            "z is drawn uniformly from 0..1, a small part of one quarter of the plane. Likelihood and weights are "
+            "z is not drawn: it is 0, the mean of the prior, and only the pixels are drawn. Likelihood and weights are "
             "patient D's.",
             "compare its author's samples, clinic.patients['E'].model.draw(5), with .sample(24). How many different "
             "glyphs are there?",
@@ -176,7 +176,7 @@ def vae_clinic() -> Clinic:
         "exact NLL (nats)": lambda model: -float(model.log_prob(x).mean()),
     }
     alt = (
-        "Samples of six patients. A: noise. B and D: mostly glyphs, some broken. C: blurred pieces of glyphs. E: the same "
-        "few glyphs again and again. F: noise with much ink."
+        "Samples of six patients. A: noise. B and D: glyphs of many kinds, some broken. C: large pieces of glyphs. E: one "
+        "blurred shape again and again, with different noise. F: noise with much ink."
     )
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, columns=columns)

@@ -45,7 +45,7 @@ def codes(z: torch.Tensor, y: torch.Tensor, drawn: torch.Tensor, decoded: torch.
         style = dict(facecolor="white", edgecolor="none", alpha=0.75, pad=1)
         left.text(*centre, str(digit), ha="center", va="center", fontsize=11, weight="bold", bbox=style)
     left.plot(*drawn.T, "x", color="black", markersize=7)
-    left.set(xlabel="$z_1$", ylabel="$z_2$", title="Codes of the test digits, and draws (crosses)")
+    left.set(xlabel="$z_0$", ylabel="$z_1$", title="Codes of the test digits, and draws (crosses)")
     plots.image_grid(decoded.clamp(0, 1), columns=8, ax=right, title="Decoded draws")
     fig.set_label(
         f"Left: the codes of {len(z)} digits in the plane. They form arms and clumps of several shapes, with gaps "
@@ -95,7 +95,7 @@ def posteriors(precision: torch.Tensor) -> Figure:
         ellipse = 2 * torch.linalg.cholesky(covariance) @ circle
         left.plot(*ellipse, style, color=color, label=f"{name}: gap {gap:.2f}")
         told.append(f"{name} {gap:.2f}")
-    left.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", title="Two standard deviations")
+    left.set(xlabel="$z_0$", ylabel="$z_1$", aspect="equal", title="Two standard deviations")
     left.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     scale = np.linspace(0.3, 2.2, 100)
     trace = float((precision @ families["diagonal"]).trace())
@@ -119,18 +119,16 @@ def architecture() -> Figure:
     boxes = {
         "x": Box(0, 0, "$x$", "data"),
         "encoder": Box(1.15, 0, "encoder", "layer"),
-        "mean": Box(2.7, 0.42, "mean $m$"),
-        "log_variance": Box(2.7, -0.42, r"$\log \sigma^2$"),
+        "parameters": Box(2.5, 0, "mean $m$,\n" r"$\log \sigma^2$"),
         "e": Box(4.1, -0.95, "$e \\sim N(0, I)$", "faint"),
         "z": Box(4.1, 0, r"$z = m + \sigma \odot e$", "plain"),
         "decoder": Box(5.9, 0, "decoder", "layer"),
         "logits": Box(7.3, 0, "logits", "plain"),
         "rec": Box(7.3, 1.0, r"$\log p(x \mid z)$", "data"),
-        "kl": Box(2.7, 1.25, r"$\mathrm{KL}(q(z \mid x) \,\|\, p(z))$", "data"),
+        "kl": Box(2.5, 1.0, r"$\mathrm{KL}(q(z \mid x) \,\|\, p(z))$", "data"),
     }
-    arrows = [("x", "encoder", "mean", "z", "decoder", "logits", "rec"), ("encoder", "log_variance", "z"), ("e", "z")]
-    arrows += [("mean", "kl")]
-    fig = diagram(boxes, arrows)
+    chain = ("x", "encoder", "parameters", "z", "decoder", "logits", "rec")
+    fig = diagram(boxes, [chain, ("e", "z"), ("parameters", "kl")])
     fig.set_label(
         "An encoder turns x into the mean m and the logarithm of the variance of q(z | x). With noise e from N(0, I), "
         "z is m plus sigma times e. A decoder turns z into logits, which give log p(x | z). The mean and the variance "
@@ -156,7 +154,7 @@ def nats(rows: Mapping[str, tuple[float, str]], title: str = "") -> Figure:
     ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5), title=title)
     ax.set_xlabel("test NLL (nats per image); ◂ is an upper bound")
     ax.grid(axis="x", color="0.9")
-    ax.margins(x=0.12)
+    ax.margins(x=0.2)
     fig.set_label(f"Test costs in nats per image: {'; '.join(told)}.")
     return fig
 
@@ -191,7 +189,7 @@ def accuracies(numbers: Sequence[int], series: Mapping[str, np.ndarray]) -> Figu
         error = values.std(1, ddof=1) / math.sqrt(values.shape[1])
         ax.errorbar(numbers, values.mean(1), error, fmt=f"{mark}-", capsize=3, label=name)
         told.append(f"{name} {values.mean(1)[0]:.0f} % with {numbers[0]} labels, {values.mean(1)[-1]:.0f} %")
-    ax.set(xscale="log", xlabel="labelled digits", ylabel="test accuracy (%)", xticks=numbers, xticklabels=numbers)
+    ax.set(xscale="log", xlabel="labelled images", ylabel="test accuracy (%)", xticks=numbers, xticklabels=numbers)
     ax.minorticks_off()
     ax.legend(fontsize=9)
     fig.set_label(f"Accuracy against the number of labels: {', '.join(told)} with {numbers[-1]}.")
@@ -230,8 +228,8 @@ def pixel_mass(p: torch.Tensor, mass: torch.Tensor) -> Figure:
     ax.axhline(1, color="0.6", linestyle="--", linewidth=1)
     ax.set(xlabel="p", ylabel="integral over x", ylim=(0, 1.05), title="Total mass of one grey pixel")
     fig.set_label(
-        f"The integral of p to the x times 1 - p to the 1 - x against p: {float(mass.min()):.2f} at p = 0.5, and it "
-        "approaches 1 only near p = 0 and p = 1."
+        f"The integral of p to the x times 1 - p to the 1 - x against p: at most {float(mass.max()):.2f}, in the middle, "
+        "and less towards p = 0 and p = 1."
     )
     return fig
 
@@ -307,11 +305,11 @@ def em(values: Sequence[float], best: float) -> Figure:
     """How far the mean log-likelihood lies below its maximum after each step of EM."""
     fig, ax = plt.subplots(figsize=(5.8, 2.6))
     below = best - np.asarray(values)
-    ax.plot(below, "o-", markersize=3)
+    ax.plot(range(1, len(below) + 1), below, "o-", markersize=3)
     ax.set(yscale="log", xlabel="steps of EM", ylabel="nats below the maximum")
     fig.set_label(
-        f"The log-likelihood rises in every step: from {below[0]:.3g} nats below its maximum to {below[-1]:.1g} after "
-        f"{len(below) - 1} steps."
+        f"How far the log-likelihood lies below its maximum, falling in every step: {below[0]:.3g} nats after the first, "
+        f"{below[-1]:.1g} after {len(below)}."
     )
     return fig
 
@@ -324,13 +322,12 @@ def gaps(rows: Mapping[str, float]) -> Figure:
     """
     fig, ax = plt.subplots(figsize=(7.4, 0.45 * len(rows) + 1.0))
     names, values = list(rows), list(rows.values())
-    ax.barh(range(len(rows)), np.array(values) - min(values) + 0.02, left=min(values) - 0.02, color="#d6e8f5")
+    ax.plot(values, range(len(rows)), ">", color=plots.COLORS["vermilion"], markersize=7)
     for y, value in enumerate(values):
-        ax.annotate(f"{value:.2f}", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=9)
-    ax.set(
-        yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5), xlabel="mean over test digits (nats)"
-    )
-    ax.margins(x=0.12)
+        ax.annotate(f"{value:.2f}", (value, y), (8, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.5, -0.5))
+    ax.set_xlabel("nats per test digit; ▸ is a lower bound of log p(x)")
+    ax.margins(x=0.2)
     fig.set_label("Lower bounds of log p(x): " + ", ".join(f"{name} {value:.2f}" for name, value in rows.items()) + ".")
     return fig
 
