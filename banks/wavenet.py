@@ -846,6 +846,12 @@ slip("own_log_of_softmax", "log_softmax(1)", "softmax(1).log()", loses={"log-lik
 slip("own_next_step", "x[:, None]).sum", "x[:, None].roll(-1, 2)).sum", loses={"log-likelihood"})
 slip("own_one_level_too_many", "p.cumsum(1)[:, :-1]", "p.cumsum(1) * 0.999", loses={"sampler"})
 slip(
+    "own_last_level_counted",
+    "(p.cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)",
+    "(p.cumsum(1) < u[:, t, None]).sum(1)",
+    loses={"sampler"},
+)
+slip(
     "own_from_the_top",
     "(p.cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)",
     "self.levels - 1 - (p.flip(1).cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)",

@@ -273,7 +273,7 @@ def training_curve(
     for name, nats in (references or {}).items():
         ax.axhline(nats, color="0.45", linewidth=1, linestyle="-")
         ax.annotate(f" {name}", (1, nats), xycoords=("axes fraction", "data"), va="center", color="0.3")
-    ax.set(xlabel="epoch", ylabel="nats per image", title=title)
+    ax.set(xlabel="epoch", ylabel=f"{history.unit} per image", title=title)
     ax.legend()
     return ax.get_figure(root=True)
 
@@ -492,7 +492,7 @@ def traversals(
     if z.shape != (model.latents,):
         raise ValueError(f"z must have shape ({model.latents},); got {tuple(z.shape)}")
     latents = range(model.latents) if latents is None else latents
-    codes = z.expand(len(latents), steps, -1).clone()
+    codes = z.detach().expand(len(latents), steps, -1).clone()
     for row, j in zip(codes, latents, strict=True):
         row[:, j] = torch.linspace(-reach, reach, steps)
     images = _decoded(model, codes.flatten(0, 1), labels)

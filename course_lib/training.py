@@ -55,7 +55,8 @@ class TrainingData(Protocol):
 
 @dataclass
 class History:
-    """The losses of a run of `fit`: one entry per epoch, in nats per image. Epochs are numbered from 1.
+    """The losses of a run of `fit`: one entry per epoch, in nats per image, or the model's own unit if it has one
+    (`loss_unit`). Epochs are numbered from 1.
 
     `train` is the mean loss over the epoch's batches, taken while the weights changed; `valid` is the mean
     loss over the validation images after the epoch, in eval mode. `terms` has the validation means of the model's
@@ -69,6 +70,7 @@ class History:
     valid: list[float] = field(default_factory=list)
     seconds: float = 0.0
     terms: dict[str, list[float]] = field(default_factory=dict)
+    unit: str = "nats"
 
     @property
     def best_epoch(self) -> int:
@@ -81,7 +83,7 @@ class History:
         epochs, best = len(self.valid), self.best_epoch
         return (
             f"{epochs} epoch{'s' * (epochs > 1)} in {self.seconds:.1f} s; best epoch {best}: "
-            f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} nats"
+            f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} {self.unit}"
         )
 
 
@@ -324,7 +326,7 @@ class _Run:
         # A checkpoint must agree with these. Their price is a pass over the data, so a run without a file skips them.
         self.data = {} if path is None else _data_record(data)
         self.buffers = {} if path is None else _buffer_record(model)
-        self.history = History()
+        self.history = History(unit=getattr(model, "loss_unit", "nats"))
         self.best: dict[str, Tensor] = {}
         self.average: AveragedModel | None = None
 

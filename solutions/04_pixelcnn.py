@@ -1735,8 +1735,12 @@ clinic.choices()
 # answered by an experiment that decides; a patient's network is `clinic.patients["A"].model.model`.
 
 # %% tags=["demo"]
-for name in "ABCDEF":
-    clinic.diagnose(name, symptom=..., line=...)
+clinic.diagnose("A", symptom=..., line=...)  # a line's number, or None
+clinic.diagnose("B", symptom=..., line=...)
+clinic.diagnose("C", symptom=..., line=...)
+clinic.diagnose("D", symptom=..., line=...)
+clinic.diagnose("E", symptom=..., line=...)
+clinic.diagnose("F", symptom=..., line=...)
 
 # %% [markdown]
 # Three more, without samples. *Labels change hardly anything*: the label is added after the last gate, where it shifts logits

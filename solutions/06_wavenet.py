@@ -21,7 +21,7 @@
 # * turn a sound into 256 levels that the ear hardly tells from the original;
 # * build causal convolutions, and choose dilations for a given receptive field without a gap;
 # * say how much memory a sound needs, and measure what it is worth;
-# * generate in a time per sample that does not depend on the receptive field;
+# * generate in a time per sample that grows with the number of layers, not with the receptive field;
 # * write a whole WaveNet, train it, and hear it.
 #
 # **Builds on** lessons 01 to 04 (chain rule, NLL, causal masks, gates). No exercise needs your answers from there.
@@ -34,12 +34,16 @@
 # | $x_{<t}$ | all levels before step $t$; steps count from 0 |
 # | $F$, $\mu$ | the companding function, and its constant, 255 |
 # | $k$, $d$ | number of **taps** of a convolution (its kernel size), and the distance between them, the **dilation** |
+# | $w_j$ | the weights of tap $j$, counted from 0; the last one reads the present step |
 # | $L$, $d_i$ | number of layers; the dilation of layer $i$ |
 # | $R$ | the **receptive field**: how many steps an output reads |
 # | $h$, $a$, $z$, $C$ | a layer's input, the convolution of it, the gated unit's output; number of channels of $h$ |
+# | $W_i$, $M_i$, $S_i$ | weights of layer $i$: its convolution, the way to the next layer, the way to the output |
+# | $P$ | number of places of a ring buffer; $p$ and $P(\cdot)$ are probabilities |
+# | $u$, $u_t$ | uniform noise in $[0, 1)$, from which samples are drawn |
 # | $\sigma(a)$, $\odot$, $*$ | $1/(1 + e^{-a})$; product entry by entry; convolution |
-# | $y$, $\tau$ | in *Going further*: a condition; a temperature |
-# | $u_t$, $m_t$, $\lambda_t$; $p$, $q$ | there too: uniform noise, mean and scale of a logistic distribution; teacher and student |
+# | $y$, $V_i$, $\tau$ | in *Going further*: a condition (before, $y$ is a convolution's output), its weights; a temperature |
+# | $m_t$, $\lambda_t$; $p$, $q$ | there too: mean and scale of a logistic distribution; teacher and student |
 # | bits per sample | an NLL in nats divided by $T \log 2$ |
 
 # %% setup=true
@@ -90,7 +94,7 @@ print(f"{tones.name}: {len(tones.train)} to train on, {len(tones.test)} to test,
 
 # %% tags=["demo"] folded="Draws and plays a note, a chord and a melody."
 examples = {name: companding.mu_law_decode(tones.test.x[i]) for i, name in enumerate(tones.labels["form"])}
-plots.show(figures.sounds(examples))
+plots.show(figures.sounds(examples, seen="Dark horizontal lines are harmonics."))
 for name, sound in examples.items():
     play(sound, RATE, alt=f"A {name} of a quarter of a second, like a soft organ.")
 
@@ -135,7 +139,7 @@ outcome("levels below 0.03, mu-law", int((companding.mu_law_decode(torch.arange(
 #
 # ### Exercise 1 · `mu_law_encode`
 #
-# Level $x$ means $F = 2x/255 - 1$; find the nearest.
+# Level $k$ stands for $F = 2k/255 - 1$; find the nearest. (The function's argument `x` is the sound.)
 
 
 # %% exercise="mu_law_encode"
@@ -222,7 +226,6 @@ def causal_conv(x, w, dilation):
 # images, with half of its zeros on either side. With the second, the loss looks splendid: the network is shown what
 # comes next.
 
-
 # %% tags=["demo"] folded="Finds by gradients what your convolution reads, and one that is padded on both sides."
 def reads(conv):
     """(8, 8): whether output t of a convolution from one channel to one depends on input s."""
@@ -243,13 +246,14 @@ with waits_for("causal_conv"):
 # $$R = 1 + (k - 1)(d_1 + d_2 + \dots + d_L) \quad \text{steps},$$
 #
 # the present one included. *With $d_i = 1$* and $k = 2$, 256 steps, which is 32 ms, need 255 layers: depth is too slow
-# a way to remember. *A stride of 2* halves the number of steps in each layer, so $R$ doubles, but then an output exists
-# only for every second step. We need one for each; filling in those between, by doing it all again for shifted inputs,
-# is just what **dilation** does: taps that lie $d$ steps apart, at *every* step.
+# a way to remember. With a *stride* of 2, each further layer doubles $R$, but outputs exist at every second step only. To
+# get the others, one would run the same layers on the input moved by one step. **Dilation** does both at once: taps that
+# lie $d$ steps apart, at *every* step.
 #
 # **Doubling.** With $k = 2$ and $d_i = 1, 2, 4, \dots, 2^{L-1}$, a path chooses for each layer whether to go back $d_i$
 # steps or 0. The distance is a binary number, and each of $0, \dots, 2^L - 1$ has exactly one. So $R = 2^L$, without a
-# gap, and each input has exactly one path: $L$ layers for $2^L$ steps. It is the tree of a fast Fourier transform.
+# gap, and each input has exactly one path: $L$ layers for $2^L$ steps. (A fast Fourier transform has the same binary tree
+# of indices.)
 
 # %% tags=["demo"]
 plots.show(figures.dilated_stack((1, 2, 4, 8)))
@@ -299,11 +303,12 @@ with waits_for("dilations"):
     outcome("layers for a second at 48,000 samples, 2 taps", len(dilations(48_000, 2)))
 
 # %% [markdown]
-# **How much memory does a sound need?** A single sine needs little: $s_t = 2 \cos(\omega)\, s_{t-1} - s_{t-2}$ for any
-# amplitude and phase, so *two* samples foretell the next, if there is no noise. A note of three harmonics needs six, a
-# chord of nine sines eighteen. Noise changes this. Two samples with noise say little; to average it out, the model must
-# find the pitch from many. And to tell two pitches apart takes a time of about one over the difference of their
-# frequencies: C4 (262 Hz) and D4 (294 Hz) differ by 32 Hz, so by a full period in $1/32$ s: 31 ms, or 250 samples.
+# **How much memory does a sound need?** A single sine that turns by $\omega$ radians per step needs little: $s_t = 2
+# \cos(\omega)\, s_{t-1} - s_{t-2}$ for any amplitude and phase, so *two* samples foretell the next, if there is no noise.
+# A note of three harmonics needs six, a chord of nine sines eighteen. Noise changes this: strengths and phases must be
+# *estimated*. Least squares with $N$ noisy samples and $q$ unknowns adds about $q/N$ of the noise's variance to the error
+# of prediction, which costs $\frac12 \log_2 (1 + q/N)$ bits per sample. With the six unknowns of a note these are 0.37
+# bits for $N = 9$, 0.13 for $N = 31$ and 0.02 for $N = 256$: a longer past goes on paying, less and less.
 #
 # ### On paper
 #
@@ -323,17 +328,20 @@ with waits_for("dilations"):
 #
 # ## 5 · Gates, residuals and skips
 #
-# What a layer computes is lesson 04's **gated unit**, with a residual connection around it:
+# The network reads one number per step, $2x/(K-1) - 1$. A 1 × 1 convolution makes $C$ channels of it, and there the shift
+# by one step takes place: $h_t$ comes from $x_{t-1}$, and $h_0 = 0$. What a layer computes is lesson 04's **gated unit**,
+# with a residual connection around it:
 #
 # $$a = W_i * h, \qquad z_i = \tanh(a_{\text{first half}}) \odot \sigma(a_{\text{second half}}), \qquad h \leftarrow h + M_i z_i .$$
 #
-# $W_i$ is a causal convolution from $C$ to $2C$ channels with dilation $d_i$, $M_i$ a matrix. All layers together, each
-# by its own matrix $S_i$, lead to the output through **skip connections**:
+# $W_i$ is a causal convolution from $C$ to $2C$ channels with dilation $d_i$; $M_i$ is a matrix, in other words a 1 × 1
+# convolution, and the last layer needs none. (Formulas leave out the biases.) All layers together, each by its own matrix
+# $S_i$, lead to the output through **skip connections**:
 #
 # $$\text{logits} = \text{output}\Big(\operatorname{relu}\big(\textstyle\sum_i S_i z_i\big)\Big),$$
 #
-# where the library, like the paper, has one more matrix and relu in between. So the first layer, which knows the last
-# few samples exactly, does not have to hand them through all the others.
+# where "output" is a 1 × 1 convolution to $K$ channels; the library, like the paper, has one more matrix and relu in
+# between. So what the lower layers read of the last few samples does not have to pass through all the others.
 
 # %% tags=["demo"]
 plots.show(figures.wavenet_unit())
@@ -347,31 +355,33 @@ plots.show(figures.wavenet_unit())
 # * a **histogram** of the levels, which ignores the past;
 # * **linear prediction** of order 16, the classical model of speech (Atal and Hanauer, 1971):
 #   $s_t = b + \sum_{j=1}^{16} c_j s_{t-j}$ plus a logistic residual. The probability of a level is the logistic's mass
-#   between its two borders, so it is comparable with ours. Its 18 numbers maximise the likelihood of 60 training
-#   sounds;
+#   between its two borders, so it is comparable with ours. Its 18 numbers maximise the likelihood of 60 of the 240
+#   training sounds, which is plenty for so few;
 # * the **noise floor**: a model that knew each tone exactly, and only had to guess the noise, would need 2.44 bits.
 #   Nobody can reach this, since pitches, phases and strengths must be found out first.
 #
-# The WaveNet has 8 layers of 16 channels with dilations $1, \dots, 128$, so $R = 256$. It is trained on pieces of 500
-# samples. Will it beat linear prediction, which reads 16?
 
-# %% tags=["demo"]
-guess("WaveNet, bits per sample", ...)
-
-# %% tags=["train"] folded="Trains a WaveNet on the tones; fits histogram and linear prediction."
-torch.manual_seed(0)
-wavenet = WaveNet(T, 256, 16, [2**i for i in range(8)], skip=32)
-fit_steps(wavenet, reach.pieces(tones), steps=budget(smoke=3, cpu=1500, gpu=20_000), batch_size=2, lr=8e-3)
-wavenet.eval()
+# %% tags=["train"] folded="Fits histogram and linear prediction."
 baselines = {
     "histogram": Histogram.of(tones.train.x, 256),
     "linear prediction": LinearPrediction.of(tones.train.x[:60], 256, 16),
 }
-
-# %% tags=["demo"]
 references = {name: bits(model) for name, model in baselines.items()}
 for name, cost in references.items():
     print(f"{name:18} {cost:.2f} bits per sample")
+
+# %% [markdown]
+# The WaveNet has 8 layers of 16 channels with dilations $1, \dots, 128$, so $R = 256$. It is trained on pieces of 500
+# samples, for about a minute. Will it beat linear prediction, which reads 16?
+
+# %% tags=["demo"]
+guess("WaveNet, bits per sample", ...)
+
+# %% tags=["train"] folded="Trains a WaveNet on the tones."
+torch.manual_seed(0)
+wavenet = WaveNet(T, 256, 16, [2**i for i in range(8)], skip=32)
+fit_steps(wavenet, reach.pieces(tones), steps=budget(smoke=3, cpu=1500, gpu=20_000), batch_size=2, lr=8e-3)
+wavenet.eval()
 outcome("WaveNet, bits per sample", bits(wavenet))
 
 # %% [markdown]
@@ -390,24 +400,23 @@ guess("the part that is worth most", ..., choices=names[1:])
 
 # %% tags=["demo"] folded="Draws the costs of networks that lack a part, with all seeds."
 plots.show(figures.worth_of_parts(reach.MEASURED, {"linear prediction": references["linear prediction"]}))
-means = {name: np.mean(costs) for name, costs in reach.MEASURED.items()}
-outcome("the part that is worth most", max(names[1:], key=means.get))
+medians = {name: np.median(costs) for name, costs in reach.MEASURED.items()}
+outcome("the part that is worth most", max(names[1:], key=medians.get))
 
 # %% tags=["train"] folded="A small part again: two of the networks, with a tenth of the steps."
+few = budget(smoke=2, cpu=150, gpu=1500)
 for name in (names[0], names[2]):
-    print(
-        f"{name:24} {reach.measure(name, seed=0, steps=budget(smoke=2, cpu=150, gpu=1500)):.2f} bits per sample, after 150 steps"
-    )
+    print(f"{name:24} {reach.measure(name, seed=0, steps=few):.2f} bits per sample, after {few} steps")
 
 # %% [markdown]
-# Means, in bits per sample above the whole network's 4.88:
+# Medians of three seeds, in bits per sample above the whole network's 4.87. (The WaveNet above has less, as its batches
+# were twice as large. A network that lacks dilation, skips or residuals does not beat linear prediction.)
 #
-# * **Receptive field.** $R = 31$ instead of 256 costs 0.13, $R = 9$ costs 0.24. (Section 4: it takes some 250 samples
-#   to tell neighbouring pitches apart.)
-# * **Gates** cost 0.19 to do without, but from 0.09 to 0.28 depending on the seed. In lesson 04, on images, the same
+# * **Receptive field.** $R = 31$ instead of 256 costs 0.13, $R = 9$ costs 0.23: the size that section 4 leads to expect.
+# * **Gates** cost 0.24 to do without, but from 0.09 to 0.28 depending on the seed. In lesson 04, on images, the same
 #   test found no gain: what a part is worth depends on the data.
-# * **Skips** and **residuals** are worth most, a third of a bit each, and one of three trainings without skips got
-#   stuck at 6.7 bits. Both make eight layers easier to train.
+# * **Skips** cost 0.39 and **residuals** 0.36: three seeds cannot say which is worth more. One of the trainings without
+#   skips got stuck at 6.7 bits.
 #
 # All this holds for these tones, this size, and 1,500 short steps. After 150 steps (the cell above) the long field
 # shows no advantage at all: a long past is of use only once the network has learnt what to do with it.
@@ -419,8 +428,8 @@ for name in (names[0], names[2]):
 # computed before.
 #
 # What does a step really need? A layer with two taps needs its input of *now*, and that of $d$ steps ago. So let each
-# layer remember its last $d$ inputs in a **ring buffer** (Le Paine et al., 2016): step $s$ writes into place
-# $s \bmod d$. At step $t$, place $t \bmod d$ holds the input of step $t - d$: just the one that is needed, and the
+# layer remember its last $d$ inputs in a **ring buffer** (Le Paine et al., 2016): step $t$ writes into place
+# $t \bmod d$. Before it does, place $t \bmod d$ holds the input of step $t - d$: just the one that is needed, and the
 # oldest, so that it may be overwritten.
 
 # %% tags=["demo"]
@@ -428,7 +437,7 @@ plots.show(figures.ring_buffer(dilation=4))
 
 # %% [markdown]
 # With $k$ taps there are $P = (k - 1) d$ places, and tap $j$ finds its input in place $(t - (k - 1 - j) d) \bmod P$.
-# The cost of a step is then $L$ small products of a matrix with a vector, *whatever the dilations*.
+# The cost of a step is then a few small products of a matrix with a vector for each layer, *whatever the dilations*.
 #
 # ### Exercise 4 · `ring_step`
 
@@ -462,7 +471,6 @@ def ring_step(state, x, t, w, dilation):
 
 # %% check="ring_step"
 
-
 # %% tags=["demo"]
 @torch.no_grad()
 def ring_sample(model, u, step):
@@ -482,7 +490,6 @@ def ring_sample(model, u, step):
         logits = model.output(model.head(model.skip(torch.cat(gated, 1)).relu()).relu()).squeeze(2)
         x[:, t] = (logits.softmax(1).cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)
     return x
-
 
 # %% [markdown]
 # Three ways to draw the same sound, from the same uniform numbers. How many times as fast is a ring?
@@ -514,22 +521,20 @@ with torch.no_grad():
 plain, start = time.perf_counter() - start, time.perf_counter()
 large.sample(1, length=100)
 ring = (time.perf_counter() - start) / 100
-print(
-    f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms"
-)
+print(f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms")
 
 # %% [markdown]
 # The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ rings with
-# your step are about 3 times as fast as the plain way, and the library's some 15 times: what counts here is how many
-# small operations a step has. In the paper's stack, with $R = 3070$, the gap is wide, about 70 times. (Its 32 channels
-# are ours.) What remains is the chain itself: one sample after another. **Listen** to half a second of three sounds,
+# your step are about 3 times as fast as the plain way, not 256 times: a step has many small operations, and calling each
+# one costs more than its arithmetic. The library has fewer of them, and is some 15 times as fast. In the paper's stack,
+# with $R = 3070$, the gap is wide, 50 to 100 times, depending on the machine. (32 channels are our choice.) What remains is the chain itself: one sample after another. **Listen** to half a second of three sounds,
 # drawn by the cached sampler:
 
 # %% tags=["demo"] folded="Draws three sounds of half a second; draws and plays them."
 seconds_long = budget(smoke=600, cpu=4000, gpu=8000)
 levels = wavenet.sample(3, length=seconds_long, generator=torch.Generator().manual_seed(0))
 samples = {f"sample {i + 1}": companding.mu_law_decode(x) for i, x in enumerate(levels)}
-plots.show(figures.sounds(samples))
+plots.show(figures.sounds(samples, seen="Blurred bands, mostly from 300 to 600 Hz, in place of lines."))
 for name, sound in samples.items():
     play(sound, RATE, alt=f"WaveNet, {name}: a rough, wavering tone between 300 and 600 Hz.")
 
@@ -541,27 +546,27 @@ for name, sound in samples.items():
 # ## 8 · Your own WaveNet
 #
 # Assemble the pieces; nothing depends on your earlier answers. The model is a little simpler than the library's: one
-# matrix after the skips. The check gives it weights and judges it untrained: no leak, full reach, mass one, a sampler
-# that follows `log_prob`.
+# matrix after the skips. The check gives it weights and judges it untrained, on all short series: autoregressive, the
+# stated network, its log-likelihood and gradients, a sampler that follows it.
 #
 # ### Exercise 5 · `OwnWaveNet`
 
 
 # %% exercise="OwnWaveNet"
 class OwnWaveNet(torch.nn.Module):
-    """A WaveNet over series (n, T) of K levels, of any length T.
+    """A WaveNet over series (n, T) of K levels, of any length T; T = 1 occurs.
 
     Args of `__init__`:
         levels: K, at least 2.
-        channels: number of channels h, at least 1.
+        channels: number of channels C, at least 1.
         dilations: list with the dilation of each layer, at least one.
 
     Parameters, all of `torch.nn.Conv1d` with biases (`layers`, `mixes` and `skips` are each a `torch.nn.ModuleList`):
-        first: from 1 to h channels, kernel 1.
-        layers: from h to 2h channels, kernel 2, one for each dilation.
-        mixes: from h to h channels, kernel 1, for all layers but the last, after which nothing reads h.
-        skips: from h to h channels, kernel 1, one for each layer.
-        output: from h to K channels, kernel 1.
+        first: from 1 to C channels, kernel 1.
+        layers: from C to 2C channels, kernel 2, one for each dilation.
+        mixes: from C to C channels, kernel 1, for all layers but the last, after which nothing reads h.
+        skips: from C to C channels, kernel 1, one for each layer.
+        output: from C to K channels, kernel 1.
 
     logits(x): x (n, T) int64 -> (n, K, T): the logits of p(x_t = k | all before t).
         h_t = first(2 x_{t-1} / (K - 1) - 1), and h_0 = 0. Each layer: a = the causal convolution of h (zeros before the
@@ -615,7 +620,7 @@ class OwnWaveNet(torch.nn.Module):
 # %% check="OwnWaveNet"
 
 # %% [markdown]
-# **The training loop** is yours as well. For each step: draw 2 of the pieces at random, compute their mean NLL, and let
+# **The training loop** is yours as well; it is not graded. For each step: draw 2 of the pieces at random, compute their mean NLL, and let
 # Adam take a step (learning rate 0.01).
 
 
@@ -641,9 +646,7 @@ with waits_for("OwnWaveNet", "train_own"):
     torch.manual_seed(0)
     own = OwnWaveNet(256, 16, [1, 2, 4, 8, 16, 32, 64])
     train_own(own, reach.pieces(tones), steps=budget(smoke=2, cpu=500, gpu=5000))
-    print(
-        f"yours: {bits(own):.2f} bits per sample (aim: below 6.5; the solution: about 5.6; a histogram: {references['histogram']:.2f})"
-    )
+    print(f"yours: {bits(own):.2f} bits per sample (aim: below 6.5; the solution: about 5.6; a histogram: {references['histogram']:.2f})")
     uniforms = torch.rand(1, budget(smoke=100, cpu=400, gpu=400), dtype=torch.float64)
     own_sound = companding.mu_law_decode(torch.as_tensor(own.sample(uniforms))[0])
     fig, ax = plt.subplots(figsize=(7.2, 2.0))
@@ -655,7 +658,8 @@ with waits_for("OwnWaveNet", "train_own"):
 #
 # **How can it remember long enough?** Dilations that double: $L$ layers read $2^L$ steps, each by exactly one path, and
 # the output is still computed at every step. **How can it generate fast enough?** Each layer keeps its last $d$ inputs
-# in a ring, so a step costs $L$ small products, whatever the receptive field. Companding makes 256 levels enough.
+# in a ring, so a step costs a few small products per layer, and $R$ doubles with one more layer. Companding makes 256
+# levels enough.
 #
 # What remains:
 #
@@ -663,7 +667,7 @@ with waits_for("OwnWaveNet", "train_own"):
 #   training does them all at once. (*Going further* has the famous way out, a network that learns to do without.)
 # * **What lies before the receptive field never existed.** Our network cannot know that a melody has four notes, and a
 #   field of some seconds does not hold a song. Its samples are plausible for 32 ms, and wander.
-# * **It spends its bits on noise.** Most of each sample's cost is the noise floor. A likelihood does not know what a
+# * **It spends its bits on noise.** Half of each sample's cost is the noise floor. A likelihood does not know what a
 #   listener hears.
 #
 # **Today.** The chain was shortened in several ways. WaveRNN (Kalchbrenner et al., 2018) has a single recurrent layer
@@ -747,7 +751,7 @@ for _ in range(steps):
     loss.backward()
     adam.step()
     falling.step()
-player.eval()
+_ = player.eval()
 
 # %% tags=["demo"]
 tune = ["C4", "E4", "G4", "C5", "G4", "E4", "C4"]  # yours?
@@ -810,7 +814,6 @@ outcome("the best temperature for the likelihood", temperatures[int(np.argmin(co
 # %% [markdown]
 # Listen to four temperatures, each drawn by your function from the same uniform numbers:
 
-
 # %% tags=["demo"] folded="Draws a quarter of a second at four temperatures by your function, and plays it."
 def at_temperature(tau, length):
     """A sound (length,) of levels, by `sample`."""
@@ -824,7 +827,12 @@ def at_temperature(tau, length):
 
 with waits_for("sample"):
     tempered = {tau: at_temperature(tau, budget(smoke=520, cpu=T, gpu=T)) for tau in (0, 0.5, 0.8, 1)}
-    heard = {0: "A steady tone.", 0.5: "A wavering tone.", 0.8: "A rough, wavering tone.", 1: "A rougher one."}
+    heard = {
+        0: "A tone that wavers a little and fades.",
+        0.5: "A wavering tone.",
+        0.8: "A rough, wavering tone.",
+        1: "A rougher one.",
+    }
     tempered = {f"temperature {tau}": companding.mu_law_decode(x) for tau, x in tempered.items()}
     plots.show(figures.sounds(tempered))
     for (name, sound), words in zip(tempered.items(), heard.values(), strict=True):
@@ -832,9 +840,9 @@ with waits_for("sample"):
 
 # %% [markdown]
 # For a perfect model the best temperature is 1, since no distribution costs less than the true one. Here the minimum is
-# near 0.85, and flat: this briefly trained network is a little too unsure. Colder samples *sound* cleaner than they are
-# probable. At $\tau = 0$ there is a steady tone, always the same one; as a model of sound it is worthless, and any
-# other sound costs it infinitely many bits. What pleases the ear and what a likelihood measures are not the same.
+# near 0.85, and flat: this briefly trained network is a little too unsure. Colder samples sound cleaner, but are less
+# probable: at $\tau = 0.5$ the test sounds cost 4.9 bits. At $\tau = 0$ there is one tone, always the same, which fades;
+# as a model of sound it is worthless, and any other sound costs it infinitely many bits. What pleases the ear and what a likelihood measures are not the same.
 #
 # ### Teacher forcing and exposure bias
 #
@@ -872,7 +880,7 @@ plots.show(figures.on_its_own([1000 * (s + 200 - T // 2) / RATE for s in starts]
 
 # %% [markdown]
 # Drawn given the true past, nine tenths of the power lie at the harmonics: the error of a single step is small. On its
-# own, the model keeps a third in the first 50 ms, and a fifth after 100. So what is wrong with our samples is less the
+# own, the model keeps two fifths in the first 50 ms, and a fifth after 100. So what is wrong with our samples is less the
 # single conditional than what happens when it is fed with its own output. Exact conditionals would have no such gap:
 # feedback amplifies the model's errors, it does not create them. The likelihood, measured given the true past, hardly
 # shows it.
@@ -937,7 +945,7 @@ else:
 # $$H(q) = \mathbb{E}_q\Big[\sum_t (\log \lambda_t + 2)\Big] \text{ nats}.$$
 #
 # **The cross-entropy** $\mathbb{E}_q[-\log p(x)]$ is estimated by drawing: $x$ is a differentiable function of $u$ (the
-# reparametrization of lesson 07), so the gradient passes through the teacher into the student. Our teacher is logistic
+# *reparametrization*, which lesson 07 is about), so the gradient passes through the teacher into the student. Our teacher is logistic
 # as well.
 #
 # #### Exercise 8 · `distill_loss`
@@ -975,7 +983,6 @@ def distill_loss(u, mean, log_scale, teacher):
 # $\operatorname{logit}(u)$. How long must its memory be? The oscillation dies away by a factor of $\sqrt{0.9}$ per
 # step, so some 60 steps.
 
-
 # %% tags=["train"] folded="Distils a linear student from a resonator by your loss, and plays both."
 def resonator(x):
     """The teacher: mean and log scale of its logistic density of x_t from the x before t."""
@@ -1008,9 +1015,7 @@ with waits_for("distill_loss"):
         true.append(1.8 * true[-1] - 0.9 * true[-2])
     responses = {"teacher": 0.1 * torch.tensor(true[1:]), "student": weights.detach()}
     plots.show(figures.distilled(losses, responses))
-    print(
-        f"KL at the start {losses[0]:.0f} nats, in the last 100 steps {np.mean(losses[-100:]):.2f}, for 200 steps of sound"
-    )
+    print(f"KL at the start {losses[0]:.0f} nats, in the last 100 steps {np.mean(losses[-100:]):.2f}, for 200 steps of sound")
     u = torch.rand(1, T, dtype=torch.float64, generator=generator)
     mean, scale = student(u, weights.detach(), log_scale.detach())
     drawn = {"student, in one pass": (mean + scale.exp() * u.logit())[0]}
@@ -1038,7 +1043,8 @@ with waits_for("distill_loss"):
 #
 # Six patients, all meant to be WaveNets of the toy distribution, whose images are series of 16 steps in raster order;
 # one is healthy. You see the NLL that each *reports*, its total mass over all 65,536 series, and samples. The entropy
-# is 4.97 nats.
+# is 4.97 nats. What an output reads, `plots.dependency_map(clinic.patients["C"].model)` draws. (Training the four
+# networks takes a minute or two.)
 
 # %% tags=["train"]
 clinic = wavenet_clinic()
@@ -1048,33 +1054,39 @@ clinic.show()
 clinic.choices()
 
 # %% tags=["demo"]
-for name in "ABCDEF":
-    clinic.diagnose(name, symptom=..., line=...)  # a line's number, or None
+clinic.diagnose("A", symptom=..., line=...)  # a line's number, or None
+clinic.diagnose("B", symptom=..., line=...)
+clinic.diagnose("C", symptom=..., line=...)
+clinic.diagnose("D", symptom=..., line=...)
+clinic.diagnose("E", symptom=..., line=...)
+clinic.diagnose("F", symptom=..., line=...)
 
 # %% [markdown]
 # Two more, by ear. Somebody's `mu_law_decode` plays the note of section 1. One forgets the sign of $F$. The other uses
-# $F = x/128 - 1$, so that all amplitudes are off by half a level. Which is which?
+# $F = x/128 - 1$, so that $F$ is too low by up to a level. Which is which?
 
 # %% tags=["demo"] folded="Plays and draws the note, decoded in two wrong ways."
 F = 2 * tones.test.x[0].double() / 255 - 1
 wrong = {"patient G": tones.test.x[0].double() / 128 - 1, "patient H": F.abs()}
 wrong = {name: companding.expand(F, 255) for name, F in wrong.items()}
-plots.show(figures.sounds(wrong))
+plots.show(figures.sounds(wrong, seen="Patient H has more harmonics, and a constant."))
 for name, sound in wrong.items():
     play(sound, RATE, alt=f"The note of section 1, as {name} decodes it.")
+
+# %% tags=["demo"]
+guess("patient G", ..., choices=["no sign", "wrong scale"])
+guess("patient H", ..., choices=["no sign", "wrong scale"])
+
+# %% tags=["demo"] folded="Says which is which, with the mean amplitudes."
+outcome("patient G", "wrong scale")
+outcome("patient H", "no sign")
+for name, sound in wrong.items():
     print(f"{name}: mean amplitude {float(sound.mean()):+.4f} (the right one: {float(examples['note'].mean()):+.4f})")
 
-# %% tags=["demo"]
-guess("patient G", ..., choices=["no sign", "half a level"])
-guess("patient H", ..., choices=["no sign", "half a level"])
-
-# %% tags=["demo"]
-outcome("patient G", "half a level")
-outcome("patient H", "no sign")
-
 # %% [markdown]
-# Without the sign, negative half-waves are turned up: strong harmonics appear at multiples of twice the frequency, and
-# a constant. Half a level is a small constant and cannot be heard, which is why it survives: only the mean shows it.
+# Without the sign, $|F|$ is positive everywhere: a constant and new harmonics appear. The wrong scale lowers $F$ by half a
+# level near silence, and by a level at the top: positive half-waves get 4 % weaker. You hardly hear it, which is why such
+# a mistake survives; the mean shows it.
 #
 # ### History, references and solutions
 #
@@ -1091,4 +1103,4 @@ outcome("patient H", "no sign")
 # * A. van den Oord, S. Dieleman, H. Zen et al. WaveNet: a generative model for raw audio. arXiv:1609.03499, 2016.
 # * A. van den Oord, Y. Li, I. Babuschkin et al. Parallel WaveNet: fast high-fidelity speech synthesis. *ICML*, 2018.
 # * N. Zeghidour, A. Luebs, A. Omran, J. Skoglund and M. Tagliasacchi. SoundStream: an end-to-end neural audio codec.
-#   2021.
+#   *IEEE/ACM Transactions on Audio, Speech, and Language Processing* 30, 2022.

@@ -26,7 +26,7 @@ from autograder.checking.answers import Answer, asking, codes, one_per_row, part
 from autograder.checking.cases import all_images, say_case, say_image, say_values, tensors, tenths
 from autograder.checking.check import Outcome
 from autograder.checking.comparing import close, differs, mass, say
-from autograder.checking.samplers import wrong_decision, wrong_level
+from autograder.checking.samplers import ALMOST_ONE, wrong_decision, wrong_level
 from autograder.checking.student import Handle, Student
 
 __all__ = ["GATES", "NETWORK_POINTS", "POINTS", "WholeModel", "judge_gradients", "lacks_parameter"]
@@ -127,7 +127,9 @@ class WholeModel:
             return wrong and f"in one row {wrong[1]}"
 
         for n in (1, 40):
-            yield self._ask(model, "sample", rng.uniform(size=(n, D)), rng).holds("sampler", follows_other_numbers)
+            u = rng.uniform(size=(n, D))
+            u[1:9], u[9:10] = ALMOST_ONE, 0.0  # where a sum of probabilities is rounded below u
+            yield self._ask(model, "sample", u, rng).holds("sampler", follows_other_numbers)
         yield self._ask(model, "log_prob", images, rng, "after sample: ").holds("log-likelihood", unlikely)
 
     def _with_open_paths(self, rng: np.random.Generator):

@@ -5,7 +5,9 @@ from scipy import special
 
 from autograder.checking.cases import say_values
 
-__all__ = ["p_value", "wrong_decision", "wrong_level"]
+__all__ = ["ALMOST_ONE", "p_value", "wrong_decision", "wrong_level"]
+
+ALMOST_ONE = 1 - 2.0**-53  # the largest number below 1
 
 
 def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 50.0) -> float:

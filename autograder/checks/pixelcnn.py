@@ -22,7 +22,7 @@ from autograder.checking.comparing import TOLERANCE, count, differs, differs_fro
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.images import convolution
 from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
-from autograder.checking.samplers import p_value
+from autograder.checking.samplers import ALMOST_ONE, p_value
 from autograder.given import Callback
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
 ]
 
 FALSE_ALARM = 1e-10  # the nominal level of each chi-square test of a sampler; a run makes three
-ALMOST_ONE = 1 - 2.0**-53  # the largest number below 1
 
 
 def _say_u(u: np.ndarray) -> str:

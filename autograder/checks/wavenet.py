@@ -18,7 +18,7 @@ from autograder.checking.check import check, holds
 from autograder.checking.comparing import count, differs, differs_from_sum, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
-from autograder.checking.samplers import wrong_level
+from autograder.checking.samplers import ALMOST_ONE, wrong_level
 from autograder.given import Callback, Module
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     "ring_step",
     "sample",
 ]
-
-ALMOST_ONE = 1 - 2.0**-53  # the largest number below 1
 
 
 @check(
@@ -238,7 +236,17 @@ def causal_conv(student, rng):
         def part(x, w):
             return _convolved(x, w, dilation)[:, :, steps]
 
-        return differs_from_sum(got[:, :, steps], part, (x, w), name)
+        why = differs_from_sum(got[:, :, steps], part, (x, w), name)
+        if why:
+            slips = {
+                "in reversed order": _convolved(x, w[:, :, ::-1], dilation),
+                "one step too far back": np.pad(_convolved(x, w, dilation), ((0, 0), (0, 0), (1, 0)))[:, :, :-1],
+                "next to one another": _convolved(x, w, 1),
+            }
+            for slip, result in slips.items():
+                if np.allclose(got[:, :, steps], result[:, :, steps]):
+                    return f"{why}. These are the results of taps {slip}"
+        return why
 
     def late(got, x, w, dilation):
         return wrong(got, x, w, dilation, slice((w.shape[2] - 1) * dilation, None))
@@ -446,9 +454,12 @@ def ring_step(student, rng):
         return f"{sizes}, n = {len(x)}, {count(x.shape[1], 'input')}, {count(len(w), 'output')}"
 
     def wrong_output(got, state, x, t, w, dilation):
-        return differs_from_sum(
-            got[1], partial(_step, t=t, dilation=dilation), (state, x, w), lambda n, o: f"y[{n}, {o}]"
-        )
+        step, written = partial(_step, t=t, dilation=dilation), state.copy()
+        why = differs_from_sum(got[1], step, (state, x, w), lambda n, o: f"y[{n}, {o}]")
+        written[:, :, t % state.shape[2]] = x
+        if why and np.allclose(got[1], step(written, x, w)):
+            return f"{why}. This is the result if x is in place {t % state.shape[2]} before that place is read"
+        return why
 
     def wrong_buffer(got, state, x, t, w, dilation):
         P = state.shape[2]
@@ -656,15 +667,17 @@ def _own_far_out(student, rng):
         wrong = wrong_level(got, u, cumulative, np.arange(u.shape[1]))
         return wrong and f"in row {wrong[0]} {wrong[1]}"
 
-    words = f"3 levels, all parameters 0 but output.bias = {say(bias)}"
-    ask = asking(partial(model, "log_prob"), give=lambda x: [x], read=one_per_row("log_prob(x)"), say=lambda x: words)
+    def words(rows):
+        return f"T = {rows.shape[1]}, 3 levels, all parameters 0 but output.bias = {say(bias)}"
+
+    ask = asking(partial(model, "log_prob"), give=lambda x: [x], read=one_per_row("log_prob(x)"), say=words)
     for T in (1, 2):
         yield ask(all_images(T, K)).holds("log-likelihood", wrong)
     ask = asking(
         partial(model, "sample"),
         give=lambda u: [u],
         read=lambda value, u: codes(value, u.shape, K, "sample(u)"),
-        say=lambda u: words,
+        say=words,
     )
     yield ask(rng.uniform(0.01, 0.99, (9, 3))).holds("sampler", other)
 

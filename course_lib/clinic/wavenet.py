@@ -80,7 +80,7 @@ class RunningOn(Series):
     """The sampler does not begin anew: each image continues the series of the one drawn before."""
 
     def draw(self, seed: int) -> torch.Tensor:
-        return self.sample(24, length=48, generator=torch.Generator().manual_seed(seed))[:, 32:]
+        return self.sample(1, length=24 * 16, generator=torch.Generator().manual_seed(seed)).view(24, 16)
 
 
 class LongRings(Series):
@@ -109,14 +109,15 @@ def wavenet_clinic() -> Clinic:
             "leak",
             {4},
             "Zeros on both sides, as convolutions of images have them: half of each layer's reach lies in the future. "
-            "The sum of exp(log_q) is far from 1, and nothing can be drawn.",
+            "The sum of exp(log_q) is far from 1, and a sample needs what "
+            "is not drawn yet: these took zeros for it.",
             "draw plots.dependency_map(clinic.patients['A'].model): how far above the diagonal does it reach?",
         ),
         "B": (
             "sampler",
             {11, 12},
-            "Rings and t are not set back between two images, so each image continues the one before. The first image "
-            "after a start is right, all later ones begin with a past that they do not have.",
+            "Rings and t are not set back between two images, so each image continues the one before. Only the first "
+            "image that is drawn is right; all later ones begin with a past that they do not have.",
             "compare its samples with clinic.patients['B'].model.sample(24), which begins anew. Look at the first rows "
             "of the images.",
         ),

@@ -14,13 +14,14 @@ from course_lib.data.sound import RATE
 from course_lib.schematics import Box, diagram, mask_grid, network
 
 
-def sounds(named: Mapping[str, torch.Tensor], rate: int = RATE, *, zoom: float = 20.0) -> Figure:
+def sounds(named: Mapping[str, torch.Tensor], rate: int = RATE, *, zoom: float = 20.0, seen: str = "") -> Figure:
     """Sounds side by side: a stretch of each waveform, and the spectrogram of the whole.
 
     Args:
         named: by title, (T,) real numbers, of at least 512 samples.
         rate: samples per second, in Hz.
         zoom: length of the stretch in milliseconds, from the middle of the sound.
+        seen: what the spectrograms show, for the text alternative.
     """
     fig, axes = plt.subplots(2, len(named), figsize=(min(9.6, 1.6 + 3.2 * len(named)), 4.4), squeeze=False)
     top = 1.05 * max(float(sound.abs().max()) for sound in named.values()) or 1.0
@@ -35,7 +36,7 @@ def sounds(named: Mapping[str, torch.Tensor], rate: int = RATE, *, zoom: float =
             axes[row, column].set_ylabel("")
     fig.set_label(
         f"Waveforms over {zoom:.0f} ms from the middle, and spectrograms, of {len(named)} sounds: {', '.join(named)}. "
-        "Dark horizontal lines are harmonics."
+        f"{seen}".rstrip()
     )
     return fig
 
@@ -46,33 +47,35 @@ def levels_and_noise() -> Figure:
     linear = 2 * torch.arange(256) / 255 - 1
     companded = mu_law_decode(torch.arange(256))
     counted = []
-    for height, (name, levels) in enumerate({"linear": linear, "mu-law": companded}.items()):
+    for height, (name, levels) in enumerate({"equal steps": linear, "mu-law": companded}.items()):
         near = levels[levels.abs() <= 0.03]
-        counted.append(f"{len(near)} {name}")
+        counted.append(f"{len(near)} with {name}")
         left.plot(near, torch.full_like(near, height), "|", color=plots.COLORS["blue"], markersize=18)
     left.axvline(0, color=plots.COLORS["vermilion"], linewidth=1)
-    left.set(yticks=[0, 1], yticklabels=["linear", "mu-law"], ylim=(-0.6, 1.6), xlabel="amplitude")
+    left.set(yticks=[0, 1], yticklabels=["equal steps", "mu-law"], ylim=(-0.6, 1.6), xlabel="amplitude")
     left.set_title("Levels near silence")
     loudness = np.arange(-60, 1, 2.0)
     wave = torch.sin(torch.arange(8000) * 0.3456)
-    ratios = {"linear": [], "mu-law": []}
+    ratios = {"equal steps": [], "mu-law": []}
     for decibels in loudness:
         x = wave * 10 ** (decibels / 20)
         for name, y in {
-            "linear": 2 * ((x + 1) / 2 * 255).round() / 255 - 1,
+            "equal steps": 2 * ((x + 1) / 2 * 255).round() / 255 - 1,
             "mu-law": mu_law_decode(mu_law_encode(x)),
         }.items():
             ratios[name].append(10 * math.log10(float(x.square().mean() / (y - x).square().mean())))
     for name, values in ratios.items():
         right.plot(loudness, values, label=name)
-    right.set(xlabel="loudness of a sine (dB below the loudest)", ylabel="signal to noise (dB)")
+    right.set(xlabel="loudness of a sine (dB relative to the loudest)", ylabel="signal to noise (dB)")
     right.legend()
     right.set_title("Rounding to 256 levels")
     fig.set_label(
         f"Left: levels with amplitudes from -0.03 to 0.03: {' and '.join(counted)}; neither has one at 0. Right: the "
-        f"signal-to-noise ratio of a sine. Linear: {ratios['linear'][0]:.0f} dB at -60 dB, rising to "
-        f"{ratios['linear'][-1]:.0f} at 0 dB. Mu-law: {ratios['mu-law'][0]:.0f} dB, then nearly constant, "
-        f"{ratios['mu-law'][-1]:.0f} at 0 dB."
+        f"signal-to-noise ratio of a sine at -60, -30 and 0 dB: "
+        + "; ".join(
+            f"{name} {values[0]:.0f}, {values[15]:.0f} and {values[-1]:.0f} dB" for name, values in ratios.items()
+        )
+        + "."
     )
     return fig
 
@@ -195,7 +198,7 @@ def ring_buffer(dilation: int = 4, steps: Sequence[int] = (4, 5, 6, 7, 8)) -> Fi
 
 
 def worth_of_parts(measured: Mapping[str, Sequence[float]], references: Mapping[str, float]) -> Figure:
-    """Test costs of networks that lack one part each, a dot for each seed, beside baselines.
+    """Test costs of networks that lack one part each, a dot for each seed and a bar for the median, beside baselines.
 
     Args:
         measured: by name, bits per sample, one number for each seed.
@@ -204,7 +207,7 @@ def worth_of_parts(measured: Mapping[str, Sequence[float]], references: Mapping[
     fig, ax = plt.subplots(figsize=(8.6, 0.36 * len(measured) + 1.3))
     for y, values in enumerate(measured.values()):
         ax.plot(values, [y] * len(values), "o", color=plots.COLORS["blue"], markersize=5, alpha=0.6)
-        ax.plot(np.mean(values), y, "|", color="black", markersize=16)
+        ax.plot(np.median(values), y, "|", color="black", markersize=16)
     colors = [plots.COLORS[name] for name in ("vermilion", "green", "purple")]
     for (name, value), color, style in zip(references.items(), colors, ("--", "-.", ":"), strict=False):
         ax.axvline(value, color=color, linestyle=style, label=name)
@@ -212,9 +215,11 @@ def worth_of_parts(measured: Mapping[str, Sequence[float]], references: Mapping[
     ax.set_xlabel("test cost (bits per sample)")
     ax.grid(axis="x", color="0.9")
     fig.legend(loc="outside upper right", ncols=3, fontsize=9)
-    means = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in measured.items())
+    each = ", ".join(
+        f"{name} {np.median(values):.2f} ({min(values):.2f} to {max(values):.2f})" for name, values in measured.items()
+    )
     lines = ", ".join(f"{name} {value:.2f}" for name, value in references.items())
-    fig.set_label(f"Dots for seeds, and their means, in bits per sample: {means}. Lines: {lines}.")
+    fig.set_label(f"Dots for seeds, and their medians (with the range), in bits per sample: {each}. Lines: {lines}.")
     return fig
 
 
@@ -240,7 +245,11 @@ def on_its_own(milliseconds: Sequence[float], shares: Mapping[str, Sequence[floa
     for name, values in shares.items():
         ax.plot(milliseconds, values, "o-", label=name)
         told.append(f"{name} {values[0]:.2f} at first, {values[-1]:.2f} at last")
-    ax.set(xlabel="time after the last given sample (ms)", ylabel="share of power\nat the harmonics", ylim=(0, 1.04))
+    ax.set(
+        xlabel="middle of the window, after the last given sample (ms)",
+        ylabel="share of power\nat the harmonics",
+        ylim=(0, 1.04),
+    )
     ax.legend()
     fig.set_label(f"The share of power at a note's harmonics against time: {'; '.join(told)}.")
     return fig

@@ -28,6 +28,7 @@ class Autoencoder(Model):
 
     Attributes:
         encoder, decoder: the networks.
+        loss_unit: what `fit` calls the unit of its losses.
 
     Raises:
         ValueError: a size is below 1, or see `Model`.
@@ -37,6 +38,8 @@ class Autoencoder(Model):
     >>> model.encode(x).shape, model.reconstruct(x).shape, model.squared_error(x).shape
     (torch.Size([3, 2]), torch.Size([3, 1, 8, 8]), torch.Size([3]))
     """
+
+    loss_unit = "squared error"
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ appendix C.8: free bits.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ class VAE(LatentVariableModel):
         event_shape: (D,), or (C, H, W) with convolutions.
         levels: K, or None for real x.
         latents: number L of latent variables.
-        hidden: widths of the encoder's hidden layers (tanh).
+        hidden: widths of the encoder's hidden layers.
         channels: channels of the convolutions before them, each of which halves the grid; none by default.
         likelihood: `bernoulli` for K = 2, `categorical` (the default) or `discretized logistic` for more levels,
             `gaussian` for real x.
@@ -127,7 +128,7 @@ class ConditionalVAE(VAE):
         hidden: Sequence[int] = (200, 200),
         *,
         classes: int | Sequence[int],
-        **settings,
+        **settings: Any,
     ):
         super().__init__(event_shape, levels, latents, hidden, **settings)
         self.classes = checked_classes(classes)

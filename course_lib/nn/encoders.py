@@ -1,6 +1,6 @@
 """The two networks of an autoencoder: one from x to a code, one from a code to numbers for each dimension of x."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 class Encoder(nn.Module):
     """From x to a vector: convolutions, each of which halves the grid, then fully connected layers.
 
-    The units are SiLU after a convolution and tanh after a hidden layer, both smooth.
+    The units are tanh in a fully connected network, and SiLU in one with convolutions, where tanh saturates early.
 
     Args:
         event_shape: shape of one x, (C, H, W) where there are convolutions.
@@ -34,14 +34,14 @@ class Encoder(nn.Module):
         _check_sizes(hidden=hidden, outputs=[outputs])
         convolutions = (nn.Conv2d(a, b, 3, stride=2, padding=1) for (a, *_), (b, *_) in pairwise(shapes))
         self.convolutions = nn.ModuleList(convolutions)
-        self.layers = _layers([shapes[-1].numel(), *hidden, outputs])
+        self.layers, self.unit = _layers([shapes[-1].numel(), *hidden, outputs]), _unit(channels)
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """(n, outputs), from x (n, *event_shape) and what is added to the first fully connected layer's outputs."""
         h = x.to(self.layers[0].weight.dtype)
         for convolution in self.convolutions:
-            h = F.silu(convolution(h))
-        return _fully_connected(self.layers, h.flatten(1), added)
+            h = self.unit(convolution(h))
+        return _fully_connected(self.layers, self.unit, h.flatten(1), added)
 
 
 class Decoder(nn.Module):
@@ -86,14 +86,15 @@ class Decoder(nn.Module):
             for k, (large, small) in enumerate(steps)
         )
         self.layers = _layers([inputs, *hidden, shapes[-1].numel() * (1 if channels else outputs)])
+        self.unit = _unit(channels)
 
     def forward(self, z: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """(n, P, *event_shape), from z (n, inputs) and what is added to the first layer's outputs."""
-        h = _fully_connected(self.layers, z.to(self.layers[0].weight.dtype), added)
+        h = _fully_connected(self.layers, self.unit, z.to(self.layers[0].weight.dtype), added)
         if self.convolutions:
             h = h.unflatten(1, self.smallest)
         for convolution in self.convolutions:
-            h = convolution(F.silu(h))
+            h = convolution(self.unit(h))
         return h.reshape(-1, self.outputs, *self.event_shape)
 
 
@@ -123,14 +124,23 @@ def _check_sizes(**sizes: Sequence[int]) -> None:
             raise ValueError(f"{name} must be at least 1; got {', '.join(map(str, numbers))}")
 
 
+def _unit(channels: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    return F.silu if channels else torch.tanh
+
+
 def _layers(sizes: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
 
-def _fully_connected(layers: nn.ModuleList, h: torch.Tensor, added: torch.Tensor | None) -> torch.Tensor:
-    """Linear layers with tanh between them."""
+def _fully_connected(
+    layers: nn.ModuleList,
+    unit: Callable[[torch.Tensor], torch.Tensor],
+    h: torch.Tensor,
+    added: torch.Tensor | None,
+) -> torch.Tensor:
+    """Linear layers with units between them."""
     for k, layer in enumerate(layers):
-        h = layer(torch.tanh(h) if k else h)
+        h = layer(unit(h) if k else h)
         if k == 0 and added is not None:
             h = h + added
     return h

@@ -4,8 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.metrics import Estimate, bits_per_dim, log_probs, nll, nll_difference
-from course_lib.models import FVBN, IndependentPixels, TabularModel
+from course_lib.metrics import (
+    Estimate,
+    active_units,
+    bits_per_dim,
+    log_probs,
+    log_probs_by_integration,
+    nll,
+    nll_difference,
+    principal_angles,
+)
+from course_lib.models import FVBN, VAE, ConditionalVAE, IndependentPixels, TabularModel
 
 
 def images(n: int, D: int = 6, levels: int = 2) -> torch.Tensor:
@@ -127,3 +136,77 @@ def test_an_estimate_needs_two_values_an_image_each(values, got):
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="no images"):
         nll(FVBN(6), images(0))
+
+
+def random_vae(latents=2, **settings):
+    torch.manual_seed(0)
+    model = VAE((6,), 2, latents, [5], **settings).double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def test_a_bound_takes_the_likelihoods_place_and_has_the_same_noise_every_time():
+    model, x = random_vae(), images(50)
+    bound = log_probs(model, x, draws=7, batch_size=20)
+    assert torch.equal(bound, log_probs(model, x, draws=7, batch_size=20)) and not bound.requires_grad
+    generator = torch.Generator().manual_seed(0)
+    parts = [model.iwae_bound(batch, 7, generator=generator) for batch in x.split(20)]
+    torch.testing.assert_close(bound, torch.cat(parts).detach())
+    assert nll(model, x, draws=7, batch_size=20).mean == pytest.approx(-bound.mean().item())
+    with pytest.raises(ValueError, match="a VAE has no exact log_prob; pass draws=k"):
+        nll(model, x)
+
+
+def test_many_draws_come_near_the_integral():
+    model, x = random_vae(), images(20)
+    exact = log_probs_by_integration(model, x)
+    assert (log_probs(model, x, draws=20_000) - exact).abs().max() < 0.05
+    coarse = log_probs_by_integration(model, x, points=81)
+    torch.testing.assert_close(coarse, exact)  # the error falls exponentially
+    torch.manual_seed(0)
+    conditional, labels = ConditionalVAE((6,), 2, 1, [5], classes=3).double(), torch.arange(20) % 3
+    given = log_probs_by_integration(conditional, x, labels=labels)
+    assert (log_probs(conditional, x, draws=20_000, labels=labels) - given).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    "model, settings, message",
+    [
+        (random_vae(3), {}, "3 latent variables; a grid can be summed over for 1 or 2"),
+        (random_vae(1), dict(points=1), "at least 2 points; got 8.0 and 1"),
+        (random_vae(1), dict(reach=0.0), "a positive reach"),
+    ],
+)
+def test_an_integral_that_cannot_be_had_is_refused(model, settings, message):
+    with pytest.raises(ValueError, match=message):
+        log_probs_by_integration(model, images(2), **settings)
+
+
+def test_a_latent_variable_that_the_encoder_ignores_has_collapsed():
+    model, x = random_vae(4), images(100)
+    with torch.no_grad():
+        for unit in (1, 3):
+            model.encoder.layers[-1].weight[unit] = 0
+    use = active_units(model, x)
+    torch.testing.assert_close(use.variances, model.encode(x).mean.var(0).detach())
+    assert use.active.tolist() == [True, False, True, False]
+    assert str(use) == "2 of 4 latent variables are active; collapsed: 1, 3"
+    assert str(active_units(model, x, threshold=-1.0)) == "4 of 4 latent variables are active"
+    with pytest.raises(ValueError, match="at least 2 images; got 1"):
+        active_units(model, x[:1])
+    conditional = ConditionalVAE((6,), 2, 2, [5], classes=3)
+    assert len(active_units(conditional, x, labels=torch.arange(100) % 3).variances) == 2
+
+
+def test_angles_between_subspaces_are_those_of_a_rotation():
+    generator = torch.Generator().manual_seed(0)
+    A = torch.randn(6, 2, generator=generator).double()
+    assert principal_angles(A, A @ torch.tensor([[2.0, 1.0], [0.0, -1.0]]).double()).max() < 1e-6
+    Q, _ = torch.linalg.qr(torch.randn(6, 6, generator=generator).double())
+    tilted = Q[:, :2].clone()
+    tilted[:, 1] = math.cos(0.3) * Q[:, 1] + math.sin(0.3) * Q[:, 2]
+    torch.testing.assert_close(principal_angles(Q[:, :2], tilted)[1].item(), math.degrees(0.3))
+    torch.testing.assert_close(principal_angles(Q[:, :2], Q[:, 2:4]), torch.full((2,), 90.0).double())
+    with pytest.raises(ValueError, match="two matrices of one shape"):
+        principal_angles(A, A[:, :1])

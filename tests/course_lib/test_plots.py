@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from course_lib import plots
 from course_lib.metrics import Estimate
-from course_lib.models import FVBN, orderings
+from course_lib.models import FVBN, VAE, ConditionalVAE, orderings
 from course_lib.models.base import AutoregressiveModel
 from course_lib.training import History
 
@@ -344,3 +344,107 @@ def test_only_one_real_sound_is_drawn(draw):
 def test_a_window_is_no_longer_than_the_sound():
     with pytest.raises(ValueError, match="window must be 2 to 100 samples"):
         plots.spectrogram(torch.zeros(100), 8000)
+
+
+@pytest.fixture
+def vae():
+    torch.manual_seed(0)
+    return VAE((6,), 4, 3, [5])
+
+
+def images_of(fig) -> np.ndarray:
+    """The grey values of a grid of images of 2 x 3: (images, 2, 3), ink 1."""
+    paper = picture(fig)[..., 0]
+    corners = [(r, c) for r in range(0, paper.shape[0] - 1, 3) for c in range(0, paper.shape[1] - 1, 4)]
+    tiles = [paper[r + 1 : r + 3, c + 1 : c + 4] for r, c in corners]
+    return 1 - np.stack(tiles)
+
+
+def test_reconstructions_are_below_their_originals(vae):
+    x = torch.randint(4, (5, 6))
+    shown = images_of(plots.reconstructions(vae, x, shape=(2, 3))).reshape(2, 5, 6)
+    assert np.allclose(shown[0], x.numpy() / 3)
+    assert np.allclose(shown[1], vae.reconstruct(x).numpy() / 3, atol=1e-6)
+
+
+def test_the_latent_plane_shows_each_class_at_its_codes():
+    means, y = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 3
+    ax = plots.latent_plane(means, y, names=["a", "b", "c"], axes=(3, 1)).axes[0]
+    for value, dots in enumerate(ax.collections):
+        assert np.allclose(dots.get_offsets(), means[y == value][:, [3, 1]].numpy())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
+    radii = [circle.get_radius() for circle in ax.patches]
+    lengths = torch.randn(100_000, 2, generator=torch.Generator().manual_seed(1)).norm(dim=1)
+    assert [(lengths < r).float().mean().item() for r in radii] == pytest.approx([0.5, 0.95], abs=0.01)
+    for wrong in ((means[:, :1], y), (means, y[:4])):
+        with pytest.raises(ValueError, match="expected codes"):
+            plots.latent_plane(*wrong)
+
+
+def test_the_decoded_plane_lies_at_quantiles_of_the_prior(vae):
+    shown = images_of(plots.decoded_plane(vae, side=4, axes=(2, 0), shape=(2, 3))).reshape(4, 4, 6)
+    q = torch.special.ndtri(torch.tensor([1 / 8, 3 / 8, 5 / 8, 7 / 8]))
+    z = torch.tensor([q[3], 0.0, q[1]])  # top row, second column
+    assert np.allclose(shown[0, 1], vae.mean(z[None])[0].detach().numpy() / 3, atol=1e-6)
+    with pytest.raises(ValueError, match="the model has 3 latent variables"):
+        plots.decoded_plane(vae, axes=(0, 3))
+
+
+def test_ways_between_codes():
+    z = torch.randn(2, 50, generator=torch.Generator().manual_seed(0)).double()
+    straight, round_about = plots.line(z, 5), plots.arc(z, 5)
+    for way in (straight, round_about):
+        assert torch.equal(way[[0, -1]], z)
+    torch.testing.assert_close(straight[2], z.mean(0))
+    lengths = round_about.norm(dim=1)
+    assert straight[2].norm() < 0.8 * lengths[2] and lengths.min() > 0.98 * z.norm(dim=1).min()
+    on_sphere = z / z.norm(dim=1, keepdim=True)
+    steps = plots.arc(on_sphere, 5).diff(dim=0).norm(dim=1)
+    torch.testing.assert_close(steps, steps[:1].expand(4))  # constant speed
+    for same_way in (torch.ones(2, 3), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.zeros(2, 3)):
+        torch.testing.assert_close(plots.arc(same_way, 3), plots.line(same_way, 3))
+    for wrong in (torch.zeros(3, 2), torch.zeros(2, 2, dtype=torch.long)):
+        with pytest.raises(ValueError, match="two codes"):
+            plots.line(wrong, 3)
+    with pytest.raises(ValueError, match="steps is 1"):
+        plots.arc(z, 1)
+
+
+def test_interpolations_go_both_ways(vae):
+    z = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    fig = plots.interpolations(vae, z, steps=4, shape=(2, 3))
+    assert names(fig) == ["line", "arc"]
+    shown = images_of(fig).reshape(2, 4, 6)
+    for row, way in zip(shown, (plots.line(z, 4), plots.arc(z, 4)), strict=True):
+        assert np.allclose(row, vae.mean(way).detach().numpy() / 3, atol=1e-6)
+
+
+def test_a_traversal_changes_one_latent_variable(vae):
+    z = torch.tensor([0.5, -1.0, 0.0], requires_grad=True)
+    fig = plots.traversals(vae, z, latents=[1], steps=3, reach=2.0, shape=(2, 3))
+    codes = torch.tensor([[0.5, -2.0, 0.0], [0.5, 0.0, 0.0], [0.5, 2.0, 0.0]])
+    assert np.allclose(images_of(fig).reshape(3, 6), vae.mean(codes).detach().numpy() / 3, atol=1e-6)
+    assert len(names(plots.traversals(vae, z, shape=(2, 3)))) == 3
+    with pytest.raises(ValueError, match=r"z must have shape \(3,\)"):
+        plots.traversals(vae, z[:2])
+
+
+def test_labels_choose_what_is_decoded():
+    torch.manual_seed(0)
+    model = ConditionalVAE((6,), 2, 2, [5], classes=3)
+    torch.nn.init.normal_(model.decoder_condition.of_class)
+    one, other = (images_of(plots.decoded_plane(model, side=2, labels=torch.tensor([y]), shape=(2, 3))) for y in (0, 2))
+    assert not np.allclose(one, other)
+
+
+def test_the_terms_of_the_elbo_lie_on_each_other():
+    history = History(train=[1.0, 1.0], valid=[1.0, 1.0], terms={"reconstruction": [-5.0, -3.0], "KL": [1.0, 2.0]})
+    ax = plots.elbo_terms(history).axes[0]
+    assert ax.lines[0].get_ydata().tolist() == [6, 5]
+    with pytest.raises(ValueError, match="no terms of an ELBO"):
+        plots.elbo_terms(History(train=[1.0], valid=[1.0]))
+
+
+def test_a_training_curve_names_the_unit():
+    ax = plots.training_curve(History(train=[1.0], valid=[1.0], unit="squared error")).axes[0]
+    assert ax.get_ylabel() == "squared error per image"

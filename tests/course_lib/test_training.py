@@ -638,3 +638,35 @@ def test_the_divergence_left_is_what_the_model_cannot_represent():
     parity = torch.where(states.sum(1) % 2 == 0, 0.25, 0.0)  # each pixel is a fair coin given any two
     left = fit_exactly(FVBN(3), states, (parity + 1e-12).log(), steps=100)
     assert left == pytest.approx(torch.tensor(2.0).log().item(), abs=1e-6)
+
+
+class WithTerms(nn.Module):
+    """A model whose loss has two parts, one of them noisy."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(2))
+
+    def loss_terms(self, x):
+        return {"distance": (x - self.mean).square().sum(1), "noise": torch.rand(len(x))}
+
+    def loss(self, x):
+        return sum(term.mean() for term in self.loss_terms(x).values())
+
+
+@pytest.mark.parametrize("average", [None, 0.5])
+def test_the_terms_of_a_loss_are_recorded_and_resumed(tmp_path, average):
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    ds = Dataset("points", (2,), None, Split(x[:30]), Split(x[30:]), Split(x[30:]))
+    settings = dict(batch_size=8, lr=0.1, average=average)
+    model = WithTerms()
+    history = fit(model, ds, epochs=4, **settings)
+    assert list(history.terms) == ["distance", "noise"]
+    for epoch in range(4):  # the noise is the validation's own, so that the parts add up
+        assert sum(values[epoch] for values in history.terms.values()) == pytest.approx(history.valid[epoch], abs=1e-5)
+    best = history.best_epoch - 1
+    expected = (x[30:] - model.mean).square().sum(1).mean().item()
+    assert history.terms["distance"][best] == pytest.approx(expected, rel=1e-5)
+    for epochs in (2, 4):
+        resumed = fit(WithTerms(), ds, epochs=epochs, checkpoint=tmp_path / "run", **settings)
+    assert (resumed.terms, resumed.unit) == (history.terms, "nats")
