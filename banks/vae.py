@@ -8,107 +8,193 @@ from banks import Bank
 
 bank = Bank("vae")
 
-# -------------------------------------------------------------------------------------------------- reparameterize
+# ------------------------------------------------------------------------------------------------ latent_posterior
 
 
-@bank.right("reparameterize")
-def draws_by_ndtri():
-    import torch
-
-    def reparameterize(mean, log_variance, u):
-        return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
-
-    return reparameterize
-
-
-@bank.right("reparameterize")
-def draws_by_the_error_function():
+@bank.right("latent_posterior")
+def posterior_by_precision():
     import math
 
     import torch
 
-    def reparameterize(mean, log_variance, u):
-        e = math.sqrt(2) * torch.erfinv(2 * u - 1)
-        std = log_variance.exp().sqrt()
-        return mean + std * e
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
+        mean = (x - mu) @ W @ covariance / variance
+        C = W @ W.T + variance * torch.eye(D, dtype=W.dtype)
+        distance = ((x - mu) * torch.linalg.solve(C, (x - mu).T).T).sum(1)
+        log_p = -(D * math.log(2 * math.pi) + torch.linalg.slogdet(C).logabsdet + distance) / 2
+        return mean, covariance, log_p
 
-    return reparameterize
+    return latent_posterior
 
 
-@bank.right("reparameterize")
-def draws_by_a_distribution():
+@bank.right("latent_posterior")
+def posterior_by_conditioning():
     import torch
 
-    def reparameterize(mean, log_variance, u):
-        e = torch.distributions.Normal(0.0, 1.0).icdf(u)
-        return torch.addcmul(mean, e, (0.5 * log_variance).exp())
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        C = W @ W.T + variance * torch.eye(D).to(W)
+        gain = torch.linalg.solve(C, W).T
+        mean = (x - mu) @ gain.T
+        covariance = torch.eye(L).to(W) - gain @ W
+        p = torch.distributions.MultivariateNormal(mu, C)
+        return mean, covariance, p.log_prob(x)
 
-    return reparameterize
-
-
-slip = bank.slips("reparameterize", of=draws_by_ndtri)
-slip("draws_uniform", "torch.special.ndtri(u)", "u", loses={"draws"})
-slip("draws_uniform_around_zero", "torch.special.ndtri(u)", "(2 * u - 1)", loses={"draws"})
-slip("draws_logistic", "torch.special.ndtri(u)", "torch.logit(u)", loses={"draws"})
-slip("draws_by_the_distribution_function", "ndtri(u)", "ndtr(u)", loses={"draws"})
-slip("draws_without_root_of_two", "torch.special.ndtri(u)", "torch.erfinv(2 * u - 1)", loses={"draws"})
-slip("draws_turned_around", "ndtri(u)", "ndtri(1 - u)", loses={"draws"})
-slip("draws_times_variance", "log_variance / 2", "log_variance", loses={"draws"})
-slip("draws_log_variance_for_std", "torch.exp(log_variance / 2)", "log_variance", loses={"draws"})
-slip("draws_half_log_variance_for_std", "torch.exp(log_variance / 2)", "(log_variance / 2)", loses={"draws"})
-slip("draws_half_the_variance", "torch.exp(log_variance / 2)", "torch.exp(log_variance) / 2", loses={"draws"})
-slip(
-    "draws_softplus_for_exp",
-    "torch.exp(log_variance / 2)",
-    "torch.nn.functional.softplus(log_variance)",
-    loses={"draws"},
-)
-slip("draws_clamped_log_variance", "log_variance / 2", "log_variance.clamp(-20, 20) / 2", loses={"draws"})
-slip("draws_epsilon_in_std", "torch.exp(log_variance / 2)", "(torch.exp(log_variance / 2) + 1e-6)", loses={"draws"})
-slip("draws_of_single_precision", "torch.exp(log_variance / 2)", "torch.exp(log_variance.float() / 2)", loses={"draws"})
-slip("draws_clamped_u", "ndtri(u)", "ndtri(u.clamp(0.001, 0.999))", loses={"draws"})
-slip("draws_with_noise_of_their_own", "torch.special.ndtri(u)", "torch.randn_like(u)", loses={"draws", "gradients"})
-slip(
-    "draws_are_the_mean",
-    " + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
-    " + 0 * u",
-    loses={"draws", "gradients"},
-)
-slip("draws_around_zero", "mean + ", "0 * mean + ", loses={"draws", "gradients"})
-slip("draws_mean_over_latents", "ndtri(u)", "ndtri(u).mean(1, keepdim=True)", loses={"draws"})
-slip("draws_of_one_latent", "ndtri(u)", "ndtri(u[:, :1])", loses={"draws"})
-slip(
-    "draws_in_columns",
-    "mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
-    "(mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)).T",
-    loses={"shape"},
-)
-slip(
-    "draws_detached",
-    "return mean",
-    "mean, log_variance = mean.detach(), log_variance.detach()\n    return mean",
-    loses={"gradients"},
-)
-slip("draws_std_detached", "torch.exp(log_variance / 2)", "torch.exp(log_variance / 2).detach()", loses={"gradients"})
-slip("draws_mean_of_the_data", "mean + ", "mean.data + ", loses={"gradients"})
-slip(
-    "draws_without_gradients",
-    "return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
-    "with torch.no_grad():\n        return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
-    loses={"gradients"},
-)
+    return latent_posterior
 
 
-@bank.wrong("reparameterize", loses={"gradients"})
-def draws_as_new_leaves():
-    """The result is made of numbers: a new tensor that asks for gradients, and whose gradients reach nothing."""
+@bank.right("latent_posterior")
+def posterior_by_bayes():
+    """log p(x) = log p(x, z) - log p(z | x) at any z, here at the posterior mean."""
+    import math
+
     import torch
 
-    def reparameterize(mean, log_variance, u):
-        z = mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
-        return torch.tensor(z.tolist(), dtype=torch.float64, requires_grad=True)
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        precision = torch.eye(L, dtype=torch.float64) + W.T @ W / variance
+        factor = torch.linalg.cholesky(precision)
+        covariance = torch.cholesky_inverse(factor)
+        mean = torch.cholesky_solve(W.T @ (x - mu).T / variance, factor).T
+        error = x - mu - mean @ W.T
+        log_joint = (
+            -(error**2).sum(1) / (2 * variance) - (mean**2).sum(1) / 2 - D / 2 * math.log(2 * math.pi * variance)
+        )
+        return mean, covariance, log_joint - factor.diagonal().log().sum()
 
-    return reparameterize
+    return latent_posterior
+
+
+for size, dtype in (("L", "W.dtype"), ("D", "W.dtype"), ("L", "torch.float64")):
+    bank.equivalent("latent_posterior", f"eye({size}, dtype={dtype})", f"eye({size})", "zeros and ones are exact")
+bank.equivalent("latent_posterior", "torch.float64", "torch.float16", "zeros and ones are exact")
+for changed in ("torch.as_tensor(factor.diagonal()).clamp(min=1e-06)", "(factor.diagonal() + 1e-08)"):
+    bank.equivalent("latent_posterior", "factor.diagonal()", changed, "no precision is below that of the prior, 1")
+
+
+slip = bank.slips("latent_posterior", of=posterior_by_precision)
+# The posterior covariance without the noise variance.
+slip("posterior_of_unit_noise", "W.T @ W / variance", "W.T @ W", loses={"posterior covariance"})
+# A prior of variance 1000.
+slip(
+    "posterior_almost_without_prior",
+    "inv(torch.eye(L, dtype=W.dtype) +",
+    "inv(torch.eye(L, dtype=W.dtype) / 1000 +",
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_precision",
+    "torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)",
+    "torch.eye(L, dtype=W.dtype) + W.T @ W / variance",
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_bishops_M",
+    "W.T @ W / variance)",
+    "W.T @ W / variance) / variance",
+    ("covariance / variance", "covariance"),
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_in_noise_units",
+    "return mean, covariance",
+    "return mean, covariance * variance",
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_variances_alone",
+    "return mean, covariance",
+    "return mean, covariance.diagonal().diag()",
+    loses={"posterior covariance"},
+)
+slip("posterior_mean_without_variance", "covariance / variance", "covariance", loses={"posterior mean"})
+slip(
+    "posterior_mean_by_projection",
+    "(x - mu) @ W @ covariance / variance",
+    "torch.linalg.lstsq(W, (x - mu).T).solution.T",
+    loses={"posterior mean"},
+)
+slip("posterior_mean_without_mu", "mean = (x - mu)", "mean = x", loses={"posterior mean"})
+slip("posterior_mean_plus_mu", "(x - mu) @ W @", "(x + mu) @ W @", loses={"posterior mean"})
+slip(
+    "posterior_mean_through_W",
+    "(x - mu) @ W @ covariance / variance",
+    "(x - mu) @ W / variance",
+    loses={"posterior mean"},
+)
+slip("posterior_without_two_pi", "D * math.log(2 * math.pi)", "0", loses={"log p(x)"})
+slip("posterior_two_pi_once", "D * math.log", "math.log", loses={"log p(x)"})
+slip("posterior_log_p_without_noise", "W @ W.T + variance *", "W @ W.T + 1e-9 *", loses={"log p(x)"})
+slip("posterior_log_p_of_std", "variance * torch.eye(D", "variance**0.5 * torch.eye(D", loses={"log p(x)"})
+slip("posterior_log_p_by_det", "torch.linalg.slogdet(C).logabsdet", "torch.linalg.det(C).log()", loses={"log p(x)"})
+slip(
+    "posterior_log_p_without_mu",
+    "((x - mu) * torch.linalg.solve(C, (x - mu).T).T)",
+    "(x * torch.linalg.solve(C, x.T).T)",
+    loses={"log p(x)"},
+)
+slip("posterior_log_p_without_half", "distance) / 2", "distance)", loses={"log p(x)"})
+slip("posterior_log_p_positive", "log_p = -(D", "log_p = (D", loses={"log p(x)"})
+slip("posterior_log_p_in_bits", "distance) / 2", "distance) / 2 / math.log(2)", loses={"log p(x)"})
+slip(
+    "posterior_log_p_without_determinant",
+    "torch.linalg.slogdet(C).logabsdet + distance",
+    "distance",
+    loses={"log p(x)"},
+)
+slip(
+    "posterior_log_det_halved",
+    "torch.linalg.slogdet(C).logabsdet",
+    "torch.linalg.slogdet(C).logabsdet / 2",
+    loses={"log p(x)"},
+)
+slip("posterior_log_p_mean_over_pixels", "T).sum(1)", "T).mean(1)", loses={"log p(x)"})
+slip("posterior_log_p_of_pixels_apart", "slogdet(C)", "slogdet(C.diagonal().diag())", loses={"log p(x)"})
+# log p(x | z) at the posterior mean.
+slip(
+    "posterior_log_p_given_z",
+    "C = W @ W.T + variance",
+    "C = variance",
+    (
+        "distance = ((x - mu) * torch.linalg.solve(C, (x - mu).T).T)",
+        "error = x - mu - mean @ W.T\n    distance = (error**2 / variance)",
+    ),
+    loses={"log p(x)"},
+)
+slip("posterior_sum_over_images", "log_p = -(D", "log_p = -len(x) * (D", loses={"log p(x)"})
+slip(
+    "posterior_covariance_of_each",
+    "return mean, covariance,",
+    "return mean, covariance.expand(len(x), L, L),",
+    loses={"shapes"},
+)
+slip("posterior_without_covariance", "return mean, covariance,", "return mean,", loses={"shapes"})
+slip(
+    "posterior_log_p_of_the_batch",
+    "return mean, covariance, log_p",
+    "return mean, covariance, log_p.sum()",
+    loses={"shapes"},
+)
+
+
+@bank.wrong("latent_posterior", loses={"log p(x)"})
+def posterior_by_woodbury_without_its_determinant():
+    """The distance is right, but the determinant is that of the noise alone."""
+    import math
+
+    import torch
+
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
+        r = x - mu
+        mean = r @ W @ covariance / variance
+        distance = (r**2).sum(1) / variance - (mean * (r @ W)).sum(1) / variance
+        return mean, covariance, -(D * math.log(2 * math.pi * variance) + distance) / 2
+
+    return latent_posterior
 
 
 # ----------------------------------------------------------------------------------------------------- gaussian_kl
@@ -262,194 +348,107 @@ def kl_diagonal_only():
     return gaussian_kl
 
 
-# ------------------------------------------------------------------------------------------------ latent_posterior
+# -------------------------------------------------------------------------------------------------- reparameterize
 
 
-@bank.right("latent_posterior")
-def posterior_by_precision():
+@bank.right("reparameterize")
+def draws_by_ndtri():
+    import torch
+
+    def reparameterize(mean, log_variance, u):
+        return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+
+    return reparameterize
+
+
+@bank.right("reparameterize")
+def draws_by_the_error_function():
     import math
 
     import torch
 
-    def latent_posterior(x, W, mu, variance):
-        D, L = W.shape
-        covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
-        mean = (x - mu) @ W @ covariance / variance
-        C = W @ W.T + variance * torch.eye(D, dtype=W.dtype)
-        distance = ((x - mu) * torch.linalg.solve(C, (x - mu).T).T).sum(1)
-        log_p = -(D * math.log(2 * math.pi) + torch.linalg.slogdet(C).logabsdet + distance) / 2
-        return mean, covariance, log_p
+    def reparameterize(mean, log_variance, u):
+        e = math.sqrt(2) * torch.erfinv(2 * u - 1)
+        std = log_variance.exp().sqrt()
+        return mean + std * e
 
-    return latent_posterior
+    return reparameterize
 
 
-@bank.right("latent_posterior")
-def posterior_by_conditioning():
+@bank.right("reparameterize")
+def draws_by_a_distribution():
     import torch
 
-    def latent_posterior(x, W, mu, variance):
-        D, L = W.shape
-        C = W @ W.T + variance * torch.eye(D).to(W)
-        gain = torch.linalg.solve(C, W).T
-        mean = (x - mu) @ gain.T
-        covariance = torch.eye(L).to(W) - gain @ W
-        p = torch.distributions.MultivariateNormal(mu, C)
-        return mean, covariance, p.log_prob(x)
+    def reparameterize(mean, log_variance, u):
+        e = torch.distributions.Normal(0.0, 1.0).icdf(u)
+        return torch.addcmul(mean, e, (0.5 * log_variance).exp())
 
-    return latent_posterior
+    return reparameterize
 
 
-@bank.right("latent_posterior")
-def posterior_by_bayes():
-    """log p(x) = log p(x, z) - log p(z | x) at any z, here at the posterior mean."""
-    import math
+slip = bank.slips("reparameterize", of=draws_by_ndtri)
+slip("draws_uniform", "torch.special.ndtri(u)", "u", loses={"draws"})
+slip("draws_uniform_around_zero", "torch.special.ndtri(u)", "(2 * u - 1)", loses={"draws"})
+slip("draws_logistic", "torch.special.ndtri(u)", "torch.logit(u)", loses={"draws"})
+slip("draws_by_the_distribution_function", "ndtri(u)", "ndtr(u)", loses={"draws"})
+slip("draws_without_root_of_two", "torch.special.ndtri(u)", "torch.erfinv(2 * u - 1)", loses={"draws"})
+slip("draws_turned_around", "ndtri(u)", "ndtri(1 - u)", loses={"draws"})
+slip("draws_times_variance", "log_variance / 2", "log_variance", loses={"draws"})
+slip("draws_log_variance_for_std", "torch.exp(log_variance / 2)", "log_variance", loses={"draws"})
+slip("draws_half_log_variance_for_std", "torch.exp(log_variance / 2)", "(log_variance / 2)", loses={"draws"})
+slip("draws_half_the_variance", "torch.exp(log_variance / 2)", "torch.exp(log_variance) / 2", loses={"draws"})
+slip(
+    "draws_softplus_for_exp",
+    "torch.exp(log_variance / 2)",
+    "torch.nn.functional.softplus(log_variance)",
+    loses={"draws"},
+)
+slip("draws_clamped_log_variance", "log_variance / 2", "log_variance.clamp(-20, 20) / 2", loses={"draws"})
+slip("draws_epsilon_in_std", "torch.exp(log_variance / 2)", "(torch.exp(log_variance / 2) + 1e-6)", loses={"draws"})
+slip("draws_of_single_precision", "torch.exp(log_variance / 2)", "torch.exp(log_variance.float() / 2)", loses={"draws"})
+slip("draws_clamped_u", "ndtri(u)", "ndtri(u.clamp(0.001, 0.999))", loses={"draws"})
+slip("draws_with_noise_of_their_own", "torch.special.ndtri(u)", "torch.randn_like(u)", loses={"draws", "gradients"})
+slip(
+    "draws_are_the_mean",
+    " + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    " + 0 * u",
+    loses={"draws", "gradients"},
+)
+slip("draws_around_zero", "mean + ", "0 * mean + ", loses={"draws", "gradients"})
+slip("draws_mean_over_latents", "ndtri(u)", "ndtri(u).mean(1, keepdim=True)", loses={"draws"})
+slip("draws_of_one_latent", "ndtri(u)", "ndtri(u[:, :1])", loses={"draws"})
+slip(
+    "draws_in_columns",
+    "mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    "(mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)).T",
+    loses={"shape"},
+)
+slip(
+    "draws_detached",
+    "return mean",
+    "mean, log_variance = mean.detach(), log_variance.detach()\n    return mean",
+    loses={"gradients"},
+)
+slip("draws_std_detached", "torch.exp(log_variance / 2)", "torch.exp(log_variance / 2).detach()", loses={"gradients"})
+slip("draws_mean_of_the_data", "mean + ", "mean.data + ", loses={"gradients"})
+slip(
+    "draws_without_gradients",
+    "return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    "with torch.no_grad():\n        return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    loses={"gradients"},
+)
 
+
+@bank.wrong("reparameterize", loses={"gradients"})
+def draws_as_new_leaves():
+    """The result is made of numbers: a new tensor that asks for gradients, and whose gradients reach nothing."""
     import torch
 
-    def latent_posterior(x, W, mu, variance):
-        D, L = W.shape
-        precision = torch.eye(L, dtype=torch.float64) + W.T @ W / variance
-        factor = torch.linalg.cholesky(precision)
-        covariance = torch.cholesky_inverse(factor)
-        mean = torch.cholesky_solve(W.T @ (x - mu).T / variance, factor).T
-        error = x - mu - mean @ W.T
-        log_joint = (
-            -(error**2).sum(1) / (2 * variance) - (mean**2).sum(1) / 2 - D / 2 * math.log(2 * math.pi * variance)
-        )
-        return mean, covariance, log_joint - factor.diagonal().log().sum()
+    def reparameterize(mean, log_variance, u):
+        z = mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+        return torch.tensor(z.tolist(), dtype=torch.float64, requires_grad=True)
 
-    return latent_posterior
-
-
-for dtype in ("W.dtype", "torch.float64"):
-    for size in ("L", "D"):
-        bank.equivalent("latent_posterior", f"eye({size}, dtype={dtype})", f"eye({size})", "zeros and ones are exact")
-bank.equivalent("latent_posterior", "torch.float64", "torch.float16", "zeros and ones are exact")
-for changed in ("torch.as_tensor(factor.diagonal()).clamp(min=1e-06)", "(factor.diagonal() + 1e-08)"):
-    bank.equivalent("latent_posterior", "factor.diagonal()", changed, "no precision is below that of the prior, 1")
-
-
-slip = bank.slips("latent_posterior", of=posterior_by_precision)
-# The posterior covariance without the noise variance.
-slip("posterior_of_unit_noise", "W.T @ W / variance", "W.T @ W", loses={"posterior covariance"})
-# A prior of variance 1000.
-slip(
-    "posterior_almost_without_prior",
-    "inv(torch.eye(L, dtype=W.dtype) +",
-    "inv(torch.eye(L, dtype=W.dtype) / 1000 +",
-    loses={"posterior covariance"},
-)
-slip(
-    "posterior_precision",
-    "torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)",
-    "torch.eye(L, dtype=W.dtype) + W.T @ W / variance",
-    loses={"posterior covariance"},
-)
-slip(
-    "posterior_bishops_M",
-    "W.T @ W / variance)",
-    "W.T @ W / variance) / variance",
-    ("covariance / variance", "covariance"),
-    loses={"posterior covariance"},
-)
-slip(
-    "posterior_in_noise_units",
-    "return mean, covariance",
-    "return mean, covariance * variance",
-    loses={"posterior covariance"},
-)
-slip(
-    "posterior_variances_alone",
-    "return mean, covariance",
-    "return mean, covariance.diagonal().diag()",
-    loses={"posterior covariance"},
-)
-slip("posterior_mean_without_variance", "covariance / variance", "covariance", loses={"posterior mean"})
-slip(
-    "posterior_mean_by_projection",
-    "(x - mu) @ W @ covariance / variance",
-    "torch.linalg.lstsq(W, (x - mu).T).solution.T",
-    loses={"posterior mean"},
-)
-slip("posterior_mean_without_mu", "mean = (x - mu)", "mean = x", loses={"posterior mean"})
-slip("posterior_mean_plus_mu", "(x - mu) @ W @", "(x + mu) @ W @", loses={"posterior mean"})
-slip(
-    "posterior_mean_through_W",
-    "(x - mu) @ W @ covariance / variance",
-    "(x - mu) @ W / variance",
-    loses={"posterior mean"},
-)
-slip("posterior_without_two_pi", "D * math.log(2 * math.pi)", "0", loses={"log p(x)"})
-slip("posterior_two_pi_once", "D * math.log", "math.log", loses={"log p(x)"})
-slip("posterior_log_p_without_noise", "W @ W.T + variance *", "W @ W.T + 1e-9 *", loses={"log p(x)"})
-slip("posterior_log_p_of_std", "variance * torch.eye(D", "variance**0.5 * torch.eye(D", loses={"log p(x)"})
-slip("posterior_log_p_by_det", "torch.linalg.slogdet(C).logabsdet", "torch.linalg.det(C).log()", loses={"log p(x)"})
-slip(
-    "posterior_log_p_without_mu",
-    "((x - mu) * torch.linalg.solve(C, (x - mu).T).T)",
-    "(x * torch.linalg.solve(C, x.T).T)",
-    loses={"log p(x)"},
-)
-slip("posterior_log_p_without_half", "distance) / 2", "distance)", loses={"log p(x)"})
-slip("posterior_log_p_positive", "log_p = -(D", "log_p = (D", loses={"log p(x)"})
-slip("posterior_log_p_in_bits", "distance) / 2", "distance) / 2 / math.log(2)", loses={"log p(x)"})
-slip(
-    "posterior_log_p_without_determinant",
-    "torch.linalg.slogdet(C).logabsdet + distance",
-    "distance",
-    loses={"log p(x)"},
-)
-slip(
-    "posterior_log_det_halved",
-    "torch.linalg.slogdet(C).logabsdet",
-    "torch.linalg.slogdet(C).logabsdet / 2",
-    loses={"log p(x)"},
-)
-slip("posterior_log_p_mean_over_pixels", "T).sum(1)", "T).mean(1)", loses={"log p(x)"})
-slip("posterior_log_p_of_pixels_apart", "slogdet(C)", "slogdet(C.diagonal().diag())", loses={"log p(x)"})
-# log p(x | z) at the posterior mean.
-slip(
-    "posterior_log_p_given_z",
-    "C = W @ W.T + variance",
-    "C = variance",
-    (
-        "distance = ((x - mu) * torch.linalg.solve(C, (x - mu).T).T)",
-        "error = x - mu - mean @ W.T\n    distance = (error**2 / variance)",
-    ),
-    loses={"log p(x)"},
-)
-slip("posterior_sum_over_images", "log_p = -(D", "log_p = -len(x) * (D", loses={"log p(x)"})
-slip(
-    "posterior_covariance_of_each",
-    "return mean, covariance,",
-    "return mean, covariance.expand(len(x), L, L),",
-    loses={"shapes"},
-)
-slip("posterior_without_covariance", "return mean, covariance,", "return mean,", loses={"shapes"})
-slip(
-    "posterior_log_p_of_the_batch",
-    "return mean, covariance, log_p",
-    "return mean, covariance, log_p.sum()",
-    loses={"shapes"},
-)
-
-
-@bank.wrong("latent_posterior", loses={"log p(x)"})
-def posterior_by_woodbury_without_its_determinant():
-    """The distance is right, but the determinant is that of the noise alone."""
-    import math
-
-    import torch
-
-    def latent_posterior(x, W, mu, variance):
-        D, L = W.shape
-        covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
-        r = x - mu
-        mean = r @ W @ covariance / variance
-        distance = (r**2).sum(1) / variance - (mean * (r @ W)).sum(1) / variance
-        return mean, covariance, -(D * math.log(2 * math.pi * variance) + distance) / 2
-
-    return latent_posterior
+    return reparameterize
 
 
 # ------------------------------------------------------------------------------------------------------ elbo_terms
@@ -730,6 +729,28 @@ def own_in_double_precision():
     return OwnVAE
 
 
+for old, new, why in (
+    ("sum(-1)", "sum(1)", "there are two axes"),
+    (".long()", ".byte()", "any type of integers is read"),
+    ("torch.int64", "torch.int8", "any type of integers is read"),
+    (">= 1 - p", "> 1 - p", "a number at the border is not judged"),
+    ("pixels < border", "pixels <= border", "a number at the border is not judged"),
+    ("<= p)", "< p)", "a number at the border is not judged"),
+    ("-self.decode(z))", "-self.decode(z)) + 1e-08", "no decision depends on a probability of 1e-8"),
+    (
+        "self.decode(torch.special.ndtri(u[:, :L]))",
+        "torch.as_tensor(self.decode(torch.special.ndtri(u[:, :L]))).clamp(-30, 30)",
+        "no decision depends on a probability of 1e-13",
+    ),
+    (
+        "-self.decode(self.prior.icdf(e))",
+        "torch.as_tensor(-self.decode(self.prior.icdf(e))).clamp(-30, 30)",
+        "no decision depends on a probability of 1e-13",
+    ),
+):
+    bank.equivalent("OwnVAE", old, new, why)
+
+
 slip = bank.slips("OwnVAE", of=own_by_cross_entropy)
 slip(
     "own_encoder_without_tanh",
@@ -861,6 +882,98 @@ slip(
 )
 
 
+# --------------------------------------------------------------------------------------------------- best_variance
+
+
+@bank.right("best_variance")
+def best_by_the_mean_square():
+    import math
+
+    def best_variance(x, mean):
+        squares = (x - mean) ** 2
+        variance = squares.mean()
+        constant = x.shape[1] / 2 * (2 * math.pi * variance).log()
+        return variance, -squares.sum(1) / (2 * variance) - constant
+
+    return best_variance
+
+
+@bank.right("best_variance")
+def best_by_a_distribution():
+    import torch
+
+    def best_variance(x, mean):
+        variance = torch.nn.functional.mse_loss(mean, x)
+        pixels = torch.distributions.Normal(mean, variance.sqrt())
+        return variance, pixels.log_prob(x).sum(1)
+
+    return best_variance
+
+
+@bank.right("best_variance")
+def best_as_a_float():
+    import math
+
+    import torch
+
+    def best_variance(x, mean):
+        n, D = x.shape
+        error = x - mean
+        variance = float(error.pow(2).sum()) / (n * D)
+        distance = torch.einsum("nd,nd->n", error, error) / variance
+        return variance, -0.5 * (distance + D * math.log(2 * math.pi * variance))
+
+    return best_variance
+
+
+bank.equivalent("best_variance", "(mean, x)", "(x, mean)", "the difference is squared")
+bank.equivalent("best_variance", "(n * D)", "(n * D + 1e-08)", "a count is at least 1")
+
+
+slip = bank.slips("best_variance", of=best_by_the_mean_square)
+slip("best_sum_of_squares", "variance = squares.mean()", "variance = squares.sum(1).mean()", loses={"variance"})
+slip("best_total_of_squares", "variance = squares.mean()", "variance = squares.sum()", loses={"variance"})
+slip("best_standard_deviation", "squares.mean()", "squares.mean().sqrt()", loses={"variance"})
+slip("best_unbiased", "squares.mean()", "squares.sum() / max(squares.numel() - 1, 1)", loses={"variance"})
+slip("best_variance_around_the_average", "squares.mean()", "(x - mean).var(unbiased=False) + 1e-9", loses={"variance"})
+slip("best_variance_of_x", "squares.mean()", "x.var(unbiased=False) + 1e-9", loses={"variance"})
+slip("best_of_the_first_image", "squares.mean()", "(squares[0].mean() + 1e-12)", loses={"variance"})
+slip("best_absolute_error", "squares.mean()", "(x - mean).abs().mean()", loses={"variance"})
+slip("best_fixed_at_one", "squares.mean()", "0 * squares.mean() + 1", loses={"variance"})
+slip("best_half_of_squares", "squares.mean()", "squares.mean() / 2", loses={"variance"})
+slip("best_likelihood_without_two_pi", "2 * math.pi * variance", "variance", loses={"log-likelihood"})
+slip("best_likelihood_constant_once", "x.shape[1] / 2 *", "1 / 2 *", loses={"log-likelihood"})
+slip("best_likelihood_without_half", "/ (2 * variance)", "/ variance", loses={"log-likelihood"})
+slip("best_likelihood_by_std", "/ (2 * variance)", "/ (2 * variance.sqrt())", loses={"log-likelihood"})
+slip("best_likelihood_log_of_variance_twice", "x.shape[1] / 2 *", "x.shape[1] *", loses={"log-likelihood"})
+slip("best_likelihood_mean_over_pixels", "-squares.sum(1)", "-squares.mean(1)", loses={"log-likelihood"})
+slip("best_likelihood_constant_added", "- constant", "+ constant", loses={"log-likelihood"})
+slip(
+    "best_likelihood_is_a_loss",
+    "-squares.sum(1) / (2 * variance) - constant",
+    "squares.sum(1) / (2 * variance) + constant",
+    loses={"log-likelihood"},
+)
+slip("best_likelihood_squares_alone", "(2 * variance) - constant", "(2 * variance)", loses={"log-likelihood"})
+slip("best_likelihood_of_all_images", "-squares.sum(1)", "-squares.sum().expand(len(x))", loses={"log-likelihood"})
+slip(
+    "best_likelihood_in_bits",
+    "-squares.sum(1) / (2 * variance) - constant",
+    "(-squares.sum(1) / (2 * variance) - constant) / math.log(2)",
+    loses={"log-likelihood"},
+)
+slip("best_likelihood_of_the_batch", "-squares.sum(1)", "-squares.sum()", loses={"shapes"})
+slip(
+    "best_variance_of_each_pixel",
+    "squares.mean()",
+    "squares.mean(0)",
+    ("(2 * math.pi * variance).log()", "(2 * math.pi * variance).log().mean()"),
+    ("-squares.sum(1) / (2 * variance)", "-(squares / (2 * variance)).sum(1)"),
+    loses={"shapes"},
+)
+slip("best_variance_keeps_axes", "squares.mean()", "squares.mean((0, 1), keepdim=True)[0]", loses={"shapes"})
+
+
 # ------------------------------------------------------------------------------------------------------ iwae_bound
 
 
@@ -898,6 +1011,11 @@ def bound_weight_by_weight():
         return total - torch.log(torch.tensor(log_w.shape[0], dtype=log_w.dtype))
 
     return iwae_bound
+
+
+bank.equivalent("iwae_bound", "log_w.detach()", "log_w", "what is added has been subtracted before")
+bank.equivalent("iwae_bound", "-1e+300", "-5e+299", "it only has to be finite")
+bank.equivalent("iwae_bound", ", dtype=log_w.dtype", "", "the logarithm of k is near enough in single precision")
 
 
 slip = bank.slips("iwae_bound", of=bound_by_logsumexp)
@@ -1019,6 +1137,9 @@ def estimates_from_z():
     return gradient_estimates
 
 
+bank.equivalent("gradient_estimates", ", dtype=torch.float64", "", "single precision is near enough")
+
+
 slip = bank.slips("gradient_estimates", of=estimates_stacked)
 slip("estimates_variance_in_the_score", "height * e / std,", "height * e / std**2,", loses={"score function"})
 slip("estimates_score_of_z", "height * e / std,", "height * z / std,", loses={"score function"})
@@ -1080,94 +1201,6 @@ slip(
 )
 
 
-# --------------------------------------------------------------------------------------------------- best_variance
-
-
-@bank.right("best_variance")
-def best_by_the_mean_square():
-    import math
-
-    def best_variance(x, mean):
-        squares = (x - mean) ** 2
-        variance = squares.mean()
-        constant = x.shape[1] / 2 * (2 * math.pi * variance).log()
-        return variance, -squares.sum(1) / (2 * variance) - constant
-
-    return best_variance
-
-
-@bank.right("best_variance")
-def best_by_a_distribution():
-    import torch
-
-    def best_variance(x, mean):
-        variance = torch.nn.functional.mse_loss(mean, x)
-        pixels = torch.distributions.Normal(mean, variance.sqrt())
-        return variance, pixels.log_prob(x).sum(1)
-
-    return best_variance
-
-
-@bank.right("best_variance")
-def best_as_a_float():
-    import math
-
-    import torch
-
-    def best_variance(x, mean):
-        n, D = x.shape
-        error = x - mean
-        variance = float(error.pow(2).sum()) / (n * D)
-        distance = torch.einsum("nd,nd->n", error, error) / variance
-        return variance, -0.5 * (distance + D * math.log(2 * math.pi * variance))
-
-    return best_variance
-
-
-slip = bank.slips("best_variance", of=best_by_the_mean_square)
-slip("best_sum_of_squares", "variance = squares.mean()", "variance = squares.sum(1).mean()", loses={"variance"})
-slip("best_total_of_squares", "variance = squares.mean()", "variance = squares.sum()", loses={"variance"})
-slip("best_standard_deviation", "squares.mean()", "squares.mean().sqrt()", loses={"variance"})
-slip("best_unbiased", "squares.mean()", "squares.sum() / max(squares.numel() - 1, 1)", loses={"variance"})
-slip("best_variance_around_the_average", "squares.mean()", "(x - mean).var(unbiased=False) + 1e-9", loses={"variance"})
-slip("best_variance_of_x", "squares.mean()", "x.var(unbiased=False) + 1e-9", loses={"variance"})
-slip("best_of_the_first_image", "squares.mean()", "(squares[0].mean() + 1e-12)", loses={"variance"})
-slip("best_absolute_error", "squares.mean()", "(x - mean).abs().mean()", loses={"variance"})
-slip("best_fixed_at_one", "squares.mean()", "0 * squares.mean() + 1", loses={"variance"})
-slip("best_half_of_squares", "squares.mean()", "squares.mean() / 2", loses={"variance"})
-slip("best_likelihood_without_two_pi", "2 * math.pi * variance", "variance", loses={"log-likelihood"})
-slip("best_likelihood_constant_once", "x.shape[1] / 2 *", "1 / 2 *", loses={"log-likelihood"})
-slip("best_likelihood_without_half", "/ (2 * variance)", "/ variance", loses={"log-likelihood"})
-slip("best_likelihood_by_std", "/ (2 * variance)", "/ (2 * variance.sqrt())", loses={"log-likelihood"})
-slip("best_likelihood_log_of_variance_twice", "x.shape[1] / 2 *", "x.shape[1] *", loses={"log-likelihood"})
-slip("best_likelihood_mean_over_pixels", "-squares.sum(1)", "-squares.mean(1)", loses={"log-likelihood"})
-slip("best_likelihood_constant_added", "- constant", "+ constant", loses={"log-likelihood"})
-slip(
-    "best_likelihood_is_a_loss",
-    "-squares.sum(1) / (2 * variance) - constant",
-    "squares.sum(1) / (2 * variance) + constant",
-    loses={"log-likelihood"},
-)
-slip("best_likelihood_squares_alone", "(2 * variance) - constant", "(2 * variance)", loses={"log-likelihood"})
-slip("best_likelihood_of_all_images", "-squares.sum(1)", "-squares.sum().expand(len(x))", loses={"log-likelihood"})
-slip(
-    "best_likelihood_in_bits",
-    "-squares.sum(1) / (2 * variance) - constant",
-    "(-squares.sum(1) / (2 * variance) - constant) / math.log(2)",
-    loses={"log-likelihood"},
-)
-slip("best_likelihood_of_the_batch", "-squares.sum(1)", "-squares.sum()", loses={"shapes"})
-slip(
-    "best_variance_of_each_pixel",
-    "squares.mean()",
-    "squares.mean(0)",
-    ("(2 * math.pi * variance).log()", "(2 * math.pi * variance).log().mean()"),
-    ("-squares.sum(1) / (2 * variance)", "-(squares / (2 * variance)).sum(1)"),
-    loses={"shapes"},
-)
-slip("best_variance_keeps_axes", "squares.mean()", "squares.mean((0, 1), keepdim=True)[0]", loses={"shapes"})
-
-
 # --------------------------------------------------------------------------------------------------------- em_step
 
 
@@ -1222,6 +1255,14 @@ def em_image_by_image():
         return new, float(sum(errors)) / x.numel()
 
     return em_step
+
+
+for size in ("W.shape[1], dtype=W.dtype", "L, dtype=torch.float64"):
+    bank.equivalent("em_step", f"eye({size})", f"eye({size.split(',')[0]})", "zeros and ones are exact")
+bank.equivalent("em_step", "eye(L, dtype=torch.float64)", "eye(L, dtype=torch.float16)", "zeros and ones are exact")
+bank.equivalent("em_step", "/ (n * D)", "/ (n * D + 1e-08)", "a count is at least 1")
+bank.equivalent("em_step", "/ D", "/ (D + 1e-08)", "a count is at least 1")
+bank.equivalent("em_step", "/ x.numel()", "/ (x.numel() + 1e-08)", "a count is at least 1")
 
 
 slip = bank.slips("em_step", of=em_by_moments)

@@ -35,69 +35,110 @@ WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 @check(
-    gates=["shape"],
-    points={"draws": 1, "gradients": 1},
+    gates=["shapes"],
+    points={"posterior mean": 1, "posterior covariance": 1, "log p(x)": 2},
     hints=[
-        "Take mean 0 and variance 1, so that z is e itself. Which e belongs to u = 0.5? And which one to u = 0.84, "
-        "if a normal variable lies below its mean plus one standard deviation in 84 of 100 cases?",
-        "The function that gives this number is the inverse of the normal distribution function; torch has it among "
-        "its special functions. And what is the standard deviation, if you know the logarithm of the variance?",
-        "torch.special.ndtri gives e. The standard deviation is the exponential of half the log-variance. Use plain "
-        "tensor operations, on mean and log_variance as they are given.",
+        "Take D = L = 1 and mu = 0: then log p(x, z) is a parabola in z. Where is its top, and how wide is it? And "
+        "what is the variance of x, which is W z plus independent noise?",
+        "The precision of p(z | x), the inverse of its covariance, is the sum of the prior's precision and that of "
+        "the observation, W^T W / variance. x itself is Gaussian around mu, because it is linear in z and the noise.",
+        "Covariance: the inverse of I + W^T W / variance. Mean: this covariance times W^T (x - mu) / variance. p(x) "
+        "is N(mu, W W^T + variance I), a Gaussian of D dimensions; take the log of its determinant without the "
+        "determinant.",
     ],
+    side_effects="log p(x)",
 )
-def reparameterize(student, rng):
-    """Reparameterized draws.
+def latent_posterior(student, rng):
+    """The linear-Gaussian posterior.
 
     =============================================  ===========================================================
     clause of the contract                         tried by
     =============================================  ===========================================================
-    (n, L)                                         two sizes: "shape", a gate
-    z = mean + exp(log_variance / 2) * e           mean 0 and variance 1, each alone, drawn: "draws"
-    e is the normal quantile of u                  u from 1e-6 to 1 - 1e-6; e = 0 at 0.5: "draws"
-    any finite mean, log_variance from -200 to 200  means of 1e300, standard deviations of 1e-43 and 1e43: "draws"
-    gradients flow to mean and log_variance        each is moved, and the gradient must foretell how the answer's
-                                                   own result changes: "gradients"
-    arguments are left as they are                 by `Student`, after each call: "draws"
+    (n, L), (L, L), (n,)                           two sizes: "shapes", a gate
+    the mean of p(z | x)                           D and L from 1 to 6, drawn; also accepted if it is right for the
+                                                   answer's own covariance: "posterior mean"
+    its covariance                                 the same cases: "posterior covariance"
+    log p(x) in nats                               the density of one pixel integrates to 1; the same cases:
+                                                   "log p(x)"
+    L smaller than D, equal or larger              all three, for each property
+    variance from 1e-4 to 1e4                      both ends, drawn magnitudes, for each property
+    any D                                          300 pixels, whose determinants are below 1e-900 and above 1e900:
+                                                   "log p(x)"
     =============================================  ===========================================================
     """
 
-    def uniform(*shape):
-        return rng.integers(20, 490, shape) / 1000 + 0.5 * rng.integers(0, 2, shape)
+    def case(n, D, L, variance):
+        """Images drawn from the model."""
+        W, mu = tenths(rng, D, L), tenths(rng, D)
+        x = rng.normal(size=(n, L)) @ W.T + mu + variance**0.5 * rng.normal(size=(n, D))
+        return x, W, mu, float(variance)
 
-    def read(value, mean, *_):
-        return real(value, mean.shape, "z")
+    def few(D, L, variance):
+        """One image with few digits."""
+        return tenths(rng, 1, D), tenths(rng, D, L), tenths(rng, D), variance
 
-    def say_draw(mean, log_variance, u):
-        return say_case(mean=mean, log_variance=log_variance, u=u)
+    def read(value, x, W, mu, variance):
+        n, L = len(x), W.shape[1]
+        return real_parts(value, {"the mean": (n, L), "the covariance": (L, L), "log p(x)": (n,)})
 
-    def wrong(got, mean, log_variance, u):
-        std, e = np.exp(log_variance / 2), ndtri(u)
+    def say_model(x, W, mu, variance):
+        sizes = f"n = {len(x)}, {count(len(W), 'pixel')}, {count(W.shape[1], 'latent variable')}"
+        if W.size + mu.size <= 12:
+            sizes = say_case(x=x, W=W, mu=mu) if x.size <= 6 else f"n = {len(x)}, {say_case(W=W, mu=mu)}"
+        return f"{sizes}, variance = {variance:.4g}"
 
-        def name(*index):
-            return f"the standard normal quantile of u = {u[index]:.7g} is {e[index]:.5g}, and z{list(index)}"
+    def wrong_mean(got, x, W, mu, variance):
+        def means(covariance):
+            return (x - mu) @ W @ covariance.T / variance
 
-        return differs(got, mean + std * e, name, size=np.abs(mean) + std * np.abs(e))
+        with np.errstate(all="ignore"):  # the answer's covariance may be anything
+            own = means(got[1])
+            if np.isfinite(own).all() and own.any() and close(got[0], own):
+                return ""
+        return differs(got[0], means(_posterior_covariance(W, variance)), lambda n, i: f"the mean of z_{i} in row {n}")
 
-    ask = asking(student.call, read=read, say=say_draw)
-    for n, L in ((1, 1), (2, 3)):
-        yield ask(tenths(rng, n, L), tenths(rng, n, L), uniform(n, L)).gate("shape")
+    def wrong_covariance(got, x, W, mu, variance):
+        return differs(got[1], _posterior_covariance(W, variance), lambda i, j: f"the covariance of z_{i} and z_{j}")
+
+    def wrong_log_p(got, x, W, mu, variance):
+        want, size = _log_gaussian(x - mu, W @ W.T + variance * np.eye(len(mu)))
+        return differs(got[2], want, lambda row: f"log p(x) of row {row}", size=size, tolerance=1e-6)
+
+    def wrong_integral(got, x, W, mu, variance):
+        with np.errstate(over="ignore"):
+            total = float(np.exp(got[2]).sum() * (x[1, 0] - x[0, 0]))
+        return not_one(total, "p(x), integrated over x by quadrature,")
+
+    tests = {"posterior mean": wrong_mean, "posterior covariance": wrong_covariance, "log p(x)": wrong_log_p}
+    ask = asking(student.call, read=read, say=say_model)
+    yield ask(*few(1, 1, 1.0)).gate("shapes")
+    yield ask(*case(2, 3, 2, 1.0)).gate("shapes")
+    for W, mu, variance in ((1.0, 0.0, 1.0), (float(tenths(rng)), float(tenths(rng)), 0.5)):
+        x = mu + (W**2 + variance) ** 0.5 * np.arange(-12, 12.05, 0.1)
+        answer = ask(x[:, None], np.full((1, 1), W), np.full(1, mu), variance)
+        yield answer.holds("log p(x)", wrong_integral)
     one = np.ones((1, 1))
-    for mean, log_variance, u in ((0, 0, 0.5), (0, 0, 0.975), (1.5, 0, 0.25), (0, 1, 0.75), (-1, -2, 0.1)):
-        yield ask(mean * one, log_variance * one, u * one).holds("draws", wrong)
-    for n, L in ((1, 3), (3, 1), (3, 3), (40, 2)):
-        yield ask(tenths(rng, n, L), tenths(rng, n, L, most=5), uniform(n, L)).holds("draws", wrong)
-    tails = np.array([[1e-6, 1 - 1e-6, 1e-4, rng.uniform(1e-6, 1e-3)]])
-    yield ask(tenths(rng, 1, 4), tenths(rng, 1, 4), tails).holds("draws", wrong)
-    far = np.array([[200.0], [-200.0], [200.0], [-200.0], [80.0], [-80.0]])
-    for mean in (np.zeros((6, 1)), np.array([[1e300], [-1e300], [-1e40], [1e-40], [1e20], [0.0]])):
-        yield ask(mean, far, uniform(6, 1)).holds("draws", wrong)
-    ask_gradients = asking_gradients(student, {"mean": 0, "log_variance": 1}, read=read, say=say_draw)
-    for n, L in ((1, 1), (2, 3), (3, 2)):
-        args = tenths(rng, n, L), tenths(rng, n, L), uniform(n, L)
-        moves = thousandths(rng, n, L), thousandths(rng, n, L)
-        answer = ask_gradients(args, tenths(rng, n, L), moves)
-        yield answer.holds("gradients", foretold("mean", "log_variance"))
+    cases = [(one, one, np.zeros(1), 1.0), (2 * one, one, np.zeros(1), 0.5), (one, 2 * one, 0.5 * np.ones(1), 2.0)]
+    cases += [few(2, 1, 0.5), few(1, 2, 0.5), few(2, 2, 2.0)]
+    cases += [case(1, 3, 1, 0.1), case(3, 3, 3, 0.3), case(4, 2, 5, 1.5), case(5, 6, 2, 10 ** rng.uniform(-4, 4))]
+    cases += [case(3, 5, L, variance) for L in (2, 5, 6) for variance in (1e-4, 1e4)]
+    for args in cases:
+        answer = ask(*args)
+        for name, test in tests.items():
+            yield answer.holds(name, test)
+    for variance in (1e-4, 1e4):
+        yield ask(*case(2, 300, 2, variance)).holds("log p(x)", wrong_log_p)
+
+
+def _posterior_covariance(W: np.ndarray, variance: float) -> np.ndarray:
+    return np.linalg.inv(np.eye(W.shape[1]) + W.T @ W / variance)
+
+
+def _log_gaussian(x: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log N(x; 0, covariance) of each row in nats, and the size of its terms, both (n,)."""
+    constant, log_det = len(covariance) * np.log(2 * np.pi), np.linalg.slogdet(covariance)[1]
+    distance = (x * np.linalg.solve(covariance, x.T).T).sum(1)
+    return -(constant + log_det + distance) / 2, (constant + abs(log_det) + distance) / 2
 
 
 @check(
@@ -203,110 +244,70 @@ def gaussian_kl(student, rng):
 
 
 @check(
-    gates=["shapes"],
-    points={"posterior mean": 1, "posterior covariance": 1, "log p(x)": 2},
+    gates=["shape"],
+    points={"draws": 1, "gradients": 1},
     hints=[
-        "Take D = L = 1 and mu = 0: then log p(x, z) is a parabola in z. Where is its top, and how wide is it? And "
-        "what is the variance of x, which is W z plus independent noise?",
-        "The precision of p(z | x), the inverse of its covariance, is the sum of the prior's precision and that of "
-        "the observation, W^T W / variance. x itself is Gaussian around mu, because it is linear in z and the noise.",
-        "Covariance: the inverse of I + W^T W / variance. Mean: this covariance times W^T (x - mu) / variance. p(x) "
-        "is N(mu, W W^T + variance I), a Gaussian of D dimensions; take the log of its determinant without the "
-        "determinant.",
+        "Take mean 0 and variance 1, so that z is e itself. Which e belongs to u = 0.5? And which one to u = 0.84, "
+        "if a normal variable lies below its mean plus one standard deviation in 84 of 100 cases?",
+        "The function that gives this number is the inverse of the normal distribution function; torch has it among "
+        "its special functions. And what is the standard deviation, if you know the logarithm of the variance?",
+        "torch.special.ndtri gives e. The standard deviation is the exponential of half the log-variance. Use plain "
+        "tensor operations, on mean and log_variance as they are given.",
     ],
-    side_effects="log p(x)",
 )
-def latent_posterior(student, rng):
-    """The linear-Gaussian posterior.
+def reparameterize(student, rng):
+    """Reparameterized draws.
 
     =============================================  ===========================================================
     clause of the contract                         tried by
     =============================================  ===========================================================
-    (n, L), (L, L), (n,)                           two sizes: "shapes", a gate
-    the mean of p(z | x)                           D and L from 1 to 6, drawn; also accepted if it is right for the
-                                                   answer's own covariance: "posterior mean"
-    its covariance                                 the same cases: "posterior covariance"
-    log p(x) in nats                               the density of one pixel integrates to 1; the same cases:
-                                                   "log p(x)"
-    L smaller than D, equal or larger              all three, for each property
-    variance from 1e-4 to 1e4                      both ends, drawn magnitudes, for each property
-    any D                                          300 pixels, whose determinants are below 1e-900 and above 1e900:
-                                                   "log p(x)"
+    (n, L)                                         two sizes: "shape", a gate
+    z = mean + exp(log_variance / 2) * e           mean 0 and variance 1, each alone, drawn: "draws"
+    e is the normal quantile of u                  u from 1e-6 to 1 - 1e-6; e = 0 at 0.5: "draws"
+    any finite mean                                up to 1e300: "draws"
+    log_variance from -200 to 200                  both ends: "draws"
+    gradients flow to mean and log_variance        each is moved, and the gradient must foretell how the answer's
+                                                   own result changes: "gradients"
+    arguments are left as they are                 by `Student`, after each call: "draws"
     =============================================  ===========================================================
     """
 
-    def case(n, D, L, variance):
-        """Images drawn from the model."""
-        W, mu = tenths(rng, D, L), tenths(rng, D)
-        x = rng.normal(size=(n, L)) @ W.T + mu + variance**0.5 * rng.normal(size=(n, D))
-        return x, W, mu, float(variance)
+    def uniform(*shape):
+        return rng.integers(20, 490, shape) / 1000 + 0.5 * rng.integers(0, 2, shape)
 
-    def few(D, L, variance):
-        """One image with few digits."""
-        return tenths(rng, 1, D), tenths(rng, D, L), tenths(rng, D), variance
+    def read(value, mean, *_):
+        return real(value, mean.shape, "z")
 
-    def read(value, x, W, mu, variance):
-        n, L = len(x), W.shape[1]
-        return real_parts(value, {"the mean": (n, L), "the covariance": (L, L), "log p(x)": (n,)})
+    def say_draw(mean, log_variance, u):
+        return say_case(mean=mean, log_variance=log_variance, u=u)
 
-    def say_model(x, W, mu, variance):
-        sizes = f"n = {len(x)}, {count(len(W), 'pixel')}, {count(W.shape[1], 'latent variable')}"
-        if W.size + mu.size <= 12:
-            sizes = say_case(x=x, W=W, mu=mu) if x.size <= 6 else f"n = {len(x)}, {say_case(W=W, mu=mu)}"
-        return f"{sizes}, variance = {variance:.4g}"
+    def wrong(got, mean, log_variance, u):
+        std, e = np.exp(log_variance / 2), ndtri(u)
 
-    def wrong_mean(got, x, W, mu, variance):
-        def means(covariance):
-            return (x - mu) @ W @ covariance.T / variance
+        def name(*index):
+            return f"the standard normal quantile of u = {u[index]:.7g} is {e[index]:.5g}, and z{list(index)}"
 
-        with np.errstate(all="ignore"):  # the answer's covariance may be anything
-            own = means(got[1])
-            if np.isfinite(own).all() and own.any() and close(got[0], own):
-                return ""
-        return differs(got[0], means(_posterior_covariance(W, variance)), lambda n, i: f"the mean of z_{i} in row {n}")
+        return differs(got, mean + std * e, name, size=np.abs(mean) + std * np.abs(e))
 
-    def wrong_covariance(got, x, W, mu, variance):
-        return differs(got[1], _posterior_covariance(W, variance), lambda i, j: f"the covariance of z_{i} and z_{j}")
-
-    def wrong_log_p(got, x, W, mu, variance):
-        want, size = _log_gaussian(x - mu, W @ W.T + variance * np.eye(len(mu)))
-        return differs(got[2], want, lambda row: f"log p(x) of row {row}", size=size, tolerance=1e-6)
-
-    def wrong_integral(got, x, W, mu, variance):
-        with np.errstate(over="ignore"):
-            total = float(np.exp(got[2]).sum() * (x[1, 0] - x[0, 0]))
-        return not_one(total, "p(x), integrated over x by quadrature,")
-
-    tests = {"posterior mean": wrong_mean, "posterior covariance": wrong_covariance, "log p(x)": wrong_log_p}
-    ask = asking(student.call, read=read, say=say_model)
-    yield ask(*few(1, 1, 1.0)).gate("shapes")
-    yield ask(*case(2, 3, 2, 1.0)).gate("shapes")
-    for W, mu, variance in ((1.0, 0.0, 1.0), (float(tenths(rng)), float(tenths(rng)), 0.5)):
-        x = mu + (W**2 + variance) ** 0.5 * np.arange(-12, 12.05, 0.1)
-        answer = ask(x[:, None], np.full((1, 1), W), np.full(1, mu), variance)
-        yield answer.holds("log p(x)", wrong_integral)
+    ask = asking(student.call, read=read, say=say_draw)
+    for n, L in ((1, 1), (2, 3)):
+        yield ask(tenths(rng, n, L), tenths(rng, n, L), uniform(n, L)).gate("shape")
     one = np.ones((1, 1))
-    cases = [(one, one, np.zeros(1), 1.0), (2 * one, one, np.zeros(1), 0.5), (one, 2 * one, 0.5 * np.ones(1), 2.0)]
-    cases += [few(2, 1, 0.5), few(1, 2, 0.5), few(2, 2, 2.0)]
-    cases += [case(1, 3, 1, 0.1), case(3, 3, 3, 0.3), case(4, 2, 5, 1.5), case(5, 6, 2, 10 ** rng.uniform(-4, 4))]
-    cases += [case(3, 5, L, variance) for L in (2, 5, 6) for variance in (1e-4, 1e4)]
-    for args in cases:
-        answer = ask(*args)
-        for name, test in tests.items():
-            yield answer.holds(name, test)
-    for variance in (1e-4, 1e4):
-        yield ask(*case(2, 300, 2, variance)).holds("log p(x)", wrong_log_p)
-
-
-def _posterior_covariance(W: np.ndarray, variance: float) -> np.ndarray:
-    return np.linalg.inv(np.eye(W.shape[1]) + W.T @ W / variance)
-
-
-def _log_gaussian(x: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log N(x; 0, covariance) of each row in nats, and the size of its terms, both (n,)."""
-    constant, log_det = len(covariance) * np.log(2 * np.pi), np.linalg.slogdet(covariance)[1]
-    distance = (x * np.linalg.solve(covariance, x.T).T).sum(1)
-    return -(constant + log_det + distance) / 2, (constant + abs(log_det) + distance) / 2
+    for mean, log_variance, u in ((0, 0, 0.5), (0, 0, 0.975), (1.5, 0, 0.25), (0, 1, 0.75), (-1, -2, 0.1)):
+        yield ask(mean * one, log_variance * one, u * one).holds("draws", wrong)
+    for n, L in ((1, 3), (3, 1), (3, 3), (40, 2)):
+        yield ask(tenths(rng, n, L), tenths(rng, n, L, most=5), uniform(n, L)).holds("draws", wrong)
+    tails = np.array([[1e-6, 1 - 1e-6, 1e-4, rng.uniform(1e-6, 1e-3)]])
+    yield ask(tenths(rng, 1, 4), tenths(rng, 1, 4), tails).holds("draws", wrong)
+    far = np.array([[200.0], [-200.0], [200.0], [-200.0], [80.0], [-80.0]])
+    for mean in (np.zeros((6, 1)), np.array([[1e300], [-1e300], [-1e40], [1e-40], [1e20], [0.0]])):
+        yield ask(mean, far, uniform(6, 1)).holds("draws", wrong)
+    ask_gradients = asking_gradients(student, {"mean": 0, "log_variance": 1}, read=read, say=say_draw)
+    for n, L in ((1, 1), (2, 3), (3, 2)):
+        args = tenths(rng, n, L), tenths(rng, n, L), uniform(n, L)
+        moves = thousandths(rng, n, L), thousandths(rng, n, L)
+        answer = ask_gradients(args, tenths(rng, n, L), moves)
+        yield answer.holds("gradients", foretold("mean", "log_variance"))
 
 
 @check(
@@ -478,12 +479,12 @@ def OwnVAE(student, rng):
     ============================================  =====================================================
     clause of the contract                        tried by
     ============================================  =====================================================
-    a module with the named parameters            D, h and L from 1 to 6, all different: "shapes", a gate
+    a module with the named parameters            D, h and L from 1 to 6: "shapes", a gate
     encode: two (n, L)                            the same; all images, drawn parameters: "encoder"
     decode: (n, D) logits                         the same; drawn z: "decoder"
     elbo: (n,), log p(x | z) minus the KL          all images, drawn u and parameters, one image alone, by the
     divergence, from one draw, in nats            model's own encode and decode: "elbo"
-    finite far out                                logits of 1000, variances of e^60 and e^-60, where
+    finite far out                                logits of 1000, variances from e^-60 to e^60, where
                                                   encoder and decoder are right: "elbo"
     gradients reach all parameters                each is moved, and the gradient must foretell how the sum
                                                   of elbo changes: "gradients"
@@ -533,7 +534,7 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
         return asking(lambda *args: model.call(*args, method=method), read=read, say=say_rows)
 
     def in_precision(*shape):
-        """Numbers in (0, 1), at least a thousandth from either end."""
+        """Numbers in (0, 1), at least a hundredth from either end."""
         return (rng.integers(10, 991, shape) / 1000).astype(precision)
 
     def wrong_encoding(got, x):
@@ -557,6 +558,7 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
                 return decoded.why
             reconstruction = -np.logaddexp(0, (1 - 2 * x) * decoded.got).sum(1)
             divergence, size = _kl(mean, log_variance)
+            want = (reconstruction - divergence).astype(precision)
 
         def name(row):
             return (
@@ -564,7 +566,7 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
                 f"{reconstruction[row]:.5g}, the divergence {divergence[row]:.5g}, and elbo"
             )
 
-        return differs(got, reconstruction - divergence, name, size=size - reconstruction, tolerance=2e-5)
+        return differs(got, want, name, size=size - reconstruction, tolerance=2e-5)
 
     def wrong_pixel(got, u):
         decoded = decode(ndtri(u[:, :latents].astype(np.float64)).astype(precision))
@@ -608,8 +610,84 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
         give(biases | {"output.bias": rng.choice([-1000.0, 1000.0], D)})
         far_out = f"all parameters 0 but biases: log_variance {far:g}, output 1000 or -1000, "
         yield elbo(x, in_precision(len(x), latents)).holds("elbo", wrong_elbo)
-        yield sample(in_precision(9, latents + D)).holds("sampler", wrong_pixel)
+        u = in_precision(9, latents + D)
+        u[:, latents:] = rng.choice([0.0005, 0.9995], (9, D))
+        yield sample(u).holds("sampler", wrong_pixel)
+    for far in (14.0, -14.0) if right else ():
+        std = np.exp(far / 2)  # the decoder reads z / std
+        weights = {"decoder.weight": tenths(rng, hidden, latents) / std, "output.weight": 20 * tenths(rng, D, hidden)}
+        give(weights | {"mean.bias": std * tenths(rng, latents), "log_variance.bias": np.full(latents, far)})
+        far_out = f"an encoder of which only biases are not 0, log_variance {far:g}, "
+        yield elbo(x, in_precision(len(x), latents)).holds("elbo", wrong_elbo)
     model.release()
+
+
+@check(
+    gates=["shapes"],
+    points={"variance": 0.5, "log-likelihood": 0.5},
+    hints=[
+        "Take one image of one pixel, 2 away from its mean, and write down its log-likelihood as a function of the "
+        "variance. Where is its derivative 0?",
+        "The log-likelihood of all pixels is -(N / 2) log(2 pi variance) - (sum of squares) / (2 variance), with N "
+        "pixels in all. What is the best variance? Then put it into the log density of each image, a sum over D "
+        "pixels.",
+        "The best variance is the mean of (x - mean)^2 over all images and pixels. The log-likelihood of an image "
+        "has a part that is the same for all images, D times half of log(2 pi variance), and its own sum of squares "
+        "over twice the variance.",
+    ],
+    side_effects="log-likelihood",
+)
+def best_variance(student, rng):
+    """The best variance of a decoder.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    a number, (n,)                                 two sizes: "shapes", a gate
+    the variance of the highest likelihood         1 to 9 images, 1 to 50 pixels, drawn; differences from 1e-6 to
+                                                   1e6, and in one pixel alone: "variance"
+    the log-likelihood of each image, in nats      the same, at the answer's own variance: "log-likelihood"
+    =============================================  ===========================================================
+    """
+
+    def read(value, x, mean):
+        return real_parts(value, {"the variance": (), "the log-likelihood": (len(x),)})
+
+    def say_images(x, mean):
+        return say_case(x=x, mean=mean)
+
+    def wrong_variance(got, x, mean):
+        squares = (x - mean) ** 2
+        return differs(got[0], squares.mean(), lambda: "the variance of the highest likelihood")
+
+    def wrong_likelihood(got, x, mean):
+        squares, D = ((x - mean) ** 2).sum(1), x.shape[1]
+        if not (got[0] > 0 and np.isfinite(got[0])):
+            return f"a variance should be a positive number; got {say(got[0])}"
+        logs = np.log(2 * np.pi), np.log(got[0])
+        with np.errstate(over="ignore"):  # the answer's variance may be tiny
+            distance = squares / got[0]
+        want, size = -(D * sum(logs) + distance) / 2, (D * sum(map(abs, logs)) + distance) / 2
+
+        def name(row):
+            return f"at your variance, {say(got[0])}, the log-likelihood of row {row}"
+
+        return differs(got[1], want, name, size=size)
+
+    ask = asking(student.call, read=read, say=say_images)
+    for n, D in ((1, 1), (3, 2)):
+        yield ask(tenths(rng, n, D), np.zeros((n, D))).gate("shapes")
+    cases = [([[2.0]], [[0.0]]), ([[1.0, 0.0]], [[0.0, 0.0]]), ([[1.0], [0.0]], [[0.0], [0.0]])]
+    cases += [(tenths(rng, n, D), tenths(rng, n, D)) for n, D in ((1, 2), (2, 1), (2, 2), (3, 2), (2, 5), (9, 50))]
+    for size in (1e-6, 1e-3, 1e3, 1e6):
+        mean = tenths(rng, 3, 4)
+        cases.append((mean + size * tenths(rng, 3, 4), mean))
+    mean = tenths(rng, 4, 6)
+    cases.append((mean + 0.5 * (np.arange(24) == rng.integers(24)).reshape(4, 6), mean))
+    for x, mean in cases:
+        answer = ask(np.array(x), np.array(mean))
+        yield answer.holds("variance", wrong_variance)
+        yield answer.holds("log-likelihood", wrong_likelihood)
 
 
 @check(
@@ -748,7 +826,7 @@ def gradient_estimates(student, rng):
                                                    E[f], which has a closed form: "score function"
     the derivative of f(mean + std * e)            the same: "reparameterized"
     column 0 for mean, column 1 for std            the same, for either
-    any mean, any positive std                     std from 1e-3 to 1e3, drawn, for either
+    any mean, any positive std                     std from 1e-6 to 1e3, drawn, for either
     f and slope: called at most once               by `Callback`; more often is an error
     =============================================  ===========================================================
     """
@@ -827,7 +905,7 @@ def gradient_estimates(student, rng):
     step = _Target("1 where z > 0.0051, else 0", lambda z: (z > 0.0051) + 0.0, np.zeros_like)
     draws = [(linear, 0.0, 1.0, np.array([0.5])), (linear, 0.0, 2.0, np.array([-1.0, 1.0]))]
     draws += [(target, float(tenths(rng)), 0.5, tenths(rng, 4)) for target in (drawn(), sine, step)]
-    draws += [(sine, 0.5, std, tenths(rng, 30)) for std in (1e-3, 0.1)]
+    draws += [(sine, 0.5, std, tenths(rng, 30)) for std in (1e-6, 0.1)]
     draws += [(drawn(), float(tenths(rng)), std, tenths(rng, 5)) for std in (1e3, float(rng.uniform(0.2, 5)))]
     for args in draws:
         answer = ask(*args)
@@ -839,74 +917,6 @@ def _of_draws(function: Any, z: Any, n: int) -> np.ndarray:
     if np.shape(z) != (n,):
         raise ValueError(f"expected z of shape ({n},), got shape {np.shape(z)}")
     return np.asarray(function(np.asarray(z, dtype=np.float64)))
-
-
-@check(
-    gates=["shapes"],
-    points={"variance": 0.5, "log-likelihood": 0.5},
-    hints=[
-        "Take one image of one pixel, 2 away from its mean, and write down its log-likelihood as a function of the "
-        "variance. Where is its derivative 0?",
-        "The log-likelihood of all pixels is -(N / 2) log(2 pi variance) - (sum of squares) / (2 variance), with N "
-        "pixels in all. What is the best variance? Then put it into the log density of each image, a sum over D "
-        "pixels.",
-        "The best variance is the mean of (x - mean)^2 over all images and pixels. The log-likelihood of an image "
-        "has a part that is the same for all images, D times half of log(2 pi variance), and its own sum of squares "
-        "over twice the variance.",
-    ],
-    side_effects="log-likelihood",
-)
-def best_variance(student, rng):
-    """The best variance of a decoder.
-
-    =============================================  ===========================================================
-    clause of the contract                         tried by
-    =============================================  ===========================================================
-    a number, (n,)                                 two sizes: "shapes", a gate
-    the variance of the highest likelihood         1 to 9 images, 1 to 50 pixels, drawn; differences from 1e-6 to
-                                                   1e6, and in one pixel alone: "variance"
-    the log-likelihood of each image, in nats      the same, at the answer's own variance: "log-likelihood"
-    =============================================  ===========================================================
-    """
-
-    def read(value, x, mean):
-        return real_parts(value, {"the variance": (), "the log-likelihood": (len(x),)})
-
-    def say_images(x, mean):
-        return say_case(x=x, mean=mean)
-
-    def wrong_variance(got, x, mean):
-        squares = (x - mean) ** 2
-        return differs(got[0], squares.mean(), lambda: "the variance of the highest likelihood")
-
-    def wrong_likelihood(got, x, mean):
-        squares, D = ((x - mean) ** 2).sum(1), x.shape[1]
-        if not (got[0] > 0 and np.isfinite(got[0])):
-            return f"a variance should be a positive number; got {say(got[0])}"
-        logs = np.log(2 * np.pi), np.log(got[0])
-        with np.errstate(over="ignore"):  # the answer's variance may be tiny
-            distance = squares / got[0]
-        want, size = -(D * sum(logs) + distance) / 2, (D * sum(map(abs, logs)) + distance) / 2
-
-        def name(row):
-            return f"at your variance, {say(got[0])}, the log-likelihood of row {row}"
-
-        return differs(got[1], want, name, size=size)
-
-    ask = asking(student.call, read=read, say=say_images)
-    for n, D in ((1, 1), (3, 2)):
-        yield ask(tenths(rng, n, D), np.zeros((n, D))).gate("shapes")
-    cases = [([[2.0]], [[0.0]]), ([[1.0, 0.0]], [[0.0, 0.0]]), ([[1.0], [0.0]], [[0.0], [0.0]])]
-    cases += [(tenths(rng, n, D), tenths(rng, n, D)) for n, D in ((1, 2), (2, 1), (2, 2), (3, 2), (2, 5), (9, 50))]
-    for size in (1e-6, 1e-3, 1e3, 1e6):
-        mean = tenths(rng, 3, 4)
-        cases.append((mean + size * tenths(rng, 3, 4), mean))
-    mean = tenths(rng, 4, 6)
-    cases.append((mean + 0.5 * (np.arange(24) == rng.integers(24)).reshape(4, 6), mean))
-    for x, mean in cases:
-        answer = ask(np.array(x), np.array(mean))
-        yield answer.holds("variance", wrong_variance)
-        yield answer.holds("log-likelihood", wrong_likelihood)
 
 
 @check(
@@ -933,7 +943,7 @@ def em_step(student, rng):
                                                    solution, which the step leaves as it is: "loadings"
     the variance of the highest                    the same; also accepted if it is the best one for the answer's own
                                                    W: "variance"
-    any W, any positive variance                   L from below D to above it; variances from 1e-3 to 1e3, for
+    any W, any positive variance                   L from below D to above it; variances from 1e-4 to 1e3, for
                                                    either
     =============================================  ===========================================================
     """
@@ -972,14 +982,12 @@ def em_step(student, rng):
 
     def wrong_variance(same=""):
         def test(got, x, W, variance):
-            new = _em_loadings(x, W, variance)
-            want = _em_variance(x, W, variance, new)
+            want = _em_variance(x, W, variance, _em_loadings(x, W, variance))
             with np.errstate(all="ignore"):  # the answer's own W may be anything
                 allowed = [float(of(x, W, variance, got[0])) for of in (_em_variance, _em_short_variance)]
             if any(np.isfinite(other) and close(got[1], other) for other in allowed):
                 return ""
-            why = differs(got[1], want, lambda: f"{same}the new variance")
-            return why
+            return differs(got[1], want, lambda: f"{same}the new variance")
 
         return test
 
@@ -989,7 +997,7 @@ def em_step(student, rng):
     pair, one = np.array([[1.0], [-1.0]]), np.ones((1, 1))
     cases = [(pair, one, 1.0), (2 * pair, one, 1.0), few(1, 1, 0.5), few(2, 1, 1.0), few(2, 2, 0.5), few(1, 2, 2.0)]
     cases += [case(9, 3, 1, 0.4), case(8, 5, 3, 2.0), case(7, 2, 3, 0.3), case(30, 6, 2, 10 ** rng.uniform(-2, 2))]
-    cases += [case(12, 4, L, variance) for L in (2, 5) for variance in (1e-3, 1e3)]
+    cases += [case(12, 4, L, variance) for L in (2, 5) for variance in (1e-4, 1e3)]
     x, W, variance = case(9, 4, 2, 0.7)
     for args in [*cases, (x, 0 * W, variance)]:
         answer = ask(*args)
