@@ -125,7 +125,7 @@ def vae_clinic() -> Clinic:
             "z ignored",
             {5},
             "log p(x | z) is averaged over the 16 pixels, and the KL divergence is not. So KL counts 16 times as much "
-            "as it should; the cheapest z says nothing, and independent pixels remain. The report is 16 times too small.",
+            "as it should; the cheapest z says nothing, and independent pixels remain. The report is a sixteenth.",
             "compute clinic.patients['A'].model.encode(x) for two different images. What does z say about x?",
         ),
         "B": (
@@ -176,7 +176,7 @@ def vae_clinic() -> Clinic:
         "exact NLL (nats)": lambda model: -float(model.log_prob(x).mean()),
     }
     alt = (
-        "Samples of six patients. A: noise. B and D: glyphs of many kinds, some broken. C: large pieces of glyphs. E: one "
-        "blurred shape again and again, with different noise. F: noise with much ink."
+        "Samples of six patients. A: noise. B and D: glyphs of many kinds, some broken. C: large pieces of glyphs. E: "
+        "one small shape again and again, with different noise. F: noise with much ink."
     )
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, columns=columns)

@@ -228,8 +228,8 @@ def pixel_mass(p: torch.Tensor, mass: torch.Tensor) -> Figure:
     ax.axhline(1, color="0.6", linestyle="--", linewidth=1)
     ax.set(xlabel="p", ylabel="integral over x", ylim=(0, 1.05), title="Total mass of one grey pixel")
     fig.set_label(
-        f"The integral of p to the x times 1 - p to the 1 - x against p: at most {float(mass.max()):.2f}, in the middle, "
-        "and less towards p = 0 and p = 1."
+        f"The integral of p to the x times 1 - p to the 1 - x against p: at most {float(mass.max()):.2f}, in the "
+        "middle, and less towards p = 0 and p = 1."
     )
     return fig
 
@@ -308,8 +308,8 @@ def em(values: Sequence[float], best: float) -> Figure:
     ax.plot(range(1, len(below) + 1), below, "o-", markersize=3)
     ax.set(yscale="log", xlabel="steps of EM", ylabel="nats below the maximum")
     fig.set_label(
-        f"How far the log-likelihood lies below its maximum, falling in every step: {below[0]:.3g} nats after the first, "
-        f"{below[-1]:.1g} after {len(below)}."
+        f"How far the log-likelihood lies below its maximum, falling in every step: {below[0]:.3g} nats after the "
+        f"first, {below[-1]:.1g} after {len(below)}."
     )
     return fig
 
