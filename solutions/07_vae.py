@@ -73,8 +73,7 @@ print(f"{binary.name}: {len(binary.train)} to train on, {len(binary.valid)} to v
 # There are $2^{64}$ binary images of 8 × 8 pixels. Those that a pen makes are few, and vary in few ways; lesson 01 found
 # that digits lie near a curved surface of few dimensions (the **manifold hypothesis**). An **autoencoder** looks for
 # coordinates on it. An encoder $f$ and a decoder $g$ minimise $|x - g(f(x))|^2$; since the code $z = f(x)$ has fewer
-# numbers than $x$, copying is impossible. (With linear $f$ and $g$ the best codes span the first $L$ principal
-# components; Baldi and Hornik, 1989.)
+# numbers than $x$, copying is impossible.
 
 # %% tags=["demo"]
 plots.show(figures.autoencoder())
@@ -347,9 +346,8 @@ def reparameterize(mean, log_variance, u):
 plots.show(figures.architecture())
 
 # %% [markdown]
-# It looks like an autoencoder, with three differences, and each of them was derived: the reconstruction is a
-# log-likelihood, the code is blurred by noise, and the KL term keeps codes near the prior, from which samples will be
-# drawn. The KL divergence can also be estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, which works for
+# It looks like an autoencoder, with three differences, each of them derived: the reconstruction is a log-likelihood, the
+# code is noisy, and KL keeps codes near the prior, from which samples will be drawn. The KL divergence can also be estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, which works for
 # every $q$ with a density, not just Gaussians.
 #
 # ### Exercise 4 · `elbo_terms`
@@ -404,7 +402,7 @@ measured = {L: latent_sizes.measure(model) for L, model in vaes.items()}
 alt = "Over 60 epochs the reconstruction's cost falls from 26 to 12 nats, while KL rises from 0 to more than 5."
 plots.show(plots.elbo_terms(histories[10]), alt=alt)
 outcome("test -ELBO with 10 latents, in nats", measured[10].elbo)
-print(f"10 latents: KL {measured[10].kl:.1f} nats; {metrics.active_units(vaes[10], test)}")
+print(f"of which KL: {measured[10].kl:.1f} nats")
 
 # %% [markdown]
 # At the start the decoder ignores $z$, KL is near 0, and the model is one of independent pixels. Then $z$ pays: for the
@@ -591,8 +589,7 @@ with waits_for("OwnVAE", "train_own"):
     plots.show(plots.image_grid(torch.as_tensor(own.sample(uniforms)), columns=12), alt=alt)
 
 # %% [markdown]
-# Of the gap to the entropy, one part is the model's KL divergence from the truth, the other the bound's, KL from $q$ to
-# the posterior.
+# The gap to the entropy has two parts: the model's KL divergence from the truth, and that from $q$ to the posterior.
 #
 # ## 10 · The answer, and what a VAE cannot do
 #
@@ -619,9 +616,10 @@ with waits_for("OwnVAE", "train_own"):
 #
 # ### Features, and few labels
 #
-# The oldest use of an autoencoder: train it on images *without* labels, throw the decoder away, put a linear layer and a
-# softmax on the encoder, and train the whole on the few labels that exist. Is that worth more than starting from random
-# weights? The toy distribution has eight glyphs, each at four places. 20,000 images without labels train an autoencoder
+# With linear $f$ and $g$, the best code spans the first $L$ principal components (Baldi and Hornik, 1989). With deeper ones it
+# may follow curved surfaces, and the oldest use of it is this: train on images *without* labels, throw the decoder away, put a
+# linear layer and a softmax on the encoder, and train the whole on the few labels that exist. Is that worth more than starting
+# from random weights? The toy distribution has eight glyphs, each at four places. 20,000 images without labels train an autoencoder
 # with a code of 8, and a VAE with 8 latent variables; then there are labels. Which start wins with 128 of them?
 
 # %% tags=["demo"]
@@ -663,7 +661,7 @@ outcome("best start with 128 labels", max(shares, key=lambda name: shares[name][
 
 # %% [markdown]
 # With 32 labels no start helps: 32 is also the number of glyphs times places, and what was never named cannot be guessed. Then
-# both encoders are ahead of random weights, the VAE's by 7 points with 128 labels and by 8 with 320. But this is no law. On the
+# both encoders are ahead of random weights, the VAE's by 7 points with 128 labels and by 8 with 320. This need not be so. On the
 # 8 × 8 digits the same experiment shows no gain: their pixels are good features already. What is learnt without labels helps if
 # the causes of the images are also those of the labels.
 #
@@ -758,7 +756,8 @@ def best_variance(x, mean):
 # $\sqrt{\lambda_l - s^2}$, where $\lambda_l$ is the data's variance along the $l$-th principal component; with a *fixed*
 # $s^2$ it is 0 wherever $\lambda_l \le s^2$. Such a $z_l$ explains less than the noise, and is not used. The largest
 # $\lambda$ of the grey digits, with values in $0 \dots 1$, is 0.65. A VAE trained on "squared error / 2 + KL" has
-# $s^2 = 1$. How many of its 10 latent variables will be active?
+# $s^2 = 1$. How many of its 10 latent variables will be **active**, that is, have a posterior mean that varies over the images, by
+# a variance above 0.01 (Burda, Grosse and Salakhutdinov, 2016)?
 
 # %% tags=["demo"]
 guess("active latents with variance 1", ...)
@@ -780,8 +779,7 @@ with waits_for("best_variance"):
     print(f"your best variance for the last model's reconstructions: {float(best):.3f}")
 
 # %% [markdown]
-# None: "VAE with MSE" gives the mean digit for all images, and no bug can be found, for there is none but the claim
-# $s^2 = 1$. If a tutorial's loss works, look for the factor that it puts before KL: it is $2 s^2$ in disguise.
+# None: "VAE with MSE" gives the mean digit for all images. There is no bug to find, only the claim $s^2 = 1$. If a tutorial's loss works, look for the factor that it puts before KL: it is $2 s^2$ in disguise.
 #
 # ### Grey values under a Bernoulli decoder
 #
@@ -828,13 +826,13 @@ for L in latent_sizes.SIZES:
     if L not in vaes:
         costs = latent_sizes.measure(model)
         print(f"{L} latents, 20 epochs: -ELBO {costs.elbo:.2f}, {costs.active} active")
-alt = "Samples of VAEs with 2, 5, 10 and 20 latent variables: digits with ragged borders, clearest with 5 or more."
+alt = "Samples of VAEs with 2, 5, 10 and 20 latent variables: digits with ragged borders, many hard to read."
 plots.show(plots.image_grids(grids, across=4, columns=4), alt=alt)
 
 # %% [markdown]
 # Two are too few. From five on the bound stays within 0.1 nats, and so does KL, near 5.5: further variables are not used, or
 # share what others said before. The KL term is a price per nat, so nobody has to choose $L$ exactly. Beware of differences
-# of less than 0.1: that is as much as two seeds differ. In the samples, the eye tells 2 from the others at best.
+# of less than 0.1: that is as much as two seeds differ. The eye finds no order in the samples.
 #
 # ### Importance-weighted bounds
 #
@@ -1084,7 +1082,7 @@ fit(painter, painted, epochs=budget(smoke=1, cpu=120, gpu=400), batch_size=32, l
 alt = "Twelve coloured shapes, and what their codes decode to: colours are right, and outlines, blurred, often so."
 plots.show(plots.reconstructions(painter, painted.test.x[:12]), alt=alt)
 codes_of = painter.encode(painted.test.x).mean.detach()
-alt = "Six rows, in each of which one latent grows: in most of them colour and outline change together."
+alt = "Six rows, in each of which one latent grows: colour and outline change together, at some ends the paper, too."
 plots.show(plots.traversals(painter, codes_of[0], reach=1.0), alt=alt)
 explained = {}
 for (factor, values), y in zip(shapes.factors.items(), painted.test.y.T, strict=True):
@@ -1096,7 +1094,9 @@ plots.show(figures.explained(torch.stack(list(explained.values())), list(explain
 outcome("latents that are mostly colour", int((explained["colour"] > 0.5).sum()))
 
 # %% [markdown]
-# TEXT-SHAPES
+# Colour is in four of the six, and outline in the other two, mixed with colour. Angle and light are in none: they change the
+# image by less than the noise, $s = 0.1$, that the decoder claims. At some ends of rows, one standard deviation of the prior
+# away, even the paper changes: after so short a training, codes fill only part of the prior's region.
 #
 # **Why it need not be otherwise.** Let $R$ be a rotation and $z' = Rz$. If $z \sim N(0, I)$, so is $z'$, and the decoder
 # $g(R^\top z')$ gives the same $p(x)$, with every $z'_l$ a blend of all $z_l$. The likelihood cannot prefer one of the two.
@@ -1107,8 +1107,8 @@ outcome("latents that are mostly colour", int((explained["colour"] > 0.5).sum())
 # ### Posterior collapse
 #
 # A latent variable pays if it improves the reconstruction by more than its KL. If not, the optimum is
-# $q(z_l \mid x) = p(z_l)$: it is **inactive**, and its decoder weights are noise that the model learns to ignore. That is no
-# failure of training but the optimum of this objective, as for $\lambda_l \le s^2$ above. In training it also happens too
+# $q(z_l \mid x) = p(z_l)$: it is **inactive**, and its decoder weights are noise that the model learns to ignore. That is
+# not a failure of training but the optimum of this objective, as for $\lambda_l \le s^2$ above. In training it also happens too
 # early: while the decoder ignores $z$, KL has nothing to pay for, and the encoder learns the prior. Three remedies change
 # the *objective*: a factor $\beta$ before KL (**beta-VAE**, Higgins et al., 2017), raised slowly from 0 (annealing; Bowman
 # et al., 2016), or **free bits** (Kingma et al., 2016), which do not charge a variable's first nats. What is reported must
@@ -1177,7 +1177,7 @@ outcome("share of test digits classified correctly", float((by_label.argmax(1) =
 # | DRAW (Gregor et al., 2015) | ≤ 80.97 | a bound |
 # | Diagonal BiLSTM, 7 layers | 79.20 | exact |
 #
-# Two VAEs of 2014 and 2015, DLGM and DRAW, stand among autoregressive models, and DRAW's true NLL may be lower than 80.97.
+# Two VAEs of 2014 and 2015, DLGM and DRAW, are listed beside autoregressive models, and DRAW's true NLL may be lower than 80.97.
 # ≈ is the weakest sign: an importance-weighted estimate is a bound only in expectation. The figures of many VAE papers do
 # not belong in this table at all: they binarize anew in each epoch (**dynamic** binarization), which acts like more data,
 # and test on another set.

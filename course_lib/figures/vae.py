@@ -48,9 +48,9 @@ def codes(z: torch.Tensor, y: torch.Tensor, drawn: torch.Tensor, decoded: torch.
     left.set(xlabel="$z_0$", ylabel="$z_1$", title="Codes of the test digits, and draws (crosses)")
     plots.image_grid(decoded.clamp(0, 1), columns=8, ax=right, title="Decoded draws")
     fig.set_label(
-        f"Left: the codes of {len(z)} digits in the plane. They form arms and clumps of several shapes, with gaps "
-        f"between them; of {len(drawn)} draws from a normal distribution with the same moments many lie in gaps. "
-        "Right: the decoded draws. Some look like digits, others are blends of several."
+        f"Left: the codes of {len(z)} digits in the plane. Each digit has a region or "
+        f"two of its own, with gaps between some; of {len(drawn)} draws from a normal distribution with the same moments "
+        "many lie in gaps or outside. Right: the decoded draws. Some look like digits, most are blends of several."
     )
     return fig
 
@@ -103,7 +103,7 @@ def posteriors(precision: torch.Tensor) -> Figure:
     right.plot(scale, -gaps, color=plots.COLORS["vermilion"], label="ELBO")
     right.axhline(0, color="black", linewidth=1, label="log p(x)")
     right.fill_between(scale, -gaps, 0, color="0.85", label="KL(q || p(z | x))")
-    right.set(xlabel="standard deviations of q, relative to the best", ylabel="nats above log p(x)")
+    right.set(xlabel="width of q, relative to the best", ylabel="nats above log p(x)")
     right.set_title("ELBO of a diagonal q")
     right.legend(fontsize=9, loc="lower center")
     fig.set_label(
