@@ -119,7 +119,6 @@ print(f"the toy distribution: 4 × 4 images, entropy {world.entropy:.3f} nats")
 guess("sum over all images, 64 hidden units", ...)
 guess("sum over all images, bottleneck of 5", ...)
 
-
 # %% tags=["train"] folded="defines and trains the two autoencoders, and prints their costs and sums"
 class Autoencoder(torch.nn.Module):
     """One hidden layer, nothing masked. Its `log_prob` is the cost that it is trained with, with the sign changed."""
@@ -142,9 +141,7 @@ for hidden, name in [(64, "64 hidden units"), (5, "bottleneck of 5")]:
     torch.manual_seed(0)
     copies[hidden] = train_on_world(Autoencoder(hidden))
     log_q = world_log_q(copies[hidden])
-    print(
-        f"{name}: mean cost {-float(p_world @ log_q):.3f} nats (no model can be below the entropy, {world.entropy:.3f})"
-    )
+    print(f"{name}: mean cost {-float(p_world @ log_q):.3f} nats (no model can be below the entropy, {world.entropy:.3f})")
     outcome(f"sum over all images, {name}", float(log_q.exp().sum()))
 
 # %% [markdown]
@@ -565,15 +562,11 @@ with waits_for("OwnMADE", "train_own_made"):
     own = OwnMADE([mask.long() for mask in masks64], torch.arange(16))
     losses = train_own_made(own, images, steps=budget(smoke=20, cpu=1000, gpu=5000))
     log_q = world_log_q(own).double()
-    print(
-        f"KL from the toy distribution: {gap(log_q):.3f} nats (aim: below 0.7; the solution: 0.26), total mass {log_q.exp().sum():.6f}"
-    )
+    print(f"KL from the toy distribution: {gap(log_q):.3f} nats (aim: below 0.7; the solution: 0.26), total mass {log_q.exp().sum():.6f}")
     drawn = torch.as_tensor(own.sample(torch.rand(24, 16)))
     fig, ax = plt.subplots(figsize=(9.5, 1.1))
     plots.image_grid(torch.cat([images[:24], drawn]), columns=24, row_names=["data", "yours"], ax=ax)
-    plots.show(
-        fig, alt="A row of 24 images of the toy distribution, and a row of samples of your model, which look alike."
-    )
+    plots.show(fig, alt="A row of 24 images of the toy distribution, and a row of samples of your model, which look alike.")
 
 # %% [markdown]
 # ## 7 · An honest comparison
@@ -610,9 +603,7 @@ plots.show(
 
 # %% tags=["demo"]
 for name, model in three.items():
-    print(
-        f"{name:16} test {metrics.nll(model, test)} nats; minus MADE, image by image: {metrics.nll_difference(model, made, test)}"
-    )
+    print(f"{name:16} test {metrics.nll(model, test)} nats; minus MADE, image by image: {metrics.nll_difference(model, made, test)}")
 outcome("which has the lowest test NLL", min(three, key=lambda name: metrics.nll(three[name], test).mean))
 
 # %% [markdown]
@@ -715,7 +706,6 @@ def degrees(D, widths, order, seed):
 # out. *By chance, from the lowest* is the paper's recipe: it draws a layer's degrees uniformly from the lowest
 # degree below up to $D - 1$.
 
-
 # %% tags=["demo"] folded="counts what three recipes for degrees lose, for layers of several widths"
 def from_the_lowest(D, widths, order, seed):
     rng = torch.Generator().manual_seed(seed)
@@ -755,9 +745,7 @@ def flaws(masks):
 
 
 with waits_for("degrees", "masks"):
-    print(
-        f"{'widths':12} {'recipe':28} {'pairs connected':>16} {'lost inputs':>12} {'dead units':>11}   (means of 10 seeds)"
-    )
+    print(f"{'widths':12} {'recipe':28} {'pairs connected':>16} {'lost inputs':>12} {'dead units':>11}   (means of 10 seeds)")
     for widths in ([16], [16, 200], [64, 64], [200, 200], [500, 500]):
         for name, recipe in recipes.items():
             share, lost, dead = np.mean([flaws(tensors(masks(recipe(widths, seed)))) for seed in range(10)], axis=0)
@@ -809,7 +797,6 @@ def made_sample(logits, order, u):
 # %% [markdown]
 # The trained MADE draws digits by your function; below each is the training digit that is nearest to it.
 
-
 # %% tags=["demo"] folded="draws 200 digits by your function, and finds their nearest training digits"
 def nearest(a, b):
     """For each image of a: in how many pixels it differs from its nearest image in b, and which one that is."""
@@ -835,9 +822,7 @@ with waits_for("made_sample"), torch.no_grad():
         alt="Fourteen samples of MADE, most of them readable digits; below each the nearest training digit, which "
         "differs in several pixels; below that test digits.",
     )
-    print(
-        f"pixels off the nearest training digit: samples {off.mean():.1f}, test digits {nearest(test, train).values.mean():.1f}"
-    )
+    print(f"pixels off the nearest training digit: samples {off.mean():.1f}, test digits {nearest(test, train).values.mean():.1f}")
 
 # %% [markdown]
 # **The cache.** $D$ passes of $2DH$ multiplications each are $2D^2H$, and nearly all of it computes again what
@@ -852,7 +837,6 @@ with waits_for("made_sample"), torch.no_grad():
 
 # %% tags=["demo"]
 plots.show(figures.staircases(MADE(16, [40], order=orderings.random(16, seed=0), connectivity="random")))
-
 
 # %% tags=["demo"]
 @torch.no_grad()
@@ -870,7 +854,6 @@ def cached_sample(model, u):
         done = ready
     return x[:, model.order.argsort()].long()
 
-
 # %% tags=["demo"] folded="compares the two samplers, and measures their times"
 def seconds(function, repetitions=3):
     times = []
@@ -887,13 +870,8 @@ with waits_for("made_sample"):
 large = MADE(784, [500]).eval()
 for name, model, n in [("64-500-64", made, 200), ("784-500-784", large, 16)]:
     draws = torch.rand(n, model.order.numel(), dtype=torch.float64)
-    plain, fast = (
-        seconds(lambda c=c, model=model, draws=draws: model.sample(len(draws), uniforms=draws, cached=c), 1 + c)
-        for c in (False, True)
-    )
-    print(
-        f"{name:12} {n} samples: {1000 * plain:7.1f} ms plain, {1000 * fast:6.1f} ms cached ({plain / fast:.0f} times as fast)"
-    )
+    plain, fast = (seconds(lambda c=c, model=model, draws=draws: model.sample(len(draws), uniforms=draws, cached=c), 1 + c) for c in (False, True))
+    print(f"{name:12} {n} samples: {1000 * plain:7.1f} ms plain, {1000 * fast:6.1f} ms cached ({plain / fast:.0f} times as fast)")
 
 # %% [markdown]
 # The cache is not an approximation: the same uniform numbers give the same samples. (In float32, sums taken in
@@ -986,7 +964,6 @@ with waits_for("visible_units"):
 # MADE with 16. *Where* does MADE lose? The KL divergence is a sum over conditionals, and on the toy
 # distribution each term can be computed.
 
-
 # %% tags=["demo"]
 def cost_by_position(log_q):
     """E[-log q(x_i | x_<i)] for i = 1..16 in raster order, in nats: from the masses of all prefixes."""
@@ -998,11 +975,7 @@ def cost_by_position(log_q):
 
 
 truth, units = cost_by_position(world.log_p), 32
-plots.show(
-    figures.excess_costs(
-        {f"{name}, {units} units": cost_by_position(race[name][units]) - truth for name in ("MADE", "NADE")}
-    )
-)
+plots.show(figures.excess_costs({f"{name}, {units} units": cost_by_position(race[name][units]) - truth for name in ("MADE", "NADE")}))
 
 # %% [markdown]
 # At the first positions there is little to compute, and few units do. At the last ones nearly all units can
@@ -1015,7 +988,6 @@ plots.show(
 
 # %% tags=["demo"]
 guess("weights left after 8 masks in place, in percent", ...)
-
 
 # %% tags=["demo"] folded="gives your layer, and one that masks in place, eight masks in turn"
 class InPlace(torch.nn.Linear):
@@ -1121,7 +1093,6 @@ for name, order in [("eight orderings", None), ("one ordering, eight sets of deg
     torch.manual_seed(0)
     families[name] = train_on_world(MADEEnsemble(16, [128], order=order, masks=8, seed=1), epochs=2)
 
-
 # %% tags=["demo"] folded="computes NLL and mass of members, mixtures and averaged logits, and the pseudo-likelihood"
 @torch.no_grad()
 def member_logits(model, x, number=8):
@@ -1175,7 +1146,6 @@ plots.show(figures.many_orderings())
 # with 128 units, 0.061 against 0.033 with 2,048; seed 0, 2,000 steps.) The next cell repeats two points of the
 # figure; change `units` for others.
 
-
 # %% tags=["train"]
 class OneMaskAtATime(MADEEnsemble):
     """It validates under one mask drawn from the list: a mixture of 256 would take 256 passes."""
@@ -1188,15 +1158,7 @@ class OneMaskAtATime(MADEEnsemble):
 def trained_under(masks, units=500):
     torch.manual_seed(0)
     model = OneMaskAtATime(64, [units], masks=masks, seed=1)
-    fit(
-        model,
-        digits,
-        epochs=budget(smoke=4, cpu=150, gpu=400),
-        batch_size=100,
-        lr=3e-3,
-        optimizer=decay,
-        progress=False,
-    )
+    fit(model, digits, epochs=budget(smoke=4, cpu=150, gpu=400), batch_size=100, lr=3e-3, optimizer=decay, progress=False)
     return model
 
 
@@ -1226,18 +1188,12 @@ rows, columns = torch.arange(64) // 8, torch.arange(64) % 8
 chosen = test[torch.tensor([int((digits.test.y == digit).nonzero()[1]) for digit in (2, 3, 5, 6, 8)])]
 rng = torch.Generator().manual_seed(0)
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 4))
-for ax, (name, known) in zip(
-    axes,
-    {"bottom half": rows >= 4, "right half": columns >= 4, "every 3rd pixel": torch.arange(64) % 3 == 0}.items(),
-    strict=True,
-):
+for ax, (name, known) in zip(axes, {"bottom half": rows >= 4, "right half": columns >= 4, "every 3rd pixel": torch.arange(64) % 3 == 0}.items(), strict=True):
     order = torch.cat([known.nonzero().flatten(), (~known).nonzero().flatten()])
     guesses = [network.with_order(order).complete(chosen, known, generator=rng).double() for _ in range(3)]
     given = torch.where(known, chosen.double(), 0.4)
     names = ["digit", "known", "1st", "2nd", "3rd"] if ax is axes[0] else []
-    plots.image_grid(
-        torch.cat([chosen.double(), given, *guesses]), columns=5, row_names=names, ax=ax, title=f"known: {name}"
-    )
+    plots.image_grid(torch.cat([chosen.double(), given, *guesses]), columns=5, row_names=names, ax=ax, title=f"known: {name}")
 plots.show(
     fig,
     alt="Five digits; the same with only the bottom half, the right half, or every third pixel known, the rest grey; "
@@ -1300,7 +1256,6 @@ clinic.diagnose("F", symptom=..., line=...)
 # The arithmetic is the same; its shape differs: $D$ thin slices one after another, or two large matrix
 # products that keep any number of processors busy.
 
-
 # %% tags=["demo"]
 def training_step(model, x):
     loss = -model.log_prob(x).mean()
@@ -1308,14 +1263,8 @@ def training_step(model, x):
 
 
 x784 = torch.randint(0, 2, (100, 784), generator=torch.Generator().manual_seed(0))
-for name, model in [
-    ("NADE, 500 units", NADE(784, 500)),
-    ("MADE, 500 units", MADE(784, [500])),
-    ("MADE, 500-500 units", MADE(784, [500, 500])),
-]:
-    print(
-        f"{name:20} 784 pixels, 100 images, loss and gradient: {1000 * seconds(lambda model=model: training_step(model, x784)):7.1f} ms"
-    )
+for name, model in [("NADE, 500 units", NADE(784, 500)), ("MADE, 500 units", MADE(784, [500])), ("MADE, 500-500 units", MADE(784, [500, 500]))]:
+    print(f"{name:20} 784 pixels, 100 images, loss and gradient: {1000 * seconds(lambda model=model: training_step(model, x784)):7.1f} ms")
 
 # %% [markdown]
 # This lesson's rows of the scoreboard beside the earlier ones, all measured above on the same 300 test digits.

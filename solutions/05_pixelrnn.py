@@ -250,7 +250,6 @@ plots.show(figures.row_lstm_windows())
 # %% tags=["demo"]
 guess("bits per image of a Row LSTM on stripes", ...)
 
-
 # %% tags=["train"] folded="Draws stripes, and trains a Row LSTM and a Diagonal BiLSTM (the next section) on them."
 def stripes(n, seed):
     """n images (n, 1, 12, 12) of fair stripes."""
@@ -535,7 +534,6 @@ class OwnRowLSTM(torch.nn.Module):
 # On the binary digits. Adam with a learning rate of 0.02 that falls to zero, and 64 images per batch, are a good start.
 # (Independent pixels cost 25.2 nats; lesson 02 has 18.5 for an FVBN.)
 
-
 # %% loop="train_own"
 def train_own(model, images, steps):
     """Train a model with `log_prob` on images (N, 1, H, W) of zeros and ones, for so many steps; returns nothing."""
@@ -555,9 +553,7 @@ with waits_for("OwnRowLSTM", "train_own"):
     torch.manual_seed(0)
     own = OwnRowLSTM(channels=16, layers=2)
     train_own(own, binary.train.x.long(), steps=budget(smoke=3, cpu=300, gpu=2000))
-    print(
-        f"your Row LSTM: {metrics.nll(own, binary.test.x)} nats. The course's solution reaches about 18.7; below 20 all is well."
-    )
+    print(f"your Row LSTM: {metrics.nll(own, binary.test.x)} nats. The course's solution reaches about 18.7; below 20 all is well.")
     u = torch.rand(16, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     images = torch.cat([binary.test.x[:16], torch.as_tensor(own.sample(u))])
     plots.show(
@@ -735,7 +731,6 @@ with waits_for("skew", "unskew"):
 # each pixel, the 3 × 3 neighbourhood of its block in the small image. How does the sum compare with a PixelRNN without
 # scales?
 
-
 # %% tags=["train"] folded="Trains three small Row LSTMs on digits: of all pixels, of every second, of all given every second."
 def every_second(x):
     return x[:, :, ::2, ::2]
@@ -748,9 +743,7 @@ def neighbourhoods(small):
 
 
 small_splits = {name: Split(every_second(s.x)) for name, s in levels.splits().items()}
-large_splits = {
-    name: Split(s.x, context=neighbourhoods(every_second(s.x).float())) for name, s in levels.splits().items()
-}
+large_splits = {name: Split(s.x, context=neighbourhoods(every_second(s.x).float())) for name, s in levels.splits().items()}
 sets = {
     "x": (levels, 0),
     "s": (Dataset("every second pixel", (1, 4, 4), 16, **small_splits), 0),
@@ -791,9 +784,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.1))
 rows = torch.cat([blocks(drawn), *enlarged(drawn)])
 plots.image_grid(rows, levels=16, columns=10, row_names=["4 × 4", "1st", "2nd"], ax=axes[0], title="Samples")
 rows = torch.cat([blocks(test_small), *enlarged(test_small), levels.test.x[:10]])
-plots.image_grid(
-    rows, levels=16, columns=10, row_names=["given", "1st", "2nd", "digit"], ax=axes[1], title="Super-resolution"
-)
+plots.image_grid(rows, levels=16, columns=10, row_names=["given", "1st", "2nd", "digit"], ax=axes[1], title="Super-resolution")
 plots.show(
     fig,
     alt="Left: ten sampled images of 4 by 4 pixels, and below each two sampled enlargements. Right: ten test digits of which every second "
@@ -869,7 +860,6 @@ torch.manual_seed(0)
 orderless = ConvNADE((1, 8, 8), budget(smoke=8, cpu=24, gpu=32), layers=2, kernel=5)
 print(fit(orderless, binary, epochs=budget(smoke=2, cpu=40, gpu=150), batch_size=64, lr=4e-3, progress=False))
 
-
 # %% tags=["demo"] folded="The NLL of both ways, and the time for 16 samples of each, and of a Row LSTM's cached sampler."
 def in_passes(parts, x, u=None):
     """log q(x) by parts of the image, each independent given those before; with u, x is drawn."""
@@ -893,9 +883,7 @@ with waits_for("groups"), torch.no_grad():
         start = time.perf_counter()
         images[name] = in_passes(parts, torch.zeros(16, 1, 8, 8, dtype=torch.long), u)[1]
         seconds = time.perf_counter() - start
-        print(
-            f"{name}: {len(parts):2} passes, {metrics.Estimate.of(-log_q)} nats, 16 samples in {1000 * seconds:.0f} ms"
-        )
+        print(f"{name}: {len(parts):2} passes, {metrics.Estimate.of(-log_q)} nats, 16 samples in {1000 * seconds:.0f} ms")
     pixelcnn = PixelCNN((1, 8, 8), 2, 24, 3, kernel=5, first_kernel=5, head=48).eval()
     start = time.perf_counter()
     pixelcnn.sample(16)

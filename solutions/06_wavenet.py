@@ -226,7 +226,6 @@ def causal_conv(x, w, dilation):
 # images, with half of its zeros on either side. With the second, the loss looks splendid: the network is shown what
 # comes next.
 
-
 # %% tags=["demo"] folded="Finds by gradients what your convolution reads, and one that is padded on both sides."
 def reads(conv):
     """(8, 8): whether output t of a convolution from one channel to one depends on input s."""
@@ -472,7 +471,6 @@ def ring_step(state, x, t, w, dilation):
 
 # %% check="ring_step"
 
-
 # %% tags=["demo"]
 @torch.no_grad()
 def ring_sample(model, u, step):
@@ -492,7 +490,6 @@ def ring_sample(model, u, step):
         logits = model.output(model.head(model.skip(torch.cat(gated, 1)).relu()).relu()).squeeze(2)
         x[:, t] = (logits.softmax(1).cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)
     return x
-
 
 # %% [markdown]
 # Three ways to draw the same sound, from the same uniform numbers. How many times as fast is a ring?
@@ -524,9 +521,7 @@ with torch.no_grad():
 plain, start = time.perf_counter() - start, time.perf_counter()
 large.sample(1, length=100)
 ring = (time.perf_counter() - start) / 100
-print(
-    f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms"
-)
+print(f"the paper's stack, R = {large.receptive_field}: a plain step {1000 * plain:.0f} ms, with rings {1000 * ring:.1f} ms")
 
 # %% [markdown]
 # The ring is not an approximation: in exact arithmetic the samples are the same, one by one. With $R = 256$ rings with
@@ -651,9 +646,7 @@ with waits_for("OwnWaveNet", "train_own"):
     torch.manual_seed(0)
     own = OwnWaveNet(256, 16, [1, 2, 4, 8, 16, 32, 64])
     train_own(own, reach.pieces(tones), steps=budget(smoke=2, cpu=500, gpu=5000))
-    print(
-        f"yours: {bits(own):.2f} bits per sample (aim: below 6.5; the solution: about 5.6; a histogram: {references['histogram']:.2f})"
-    )
+    print(f"yours: {bits(own):.2f} bits per sample (aim: below 6.5; the solution: about 5.6; a histogram: {references['histogram']:.2f})")
     uniforms = torch.rand(1, budget(smoke=100, cpu=400, gpu=400), dtype=torch.float64)
     own_sound = companding.mu_law_decode(torch.as_tensor(own.sample(uniforms))[0])
     fig, ax = plt.subplots(figsize=(7.2, 2.0))
@@ -820,7 +813,6 @@ outcome("the best temperature for the likelihood", temperatures[int(np.argmin(co
 
 # %% [markdown]
 # Listen to four temperatures, each drawn by your function from the same uniform numbers:
-
 
 # %% tags=["demo"] folded="Draws a quarter of a second at four temperatures by your function, and plays it."
 def at_temperature(tau, length):
@@ -991,7 +983,6 @@ def distill_loss(u, mean, log_scale, teacher):
 # $\operatorname{logit}(u)$. How long must its memory be? The oscillation dies away by a factor of $\sqrt{0.9}$ per
 # step, so some 60 steps.
 
-
 # %% tags=["train"] folded="Distils a linear student from a resonator by your loss, and plays both."
 def resonator(x):
     """The teacher: mean and log scale of its logistic density of x_t from the x before t."""
@@ -1024,9 +1015,7 @@ with waits_for("distill_loss"):
         true.append(1.8 * true[-1] - 0.9 * true[-2])
     responses = {"teacher": 0.1 * torch.tensor(true[1:]), "student": weights.detach()}
     plots.show(figures.distilled(losses, responses))
-    print(
-        f"KL at the start {losses[0]:.0f} nats, in the last 100 steps {np.mean(losses[-100:]):.2f}, for 200 steps of sound"
-    )
+    print(f"KL at the start {losses[0]:.0f} nats, in the last 100 steps {np.mean(losses[-100:]):.2f}, for 200 steps of sound")
     u = torch.rand(1, T, dtype=torch.float64, generator=generator)
     mean, scale = student(u, weights.detach(), log_scale.detach())
     drawn = {"student, in one pass": (mean + scale.exp() * u.logit())[0]}

@@ -48,9 +48,9 @@ def codes(z: torch.Tensor, y: torch.Tensor, drawn: torch.Tensor, decoded: torch.
     left.set(xlabel="$z_0$", ylabel="$z_1$", title="Codes of the test digits, and draws (crosses)")
     plots.image_grid(decoded.clamp(0, 1), columns=8, ax=right, title="Decoded draws")
     fig.set_label(
-        f"Left: the codes of {len(z)} digits in the plane. Each digit has a region or "
-        f"two of its own, with gaps between some; of {len(drawn)} draws from a normal distribution with the same moments "
-        "many lie in gaps or outside. Right: the decoded draws. Some look like digits, most are blends of several."
+        f"Left: the codes of {len(z)} digits in the plane. Each digit has one or two regions, with gaps between "
+        f"some; of {len(drawn)} draws from a normal distribution with the same moments many lie in gaps or outside. "
+        "Right: the decoded draws. Some look like digits, most are blends of several."
     )
     return fig
 
