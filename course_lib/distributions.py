@@ -262,6 +262,42 @@ def _quantile_without_overlap(
     return mean + log_std.exp() * torch.special.ndtri((1 - (upper - u) / share).clamp(eps, 1 - eps))
 
 
+def logistic_log_prob(mean: torch.Tensor, log_scale: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log of the density, in nats, of real x under a logistic distribution, elementwise.
+
+        p(x) = F(z) F(-z) / scale,   z = (x - mean) / scale,   F = sigmoid
+
+    Value and gradients are finite as long as z is.
+
+    Args:
+        mean, log_scale, x: of shapes that broadcast.
+
+    >>> logistic_log_prob(torch.tensor(0.0), torch.tensor(0.0), torch.tensor([0.0, 1000.0]))      # -log 4, -1000
+    tensor([   -1.3863, -1000.0000])
+    """
+    log_scale = at_least_float32(log_scale)
+    z = (x - mean) * torch.exp(-log_scale)
+    return F.logsigmoid(z) + F.logsigmoid(-z) - log_scale
+
+
+def logistic_mixture_log_prob(parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log of the density, in nats, of real x under a mixture of M logistics that are not rounded, elementwise.
+
+    Args:
+        parameters: (batch, 3, M, *shape), as in `discretized_logistic_mixture_log_prob`.
+        x: (batch, *shape).
+
+    Returns:
+        (batch, *shape).
+
+    >>> standard = torch.zeros(1, 3, 5, 1)      # five times the same one
+    >>> logistic_mixture_log_prob(standard, torch.zeros(1, 1))      # -log 4
+    tensor([[-1.3863]])
+    """
+    logits, mean, log_scale = at_least_float32(parameters).unbind(1)
+    return torch.logsumexp(logits.log_softmax(1) + logistic_log_prob(mean, log_scale, x.unsqueeze(1)), 1)
+
+
 def discretized_logistic_mixture_log_prob(parameters: torch.Tensor, x: torch.Tensor, levels: int) -> torch.Tensor:
     """log p(x) in nats of x in 0..K-1 under a mixture of M discretized logistics, elementwise.
 

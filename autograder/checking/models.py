@@ -16,7 +16,7 @@ With a `formula` the logits themselves are compared with the contract's. A logit
 well, so both are then one property, "network", in place of "full reach".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +29,7 @@ from autograder.checking.comparing import close, differs, mass, say
 from autograder.checking.samplers import ALMOST_ONE, wrong_decision, wrong_level
 from autograder.checking.student import Handle, Student
 
-__all__ = ["GATES", "NETWORK_POINTS", "POINTS", "WholeModel"]
+__all__ = ["GATES", "NETWORK_POINTS", "POINTS", "WholeModel", "judge_gradients", "lacks_parameter"]
 
 # What `WholeModel.judge` yields, for the declaration of a check.
 GATES = ["shapes", "autoregressive"]
@@ -139,14 +139,9 @@ class WholeModel:
         """
 
         def read(model: Handle, *_) -> tuple[Handle | None, str]:
-            names = model.call(method="state_dict")
-            missing = sorted(set(self.parameters) - set(names if isinstance(names, dict) else ()))
-            if missing:
-                return None, f"the model should be a torch.nn.Module with the parameter {missing[0]}; it has none"
+            if why := lacks_parameter(model, self.parameters):
+                return None, why
             for name, shape in self.parameters.items():
-                parameter, why = real(model.get(name), shape, f"the parameter {name}")
-                if parameter is None:
-                    return None, why
                 model.set(name, rng.uniform(0.5, 1, shape) / (np.prod(shape[1:]) if len(shape) > 1 else 10))
             return model, ""
 
@@ -222,46 +217,72 @@ class WholeModel:
 
     def _gradients(self, model: Handle, images: np.ndarray, rng: np.random.Generator) -> Iterator[Outcome]:
         """Whether each parameter's gradient foretells how the sum of log_prob changes when the parameter moves."""
-        x, n = tensors(images.reshape(len(images), *self.event_shape)), len(images)
-        given = {name: np.asarray(model.get(name), dtype=np.float64) for name in self.parameters}
-        moves = {name: STEP * rng.uniform(0.5, 1.5, shape) for name, shape in self.parameters.items()}
+        x = images.reshape(len(images), *self.event_shape)
+        yield judge_gradients(model, "log_prob", [x], self.parameters, rng, self.words)
 
-        def ask_gradients():
-            answer = model.vjp(x, cotangent=tensors(np.ones(n)), wrt=tuple(given), method="log_prob")
-            totals = []
-            for name, parameter in given.items():
-                for moved in (parameter + moves[name], parameter - moves[name]):
-                    model.set(name, moved)
-                    totals.append(model.call(x, method="log_prob"))
-                model.set(name, parameter)
-            return answer, totals
 
-        def read(value):
-            items, why = parts(value[0], ("log_prob", "gradients"))
-            if why:
-                return None, why
-            gradients, why = real_list(items[1], list(self.parameters.values()), "gradient {}")
-            totals, reasons = zip(*(real(total, (n,), "log_prob(x)") for total in (items[0], *value[1])), strict=True)
-            why = why or next(filter(None, reasons), "")
-            return (None, why) if why else ((gradients, totals), "")
+def lacks_parameter(model: Handle, shapes: dict[str, tuple[int, ...]]) -> str:
+    """Which parameter a student's module lacks, or has in another shape; "" if all are there."""
+    names = model.call(method="state_dict")
+    for name in sorted(set(shapes) - set(names if isinstance(names, dict) else ())):
+        return f"the model should be a torch.nn.Module with the parameter {name}; it has none"
+    reasons = (real(model.get(name), shape, f"the parameter {name}")[1] for name, shape in shapes.items())
+    return next(filter(None, reasons), "")
 
-        def untrue(got):
-            gradients, (there, *totals) = got
-            for name, gradient, forth, back in zip(given, gradients, totals[::2], totals[1::2], strict=True):
-                terms, change = 2 * gradient * moves[name], float((forth - back).sum())
-                size = np.abs(terms).sum() + 1e-5 * np.abs(forth).sum()  # the change may be rounded off
-                kink = abs(
-                    float((forth - 2 * there + back).sum())
-                )  # where a ReLU is switched, the gradient is one-sided
-                if not close(terms.sum(), change, size + kink / 0.02, tolerance=0.02):
-                    return (
-                        f"when each entry of {name} moves by about {2 * STEP:g}, the sum of log_prob changes by "
-                        f"{change:.4g}, but the gradient of {name} foretells {terms.sum():.4g}"
-                    )
-            return ""
 
-        ask = asking(ask_gradients, read=read, say=lambda: f"{self.words}, gradients of log_prob")
-        yield ask().holds("gradients", untrue)
+def judge_gradients(
+    model: Handle,
+    method: str,
+    args: Sequence[np.ndarray],
+    shapes: dict[str, tuple[int, ...]],
+    rng: np.random.Generator,
+    words: str,
+) -> Outcome:
+    """The property "gradients": they foretell how the sum of a method's results changes when a parameter moves.
+
+    Args:
+        method: returns one number for each row of the first argument.
+        args: its arguments; arrays become tensors.
+        shapes: the shape of each parameter by its name. All are moved, one after the other, and set back.
+        words: describes the model, for messages.
+    """
+    n, given = len(args[0]), {name: np.asarray(model.get(name), dtype=np.float64) for name in shapes}
+    moves = {name: STEP * rng.uniform(0.5, 1.5, shape) for name, shape in shapes.items()}
+
+    def ask_gradients():
+        answer = model.vjp(*tensors(args), cotangent=tensors(np.ones(n)), wrt=tuple(given), method=method)
+        totals = []
+        for name, parameter in given.items():
+            for moved in (parameter + moves[name], parameter - moves[name]):
+                model.set(name, moved)
+                totals.append(model.call(*tensors(args), method=method))
+            model.set(name, parameter)
+        return answer, totals
+
+    def read(value):
+        items, why = parts(value[0], (method, "gradients"))
+        if why:
+            return None, why
+        gradients, why = real_list(items[1], list(shapes.values()), "gradient {}")
+        totals, reasons = zip(*(real(total, (n,), f"{method}(x)") for total in (items[0], *value[1])), strict=True)
+        why = why or next(filter(None, reasons), "")
+        return (None, why) if why else ((gradients, totals), "")
+
+    def untrue(got):
+        gradients, (there, *totals) = got
+        for name, gradient, forth, back in zip(given, gradients, totals[::2], totals[1::2], strict=True):
+            terms, change = 2 * gradient * moves[name], float((forth - back).sum())
+            size = np.abs(terms).sum() + 1e-5 * np.abs(forth).sum()  # the change may be rounded off
+            kink = abs(float((forth - 2 * there + back).sum()))  # where a ReLU is switched, the gradient is one-sided
+            if not close(terms.sum(), change, size + kink / 0.02, tolerance=0.02):
+                return (
+                    f"when each entry of {name} moves by about {2 * STEP:g}, the sum of {method} changes by "
+                    f"{change:.4g}, but the gradient of {name} foretells {terms.sum():.4g}"
+                )
+        return ""
+
+    ask = asking(ask_gradients, read=read, say=lambda: f"{words}, gradients of {method}")
+    return ask().holds("gradients", untrue)
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

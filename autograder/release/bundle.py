@@ -16,6 +16,7 @@ __all__ = ["CONTENTS", "make"]
 CONTENTS = (
     "notebooks/*/*.ipynb",
     "course_lib/**/*.py",
+    "course_lib/data/*.wav",
     "autograder/__init__.py",
     "autograder/given.py",
     "autograder/checks/*.py",

@@ -1,10 +1,12 @@
 """Run every lesson with its solutions, top to bottom, in a fresh kernel; `make lessons` does so without network.
 
-The executed notebooks go to `build/lessons`, for you to look at.
+The executed notebooks go to `build/lessons`, for you to look at. A notebook whose players hold more than 200 kB of
+sound fails: students hand it in, and a class has hundreds.
 """
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
@@ -16,7 +18,16 @@ from nbformat import NotebookNode
 
 from autograder.release.build import ROOT, SOLUTIONS, build_source, lessons
 
-__all__ = ["run"]
+__all__ = ["run", "sound_bytes"]
+
+MAX_SOUND = 200_000
+
+
+def sound_bytes(notebook: NotebookNode) -> int:
+    """How many bytes of an executed notebook are sound, in the players of `course_lib.notebook.play`."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pages = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]
+    return sum(len(sound) for page in pages for sound in re.findall(r"data:audio/wav;base64,([^\"]*)", page))
 
 
 def run(notebook: NotebookNode) -> float:
@@ -53,7 +64,11 @@ def main() -> int:
     for name in arguments.lessons:
         notebook = build_source(SOLUTIONS / f"{name}.py")
         try:
-            print(f"{name}  {run(notebook):.0f} s", flush=True)
+            seconds, sound = run(notebook), sound_bytes(notebook)
+            print(f"{name}  {seconds:.0f} s" + (f", {sound / 1000:.0f} kB of sound" if sound else ""), flush=True)
+            if sound > MAX_SOUND:
+                failed = True
+                print(f"{name}  failed\nIts sound may take at most {MAX_SOUND / 1000:.0f} kB: play less", flush=True)
         except CellExecutionError as error:
             failed = True
             print(f"{name}  failed\n{error}", flush=True)

@@ -6,6 +6,7 @@ from course_lib.clinic.made import made_clinic
 from course_lib.clinic.nade import nade_clinic
 from course_lib.clinic.pixelcnn import pixelcnn_clinic
 from course_lib.clinic.pixelrnn import pixelrnn_clinic
+from course_lib.clinic.vae import vae_clinic
 from course_lib.clinic.wavenet import wavenet_clinic
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "pixelcnn_clinic",
     "pixelrnn_clinic",
     "train_on_world",
+    "vae_clinic",
     "wavenet_clinic",
 ]

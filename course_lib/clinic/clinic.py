@@ -43,6 +43,8 @@ class Clinic:
         symptoms: what each of them means, by name.
         program: the right program; its lines are numbered from 1.
         alt: the text alternative of the patients' samples.
+        columns: the numbers that are shown of each patient's model, by their heading; by default the NLL that it
+            reports and its total mass over all images.
 
     Raises:
         ValueError: a patient's symptom or line is none of the choices.
@@ -61,22 +63,29 @@ class Clinic:
     Patient A: right. A fair coin.
     """
 
-    def __init__(self, patients: Mapping[str, Patient], symptoms: Mapping[str, str], program: str, *, alt: str):
+    def __init__(
+        self,
+        patients: Mapping[str, Patient],
+        symptoms: Mapping[str, str],
+        program: str,
+        *,
+        alt: str,
+        columns: Mapping[str, Callable[[nn.Module], float]] | None = None,
+    ):
         self.patients, self.symptoms, self.alt = patients, symptoms, alt
+        self.columns = {"reported NLL (nats)": reported_nll, "total mass": total_mass} if columns is None else columns
         self.program = program.strip("\n").splitlines()
         for name, patient in patients.items():
             self._expect_choices(patient.symptom, *patient.lines, of=f"patient {name}: ")
 
     def show(self) -> None:
-        """Show the evidence: each patient's reported NLL, its total mass over all images, and samples."""
-        world = data.tiny_world()
+        """Show the evidence: numbers of each patient's model, `columns`, and samples."""
         fig, axes = plt.subplots(len(self.patients) // 3 or 1, min(3, len(self.patients)), squeeze=False)
         fig.set_size_inches(9.5, 1.7 * len(axes))
-        print("patient   reported NLL (nats)   total mass")
+        print("patient", *self.columns, sep="   ")
         for ax, (name, patient) in zip(axes.flat, self.patients.items(), strict=True):
-            with torch.no_grad():
-                log_q = torch.cat([patient.model.log_prob(x) for x in world.states.split(8192)])
-            print(f"{name:7} {float(-(world.log_p.exp() @ log_q)):20.3f} {log_q.exp().sum():14.4f}")
+            numbers = [f"{number(patient.model):{len(column)}.3f}" for column, number in self.columns.items()]
+            print(f"{name:7}", *numbers, sep="   ")
             plots.image_grid(patient.samples, columns=8, ax=ax, title=f"Patient {name}")
         plots.show(fig, alt=self.alt)
 
@@ -117,6 +126,21 @@ class Clinic:
         for line in lines:
             if line not in (None, *range(1, len(self.program) + 1)):
                 raise ValueError(f"{of}line is {line!r}; expected 1 to {len(self.program)}, or None for no line")
+
+
+def reported_nll(model: nn.Module) -> float:
+    """The mean of -log_prob over the tiny world, in nats per image."""
+    return float(-(data.tiny_world().log_p.exp() @ _log_q(model)))
+
+
+def total_mass(model: nn.Module) -> float:
+    """The sum of exp(log_prob) over all images of the tiny world's size."""
+    return float(_log_q(model).exp().sum())
+
+
+@torch.no_grad()
+def _log_q(model: nn.Module) -> torch.Tensor:
+    return torch.cat([model.log_prob(x) for x in data.tiny_world().states.split(8192)])
 
 
 def train_on_world(

@@ -14,6 +14,7 @@ from course_lib.models.latent import LatentVariableModel
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
+from course_lib.models.parallel_wavenet import ParallelWaveNet
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.pixelrnn import PixelRNN
@@ -45,6 +46,7 @@ __all__ = [
     "LinearPrediction",
     "MADEEnsemble",
     "OrderlessNADE",
+    "ParallelWaveNet",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",

@@ -21,6 +21,7 @@ from course_lib.models import (
     LinearPrediction,
     MADEEnsemble,
     OrderlessNADE,
+    ParallelWaveNet,
     PixelCNN,
     PixelCNNPlusPlus,
     PixelRNN,
@@ -374,6 +375,20 @@ INSTANCES = [
     Instance("WaveNet, mixture", lambda: WaveNet(4, 4, 3, [1, 2], skip=8, mixtures=2), any_length=True, **MIXED),
     Instance(
         "WaveNet, conditional", lambda: given(WaveNet(4, 3, 3, [1, 2], skip=4, classes=(2, 3), context_channels=2))
+    ),
+    Instance(
+        "ParallelWaveNet", lambda: ParallelWaveNet(2, 3, [1, 2], flows=3, skip=4, scale=0.4), any_length=True, **REAL
+    ),
+    Instance(
+        "ParallelWaveNet, one step",
+        lambda: ParallelWaveNet(1, 3, [1], flows=2, skip=4, scale=0.4),
+        any_length=True,
+        **REAL,
+    ),
+    Instance(
+        "ParallelWaveNet, conditional",
+        lambda: given(ParallelWaveNet(2, 3, [1], flows=2, skip=4, scale=0.4, classes=(2, 3), context_channels=2)),
+        **REAL,
     ),
     Instance("Histogram", lambda: Histogram(4, 3), sees=nothing, any_length=True),
     Instance("LinearPrediction", lambda: LinearPrediction(5, 3, order=2), sees=two_back, any_length=True, **MIXED),

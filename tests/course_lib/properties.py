@@ -423,7 +423,13 @@ def rounding_error(precision: Precision, exact: AutoregressiveModel, values: tor
 def nearest_uniform(
     model: AutoregressiveModel, parameters: torch.Tensor, x: torch.Tensor, u: torch.Tensor
 ) -> torch.Tensor:
-    """Of all uniforms that stand for the value x, the one closest to u: (n,). For a real x there is only one."""
+    """Of all uniforms that stand for the value x, the one closest to u: (n,). For a real x there is only one.
+
+    A real x has a mixture of Gaussians, parameters (n, 3, K), or a logistic distribution, (n, 2).
+    """
+    if model.levels is None and parameters.ndim == 2:
+        mean, log_scale = parameters.unbind(1)
+        return torch.sigmoid((x - mean) * torch.exp(-log_scale))
     if model.levels is None:
         return distributions.mixture_of_gaussians_cumulative(parameters, x)
     steps = F.pad(model.cumulative(parameters), (1, 0))  # P(x <= k) for k = -1, ..., K-2

@@ -12,10 +12,10 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from course_lib import figures, gates, plots, reach, recurrence
+from course_lib import figures, gates, latent_sizes, plots, reach, recurrence
 from course_lib.dependencies import influence
 from course_lib.explore import open_paths
-from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, wavenet
+from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, wavenet
 from course_lib.models import MADE, PixelCNN, orderings
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn.causal import conv_mask
@@ -102,6 +102,25 @@ EXAMPLES = {
     wavenet.worth_of_parts: (reach.MEASURED, {"linear prediction": 5.1, "noise floor": 2.44}),
     wavenet.tempered: ([0.5, 0.7, 1, 1.5], [5.5, 4.9, 4.7, 4.9]),
     wavenet.on_its_own: (range(25, 100, 20), {"the true sound": GREY[0, :4], "the model, on its own": GREY[1, :4]}),
+    vae.codes: (torch.randn(200, 2, generator=rng), torch.arange(200) % 10, torch.randn(32, 2), GREY[:32]),
+    vae.draws_needed: ([10, 100, 1000], {"2 latents": [2.0, 0.2, 0.01], "20 latents": [150.0, 80.0, 60.0]}),
+    vae.posteriors: (torch.tensor([[2.0, -1.5], [-1.5, 2.0]], dtype=torch.float64),),
+    vae.nats: ({"NADE (02)": (16.9, "exact"), "VAE, 10 latents: -ELBO": (18.4, "bound")},),
+    vae.means_and_samples: (GREY[:10], BITS[:10]),
+    vae.accuracies: ([32, 64, 128], {"random weights": P10[:3, :3].numpy(), "VAE": P10[3:6, :3].numpy()}),
+    vae.eigenvalues: (torch.logspace(-0.2, -3, 64), [1.0, 0.02]),
+    vae.pixel_mass: (torch.linspace(0.01, 0.99, 99), torch.full((99,), 0.7)),
+    vae.sizes: (latent_sizes.MEASURED,),
+    vae.bounds: (
+        [1, 10, 100],
+        {"2 latents": [-20.0, -19.8, -19.5], "10 latents": [-18.0, -17.6, -17.5]},
+        {"2 latents": -19.2},
+    ),
+    vae.gradient_noise: ([1, 16, 256], {"score function": [1.0, 9.0, 130.0], "reparameterized": [0.5, 0.5, 0.5]}),
+    vae.em: ([4.0, 13.0, 18.5, 18.8], 18.82),
+    vae.gaps: ({"encoder's q": -18.4, "searched q": -17.8, "importance-weighted": -17.5},),
+    vae.explained: (GREY[:5, :10], ["shape", "colour", "angle", "place", "light"]),
+    vae.styles: (GREY[:40], range(10)),
     wavenet.distilled: ([900.0, 30.0, 2.0, 1.0], {"teacher": SOUND[:90], "student": 0.9 * SOUND[:90]}),
 }
 
@@ -138,7 +157,7 @@ def test_a_figure_can_be_read_and_has_its_text_alternative(function):
     for text, place in places.items():
         cut = place.x0 < -1 or place.y0 < -1 or place.x1 > fig.bbox.x1 + 1 or place.y1 > fig.bbox.y1 + 1
         assert not cut, f"{text.get_text()!r} is cut off"
-    scattered = function is likelihood.four_views  # its numbers lie where the data are
+    scattered = function in (likelihood.four_views, vae.codes)  # their numbers lie where the data are
     for a, b in combinations(places, 2):
         small = places[a].padded(-1.5), places[b].padded(-1.5)
         assert scattered or not small[0].overlaps(small[1]), f"{a.get_text()!r} and {b.get_text()!r} overlap"
@@ -314,6 +333,25 @@ def test_mu_law_has_more_levels_near_silence_and_serves_quiet_sounds():
     equal, mu_law = (line.get_ydata() for line in right.lines)
     assert mu_law[0] > equal[0] + 20 and equal[-1] > mu_law[-1]
     assert max(mu_law[10:]) - min(mu_law[10:]) < 6 < max(equal[10:]) - min(equal[10:])
+
+
+def test_the_gaps_of_three_families_of_posteriors():
+    correlation = 0.9
+    covariance = torch.tensor([[1.0, correlation], [correlation, 1.0]], dtype=torch.float64)
+    fig = vae.posteriors(torch.linalg.inv(covariance))
+    names = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert names == ["full: gap 0.00", "diagonal: gap 0.83", "isotropic: gap 0.83"]
+    bound = fig.axes[1].lines[0].get_ydata()
+    assert max(bound) == pytest.approx(0.5 * np.log(1 - correlation**2), abs=1e-3)
+    fig = vae.posteriors(torch.diag(torch.tensor([1.0, 4.0], dtype=torch.float64)))
+    names = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert names == ["full: gap 0.00", "diagonal: gap 0.00", "isotropic: gap 0.22"]
+
+
+def test_bounds_and_exact_costs_differ_in_shape_and_sign():
+    fig = vae.nats({"NADE": (16.9, "exact"), "VAE": (18.4, "bound")})
+    assert [line.get_marker() for line in fig.axes[0].lines] == ["o", "<"]
+    assert [text.get_text() for text in fig.axes[0].texts] == ["16.9", "≤ 18.4"]
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,12 @@ def test_every_public_argument_has_a_type(name):
                 assert not untyped, f"{public}.{method}"
 
 
-def test_the_wheel_says_that_it_is_typed(tmp_path):
+def test_the_wheel_says_that_it_is_typed_and_holds_the_saved_sound(tmp_path):
     root = Path(course_lib.__file__).parents[1]
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, tmp_path)
     shutil.copytree(root / "course_lib", tmp_path / "course_lib", ignore=shutil.ignore_patterns("__pycache__"))
     code = "import sys; from setuptools import build_meta; print(build_meta.build_wheel('.'))"
     built = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "course_lib/py.typed" in zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist()
+    names = zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist()
+    assert {"course_lib/py.typed", "course_lib/data/wavenet_digits.wav"} <= set(names)

@@ -34,25 +34,25 @@ def test_the_network_is_the_papers():
     """Step by step, with every formula of the file's head written out."""
     model = tiny(12, (1, 3), levels=5, classes=(2, 3), context_channels=2)
     x, arguments = torch.randint(5, (2, 12)), given(model, 2)
-    V = model.condition(**arguments)
+    network, V = model.network, model.network.condition(**arguments)
     inputs = [[torch.zeros(2, 4).double()] for _ in range(2)]
     expected = []
     for t in range(12):
         if t:
-            inputs[0].append(model.first.weight[:, 0, 0] * (x[:, t - 1, None] / 2 - 1) + model.first.bias)
-        h, skips = inputs[0][t], model.skip.bias
+            inputs[0].append(network.first.weight[:, 0, 0] * (x[:, t - 1, None] / 2 - 1) + network.first.bias)
+        h, skips = inputs[0][t], network.skip.bias
         for i, d in enumerate((1, 3)):
-            W, bias = model.layers[i].weight, model.layers[i].bias
+            W, bias = network.layers[i].weight, network.layers[i].bias
             a = bias + h @ W[:, :, 1].t() + V[:, 8 * i : 8 * i + 8, t]
             if t >= d:
                 a = a + inputs[i][t - d] @ W[:, :, 0].t()
             z = a[:, :4].tanh() * a[:, 4:].sigmoid()
-            skips = skips + z @ model.skip.weight[:, 4 * i : 4 * i + 4, 0].t()
+            skips = skips + z @ network.skip.weight[:, 4 * i : 4 * i + 4, 0].t()
             if i == 0:
-                h = h + z @ model.mixes[0].weight[:, :, 0].t()
+                h = h + z @ network.mixes[0].weight[:, :, 0].t()
                 inputs[1] = [*inputs[1][: t and len(inputs[1])], h] if t else [h]
-        hidden = model.head.weight[:, :, 0] @ skips.relu().t() + model.head.bias[:, None]
-        expected.append((model.output.weight[:, :, 0] @ hidden.relu() + model.output.bias[:, None]).t())
+        hidden = network.head.weight[:, :, 0] @ skips.relu().t() + network.head.bias[:, None]
+        expected.append((network.output.weight[:, :, 0] @ hidden.relu() + network.output.bias[:, None]).t())
     torch.testing.assert_close(model(x, **arguments), torch.stack(expected, 2))
 
 
@@ -142,25 +142,25 @@ def test_a_series_begins_unlike_one_after_silence():
 
 def test_a_residual_layer_without_its_branch_passes_its_input_on():
     model = tiny(12, [1, 2, 4])
-    for mix in model.mixes:
+    for mix in model.network.mixes:
         torch.nn.init.zeros_(mix.weight)
     x, h = torch.randint(5, (1, 12)), []
-    hook = [layer.register_forward_hook(lambda layer, args, out: h.append(args[0])) for layer in model.layers]
+    hook = [layer.register_forward_hook(lambda layer, args, out: h.append(args[0])) for layer in model.network.layers]
     model(x)
     assert len(hook) == 3 and torch.equal(h[0], h[1]) and torch.equal(h[0], h[2])
 
 
 def test_no_scale_is_below_a_tenth_of_a_level_and_means_are_in_levels():
     model = tiny(6, levels=65536, mixtures=2)
-    torch.nn.init.zeros_(model.output.weight)
+    torch.nn.init.zeros_(model.network.output.weight)
     with torch.no_grad():
-        model.output.bias.copy_(torch.tensor([0.0, 0.0, -1.0, 0.5, -50.0, 0.0]))
+        model.network.output.bias.copy_(torch.tensor([0.0, 0.0, -1.0, 0.5, -50.0, 0.0]))
     logits, means, log_scales = model(torch.zeros(1, 6).long())[0, :, :, 3]
     assert logits.tolist() == [0, 0]
     torch.testing.assert_close(means, torch.tensor([0.0, 1.5 * 32767.5]).double())
     torch.testing.assert_close(log_scales, torch.tensor([0.1, 32767.5]).double().log())
     with torch.no_grad():
-        model.output.bias.copy_(torch.tensor([0.0, -99.0, 0.0, 0.0, -50.0, 0.0]))
+        model.network.output.bias.copy_(torch.tensor([0.0, -99.0, 0.0, 0.0, -50.0, 0.0]))
     near = model.float().log_prob(torch.full((1, 6), 32767))
     assert near.isfinite() and near.item() == pytest.approx(-6 * math.log(2), rel=1e-2)  # half-way to the next level
 
@@ -169,9 +169,9 @@ def test_no_scale_is_below_a_tenth_of_a_level_and_means_are_in_levels():
     ("settings", "message"),
     [
         (dict(levels=None), "levels is None"),
-        (dict(channels=0), "channels, skip and mixtures must be at least 1"),
-        (dict(skip=0), "channels, skip and mixtures must be at least 1"),
-        (dict(mixtures=0), "channels, skip and mixtures must be at least 1"),
+        (dict(channels=0), "channels and skip must be at least 1"),
+        (dict(skip=0), "channels and skip must be at least 1"),
+        (dict(mixtures=0), "mixtures must be at least 1"),
         (dict(kernel=1), "kernel at least 2"),
         (dict(dilations=[]), "dilations must be one or more positive integers"),
         (dict(dilations=[1, 0]), "dilations must be one or more positive integers"),

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from autograder.checking.check import check
-from autograder.checking.models import GATES, NETWORK_POINTS, POINTS, WholeModel
+from autograder.checking.models import GATES, NETWORK_POINTS, POINTS, WholeModel, judge_gradients, lacks_parameter
+from autograder.checking.student import InProcess, Student
 
 HINTS = ["Look.", "Look again.", "Look here."]
 
@@ -355,3 +356,47 @@ def test_several_levels(model, lost, message):
         report = ThreeLevels.run(model, seed=seed)
         assert report.failed == lost, str(report)
         assert re.search(message, str(report)), str(report)
+
+
+class Score(nn.Module):
+    """A model without a likelihood: its method takes two arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.5, -1.5]))
+
+    def score(self, x, u):
+        return torch.tanh(x @ self.weight) * u
+
+
+class ScoreHalfDetached(Score):
+    def score(self, x, u):
+        return (super().score(x, u) + super().score(x, u).detach()) / 2
+
+
+class ScoreOfTheBatch(Score):
+    def score(self, x, u):
+        return super().score(x, u).sum()
+
+
+def test_gradients_of_any_method_of_rows():
+    def judge(made):
+        model = Student(InProcess(made), "Score").build()
+        rng = np.random.default_rng(0)
+        x, u = rng.normal(size=(3, 2)).astype(np.float32), rng.normal(size=3).astype(np.float32)
+        outcome = judge_gradients(model, "score", [x, u], {"weight": (2,)}, rng, "two weights")
+        assert np.allclose(model.get("weight"), [0.5, -1.5])
+        return outcome
+
+    assert judge(Score).ok
+    assert re.match(
+        "two weights, gradients of score: when each .* the sum of score changes", judge(ScoreHalfDetached).because
+    )
+    assert "expected a result of shape (3,), got ()" in judge(ScoreOfTheBatch).because
+
+
+def test_a_parameter_that_a_model_lacks_is_named():
+    model = Student(InProcess(Score), "Score").build()
+    assert lacks_parameter(model, {"weight": (2,)}) == ""
+    assert "with the parameter bias; it has none" in lacks_parameter(model, {"weight": (2,), "bias": ()})
+    assert "the parameter weight should be real numbers of shape (3,)" in lacks_parameter(model, {"weight": (3,)})

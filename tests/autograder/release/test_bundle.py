@@ -51,7 +51,7 @@ def python(folder, tmp_path_factory) -> Path:
 def text_of(path: Path) -> str:
     if path.suffix == ".ipynb":
         return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-    return path.read_text()
+    return path.read_text(errors="replace")  # of a sound, too
 
 
 def solution_lines(path: Path) -> set[str]:

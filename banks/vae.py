@@ -1,0 +1,1335 @@
+"""Right and wrong answers to lesson 07, variational autoencoders.
+
+The first line of a wrong answer, or the comment above a slip, names its mistake where its name does not. Every answer
+brings its own imports, so that its source is complete in a notebook's cell.
+"""
+
+from banks import Bank
+
+bank = Bank("vae")
+
+# ------------------------------------------------------------------------------------------------ latent_posterior
+
+
+@bank.right("latent_posterior")
+def posterior_by_precision():
+    import math
+
+    import torch
+
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
+        mean = (x - mu) @ W @ covariance / variance
+        C = W @ W.T + variance * torch.eye(D, dtype=W.dtype)
+        distance = ((x - mu) * torch.linalg.solve(C, (x - mu).T).T).sum(1)
+        log_p = -(D * math.log(2 * math.pi) + torch.linalg.slogdet(C).logabsdet + distance) / 2
+        return mean, covariance, log_p
+
+    return latent_posterior
+
+
+@bank.right("latent_posterior")
+def posterior_by_conditioning():
+    import torch
+
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        C = W @ W.T + variance * torch.eye(D).to(W)
+        gain = torch.linalg.solve(C, W).T
+        mean = (x - mu) @ gain.T
+        covariance = torch.eye(L).to(W) - gain @ W
+        p = torch.distributions.MultivariateNormal(mu, C)
+        return mean, covariance, p.log_prob(x)
+
+    return latent_posterior
+
+
+@bank.right("latent_posterior")
+def posterior_by_bayes():
+    """log p(x) = log p(x, z) - log p(z | x) at any z, here at the posterior mean."""
+    import math
+
+    import torch
+
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        precision = torch.eye(L, dtype=torch.float64) + W.T @ W / variance
+        factor = torch.linalg.cholesky(precision)
+        covariance = torch.cholesky_inverse(factor)
+        mean = torch.cholesky_solve(W.T @ (x - mu).T / variance, factor).T
+        error = x - mu - mean @ W.T
+        log_joint = (
+            -(error**2).sum(1) / (2 * variance) - (mean**2).sum(1) / 2 - D / 2 * math.log(2 * math.pi * variance)
+        )
+        return mean, covariance, log_joint - factor.diagonal().log().sum()
+
+    return latent_posterior
+
+
+for size, dtype in (("L", "W.dtype"), ("D", "W.dtype"), ("L", "torch.float64")):
+    bank.equivalent("latent_posterior", f"eye({size}, dtype={dtype})", f"eye({size})", "zeros and ones are exact")
+bank.equivalent("latent_posterior", "torch.float64", "torch.float16", "zeros and ones are exact")
+for changed in ("torch.as_tensor(factor.diagonal()).clamp(min=1e-06)", "(factor.diagonal() + 1e-08)"):
+    bank.equivalent("latent_posterior", "factor.diagonal()", changed, "no precision is below that of the prior, 1")
+
+
+slip = bank.slips("latent_posterior", of=posterior_by_precision)
+# The posterior covariance without the noise variance.
+slip("posterior_of_unit_noise", "W.T @ W / variance", "W.T @ W", loses={"posterior covariance"})
+# A prior of variance 1000.
+slip(
+    "posterior_almost_without_prior",
+    "inv(torch.eye(L, dtype=W.dtype) +",
+    "inv(torch.eye(L, dtype=W.dtype) / 1000 +",
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_precision",
+    "torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)",
+    "torch.eye(L, dtype=W.dtype) + W.T @ W / variance",
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_bishops_M",
+    "W.T @ W / variance)",
+    "W.T @ W / variance) / variance",
+    ("covariance / variance", "covariance"),
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_in_noise_units",
+    "return mean, covariance",
+    "return mean, covariance * variance",
+    loses={"posterior covariance"},
+)
+slip(
+    "posterior_variances_alone",
+    "return mean, covariance",
+    "return mean, covariance.diagonal().diag()",
+    loses={"posterior covariance"},
+)
+slip("posterior_mean_without_variance", "covariance / variance", "covariance", loses={"posterior mean"})
+slip(
+    "posterior_mean_by_projection",
+    "(x - mu) @ W @ covariance / variance",
+    "torch.linalg.lstsq(W, (x - mu).T).solution.T",
+    loses={"posterior mean"},
+)
+slip("posterior_mean_without_mu", "mean = (x - mu)", "mean = x", loses={"posterior mean"})
+slip("posterior_mean_plus_mu", "(x - mu) @ W @", "(x + mu) @ W @", loses={"posterior mean"})
+slip(
+    "posterior_mean_through_W",
+    "(x - mu) @ W @ covariance / variance",
+    "(x - mu) @ W / variance",
+    loses={"posterior mean"},
+)
+slip("posterior_without_two_pi", "D * math.log(2 * math.pi)", "0", loses={"log p(x)"})
+slip("posterior_two_pi_once", "D * math.log", "math.log", loses={"log p(x)"})
+slip("posterior_log_p_without_noise", "W @ W.T + variance *", "W @ W.T + 1e-9 *", loses={"log p(x)"})
+slip("posterior_log_p_of_std", "variance * torch.eye(D", "variance**0.5 * torch.eye(D", loses={"log p(x)"})
+slip("posterior_log_p_by_det", "torch.linalg.slogdet(C).logabsdet", "torch.linalg.det(C).log()", loses={"log p(x)"})
+slip(
+    "posterior_log_p_without_mu",
+    "((x - mu) * torch.linalg.solve(C, (x - mu).T).T)",
+    "(x * torch.linalg.solve(C, x.T).T)",
+    loses={"log p(x)"},
+)
+slip("posterior_log_p_without_half", "distance) / 2", "distance)", loses={"log p(x)"})
+slip("posterior_log_p_positive", "log_p = -(D", "log_p = (D", loses={"log p(x)"})
+slip("posterior_log_p_in_bits", "distance) / 2", "distance) / 2 / math.log(2)", loses={"log p(x)"})
+slip(
+    "posterior_log_p_without_determinant",
+    "torch.linalg.slogdet(C).logabsdet + distance",
+    "distance",
+    loses={"log p(x)"},
+)
+slip(
+    "posterior_log_det_halved",
+    "torch.linalg.slogdet(C).logabsdet",
+    "torch.linalg.slogdet(C).logabsdet / 2",
+    loses={"log p(x)"},
+)
+slip("posterior_log_p_mean_over_pixels", "T).sum(1)", "T).mean(1)", loses={"log p(x)"})
+slip("posterior_log_p_of_pixels_apart", "slogdet(C)", "slogdet(C.diagonal().diag())", loses={"log p(x)"})
+# log p(x | z) at the posterior mean.
+slip(
+    "posterior_log_p_given_z",
+    "C = W @ W.T + variance",
+    "C = variance",
+    (
+        "distance = ((x - mu) * torch.linalg.solve(C, (x - mu).T).T)",
+        "error = x - mu - mean @ W.T\n    distance = (error**2 / variance)",
+    ),
+    loses={"log p(x)"},
+)
+slip("posterior_sum_over_images", "log_p = -(D", "log_p = -len(x) * (D", loses={"log p(x)"})
+slip(
+    "posterior_covariance_of_each",
+    "return mean, covariance,",
+    "return mean, covariance.expand(len(x), L, L),",
+    loses={"shapes"},
+)
+slip("posterior_without_covariance", "return mean, covariance,", "return mean,", loses={"shapes"})
+slip(
+    "posterior_log_p_of_the_batch",
+    "return mean, covariance, log_p",
+    "return mean, covariance, log_p.sum()",
+    loses={"shapes"},
+)
+
+
+@bank.wrong("latent_posterior", loses={"log p(x)"})
+def posterior_by_woodbury_without_its_determinant():
+    """The distance is right, but the determinant is that of the noise alone."""
+    import math
+
+    import torch
+
+    def latent_posterior(x, W, mu, variance):
+        D, L = W.shape
+        covariance = torch.linalg.inv(torch.eye(L, dtype=W.dtype) + W.T @ W / variance)
+        r = x - mu
+        mean = r @ W @ covariance / variance
+        distance = (r**2).sum(1) / variance - (mean * (r @ W)).sum(1) / variance
+        return mean, covariance, -(D * math.log(2 * math.pi * variance) + distance) / 2
+
+    return latent_posterior
+
+
+# ----------------------------------------------------------------------------------------------------- gaussian_kl
+
+
+@bank.right("gaussian_kl")
+def kl_by_slogdet():
+    import torch
+
+    def gaussian_kl(mean, covariance):
+        if covariance.ndim == 2:
+            trace, log_det = covariance.sum(1), covariance.log().sum(1)
+        else:
+            trace = covariance.diagonal(dim1=1, dim2=2).sum(1)
+            log_det = torch.linalg.slogdet(covariance).logabsdet
+        return (trace + mean.square().sum(1) - mean.shape[1] - log_det) / 2
+
+    return gaussian_kl
+
+
+@bank.right("gaussian_kl")
+def kl_by_cholesky():
+    import torch
+
+    def gaussian_kl(mean, covariance):
+        full = torch.diag_embed(covariance) if covariance.dim() < 3 else covariance
+        factor = torch.linalg.cholesky(full)
+        log_std = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1))
+        squares = (factor**2).sum((1, 2)) + (mean**2).sum(1) - mean.shape[1]
+        return 0.5 * squares - log_std.sum(1)
+
+    return gaussian_kl
+
+
+@bank.right("gaussian_kl")
+def kl_by_eigenvalues():
+    import torch
+
+    def gaussian_kl(mean, covariance):
+        variances = torch.linalg.eigvalsh(covariance) if covariance.dim() == 3 else covariance
+        return 0.5 * (variances + mean**2 - 1 - torch.log(variances)).sum(-1)
+
+    return gaussian_kl
+
+
+@bank.right("gaussian_kl")
+def kl_by_distributions():
+    import torch
+    from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+    def gaussian_kl(mean, covariance):
+        n, L = mean.shape
+        if covariance.ndim == 3:
+            prior = MultivariateNormal(torch.zeros_like(mean), torch.eye(L, dtype=mean.dtype).expand(n, L, L))
+            return kl_divergence(MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(covariance)), prior)
+        posterior = Independent(Normal(mean, covariance.sqrt()), 1)
+        return kl_divergence(posterior, Independent(Normal(torch.zeros(L), torch.ones(L)).expand((n, L)), 1))
+
+    return gaussian_kl
+
+
+bank.equivalent("gaussian_kl", "sum(-1)", "sum(1)", "there are two axes")
+bank.equivalent("gaussian_kl", ".expand((n, L))", "", "the prior is the same for all rows")
+
+
+slip = bank.slips("gaussian_kl", of=kl_by_slogdet)
+slip("kl_without_half", "- log_det) / 2", "- log_det)", loses={"diagonal"})
+slip("kl_in_bits", "- log_det) / 2", "- log_det) / 2 / 0.6931471805599453", loses={"diagonal"})
+slip("kl_mean_over_latents", "- log_det) / 2", "- log_det) / 2 / mean.shape[1]", loses={"diagonal"})
+slip("kl_negative", "return (trace", "return -(trace", loses={"diagonal"})
+slip("kl_without_the_dimension", " - mean.shape[1]", "", loses={"diagonal"})
+slip("kl_minus_one_for_all", "- mean.shape[1]", "- 1", loses={"diagonal"})
+slip("kl_log_det_added", "- log_det", "+ log_det", loses={"diagonal"})
+slip("kl_without_log_det", " - log_det)", " - 0 * log_det)", loses={"diagonal"})
+slip("kl_mean_not_squared", "mean.square()", "mean", loses={"diagonal", "full"})
+slip("kl_without_mean", "mean.square()", "(0 * mean)", loses={"diagonal", "gradients"})
+slip("kl_half_of_mean_only", "mean.square()", "(mean.square() / 2)", loses={"diagonal"})
+# The variances are taken for standard deviations.
+slip(
+    "kl_standard_deviations",
+    "covariance.sum(1), covariance.log().sum(1)",
+    "(covariance**2).sum(1), 2 * covariance.log().sum(1)",
+    loses={"diagonal"},
+)
+slip(
+    "kl_variances_for_log_variances",
+    "covariance.sum(1), covariance.log()",
+    "covariance.exp().sum(1), covariance",
+    loses={"diagonal"},
+)
+slip("kl_log_of_the_sum", "covariance.log().sum(1)", "covariance.sum(1).log()", loses={"diagonal"})
+slip("kl_epsilon_in_the_log", "covariance.log()", "(covariance + 1e-8).log()", loses={"diagonal"})
+slip("kl_log_of_the_product", "covariance.log().sum(1)", "covariance.prod(1).log()", loses={"diagonal"})
+slip(
+    "kl_determinant", "torch.linalg.slogdet(covariance).logabsdet", "torch.linalg.det(covariance).log()", loses={"full"}
+)
+slip(
+    "kl_logdet_with_epsilon",
+    "torch.linalg.slogdet(covariance).logabsdet",
+    "(torch.linalg.det(covariance) + 1e-300).log()",
+    loses={"full"},
+)
+slip(
+    "kl_diagonal_of_the_matrix",
+    "torch.linalg.slogdet(covariance).logabsdet",
+    "covariance.diagonal(dim1=1, dim2=2).log().sum(1)",
+    loses={"full"},
+)
+slip("kl_sum_for_trace", "covariance.diagonal(dim1=1, dim2=2).sum(1)", "covariance.sum((1, 2))", loses={"full"})
+slip("kl_log_det_of_the_first", "slogdet(covariance)", "slogdet(covariance[:1])", loses={"full"})
+slip(
+    "kl_determinant_of_the_root",
+    "torch.linalg.slogdet(covariance).logabsdet",
+    "torch.linalg.cholesky(covariance).diagonal(dim1=1, dim2=2).log().sum(1)",
+    loses={"full"},
+)
+slip("kl_log_variance_detached", "covariance.log()", "covariance.detach().log()", loses={"gradients"})
+slip("kl_mean_detached", "mean.square()", "mean.detach().square()", loses={"gradients"})
+slip("kl_log_det_detached", "- log_det)", "- log_det.detach())", loses={"gradients"})
+slip("kl_of_the_batch", "- log_det) / 2", "- log_det).sum() / 2", loses={"shape"})
+slip(
+    "kl_of_each_latent",
+    "trace, log_det = covariance.sum(1), covariance.log().sum(1)",
+    "return (covariance + mean**2 - 1 - covariance.log()) / 2",
+    loses={"shape"},
+)
+
+
+@bank.wrong("gaussian_kl", loses={"diagonal"})
+def kl_the_other_way_round():
+    """KL(N(0, I) || N(mean, covariance))."""
+    import torch
+
+    def gaussian_kl(mean, covariance):
+        full = torch.diag_embed(covariance) if covariance.ndim == 2 else covariance
+        inverse = torch.linalg.inv(full)
+        trace = inverse.diagonal(dim1=1, dim2=2).sum(1)
+        distance = torch.einsum("ni,nij,nj->n", mean, inverse, mean)
+        return (trace + distance - mean.shape[1] + torch.linalg.slogdet(full).logabsdet) / 2
+
+    return gaussian_kl
+
+
+@bank.wrong("gaussian_kl", loses={"full"})
+def kl_diagonal_only():
+    """A matrix is not expected."""
+
+    def gaussian_kl(mean, covariance):
+        return (covariance + mean**2 - 1 - covariance.log()).sum(1) / 2
+
+    return gaussian_kl
+
+
+# -------------------------------------------------------------------------------------------------- reparameterize
+
+
+@bank.right("reparameterize")
+def draws_by_ndtri():
+    import torch
+
+    def reparameterize(mean, log_variance, u):
+        return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+
+    return reparameterize
+
+
+@bank.right("reparameterize")
+def draws_by_the_error_function():
+    import math
+
+    import torch
+
+    def reparameterize(mean, log_variance, u):
+        e = math.sqrt(2) * torch.erfinv(2 * u - 1)
+        std = log_variance.exp().sqrt()
+        return mean + std * e
+
+    return reparameterize
+
+
+@bank.right("reparameterize")
+def draws_by_a_distribution():
+    import torch
+
+    def reparameterize(mean, log_variance, u):
+        e = torch.distributions.Normal(0.0, 1.0).icdf(u)
+        return torch.addcmul(mean, e, (0.5 * log_variance).exp())
+
+    return reparameterize
+
+
+slip = bank.slips("reparameterize", of=draws_by_ndtri)
+slip("draws_uniform", "torch.special.ndtri(u)", "u", loses={"draws"})
+slip("draws_uniform_around_zero", "torch.special.ndtri(u)", "(2 * u - 1)", loses={"draws"})
+slip("draws_logistic", "torch.special.ndtri(u)", "torch.logit(u)", loses={"draws"})
+slip("draws_by_the_distribution_function", "ndtri(u)", "ndtr(u)", loses={"draws"})
+slip("draws_without_root_of_two", "torch.special.ndtri(u)", "torch.erfinv(2 * u - 1)", loses={"draws"})
+slip("draws_turned_around", "ndtri(u)", "ndtri(1 - u)", loses={"draws"})
+slip("draws_times_variance", "log_variance / 2", "log_variance", loses={"draws"})
+slip("draws_log_variance_for_std", "torch.exp(log_variance / 2)", "log_variance", loses={"draws"})
+slip("draws_half_log_variance_for_std", "torch.exp(log_variance / 2)", "(log_variance / 2)", loses={"draws"})
+slip("draws_half_the_variance", "torch.exp(log_variance / 2)", "torch.exp(log_variance) / 2", loses={"draws"})
+slip(
+    "draws_softplus_for_exp",
+    "torch.exp(log_variance / 2)",
+    "torch.nn.functional.softplus(log_variance)",
+    loses={"draws"},
+)
+slip("draws_clamped_log_variance", "log_variance / 2", "log_variance.clamp(-20, 20) / 2", loses={"draws"})
+slip("draws_epsilon_in_std", "torch.exp(log_variance / 2)", "(torch.exp(log_variance / 2) + 1e-6)", loses={"draws"})
+slip("draws_of_single_precision", "torch.exp(log_variance / 2)", "torch.exp(log_variance.float() / 2)", loses={"draws"})
+slip("draws_clamped_u", "ndtri(u)", "ndtri(u.clamp(0.001, 0.999))", loses={"draws"})
+slip("draws_with_noise_of_their_own", "torch.special.ndtri(u)", "torch.randn_like(u)", loses={"draws", "gradients"})
+slip(
+    "draws_are_the_mean",
+    " + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    " + 0 * u",
+    loses={"draws", "gradients"},
+)
+slip("draws_around_zero", "mean + ", "0 * mean + ", loses={"draws", "gradients"})
+slip("draws_mean_over_latents", "ndtri(u)", "ndtri(u).mean(1, keepdim=True)", loses={"draws"})
+slip("draws_of_one_latent", "ndtri(u)", "ndtri(u[:, :1])", loses={"draws"})
+slip(
+    "draws_in_columns",
+    "mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    "(mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)).T",
+    loses={"shape"},
+)
+slip(
+    "draws_detached",
+    "return mean",
+    "mean, log_variance = mean.detach(), log_variance.detach()\n    return mean",
+    loses={"gradients"},
+)
+slip("draws_std_detached", "torch.exp(log_variance / 2)", "torch.exp(log_variance / 2).detach()", loses={"gradients"})
+slip("draws_mean_of_the_data", "mean + ", "mean.data + ", loses={"gradients"})
+slip(
+    "draws_without_gradients",
+    "return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    "with torch.no_grad():\n        return mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)",
+    loses={"gradients"},
+)
+
+
+@bank.wrong("reparameterize", loses={"gradients"})
+def draws_as_new_leaves():
+    """The result is made of numbers: a new tensor that asks for gradients, and whose gradients reach nothing."""
+    import torch
+
+    def reparameterize(mean, log_variance, u):
+        z = mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+        return torch.tensor(z.tolist(), dtype=torch.float64, requires_grad=True)
+
+    return reparameterize
+
+
+# ------------------------------------------------------------------------------------------------------ elbo_terms
+
+
+@bank.right("elbo_terms")
+def terms_by_cross_entropy():
+    import torch
+
+    def elbo_terms(x, z, mean, log_variance, logits):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, x.double(), reduction="none")
+        variance = log_variance.exp()
+        closed = (variance + mean**2 - 1 - log_variance).sum(1) / 2
+        drawn = (z**2 - (z - mean) ** 2 / variance - log_variance).sum(1) / 2
+        return -loss.sum(1), closed, drawn
+
+    return elbo_terms
+
+
+@bank.right("elbo_terms")
+def terms_by_distributions():
+    import torch
+    from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+
+    def elbo_terms(x, z, mean, log_variance, logits):
+        q = Independent(Normal(mean, torch.exp(log_variance / 2)), 1)
+        prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
+        reconstruction = Bernoulli(logits=logits).log_prob(x.to(logits.dtype)).sum(dim=1)
+        return reconstruction, kl_divergence(q, prior), q.log_prob(z) - prior.log_prob(z)
+
+    return elbo_terms
+
+
+@bank.right("elbo_terms")
+def terms_by_signs():
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def log_normal(z, mean, log_variance):
+        error = (z - mean) * torch.exp(-0.5 * log_variance)
+        return -0.5 * (error * error + log_variance + math.log(2 * math.pi)).sum(-1)
+
+    def elbo_terms(x, z, mean, log_variance, logits):
+        signs = 2 * x - 1
+        reconstruction = F.logsigmoid(signs * logits).sum(-1)
+        divergence = 0.5 * (mean.pow(2) + torch.expm1(log_variance) - log_variance).sum(-1)
+        zeros = torch.zeros_like(z)
+        return reconstruction, divergence, log_normal(z, mean, log_variance) - log_normal(z, zeros, zeros)
+
+    return elbo_terms
+
+
+for constant in ("- math.log(2 * math.pi)", "+ 2 * math.pi", "+ math.log(2 + math.pi)", "+ math.log(2 / math.pi)"):
+    bank.equivalent("elbo_terms", "+ math.log(2 * math.pi)", constant, "it is the same in q and in p")
+for constant in ("3", "1"):
+    bank.equivalent("elbo_terms", "2 * math.pi", f"{constant} * math.pi", "it is the same in q and in p")
+bank.equivalent("elbo_terms", "sum(-1)", "sum(1)", "there are two axes")
+bank.equivalent("elbo_terms", "(z, mean, log_variance)", "(mean, z, log_variance)", "the difference is squared")
+bank.equivalent("elbo_terms", "(z, zeros, zeros)", "(zeros, z, zeros)", "the difference is squared")
+
+
+slip = bank.slips("elbo_terms", of=terms_by_cross_entropy)
+slip("terms_loss_for_likelihood", "return -loss", "return loss", loses={"reconstruction"})
+slip("terms_mean_over_pixels", "loss.sum(1)", "loss.mean(1)", loses={"reconstruction"})
+slip("terms_in_bits", "-loss.sum(1)", "-loss.sum(1) / 0.6931471805599453", loses={"reconstruction"})
+slip("terms_double_sigmoid", "with_logits(logits, x", "with_logits(logits.sigmoid(), x", loses={"reconstruction"})
+slip(
+    "terms_by_probabilities",
+    "binary_cross_entropy_with_logits(logits",
+    "binary_cross_entropy(logits.sigmoid()",
+    loses={"reconstruction"},
+)
+slip(
+    "terms_by_naive_logs",
+    'torch.nn.functional.binary_cross_entropy_with_logits(logits, x.double(), reduction="none")',
+    "-torch.log(torch.where(x == 1, logits.sigmoid(), 1 - logits.sigmoid()) + 1e-12)",
+    loses={"reconstruction"},
+)
+slip("terms_pixels_turned", "x.double()", "1 - x.double()", loses={"reconstruction"})
+slip(
+    "terms_squared_error",
+    'torch.nn.functional.binary_cross_entropy_with_logits(logits, x.double(), reduction="none")',
+    "(logits.sigmoid() - x) ** 2",
+    loses={"reconstruction"},
+)
+slip("terms_clamped_logits", "with_logits(logits, x", "with_logits(logits.clamp(-30, 30), x", loses={"reconstruction"})
+slip("terms_ones_only", "loss.sum(1)", "(loss * x).sum(1)", loses={"reconstruction"})
+slip("terms_reduced_mean", ', reduction="none")', ")", ("-loss.sum(1)", "-loss"), loses={"shapes"})
+slip(
+    "terms_reduced_sum",
+    ', reduction="none")',
+    ', reduction="sum")',
+    ("-loss.sum(1)", "-loss.expand(len(x))"),
+    loses={"reconstruction"},
+)
+slip(
+    "terms_closed_without_half",
+    "- log_variance).sum(1) / 2\n    drawn",
+    "- log_variance).sum(1)\n    drawn",
+    loses={"closed form"},
+)
+slip("terms_closed_without_one", "mean**2 - 1 - log", "mean**2 - log", loses={"closed form"})
+slip("terms_closed_of_std", "(variance + mean**2", "(variance.sqrt() + mean**2", loses={"closed form"})
+slip("terms_closed_log_variance_halved", "1 - log_variance", "1 - log_variance / 2", loses={"closed form"})
+slip(
+    "terms_closed_mean_over_latents",
+    "- log_variance).sum(1) / 2\n    drawn",
+    "- log_variance).mean(1) / 2\n    drawn",
+    loses={"closed form"},
+)
+slip(
+    "terms_closed_negative",
+    "(variance + mean**2 - 1 - log_variance)",
+    "(1 + log_variance - mean**2 - variance)",
+    loses={"closed form"},
+)
+slip(
+    "terms_closed_log_variance_as_variance",
+    "(variance + mean**2 - 1 - log_variance)",
+    "(log_variance + mean**2 - 1 - log_variance.abs().log())",
+    loses={"closed form"},
+)
+slip(
+    "terms_closed_the_other_way_round",
+    "(variance + mean**2 - 1 - log_variance)",
+    "((1 + mean**2) / variance - 1 + log_variance)",
+    loses={"closed form"},
+)
+slip("terms_closed_is_drawn", "closed, drawn", "drawn, drawn", loses={"closed form"})
+slip("terms_closed_in_bits", "closed, drawn", "closed / 0.6931471805599453, drawn", loses={"closed form"})
+slip("terms_drawn_is_closed", "closed, drawn", "closed, closed", loses={"one draw", "gradients"})
+slip("terms_drawn_negative", "closed, drawn", "closed, -drawn", loses={"one draw"})
+slip("terms_drawn_log_variance_missing", "/ variance - log_variance", "/ variance", loses={"one draw"})
+slip("terms_drawn_log_variance_added", "/ variance - log_variance", "/ variance + log_variance", loses={"one draw"})
+slip("terms_drawn_log_variance_twice", "/ variance - log_variance", "/ variance - 2 * log_variance", loses={"one draw"})
+slip("terms_drawn_by_std", "/ variance - log_variance", "/ variance.sqrt() - log_variance", loses={"one draw"})
+slip("terms_drawn_without_prior", "(z**2 - (z", "(-(z", loses={"one draw"})
+slip(
+    "terms_drawn_without_half",
+    "- log_variance).sum(1) / 2\n    return",
+    "- log_variance).sum(1)\n    return",
+    loses={"one draw"},
+)
+slip("terms_drawn_prior_with_two_pi", "(z**2 - (z", "(z**2 + 1.8378770664 - (z", loses={"one draw"})
+slip("terms_drawn_of_the_posterior", "(z**2 - (z", "(mean**2 - (z", loses={"one draw"})
+slip(
+    "terms_drawn_mean_over_latents",
+    "- log_variance).sum(1) / 2\n    return",
+    "- log_variance).mean(1) / 2\n    return",
+    loses={"one draw"},
+)
+slip("terms_z_detached", "drawn = (z**2 -", "z = z.detach()\n    drawn = (z**2 -", loses={"gradients"})
+slip(
+    "terms_posterior_detached", "(z - mean) ** 2 / variance", "(z - mean.detach()) ** 2 / variance", loses={"gradients"}
+)
+slip("terms_logits_detached", "with_logits(logits, x", "with_logits(logits.detach(), x", loses={"gradients"})
+slip("terms_variance_of_the_data", "log_variance.exp()", "log_variance.data.exp()", loses={"gradients"})
+slip("terms_elbo_alone", "return -loss.sum(1), closed, drawn", "return -loss.sum(1) - closed", loses={"shapes"})
+slip(
+    "terms_of_each_latent", "- log_variance).sum(1) / 2\n    drawn", "- log_variance) / 2\n    drawn", loses={"shapes"}
+)
+slip("terms_of_the_batch", "loss.sum(1)", "loss.sum()", loses={"shapes"})
+
+
+# ---------------------------------------------------------------------------------------------------------- OwnVAE
+
+
+@bank.right("OwnVAE")
+def own_by_cross_entropy():
+    import torch
+
+    class OwnVAE(torch.nn.Module):
+        def __init__(self, D, hidden, latents):
+            super().__init__()
+            self.encoder = torch.nn.Linear(D, hidden)
+            self.mean = torch.nn.Linear(hidden, latents)
+            self.log_variance = torch.nn.Linear(hidden, latents)
+            self.decoder = torch.nn.Linear(latents, hidden)
+            self.output = torch.nn.Linear(hidden, D)
+
+        def encode(self, x):
+            h = torch.tanh(self.encoder(x.to(self.encoder.weight.dtype)))
+            return self.mean(h), self.log_variance(h)
+
+        def decode(self, z):
+            return self.output(torch.tanh(self.decoder(z)))
+
+        def elbo(self, x, u):
+            mean, log_variance = self.encode(x)
+            z = mean + torch.exp(log_variance / 2) * torch.special.ndtri(u)
+            logits = self.decode(z)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, x.to(z.dtype), reduction="none")
+            divergence = (log_variance.exp() + mean**2 - 1 - log_variance).sum(1) / 2
+            return -loss.sum(1) - divergence
+
+        @torch.no_grad()
+        def sample(self, u):
+            L = self.decoder.in_features
+            p = self.decode(torch.special.ndtri(u[:, :L])).sigmoid()
+            return (u[:, L:] >= 1 - p).long()
+
+    return OwnVAE
+
+
+@bank.right("OwnVAE")
+def own_by_distributions():
+    import torch
+    from torch import nn
+    from torch.distributions import Bernoulli, Normal, kl_divergence
+
+    class OwnVAE(nn.Module):
+        def __init__(self, D, hidden, latents):
+            super().__init__()
+            self.L = latents
+            self.encoder, self.decoder = nn.Linear(D, hidden), nn.Linear(latents, hidden)
+            self.mean, self.log_variance = nn.Linear(hidden, latents), nn.Linear(hidden, latents)
+            self.output = nn.Linear(hidden, D)
+            self.prior = Normal(0.0, 1.0)
+
+        def encode(self, x):
+            h = self.encoder(x.float()).tanh()
+            return self.mean(h), self.log_variance(h)
+
+        def decode(self, z):
+            return self.output(self.decoder(z).tanh())
+
+        def elbo(self, x, u):
+            mean, log_variance = self.encode(x)
+            q = Normal(mean, (log_variance / 2).exp())
+            z = mean + q.scale * self.prior.icdf(u)
+            pixels = Bernoulli(logits=self.decode(z))
+            return pixels.log_prob(x.float()).sum(1) - kl_divergence(q, self.prior).sum(1)
+
+        def sample(self, u):
+            e, pixels = u.split([self.L, u.shape[1] - self.L], dim=1)
+            border = torch.sigmoid(-self.decode(self.prior.icdf(e)))
+            return torch.where(pixels < border, 0, 1)
+
+    return OwnVAE
+
+
+@bank.right("OwnVAE")
+def own_in_double_precision():
+    import math
+
+    import torch
+
+    class OwnVAE(torch.nn.Module):
+        def __init__(self, D, hidden, latents):
+            super().__init__()
+            shapes = dict(encoder=(D, hidden), mean=(hidden, latents), log_variance=(hidden, latents))
+            for name, size in (shapes | dict(decoder=(latents, hidden), output=(hidden, D))).items():
+                self.add_module(name, torch.nn.Linear(*size, dtype=torch.float64))
+
+        def encode(self, x):
+            h = torch.tanh(self.encoder(x.double()))
+            return self.mean(h), self.log_variance(h)
+
+        def decode(self, z):
+            return self.output(torch.tanh(self.decoder(z)))
+
+        def elbo(self, x, u):
+            mean, log_variance = self.encode(x)
+            std = torch.exp(log_variance) ** 0.5
+            z = mean + std * math.sqrt(2) * torch.erfinv(2 * u - 1)
+            signs = 2.0 * x - 1
+            likelihood = torch.nn.functional.logsigmoid(signs * self.decode(z)).sum(-1)
+            return likelihood + 0.5 * (1 + log_variance - mean**2 - std**2).sum(-1)
+
+        def sample(self, u):
+            L = self.mean.out_features
+            z = math.sqrt(2) * torch.erfinv(2 * u[:, :L] - 1)
+            p = 1 / (1 + torch.exp(-self.decode(z)))
+            return (1 - u[:, L:] <= p).to(torch.int64)
+
+    return OwnVAE
+
+
+for old, new, why in (
+    ("sum(-1)", "sum(1)", "there are two axes"),
+    (".long()", ".byte()", "any type of integers is read"),
+    ("torch.int64", "torch.int8", "any type of integers is read"),
+    (">= 1 - p", "> 1 - p", "a number at the border is not judged"),
+    ("pixels < border", "pixels <= border", "a number at the border is not judged"),
+    ("<= p)", "< p)", "a number at the border is not judged"),
+    ("-self.decode(z))", "-self.decode(z)) + 1e-08", "no decision depends on a probability of 1e-8"),
+    (
+        "self.decode(torch.special.ndtri(u[:, :L]))",
+        "torch.as_tensor(self.decode(torch.special.ndtri(u[:, :L]))).clamp(-30, 30)",
+        "no decision depends on a probability of 1e-13",
+    ),
+    (
+        "-self.decode(self.prior.icdf(e))",
+        "torch.as_tensor(-self.decode(self.prior.icdf(e))).clamp(-30, 30)",
+        "no decision depends on a probability of 1e-13",
+    ),
+):
+    bank.equivalent("OwnVAE", old, new, why)
+
+
+slip = bank.slips("OwnVAE", of=own_by_cross_entropy)
+slip(
+    "own_encoder_without_tanh",
+    "torch.tanh(self.encoder(x.to(self.encoder.weight.dtype)))",
+    "self.encoder(x.to(self.encoder.weight.dtype))",
+    loses={"encoder"},
+)
+slip(
+    "own_encoder_of_signs",
+    "self.encoder(x.to(self.encoder.weight.dtype))",
+    "self.encoder(2 * x.to(self.encoder.weight.dtype) - 1)",
+    loses={"encoder"},
+)
+slip(
+    "own_encoder_relu",
+    "torch.tanh(self.encoder(x.to(self.encoder.weight.dtype)))",
+    "torch.relu(self.encoder(x.to(self.encoder.weight.dtype)))",
+    loses={"encoder"},
+)
+slip(
+    "own_answers_swapped",
+    "return self.mean(h), self.log_variance(h)",
+    "return self.log_variance(h), self.mean(h)",
+    loses={"encoder"},
+)
+slip("own_gives_variances", "self.log_variance(h)", "self.log_variance(h).exp()", loses={"encoder"})
+slip("own_mean_twice", "self.log_variance(h)", "self.mean(h)", loses={"encoder"})
+slip("own_tanh_of_the_mean", "return self.mean(h)", "return self.mean(h).tanh()", loses={"encoder"})
+slip(
+    "own_decoder_without_tanh",
+    "self.output(torch.tanh(self.decoder(z)))",
+    "self.output(self.decoder(z))",
+    loses={"decoder"},
+)
+slip("own_decoder_sigmoid_units", "torch.tanh(self.decoder(z))", "torch.sigmoid(self.decoder(z))", loses={"decoder"})
+slip(
+    "own_decoder_gives_probabilities",
+    "self.output(torch.tanh(self.decoder(z)))",
+    "self.output(torch.tanh(self.decoder(z))).sigmoid()",
+    loses={"decoder"},
+)
+slip(
+    "own_decoder_twice_tanh",
+    "self.output(torch.tanh(self.decoder(z)))",
+    "self.output(torch.tanh(self.decoder(z))).tanh()",
+    loses={"decoder"},
+)
+slip("own_without_divergence", " - divergence", "", loses={"elbo"})
+slip("own_divergence_added", " - divergence", " + divergence", loses={"elbo"})
+slip("own_loss_for_elbo", "return -loss.sum(1) - divergence", "return loss.sum(1) + divergence", loses={"elbo"})
+slip("own_mean_over_pixels", "loss.sum(1)", "loss.mean(1)", loses={"elbo"})
+slip("own_divergence_mean_over_latents", "- log_variance).sum(1) / 2", "- log_variance).mean(1) / 2", loses={"elbo"})
+slip("own_divergence_without_half", "- log_variance).sum(1) / 2", "- log_variance).sum(1)", loses={"elbo"})
+slip(
+    "own_divergence_in_one_draw",
+    "(log_variance.exp() + mean**2 - 1 - log_variance)",
+    "(z**2 - torch.special.ndtri(u) ** 2 - log_variance)",
+    loses={"elbo"},
+)
+slip(
+    "own_divergence_the_other_way_round",
+    "(log_variance.exp() + mean**2 - 1 - log_variance)",
+    "((1 + mean**2) / log_variance.exp() - 1 + log_variance)",
+    loses={"elbo"},
+)
+slip("own_in_bits", "-loss.sum(1) - divergence", "(-loss.sum(1) - divergence) / 0.6931471805599453", loses={"elbo"})
+slip("own_beta_of_two", " - divergence", " - 2 * divergence", loses={"elbo"})
+slip("own_variance_for_std", "torch.exp(log_variance / 2)", "torch.exp(log_variance)", loses={"elbo"})
+slip("own_elbo_at_the_mean", "logits = self.decode(z)", "logits = self.decode(mean)", loses={"elbo"})
+slip("own_uniform_noise", "ndtri(u)\n", "ndtri(u) * 0 + u\n", loses={"elbo"})
+slip("own_noise_of_its_own", "torch.special.ndtri(u)\n", "torch.randn_like(u)\n", loses={"elbo", "gradients"})
+slip("own_double_sigmoid", "with_logits(logits,", "with_logits(logits.sigmoid(),", loses={"elbo"})
+slip(
+    "own_by_probabilities",
+    "binary_cross_entropy_with_logits(logits,",
+    "binary_cross_entropy(logits.sigmoid(),",
+    loses={"elbo"},
+)
+slip("own_reduced_mean", ', reduction="none")', ")", ("loss.sum(1)", "loss"), loses={"elbo"})
+slip(
+    "own_elbo_of_the_batch",
+    "return -loss.sum(1) - divergence",
+    "return (-loss.sum(1) - divergence).mean()",
+    loses={"elbo", "gradients"},
+)
+slip(
+    "own_clamped_log_variance",
+    "torch.exp(log_variance / 2)",
+    "torch.exp(log_variance.clamp(-10, 10) / 2)",
+    ("log_variance.exp()", "log_variance.clamp(-10, 10).exp()"),
+    loses={"elbo"},
+)
+slip("own_z_detached", "logits = self.decode(z)", "logits = self.decode(z.detach())", loses={"gradients"})
+slip("own_std_detached", "torch.exp(log_variance / 2)", "torch.exp(log_variance / 2).detach()", loses={"gradients"})
+slip("own_divergence_detached", " - divergence", " - divergence.detach()", loses={"gradients"})
+slip("own_reconstruction_detached", "-loss.sum(1)", "-loss.sum(1).detach()", loses={"gradients"})
+slip("own_sample_without_quantile", "torch.special.ndtri(u[:, :L])", "u[:, :L]", loses={"sampler"})
+slip("own_sample_below_p", "u[:, L:] >= 1 - p", "u[:, L:] < p", loses={"sampler"})
+slip("own_sample_above_p", "u[:, L:] >= 1 - p", "u[:, L:] >= p", loses={"sampler"})
+slip("own_sample_most_probable", "u[:, L:] >= 1 - p", "p > 0.5", loses={"sampler"})
+slip("own_sample_with_logits", ".sigmoid()\n", "\n", loses={"sampler"})
+slip("own_sample_double_sigmoid", ".sigmoid()\n", ".sigmoid().sigmoid()\n", loses={"sampler"})
+slip("own_sample_z_from_the_end", "u[:, :L])", "u[:, -L:])", ("u[:, L:]", "u[:, :-L]"), loses={"sampler"})
+slip("own_sample_first_number_again", "u[:, L:]", "u[:, : p.shape[1]]", loses={"sampler"})
+slip("own_sample_one_number_for_all", "u[:, L:]", "u[:, L : L + 1]", loses={"sampler"})
+slip("own_sample_booleans", ".long()", "", loses={"sampler"})
+slip("own_sample_of_reals", ".long()", ".float()", loses={"sampler"})
+slip("own_sample_random", "u[:, L:] >= 1 - p", "torch.rand_like(p) < p", loses={"sampler"})
+slip("own_sample_of_probabilities", "(u[:, L:] >= 1 - p).long()", "p", loses={"sampler"})
+slip(
+    "own_without_bias",
+    "torch.nn.Linear(latents, hidden)",
+    "torch.nn.Linear(latents, hidden, bias=False)",
+    loses={"shapes"},
+)
+slip("own_layers_of_other_sizes", "torch.nn.Linear(hidden, D)", "torch.nn.Linear(D, hidden)", loses={"shapes"})
+slip(
+    "own_std_layer",
+    "self.log_variance = torch",
+    "self.std = torch",
+    ("self.log_variance(h)", "self.std(h)"),
+    loses={"shapes"},
+)
+slip(
+    "own_encodes_a_pair_in_one",
+    "return self.mean(h), self.log_variance(h)",
+    "return torch.cat([self.mean(h), self.log_variance(h)], 1)",
+    loses={"shapes"},
+)
+
+
+# --------------------------------------------------------------------------------------------------- best_variance
+
+
+@bank.right("best_variance")
+def best_by_the_mean_square():
+    import math
+
+    def best_variance(x, mean):
+        squares = (x - mean) ** 2
+        variance = squares.mean()
+        constant = x.shape[1] / 2 * (2 * math.pi * variance).log()
+        return variance, -squares.sum(1) / (2 * variance) - constant
+
+    return best_variance
+
+
+@bank.right("best_variance")
+def best_by_a_distribution():
+    import torch
+
+    def best_variance(x, mean):
+        variance = torch.nn.functional.mse_loss(mean, x)
+        pixels = torch.distributions.Normal(mean, variance.sqrt())
+        return variance, pixels.log_prob(x).sum(1)
+
+    return best_variance
+
+
+@bank.right("best_variance")
+def best_as_a_float():
+    import math
+
+    import torch
+
+    def best_variance(x, mean):
+        n, D = x.shape
+        error = x - mean
+        variance = float(error.pow(2).sum()) / (n * D)
+        distance = torch.einsum("nd,nd->n", error, error) / variance
+        return variance, -0.5 * (distance + D * math.log(2 * math.pi * variance))
+
+    return best_variance
+
+
+bank.equivalent("best_variance", "(mean, x)", "(x, mean)", "the difference is squared")
+bank.equivalent("best_variance", "(n * D)", "(n * D + 1e-08)", "a count is at least 1")
+
+
+slip = bank.slips("best_variance", of=best_by_the_mean_square)
+slip("best_sum_of_squares", "variance = squares.mean()", "variance = squares.sum(1).mean()", loses={"variance"})
+slip("best_total_of_squares", "variance = squares.mean()", "variance = squares.sum()", loses={"variance"})
+slip("best_standard_deviation", "squares.mean()", "squares.mean().sqrt()", loses={"variance"})
+slip("best_unbiased", "squares.mean()", "squares.sum() / max(squares.numel() - 1, 1)", loses={"variance"})
+slip("best_variance_around_the_average", "squares.mean()", "(x - mean).var(unbiased=False) + 1e-9", loses={"variance"})
+slip("best_variance_of_x", "squares.mean()", "x.var(unbiased=False) + 1e-9", loses={"variance"})
+slip("best_of_the_first_image", "squares.mean()", "(squares[0].mean() + 1e-12)", loses={"variance"})
+slip("best_absolute_error", "squares.mean()", "(x - mean).abs().mean()", loses={"variance"})
+slip("best_fixed_at_one", "squares.mean()", "0 * squares.mean() + 1", loses={"variance"})
+slip("best_half_of_squares", "squares.mean()", "squares.mean() / 2", loses={"variance"})
+slip("best_likelihood_without_two_pi", "2 * math.pi * variance", "variance", loses={"log-likelihood"})
+slip("best_likelihood_constant_once", "x.shape[1] / 2 *", "1 / 2 *", loses={"log-likelihood"})
+slip("best_likelihood_without_half", "/ (2 * variance)", "/ variance", loses={"log-likelihood"})
+slip("best_likelihood_by_std", "/ (2 * variance)", "/ (2 * variance.sqrt())", loses={"log-likelihood"})
+slip("best_likelihood_log_of_variance_twice", "x.shape[1] / 2 *", "x.shape[1] *", loses={"log-likelihood"})
+slip("best_likelihood_mean_over_pixels", "-squares.sum(1)", "-squares.mean(1)", loses={"log-likelihood"})
+slip("best_likelihood_constant_added", "- constant", "+ constant", loses={"log-likelihood"})
+slip(
+    "best_likelihood_is_a_loss",
+    "-squares.sum(1) / (2 * variance) - constant",
+    "squares.sum(1) / (2 * variance) + constant",
+    loses={"log-likelihood"},
+)
+slip("best_likelihood_squares_alone", "(2 * variance) - constant", "(2 * variance)", loses={"log-likelihood"})
+slip("best_likelihood_of_all_images", "-squares.sum(1)", "-squares.sum().expand(len(x))", loses={"log-likelihood"})
+slip(
+    "best_likelihood_in_bits",
+    "-squares.sum(1) / (2 * variance) - constant",
+    "(-squares.sum(1) / (2 * variance) - constant) / math.log(2)",
+    loses={"log-likelihood"},
+)
+slip("best_likelihood_of_the_batch", "-squares.sum(1)", "-squares.sum()", loses={"shapes"})
+slip(
+    "best_variance_of_each_pixel",
+    "squares.mean()",
+    "squares.mean(0)",
+    ("(2 * math.pi * variance).log()", "(2 * math.pi * variance).log().mean()"),
+    ("-squares.sum(1) / (2 * variance)", "-(squares / (2 * variance)).sum(1)"),
+    loses={"shapes"},
+)
+slip("best_variance_keeps_axes", "squares.mean()", "squares.mean((0, 1), keepdim=True)[0]", loses={"shapes"})
+
+
+# ------------------------------------------------------------------------------------------------------ iwae_bound
+
+
+@bank.right("iwae_bound")
+def bound_by_logsumexp():
+    import math
+
+    import torch
+
+    def iwae_bound(log_w):
+        return torch.logsumexp(log_w, 0) - math.log(len(log_w))
+
+    return iwae_bound
+
+
+@bank.right("iwae_bound")
+def bound_from_the_largest():
+    import torch
+
+    def iwae_bound(log_w):
+        largest = log_w.detach().amax(0).clamp(min=-1e300)
+        return largest + torch.log(torch.exp(log_w - largest).mean(0))
+
+    return iwae_bound
+
+
+@bank.right("iwae_bound")
+def bound_weight_by_weight():
+    import torch
+
+    def iwae_bound(log_w):
+        total = log_w[0]
+        for row in log_w[1:]:
+            total = torch.logaddexp(total, row)
+        return total - torch.log(torch.tensor(log_w.shape[0], dtype=log_w.dtype))
+
+    return iwae_bound
+
+
+bank.equivalent("iwae_bound", "log_w.detach()", "log_w", "what is added has been subtracted before")
+bank.equivalent("iwae_bound", "-1e+300", "-5e+299", "it only has to be finite")
+bank.equivalent("iwae_bound", ", dtype=log_w.dtype", "", "the logarithm of k is near enough in single precision")
+
+
+slip = bank.slips("iwae_bound", of=bound_by_logsumexp)
+slip("bound_without_log_k", " - math.log(len(log_w))", "", loses={"bound"})
+slip("bound_log_k_added", "- math.log", "+ math.log", loses={"bound"})
+slip("bound_divided_by_k", "- math.log(len(log_w))", "/ len(log_w)", loses={"bound", "far out"})
+slip("bound_log_of_images", "math.log(len(log_w))", "math.log(log_w.shape[1])", loses={"bound"})
+slip(
+    "bound_mean_of_logs",
+    "torch.logsumexp(log_w, 0) - math.log(len(log_w))",
+    "log_w.mean(0)",
+    loses={"bound", "far out"},
+)
+slip("bound_largest_weight", "torch.logsumexp(log_w, 0) - math.log(len(log_w))", "log_w.amax(0)", loses={"bound"})
+slip("bound_log_k_in_bits", "math.log(", "math.log2(", loses={"bound"})
+slip(
+    "bound_in_bits",
+    "torch.logsumexp(log_w, 0) - math.log(len(log_w))",
+    "(torch.logsumexp(log_w, 0) - math.log(len(log_w))) / math.log(2)",
+    loses={"bound", "far out"},
+)
+slip("bound_sign_before", "logsumexp(log_w, 0)", "logsumexp(-log_w, 0)", loses={"bound", "far out"})
+slip(
+    "bound_as_a_loss",
+    "return torch.logsumexp(log_w, 0) - math.log(len(log_w))",
+    "return -(torch.logsumexp(log_w, 0) - math.log(len(log_w)))",
+    loses={"bound", "far out"},
+)
+slip("bound_weights_summed_before", "torch.logsumexp(log_w, 0)", "log_w.exp().sum(0).log()", loses={"far out"})
+slip("bound_epsilon", "torch.logsumexp(log_w, 0)", "(log_w.exp().sum(0) + 1e-30).log()", loses={"far out"})
+slip("bound_clamped", "logsumexp(log_w, 0)", "logsumexp(log_w.clamp(-700, 700), 0)", loses={"far out"})
+slip("bound_minus_infinity_cleaned", "logsumexp(log_w, 0)", "logsumexp(log_w.nan_to_num(), 0)", loses={"far out"})
+slip(
+    "bound_impossible_left_out", "math.log(len(log_w))", "log_w.isfinite().sum(0).clamp(min=1).log()", loses={"far out"}
+)
+slip("bound_detached", "logsumexp(log_w, 0)", "logsumexp(log_w.detach(), 0)", loses={"gradients"})
+# The bound in value, and the mean of the logs in its gradients.
+slip(
+    "bound_gradients_of_the_mean",
+    "return torch.logsumexp(log_w, 0) - math.log(len(log_w))",
+    "mean = log_w.clamp(min=-1e6).mean(0)\n"
+    "    return mean + (torch.logsumexp(log_w, 0) - math.log(len(log_w)) - mean).detach()",
+    loses={"gradients"},
+)
+# Each log_w is weighted, and the weights are not detached.
+slip(
+    "bound_weights_not_detached",
+    "return torch.logsumexp(log_w, 0) - math.log(len(log_w))",
+    "bound = torch.logsumexp(log_w, 0) - math.log(len(log_w))\n"
+    "    weighted = (log_w.softmax(0) * log_w.clamp(min=-1e6)).nan_to_num().sum(0)\n"
+    "    return bound.detach() + weighted - weighted.detach()",
+    loses={"gradients"},
+)
+slip(
+    "bound_of_the_batch",
+    "torch.logsumexp(log_w, 0) - math.log(len(log_w))",
+    "(torch.logsumexp(log_w, 0) - math.log(len(log_w))).mean()",
+    loses={"shape"},
+)
+slip("bound_over_images", "logsumexp(log_w, 0)", "logsumexp(log_w, 1)", loses={"shape"})
+
+
+@bank.wrong("iwae_bound", loses={"far out"})
+def bound_nan_where_all_are_impossible():
+    """Minus infinity minus minus infinity."""
+    import torch
+
+    def iwae_bound(log_w):
+        largest = log_w.detach().amax(0)
+        return largest + torch.log(torch.exp(log_w - largest).mean(0))
+
+    return iwae_bound
+
+
+# ---------------------------------------------------------------------------------------------- gradient_estimates
+
+
+@bank.right("gradient_estimates")
+def estimates_stacked():
+    import torch
+
+    def gradient_estimates(f, slope, mean, std, e):
+        z = mean + std * e
+        height, steep = f(z), slope(z)
+        score = torch.stack([height * e / std, height * (e**2 - 1) / std], 1)
+        return score, torch.stack([steep, steep * e], 1)
+
+    return gradient_estimates
+
+
+@bank.right("gradient_estimates")
+def estimates_by_autograd():
+    import torch
+
+    def gradient_estimates(f, slope, mean, std, e):
+        n = len(e)
+        m = torch.full((n,), mean, dtype=torch.float64, requires_grad=True)
+        s = torch.full((n,), std, dtype=torch.float64, requires_grad=True)
+        z = (m + s * e).detach()
+        by_score = torch.autograd.grad(torch.distributions.Normal(m, s).log_prob(z).sum(), (m, s))
+        by_draw = torch.autograd.grad((m + s * e).sum(), (m, s))
+        value, derivative = f(z).unsqueeze(1), slope(z).unsqueeze(1)
+        return value * torch.stack(by_score, dim=1), derivative * torch.stack(by_draw, dim=1)
+
+    return gradient_estimates
+
+
+@bank.right("gradient_estimates")
+def estimates_from_z():
+    import torch
+
+    def gradient_estimates(f, slope, mean, std, e):
+        z = torch.add(e * std, mean)
+        away = z - mean
+        directions = torch.column_stack([torch.ones_like(e), e])
+        scores = torch.column_stack([away / std**2, away**2 / std**3 - 1 / std])
+        return f(z)[:, None] * scores, slope(z)[:, None] * directions
+
+    return gradient_estimates
+
+
+bank.equivalent("gradient_estimates", ", dtype=torch.float64", "", "single precision is near enough")
+
+
+slip = bank.slips("gradient_estimates", of=estimates_stacked)
+slip("estimates_variance_in_the_score", "height * e / std,", "height * e / std**2,", loses={"score function"})
+slip("estimates_score_of_z", "height * e / std,", "height * z / std,", loses={"score function"})
+slip("estimates_score_without_minus_one", "(e**2 - 1)", "e**2", loses={"score function"})
+slip("estimates_score_of_the_variance", "(e**2 - 1) / std]", "(e**2 - 1) / (2 * std**2)]", loses={"score function"})
+slip("estimates_score_of_log_std", "(e**2 - 1) / std]", "(e**2 - 1)]", loses={"score function"})
+slip(
+    "estimates_score_without_f",
+    "[height * e / std, height * (e**2 - 1) / std]",
+    "[e / std, (e**2 - 1) / std]",
+    loses={"score function"},
+)
+slip("estimates_score_negative", "return score", "return -score", loses={"score function"})
+slip("estimates_score_not_squared", "(e**2 - 1)", "(e - 1)", loses={"score function"})
+slip(
+    "estimates_score_with_baseline",
+    "height, steep = f(z), slope(z)",
+    "height, steep = f(z), slope(z)\n    height = height - height.mean()",
+    loses={"score function"},
+)
+slip("estimates_score_of_the_log", "height, steep = f(z)", "height, steep = f(z).abs().log()", loses={"score function"})
+slip("estimates_score_by_slope", "height * e / std,", "steep * e / std,", loses={"score function"})
+slip(
+    "estimates_score_columns_swapped",
+    "[height * e / std, height * (e**2 - 1) / std]",
+    "[height * (e**2 - 1) / std, height * e / std]",
+    loses={"score function"},
+)
+slip(
+    "estimates_score_averaged",
+    "return score",
+    "return score.mean(0, keepdim=True).expand(len(e), 2)",
+    loses={"score function"},
+)
+slip("estimates_path_of_e", "steep * e]", "steep * z]", loses={"reparameterized"})
+slip("estimates_path_times_std", "[steep, steep * e]", "[steep * std, steep * e]", loses={"reparameterized"})
+slip("estimates_path_of_log_std", "steep * e]", "steep * e * std]", loses={"reparameterized"})
+slip("estimates_path_columns_swapped", "[steep, steep * e]", "[steep * e, steep]", loses={"reparameterized"})
+slip("estimates_path_without_e", "steep * e]", "steep]", loses={"reparameterized"})
+slip("estimates_path_divided", "[steep, steep * e]", "[steep / std, steep * e / std]", loses={"reparameterized"})
+slip("estimates_path_of_f", "[steep, steep * e]", "[height, height * e]", loses={"reparameterized"})
+slip("estimates_at_e", "z = mean + std * e", "z = e", loses={"score function", "reparameterized"})
+slip(
+    "estimates_of_variance", "z = mean + std * e", "z = mean + std**2 * e", loses={"score function", "reparameterized"}
+)
+slip(
+    "estimates_summed",
+    "return score, torch.stack([steep, steep * e], 1)",
+    "return score.sum(0), torch.stack([steep, steep * e], 1).sum(0)",
+    loses={"shapes"},
+)
+slip("estimates_in_rows", "/ std], 1)", "/ std])", loses={"shapes"})
+slip(
+    "estimates_asks_twice",
+    "height, steep = f(z), slope(z)",
+    "height, steep = f(z), slope(z) + 0 * slope(z)",
+    loses=(),
+    raises="TooManyCalls",
+)
+
+
+# --------------------------------------------------------------------------------------------------------- em_step
+
+
+@bank.right("em_step")
+def em_by_moments():
+    import torch
+
+    def em_step(x, W, variance):
+        n, D = x.shape
+        covariance = torch.linalg.inv(torch.eye(W.shape[1], dtype=W.dtype) + W.T @ W / variance)
+        means = x @ W @ covariance / variance
+        second = means.T @ means + n * covariance
+        new = torch.linalg.solve(second, means.T @ x).T
+        residual = (x**2).sum() - 2 * (x * (means @ new.T)).sum() + (second * (new.T @ new)).sum()
+        return new, residual / (n * D)
+
+    return em_step
+
+
+@bank.right("em_step")
+def em_by_the_data_covariance():
+    """Equations 29 and 30 of Tipping and Bishop (1999)."""
+    import torch
+
+    def em_step(x, W, variance):
+        D, L = W.shape
+        S = x.T @ x / len(x)
+        M = W.T @ W + variance * torch.eye(L).double()
+        inverse = torch.linalg.inv(M)
+        new = S @ W @ torch.linalg.inv(variance * torch.eye(L).double() + inverse @ W.T @ S @ W)
+        return new, torch.trace(S - S @ W @ inverse @ new.T) / D
+
+    return em_step
+
+
+@bank.right("em_step")
+def em_image_by_image():
+    import torch
+
+    def em_step(x, W, variance):
+        L = W.size(1)
+        C = torch.inverse(torch.eye(L, dtype=torch.float64) + W.T.mm(W) / variance)
+        first, second = torch.zeros_like(W), torch.zeros_like(C)
+        means = [C @ W.T @ row / variance for row in x]
+        for row, m in zip(x, means, strict=True):
+            first = first + torch.outer(row, m)
+            second = second + torch.outer(m, m) + C
+        new = first @ torch.inverse(second)
+        errors = [
+            (row - new @ m).square().sum() + torch.trace(new @ C @ new.T) for row, m in zip(x, means, strict=True)
+        ]
+        return new, float(sum(errors)) / x.numel()
+
+    return em_step
+
+
+for size in ("W.shape[1], dtype=W.dtype", "L, dtype=torch.float64"):
+    bank.equivalent("em_step", f"eye({size})", f"eye({size.split(',')[0]})", "zeros and ones are exact")
+bank.equivalent("em_step", "eye(L, dtype=torch.float64)", "eye(L, dtype=torch.float16)", "zeros and ones are exact")
+bank.equivalent("em_step", "/ (n * D)", "/ (n * D + 1e-08)", "a count is at least 1")
+bank.equivalent("em_step", "/ D", "/ (D + 1e-08)", "a count is at least 1")
+bank.equivalent("em_step", "/ x.numel()", "/ (x.numel() + 1e-08)", "a count is at least 1")
+
+
+slip = bank.slips("em_step", of=em_by_moments)
+# The old W in the variance.
+slip(
+    "em_variance_of_the_old_W",
+    "(means @ new.T)).sum() + (second * (new.T @ new))",
+    "(means @ W.T)).sum() + (second * (W.T @ W))",
+    loses={"variance"},
+)
+slip("em_variance_half_old", "(second * (new.T @ new))", "(second * (W.T @ W))", loses={"variance"})
+slip("em_variance_of_means", "(second * (new.T @ new))", "(means.T @ means * (new.T @ new))", loses={"variance"})
+slip("em_variance_sum_over_pixels", "residual / (n * D)", "residual / n", loses={"variance"})
+slip("em_variance_sum_over_all", "residual / (n * D)", "residual", loses={"variance"})
+slip("em_variance_unbiased", "residual / (n * D)", "residual / ((n - 1) * D)", loses={"variance"})
+slip(
+    "em_variance_of_free_dimensions",
+    "residual / (n * D)",
+    "residual / (n * max(D - W.shape[1], 1))",
+    loses={"variance"},
+)
+slip("em_variance_as_std", "residual / (n * D)", "(residual / (n * D)) ** 0.5", loses={"variance"})
+slip("em_variance_cross_term_once", "- 2 * (x", "- (x", loses={"variance"})
+slip("em_variance_cross_term_added", "- 2 * (x", "+ 2 * (x", loses={"variance"})
+slip("em_variance_unchanged", "residual / (n * D)", "0 * residual + variance", loses={"variance"})
+slip("em_variance_of_x", "residual / (n * D)", "(x**2).mean()", loses={"variance"})
+slip(
+    "em_loadings_without_covariance",
+    "torch.linalg.solve(second, means.T @ x).T",
+    "torch.linalg.solve(means.T @ means + 1e-9 * covariance, means.T @ x).T",
+    loses={"loadings"},
+)
+slip(
+    "em_loadings_covariance_once",
+    "torch.linalg.solve(second,",
+    "torch.linalg.solve(means.T @ means + covariance,",
+    loses={"loadings"},
+)
+slip("em_loadings_unchanged", "torch.linalg.solve(second, means.T @ x).T", "1 * W", loses={"loadings"})
+slip(
+    "em_loadings_regularised",
+    "solve(second,",
+    "solve(second + 1e-3 * len(x) * torch.eye(len(second)).double(),",
+    loses={"loadings"},
+)
+slip("em_loadings_divided_by_n", "means.T @ x).T", "means.T @ x).T / n", loses={"loadings"})
+slip(
+    "em_loadings_orthogonal",
+    "new = torch.linalg.solve(second, means.T @ x).T",
+    "new = torch.linalg.qr(torch.linalg.solve(second, means.T @ x).T).Q if D >= W.shape[1] else W",
+    loses={"loadings"},
+)
+slip("em_loadings_averaged_with_the_old", "means.T @ x).T", "means.T @ x).T / 2 + W / 2", loses={"loadings"})
+slip(
+    "em_posterior_without_variance",
+    "x @ W @ covariance / variance",
+    "x @ W @ covariance",
+    loses={"loadings", "variance"},
+)
+slip("em_posterior_of_unit_noise", "W.T @ W / variance)", "W.T @ W)", loses={"loadings", "variance"})
+slip("em_second_moment_is_the_covariance", "means.T @ means + n * covariance", "n * covariance", loses={"loadings"})
+slip(
+    "em_second_moment_without_covariance",
+    "means.T @ means + n * covariance",
+    "means.T @ means + 1e-9 * covariance",
+    loses={"loadings", "variance"},
+)
+slip("em_loadings_transposed", "return new,", "return new.T,", loses={"shapes"})
+slip("em_variance_of_each_pixel", "residual / (n * D)", "residual / (n * D) * torch.ones(D)", loses={"shapes"})
+slip("em_loadings_alone", "return new, residual / (n * D)", "return new", loses={"shapes"})
