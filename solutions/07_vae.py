@@ -301,8 +301,8 @@ outcome("gap of the best diagonal q, in nats", 0.5 * float(precision.diagonal().
 #
 # One could now maximise $\mathcal{L}(x)$ over $m$ and $\sigma$ for each image: $2L$ numbers per image, and a search for
 # each new one. **Amortized inference** trains a network, the encoder, that maps any $x$ to $m$ and $\sigma$. That takes
-# one pass; the price is a $q$ that cannot be better than the one found by search (*Going further* measures this
-# amortization gap).
+# one pass; the price is a $q$ that cannot be better than the one found by search (the **amortization gap**, measured in
+# *Going further*).
 #
 # One obstacle is left. $\mathbb{E}_q[\log p(x \mid z)]$ depends on the encoder *through the distribution of the draws*, and
 # a drawn number has no gradient. So write the draw as a function of the parameters and of noise that does not depend on
@@ -624,13 +624,12 @@ with waits_for("OwnVAE", "train_own"):
 # What remains:
 #
 # * **It is a bound.** Comparing models by ELBOs also compares their encoders.
-# * **Independent pixels given $z$.** Everything local has to come from $z$, or is drawn as noise. Large images look
-#   blurred.
+# * **Independent pixels given $z$.** What $z$ does not say is drawn as noise, or looks blurred.
 # * **$z$ must pay.** A variable that saves less than it costs is switched off: **posterior collapse**. A decoder as strong
 #   as PixelCNN needs no $z$ at all. Lesson 08 makes codes discrete, and leaves details to an autoregressive model.
 #
-# **Today.** The encoder and decoder of latent diffusion (Rombach et al., 2022), which draws many of the pictures that you
-# see, are an autoencoder with a small KL penalty; the distribution of its codes is modelled by diffusion. Diffusion
+# **Today.** Latent diffusion (Rombach et al., 2022) encodes images by an autoencoder with a small KL penalty, and models the
+# codes by diffusion. Diffusion
 # itself can be read as a deep VAE with a fixed encoder, trained by an ELBO (Ho et al., 2020; Kingma et al., 2021).
 
 # %% [markdown]
