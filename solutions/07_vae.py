@@ -444,7 +444,7 @@ plots.show(plots.decoded_plane(vaes[2]), alt=alt)
 # Compare with section 1: the codes lie where $N(0, I)$ has its mass (the circles hold 50 and 95 % of it), and similar digits are
 # neighbours.
 #
-# **In nats, beside earlier lessons.** Their numbers are exact; an ELBO is a bound. With two latent variables a grid gives
+# **In nats, beside earlier lessons.** Their numbers (from 01 and 02, and the table in 04) are exact; an ELBO is a bound. With two latent variables a grid gives
 # the exact NLL. With ten, the **importance-weighted bound** (*Going further*) of 1,000 draws is tighter than the ELBO.
 
 # %% tags=["demo"] folded="Draws the costs of VAEs, bounds and exact values, beside those of earlier lessons."
