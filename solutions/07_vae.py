@@ -504,8 +504,12 @@ clinic.show()
 clinic.choices()
 
 # %% tags=["demo"]
-for name in "ABCDEF":
-    clinic.diagnose(name, symptom=..., line=...)  # a line's number, or None
+clinic.diagnose("A", symptom=..., line=...)  # a line's number, or None
+clinic.diagnose("B", symptom=..., line=...)
+clinic.diagnose("C", symptom=..., line=...)
+clinic.diagnose("D", symptom=..., line=...)
+clinic.diagnose("E", symptom=..., line=...)
+clinic.diagnose("F", symptom=..., line=...)
 
 # %% [markdown]
 # ## 9 · Your own VAE

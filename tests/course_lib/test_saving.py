@@ -52,7 +52,9 @@ def test_a_model_comes_back_from_its_file_alone(tmp_path, instance):
         assert type(loaded) is type(model) and same(loaded, model) and not loaded.training
         assert repr(loaded).count("\n") == repr(model).count("\n")
         x = random_x(model, 5, torch.Generator().manual_seed(0))
-        assert torch.equal(loaded.log_prob(x), model.log_prob(x))
+        # Not bit by bit: where a weight lies in memory decides which kernel multiplies it.
+        within = 1e-10 if dtype == torch.float64 else 0.05
+        torch.testing.assert_close(loaded.log_prob(x), model.log_prob(x), rtol=within, atol=within)
         assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
