@@ -71,8 +71,8 @@ print(f"{binary.name}: {len(binary.train)} to train on, {len(binary.valid)} to v
 # %% [markdown]
 # ## 1 · Few causes, many pixels
 #
-# There are $2^{64}$ binary images of 8 × 8 pixels. Those that a pen makes are few, and vary in few ways; lesson 01 found
-# that digits lie near a curved surface of few dimensions (the **manifold hypothesis**). An **autoencoder** looks for
+# There are $2^{64}$ binary images of 8 × 8 pixels. Those that a pen makes are few, and vary in few ways: digits lie near a
+# curved surface of few dimensions (lesson 01; the **manifold hypothesis**). An **autoencoder** looks for
 # coordinates on it. An encoder $f$ and a decoder $g$ minimise $|x - g(f(x))|^2$; since the code $z = f(x)$ has fewer
 # numbers than $x$, copying is impossible.
 
@@ -136,8 +136,8 @@ plots.show(figures.draws_needed(draws, short))
 outcome("nats below log p(x), 20 latents, 10,000 draws", short["20 latents"][-1])
 
 # %% [markdown]
-# With two latent variables the average works. With 20, not one of 10,000 draws comes near, and each nat that is missing
-# is a factor of $e$. The gradient of the likelihood meets the same obstacle:
+# With two latent variables the average works. With 20, not one of 10,000 draws comes near. The gradient of the likelihood
+# meets the same obstacle:
 #
 # $$\nabla \log p(x) = \frac{\int \nabla p(x, z)\, dz}{p(x)} = \int \frac{p(x, z)}{p(x)} \nabla \log p(x, z)\, dz = \mathbb{E}_{p(z \mid x)}[\nabla \log p(x, z)] .$$
 #
@@ -276,7 +276,7 @@ outcome("gap of the best diagonal q, in nats", 0.5 * float(precision.diagonal().
 
 # %% [markdown]
 # The best diagonal $q$ is too narrow, not too wide: $\operatorname{KL}(q \,\|\, p)$ punishes $q$ wherever the posterior
-# is improbable (lesson 01's two directions of the divergence).
+# is improbable (lesson 01).
 #
 # ### On paper
 #
@@ -340,7 +340,7 @@ def reparameterize(mean, log_variance, u):
 # %% [markdown]
 # ## 6 · The variational autoencoder
 #
-# Put together: an encoder, a draw, a decoder. For binary pixels the decoder gives logits, and
+# For binary pixels the decoder gives logits, and
 # $p(x \mid z) = \prod_d p(x_d \mid z)$ with $p(x_d = 1 \mid z) = \sigma(\text{logit}_d)$, where $\sigma$ is the sigmoid.
 
 # %% tags=["demo"]
@@ -348,8 +348,8 @@ plots.show(figures.architecture())
 
 # %% [markdown]
 # It looks like an autoencoder, with three differences, each of them derived: the reconstruction is a log-likelihood, the
-# code is noisy, and KL keeps codes near the prior, from which samples will be drawn. The KL divergence can also be estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, which works for
-# every $q$ with a density, not just Gaussians.
+# code is noisy, and KL keeps codes near the prior, from which samples will be drawn. The KL divergence can also be estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, for
+# every $q$ with a density.
 #
 # ### Exercise 4 · `elbo_terms`
 
@@ -468,8 +468,7 @@ plots.show(
 
 # %% [markdown]
 # Read it with care. The VAE's NLL is *at most* 17.5 nats; from this alone one cannot say that PixelCNN's 17.4 is better.
-# For the small VAE the truth is known: its ELBO lacks 1.2 nats. "My ELBO beats your ELBO" may mean a better model or a
-# better $q$. What the VAE has instead of the last half nat: samples in one pass, and $z$.
+# For the small VAE the truth is known: its ELBO lacks 1.2 nats. A better ELBO may mean a better model or a better $q$.
 
 # %% tags=["demo"] folded="Decodes draws from the prior: probabilities, and images drawn from them."
 z = torch.randn(10, 10, generator=seeded())
@@ -627,7 +626,7 @@ with waits_for("OwnVAE", "train_own"):
 #
 # What remains:
 #
-# * **It is a bound.** Comparing models by ELBOs also compares their encoders.
+# * **It is a bound**, and nobody knows how far below the truth.
 # * **Independent pixels given $z$.** What $z$ does not say is drawn as noise, or looks blurred.
 # * **$z$ must pay.** A variable that saves less than it costs is switched off: **posterior collapse**. A decoder as strong
 #   as PixelCNN needs no $z$ at all. Lesson 08 makes codes discrete, and leaves details to an autoregressive model.
