@@ -71,8 +71,8 @@ print(f"{binary.name}: {len(binary.train)} to train on, {len(binary.valid)} to v
 # %% [markdown]
 # ## 1 · Few causes, many pixels
 #
-# There are $2^{64}$ binary images of 8 × 8 pixels. Those that a pen makes are few, and vary in few ways: digits lie near a
-# curved surface of few dimensions (lesson 01; the **manifold hypothesis**). An **autoencoder** looks for
+# There are $2^{64}$ binary images of 8 × 8 pixels. Those that a pen makes are few, and vary in few ways: digits lie
+# near a curved surface of few dimensions (lesson 01; the **manifold hypothesis**). An **autoencoder** looks for
 # coordinates on it. An encoder $f$ and a decoder $g$ minimise $|x - g(f(x))|^2$; since the code $z = f(x)$ has fewer
 # numbers than $x$, copying is impossible.
 
@@ -95,9 +95,9 @@ with torch.no_grad():
     plots.show(figures.codes(of_test, labels, drawn, planar.decode(drawn)))
 
 # %% [markdown]
-# Many draws land in gaps, or beyond the codes. The decoder was never trained there, and gives blends of several digits: nothing
-# in the loss says how codes should be distributed. Nor is $g(z)$ a distribution over images: squared error has no likelihood
-# (section 7 mends this). Codes are useful features (*Going further*), but no model of $p(x)$.
+# Many draws land in gaps, or beyond the codes. The decoder was never trained there, and gives blends of several digits:
+# nothing in the loss says how codes should be distributed. Nor is $g(z)$ a distribution over images: squared error has
+# no likelihood (section 7 mends this). Codes are useful features (*Going further*), but no model of $p(x)$.
 #
 # ## 2 · Unseen causes, and an integral
 #
@@ -106,8 +106,8 @@ with torch.no_grad():
 #
 # $$z \sim p(z) = N(0, I), \qquad x \sim p(x \mid z), \qquad p(x) = \int p(x \mid z)\, p(z)\, dz .$$
 #
-# The decoder, any network, gives the parameters of $p(x \mid z)$. Drawing takes one pass for all pixels, not $D$. But the
-# NLL needs $p(x)$, and there are three obvious ways to it:
+# The decoder, any network, gives the parameters of $p(x \mid z)$. Drawing takes one pass for all pixels, not $D$. But
+# the NLL needs $p(x)$, and there are three obvious ways to it:
 #
 # * **Add up a grid.** With 100 points per dimension that is $100^L$ decoder passes: possible for $L = 2$ only.
 # * **Average over the prior.** $p(x) = \mathbb{E}_{p(z)}[p(x \mid z)]$, so the mean over draws $z_1, \dots, z_k$ from
@@ -115,8 +115,8 @@ with torch.no_grad():
 # * **Try Bayes' rule.** $p(x) = p(x \mid z)\, p(z) / p(z \mid x)$, for any single $z$. But
 #   $p(z \mid x) = p(x \mid z)\, p(z) / p(x)$ needs the number that we look for.
 #
-# How bad is the average? In the model of section 3 $p(x)$ is known. Fit to the grey digits with 20 latent variables, how
-# far below the true $\log p(x)$ is the average over 10,000 draws, in nats?
+# How bad is the average? In the model of section 3 $p(x)$ is known. Fit to the grey digits with 20 latent variables,
+# how far below the true $\log p(x)$ is the average over 10,000 draws, in nats?
 
 # %% tags=["demo"]
 guess("nats below log p(x), 20 latents, 10,000 draws", ...)
@@ -136,8 +136,8 @@ plots.show(figures.draws_needed(draws, short))
 outcome("nats below log p(x), 20 latents, 10,000 draws", short["20 latents"][-1])
 
 # %% [markdown]
-# With two latent variables the average works. With 20, not one of 10,000 draws comes near. The gradient of the likelihood
-# meets the same obstacle:
+# With two latent variables the average works. With 20, not one of 10,000 draws comes near. The gradient of the
+# likelihood meets the same obstacle:
 #
 # $$\nabla \log p(x) = \frac{\int \nabla p(x, z)\, dz}{p(x)} = \int \frac{p(x, z)}{p(x)} \nabla \log p(x, z)\, dz = \mathbb{E}_{p(z \mid x)}[\nabla \log p(x, z)] .$$
 #
@@ -145,18 +145,19 @@ outcome("nats below log p(x), 20 latents, 10,000 draws", short["20 latents"][-1]
 #
 # ## 3 · The model that can be solved
 #
-# With a linear decoder, $p(x \mid z) = N(Wz + \mu,\, s^2 I)$, nothing has to wait. This is **probabilistic PCA** (Tipping
-# and Bishop, 1999). In
+# With a linear decoder, $p(x \mid z) = N(Wz + \mu,\, s^2 I)$, nothing has to wait. This is **probabilistic PCA**
+# (Tipping and Bishop, 1999). In
 #
 # $$\log p(x, z) = -\frac{|x - \mu - Wz|^2}{2 s^2} - \frac{|z|^2}{2} + \text{const}$$
 #
 # $z$ occurs in a quadratic term, $-\frac12 z^\top (I + W^\top W / s^2)\, z$, and a linear one,
-# $z^\top W^\top (x - \mu) / s^2$. So the posterior is Gaussian, and comparing with $-\frac12 (z - m)^\top \Sigma^{-1} (z - m)$,
+# $z^\top W^\top (x - \mu) / s^2$. So the posterior is Gaussian, and comparing with
+# $-\frac12 (z - m)^\top \Sigma^{-1} (z - m)$,
 #
 # $$p(z \mid x) = N(m, \Sigma), \qquad \Sigma^{-1} = I + \frac{W^\top W}{s^2}, \qquad m = \Sigma\, \frac{W^\top (x - \mu)}{s^2} .$$
 #
-# $\Sigma$ is the same for all $x$. $\log p(x)$ follows from Bayes' rule at any $z$, or directly: $Wz + \mu$ plus noise is
-# Gaussian, $p(x) = N(\mu,\, W W^\top + s^2 I)$.
+# $\Sigma$ is the same for all $x$. $\log p(x)$ follows from Bayes' rule at any $z$, or directly: $Wz + \mu$ plus noise
+# is Gaussian, $p(x) = N(\mu,\, W W^\top + s^2 I)$.
 #
 # ### Exercise 1 · `latent_posterior`
 
@@ -292,9 +293,9 @@ outcome("gap of the best diagonal q, in nats", 0.5 * float(precision.diagonal().
 # So $n = m$; and with $\Sigma = \operatorname{diag}(\sigma_l^2)$ the derivative with respect to $\sigma_l^2$,
 # $\frac12 (P_{ll} - 1/\sigma_l^2)$, is 0 for $\sigma_l^2 = 1/P_{ll}$. What remains is
 # $\frac12 (\sum_l \log P_{ll} - \log \det P)$. (b) With unit variances (scaling $z_l$ changes no KL)
-# $P_{ll} = 1/(1 - \rho^2)$ and $\det P = 1/(1 - \rho^2)$, so the gap is $-\frac12 \log(1 - \rho^2)$: 0.83 nats for $\rho = 0.9$. (c) If
-# $P = I + W^\top W / s^2$ is diagonal: if the columns of $W$ are orthogonal. Probabilistic PCA can always choose them so,
-# since a rotation of $z$ changes neither $p(z)$ nor $p(x)$.
+# $P_{ll} = 1/(1 - \rho^2)$ and $\det P = 1/(1 - \rho^2)$, so the gap is $-\frac12 \log(1 - \rho^2)$: 0.83 nats for
+# $\rho = 0.9$. (c) If $P = I + W^\top W / s^2$ is diagonal: if the columns of $W$ are orthogonal. Probabilistic PCA can
+# always choose them so, since a rotation of $z$ changes neither $p(z)$ nor $p(x)$.
 # </details>
 #
 # ## 5 · One encoder for all images, and gradients through a draw
@@ -304,14 +305,14 @@ outcome("gap of the best diagonal q, in nats", 0.5 * float(precision.diagonal().
 # one pass; the price is a $q$ that cannot be better than the one found by search (the **amortization gap**, measured in
 # *Going further*).
 #
-# One obstacle is left. $\mathbb{E}_q[\log p(x \mid z)]$ depends on the encoder *through the distribution of the draws*, and
-# a drawn number has no gradient. So write the draw as a function of the parameters and of noise that does not depend on
-# them, the **reparameterization**:
+# One obstacle is left. $\mathbb{E}_q[\log p(x \mid z)]$ depends on the encoder *through the distribution of the draws*,
+# and a drawn number has no gradient. So write the draw as a function of the parameters and of noise that does not
+# depend on them, the **reparameterization**:
 #
 # $$z = m + \sigma \odot e, \quad e \sim N(0, I), \qquad \nabla\, \mathbb{E}_{q}[f(z)] = \nabla\, \mathbb{E}_{e}[f(m + \sigma \odot e)] = \mathbb{E}_{e}[\nabla f(m + \sigma \odot e)] .$$
 #
-# One draw per image is enough. The encoder gives $\log \sigma^2$, which may be any number. Our noise is uniform, $u$, and
-# $e$ its normal quantile, so that all results can be repeated.
+# One draw per image is enough. The encoder gives $\log \sigma^2$, which may be any number. Our noise is uniform, $u$,
+# and $e$ its normal quantile, so that all results can be repeated.
 #
 # ### Exercise 3 · `reparameterize`
 
@@ -340,16 +341,16 @@ def reparameterize(mean, log_variance, u):
 # %% [markdown]
 # ## 6 · The variational autoencoder
 #
-# For binary pixels the decoder gives logits, and
-# $p(x \mid z) = \prod_d p(x_d \mid z)$ with $p(x_d = 1 \mid z) = \sigma(\text{logit}_d)$, where $\sigma$ is the sigmoid.
+# For binary pixels the decoder gives logits, and $p(x \mid z) = \prod_d p(x_d \mid z)$ with
+# $p(x_d = 1 \mid z) = \sigma(\text{logit}_d)$, where $\sigma$ is the sigmoid.
 
 # %% tags=["demo"]
 plots.show(figures.architecture())
 
 # %% [markdown]
-# It looks like an autoencoder, with three differences, each of them derived: the reconstruction is a log-likelihood, the
-# code is noisy, and KL keeps codes near the prior, from which samples will be drawn. The KL divergence can also be estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, for
-# every $q$ with a density.
+# It looks like an autoencoder, with three differences, each of them derived: the reconstruction is a log-likelihood,
+# the code is noisy, and KL keeps codes near the prior, from which samples will be drawn. The KL divergence can also be
+# estimated from the draw itself, $\log q(z \mid x) - \log p(z)$, for every $q$ with a density.
 #
 # ### Exercise 4 · `elbo_terms`
 
@@ -385,8 +386,8 @@ def elbo_terms(x, z, mean, log_variance, logits):
 # %% [markdown]
 # ## 7 · Digits: a bound beside exact numbers
 #
-# Two VAEs of the binary digits, with 2 and with 10 latent variables, and two hidden layers of 200 units in each network.
-# NADE (lesson 02) reaches 16.9 nats, independent pixels 25.2. Where will the larger VAE's negative ELBO be?
+# Two VAEs of the binary digits, with 2 and with 10 latent variables, and two hidden layers of 200 units in each
+# network. NADE (lesson 02) reaches 16.9 nats, independent pixels 25.2. Where will the larger VAE's negative ELBO be?
 
 # %% tags=["demo"]
 guess("test -ELBO with 10 latents, in nats", ...)
@@ -407,8 +408,8 @@ print(f"of which KL: {measured[10].kl:.1f} nats")
 
 # %% [markdown]
 # At the start the decoder ignores $z$, KL is near 0, and the model is one of independent pixels. Then $z$ pays: for the
-# 5.4 nats of KL at the end, enough to tell $e^{5.4} \approx 220$ images apart, reconstruction improves by more than that.
-# Which form of KL gives the less noisy ELBO?
+# 5.4 nats of KL at the end, enough to tell $e^{5.4} \approx 220$ images apart, reconstruction improves by more than
+# that. Which form of KL gives the less noisy ELBO?
 
 # %% tags=["demo"]
 guess("less noisy", ..., choices=["closed form", "from the draw"])
@@ -429,10 +430,11 @@ with waits_for("elbo_terms"), torch.no_grad():
     outcome("less noisy", min(spreads, key=spreads.get))
 
 # %% [markdown]
-# The estimate is: the nearer $q$ is to the posterior, the less $\log p(x, z) - \log q(z \mid x)$ depends on $z$ (section 3).
+# The estimate is: the nearer $q$ is to the posterior, the less $\log p(x, z) - \log q(z \mid x)$ depends on $z$
+# (section 3).
 #
-# With two latent variables we can look at all of it: the means of $q(z \mid x)$ for the test digits, and what the decoder
-# makes of each point of the plane.
+# With two latent variables we can look at all of it: the means of $q(z \mid x)$ for the test digits, and what the
+# decoder makes of each point of the plane.
 
 # %% tags=["demo"] folded="Draws the latent plane: where the test digits lie, and what each point decodes to."
 alt = "Nearly all codes lie within the circle that holds 95 % of N(0, I), in one or two clumps for each digit."
@@ -441,11 +443,12 @@ alt = "A map of decoded digits: neighbours are alike, and between two kinds of d
 plots.show(plots.decoded_plane(vaes[2]), alt=alt)
 
 # %% [markdown]
-# Compare with section 1: the codes lie where $N(0, I)$ has its mass (the circles hold 50 and 95 % of it), and similar digits are
-# neighbours.
+# Compare with section 1: the codes lie where $N(0, I)$ has its mass (the circles hold 50 and 95 % of it), and similar
+# digits are neighbours.
 #
-# **In nats, beside earlier lessons.** Their numbers (from 01 and 02, and the table in 04) are exact; an ELBO is a bound. With two latent variables a grid gives
-# the exact NLL. With ten, the **importance-weighted bound** (*Going further*) of 1,000 draws is tighter than the ELBO.
+# **In nats, beside earlier lessons.** Their numbers (from 01 and 02, and the table in 04) are exact; an ELBO is a
+# bound. With two latent variables a grid gives the exact NLL. With ten, the **importance-weighted bound** (*Going
+# further*) of 1,000 draws is tighter than the ELBO.
 
 # %% tags=["demo"] folded="Draws the costs of VAEs, bounds and exact values, beside those of earlier lessons."
 exact = -float(metrics.log_probs_by_integration(vaes[2], test, reach=6, points=161).mean())
@@ -467,8 +470,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Read it with care. The VAE's NLL is *at most* 17.5 nats; from this alone one cannot say that PixelCNN's 17.4 is better.
-# For the small VAE the truth is known: its ELBO lacks 1.2 nats. A better ELBO may mean a better model or a better $q$.
+# Read it with care. The VAE's NLL is *at most* 17.5 nats; from this alone one cannot say that PixelCNN's 17.4 is
+# better. For the small VAE the truth is known: its ELBO lacks 1.2 nats. A better ELBO may mean a better model or a
+# better $q$.
 
 # %% tags=["demo"] folded="Decodes draws from the prior: probabilities, and images drawn from them."
 z = torch.randn(10, 10, generator=seeded())
@@ -513,7 +517,8 @@ clinic.diagnose("F", symptom=..., line=...)
 # %% [markdown]
 # ## 9 · Your own VAE
 #
-# Assemble the pieces; nothing depends on your earlier answers. The check gives the model weights and judges it untrained.
+# Assemble the pieces; nothing depends on your earlier answers. The check gives the model weights and judges it
+# untrained.
 #
 # ### Exercise 5 · `OwnVAE`
 
@@ -581,8 +586,9 @@ class OwnVAE(torch.nn.Module):
 # %% check="OwnVAE"
 
 # %% [markdown]
-# **The training loop.** For each step: draw 100 of the images at random, compute their mean ELBO with fresh uniform noise,
-# and let Adam (learning rate 0.01) take a step that raises it. Keep the noise off 0 and 1, whose quantiles are infinite.
+# **The training loop.** For each step: draw 100 of the images at random, compute their mean ELBO with fresh uniform
+# noise, and let Adam (learning rate 0.01) take a step that raises it. Keep the noise off 0 and 1, whose quantiles are
+# infinite.
 
 
 # %% loop="train_own"
@@ -620,20 +626,21 @@ with waits_for("OwnVAE", "train_own"):
 #
 # ## 10 · The answer, and what a VAE cannot do
 #
-# **How can it be trained?** Not by the likelihood, but by a lower bound that needs no integral: $\mathcal{L}$, whose gap is
-# KL from $q$ to the true posterior. An encoder gives $q$ for all images at once, and reparameterized noise lets gradients
-# through the draw.
+# **How can it be trained?** Not by the likelihood, but by a lower bound that needs no integral: $\mathcal{L}$, whose
+# gap is KL from $q$ to the true posterior. An encoder gives $q$ for all images at once, and reparameterized noise lets
+# gradients through the draw.
 #
 # What remains:
 #
 # * **It is a bound**, and nobody knows how far below the truth.
 # * **Independent pixels given $z$.** What $z$ does not say is drawn as noise, or looks blurred.
-# * **$z$ must pay.** A variable that saves less than it costs is switched off: **posterior collapse**. A decoder as strong
-#   as PixelCNN needs no $z$ at all. Lesson 08 makes codes discrete, and leaves details to an autoregressive model.
+# * **$z$ must pay.** A variable that saves less than it costs is switched off: **posterior collapse**. A decoder as
+#   strong as PixelCNN needs no $z$ at all. Lesson 08 makes codes discrete, and leaves details to an autoregressive
+#   model.
 #
-# **Today.** Latent diffusion (Rombach et al., 2022) encodes images by an autoencoder with a small KL penalty, and models the
-# codes by diffusion. Diffusion
-# itself can be read as a deep VAE with a fixed encoder, trained by an ELBO (Ho et al., 2020; Kingma et al., 2021).
+# **Today.** Latent diffusion (Rombach et al., 2022) encodes images by an autoencoder with a small KL penalty, and
+# models the codes by diffusion. Diffusion itself can be read as a deep VAE with a fixed encoder, trained by an ELBO (Ho
+# et al., 2020; Kingma et al., 2021).
 
 # %% [markdown]
 # ## Going further
@@ -642,11 +649,12 @@ with waits_for("OwnVAE", "train_own"):
 #
 # ### Features, and few labels
 #
-# With linear $f$ and $g$, the best code spans the first $L$ principal components (Baldi and Hornik, 1989). With deeper ones it
-# may follow curved surfaces, and the oldest use of it is this: train on images *without* labels, throw the decoder away, put a
-# linear layer and a softmax on the encoder, and train the whole on the few labels that exist. Is that worth more than starting
-# from random weights? The toy distribution has eight glyphs, each at four places. 20,000 images without labels train an autoencoder
-# with a code of 8, and a VAE with 8 latent variables; then there are labels. Which start wins with 128 of them?
+# With linear $f$ and $g$, the best code spans the first $L$ principal components (Baldi and Hornik, 1989). With deeper
+# ones it may follow curved surfaces, and the oldest use of it is this: train on images *without* labels, throw the
+# decoder away, put a linear layer and a softmax on the encoder, and train the whole on the few labels that exist. Is
+# that worth more than starting from random weights? The toy distribution has eight glyphs, each at four places. 20,000
+# images without labels train an autoencoder with a code of 8, and a VAE with 8 latent variables; then there are labels.
+# Which start wins with 128 of them?
 
 # %% tags=["demo"]
 guess("best start with 128 labels", ..., choices=["random weights", "autoencoder", "VAE"])
@@ -686,10 +694,10 @@ plots.show(figures.accuracies(numbers, shares))
 outcome("best start with 128 labels", max(shares, key=lambda name: shares[name][2].mean()))
 
 # %% [markdown]
-# With 32 labels no start helps: 32 is also the number of glyphs times places, and what was never named cannot be guessed. Then
-# both encoders are ahead of random weights, the VAE's by 7 points with 128 labels and by 8 with 320. This need not be so. On the
-# 8 × 8 digits the same experiment shows no gain: their pixels are good features already. What is learnt without labels helps if
-# the causes of the images are also those of the labels.
+# With 32 labels no start helps: 32 is also the number of glyphs times places, and what was never named cannot be
+# guessed. Then both encoders are ahead of random weights, the VAE's by 7 points with 128 labels and by 8 with 320. This
+# need not be so. On the 8 × 8 digits the same experiment shows no gain: their pixels are good features already. What is
+# learnt without labels helps if the causes of the images are also those of the labels.
 #
 # ### Denoising
 #
@@ -697,9 +705,9 @@ outcome("best start with 128 labels", max(shares, key=lambda name: shares[name][
 # What does it learn? The squared error's minimiser is the conditional mean: for any $g$,
 # $\mathbb{E}|x - g(\tilde x)|^2 = \mathbb{E}|x - \mathbb{E}[x \mid \tilde x]|^2 + \mathbb{E}|\mathbb{E}[x \mid \tilde x] - g(\tilde x)|^2$,
 # since given $\tilde x$ the mixed term has mean 0. So it learns the *posterior mean of the clean image*, and hence
-# something about $p(x)$, and copying does not help, however wide the code. In the toy distribution Bayes' rule gives this
-# mean exactly. Each pixel is flipped with probability 0.15, so the error of a spoiled image is 2.4. What is it after
-# repair?
+# something about $p(x)$, and copying does not help, however wide the code. In the toy distribution Bayes' rule gives
+# this mean exactly. Each pixel is flipped with probability 0.15, so the error of a spoiled image is 2.4. What is it
+# after repair?
 
 # %% tags=["demo"]
 guess("squared error per image, repaired by the network", ...)
@@ -741,8 +749,8 @@ alt = "Eight glyphs, clean; with flipped pixels; as the network repairs them; an
 plots.show(plots.image_grid(torch.cat(list(groups.values())), columns=8, row_names=list(groups)), alt=alt)
 
 # %% [markdown]
-# The network comes within 0.12 of the posterior mean, which no network can beat. Where the clean image is uncertain, both are
-# grey: a mean over what it may have been.
+# The network comes within 0.12 of the posterior mean, which no network can beat. Where the clean image is uncertain,
+# both are grey: a mean over what it may have been.
 #
 # ### Gaussian likelihood, squared error, and what $s$ hides
 #
@@ -779,11 +787,11 @@ def best_variance(x, mean):
 
 # %% [markdown]
 # What $s^2$ decides is seen in probabilistic PCA. At its maximum of likelihood, column $l$ of $W$ has the length
-# $\sqrt{\lambda_l - s^2}$, where $\lambda_l$ is the data's variance along the $l$-th principal component; with a *fixed*
-# $s^2$ it is 0 wherever $\lambda_l \le s^2$. Such a $z_l$ explains less than the noise, and is not used. The largest
-# $\lambda$ of the grey digits, with values in $0 \dots 1$, is 0.65. A VAE trained on "squared error / 2 + KL" has
-# $s^2 = 1$. How many of its 10 latent variables will be **active**, that is, have a posterior mean that varies over the images, by
-# a variance above 0.01 (Burda, Grosse and Salakhutdinov, 2016)?
+# $\sqrt{\lambda_l - s^2}$, where $\lambda_l$ is the data's variance along the $l$-th principal component; with a
+# *fixed* $s^2$ it is 0 wherever $\lambda_l \le s^2$. Such a $z_l$ explains less than the noise, and is not used. The
+# largest $\lambda$ of the grey digits, with values in $0 \dots 1$, is 0.65. A VAE trained on "squared error / 2 + KL"
+# has $s^2 = 1$. How many of its 10 latent variables will be **active**, that is, have a posterior mean that varies over
+# the images, by a variance above 0.01 (Burda, Grosse and Salakhutdinov, 2016)?
 
 # %% tags=["demo"]
 guess("active latents with variance 1", ...)
@@ -805,19 +813,21 @@ with waits_for("best_variance"):
     print(f"your best variance for the last model's reconstructions: {float(best):.3f}")
 
 # %% [markdown]
-# None: "VAE with MSE" gives the mean digit for all images. There is no bug to find, only the claim $s^2 = 1$. If a tutorial's loss works, look for the factor that it puts before KL: it is $2 s^2$ in disguise.
+# None: "VAE with MSE" gives the mean digit for all images. There is no bug to find, only the claim $s^2 = 1$. If a
+# tutorial's loss works, look for the factor that it puts before KL: it is $2 s^2$ in disguise.
 #
 # ### Grey values under a Bernoulli decoder
 #
-# Many programs feed grey values $x \in [0, 1]$ to the cross-entropy $-x \log p - (1 - x) \log (1 - p)$. It has no negative
-# values and looks like an NLL. Which of what? Not of $x$:
+# Many programs feed grey values $x \in [0, 1]$ to the cross-entropy $-x \log p - (1 - x) \log (1 - p)$. It has no
+# negative values and looks like an NLL. Which of what? Not of $x$:
 #
 # $$\int_0^1 p^x (1 - p)^{1 - x} dx = (1 - p) \int_0^1 e^{x \operatorname{logit}(p)} dx = \frac{2p - 1}{\operatorname{logit}(p)} , \qquad \operatorname{logit}(p) = \log \frac{p}{1 - p} .$$
 #
-# That is at most $\frac12$, at $p = \frac12$: no density, and for 64 pixels wrong by $64 \log 2 = 44$ nats or more. (Dividing by
-# it gives the **continuous Bernoulli** of Loaiza-Ganem and Cunningham, 2019.) Nor of 16 levels: there the sum over $x$ is up to 8. But draw a *binary* image
-# $\tilde x$ with $P(\tilde x_d = 1) = x_d$: the cross-entropy is the mean NLL of $\tilde x$. So it is a number for randomly
-# binarized images, and its smallest value is not 0. What is it for the grey test digits, even with $p = x$?
+# That is at most $\frac12$, at $p = \frac12$: no density, and for 64 pixels wrong by $64 \log 2 = 44$ nats or more.
+# (Dividing by it gives the **continuous Bernoulli** of Loaiza-Ganem and Cunningham, 2019.) Nor of 16 levels: there the
+# sum over $x$ is up to 8. But draw a *binary* image $\tilde x$ with $P(\tilde x_d = 1) = x_d$: the cross-entropy is the
+# mean NLL of $\tilde x$. So it is a number for randomly binarized images, and its smallest value is not 0. What is it
+# for the grey test digits, even with $p = x$?
 
 # %% tags=["demo"]
 guess("least cross-entropy of a grey digit, in nats", ...)
@@ -830,13 +840,13 @@ x = data.digits("levels").test.x.flatten(1).double() / 15
 outcome("least cross-entropy of a grey digit, in nats", float(-(x.xlogy(x) + (1 - x).xlogy(1 - x)).sum(1).mean()))
 
 # %% [markdown]
-# So a cross-entropy of 12.5 nats would be perfect. It must not be compared with the binary digits' 16.9, nor with anybody's bits
-# per dimension.
+# So a cross-entropy of 12.5 nats would be perfect. It must not be compared with the binary digits' 16.9, nor with
+# anybody's bits per dimension.
 #
 # ### How many latent variables?
 #
-# VAEs of the binary digits with 2, 5, 10 and 20, three seeds each, made by `python -m course_lib.latent_sizes`. Samples of
-# the models with 2 and 10 are those of section 7; the others are trained here for a third of the time.
+# VAEs of the binary digits with 2, 5, 10 and 20, three seeds each, made by `python -m course_lib.latent_sizes`. Samples
+# of the models with 2 and 10 are those of section 7; the others are trained here for a third of the time.
 
 # %% tags=["demo"]
 guess("latent variables with the lowest bound", ..., choices=["2", "5", "10", "20"])
@@ -856,21 +866,21 @@ alt = "Samples of VAEs with 2, 5, 10 and 20 latent variables: digits with ragged
 plots.show(plots.image_grids(grids, across=4, columns=4), alt=alt)
 
 # %% [markdown]
-# Two are too few. From five on the bound stays within 0.1 nats, and so does KL, near 5.5: further variables are not used, or
-# share what others said before. The KL term is a price per nat, so nobody has to choose $L$ exactly. Beware of differences
-# of less than 0.1: that is as much as two seeds differ. The eye finds no order in the samples.
+# Two are too few. From five on the bound stays within 0.1 nats, and so does KL, near 5.5: further variables are not
+# used, or share what others said before. The KL term is a price per nat, so nobody has to choose $L$ exactly. Beware of
+# differences of less than 0.1: that is as much as two seeds differ. The eye finds no order in the samples.
 #
 # ### Importance-weighted bounds
 #
-# With $w_j = p(x, z_j) / q(z_j \mid x)$ for $k$ draws from $q$, $\mathbb{E}[w_j] = \int p(x, z)\, dz = p(x)$. So the mean
-# weight is an unbiased estimate of $p(x)$ for every $k$, and by Jensen
+# With $w_j = p(x, z_j) / q(z_j \mid x)$ for $k$ draws from $q$, $\mathbb{E}[w_j] = \int p(x, z)\, dz = p(x)$. So the
+# mean weight is an unbiased estimate of $p(x)$ for every $k$, and by Jensen
 #
 # $$\mathcal{L}_k(x) = \mathbb{E}\Big[\log \frac1k \sum_{j=1}^k w_j\Big] \;\le\; \log p(x), \qquad \mathcal{L}_1 = \mathcal{L} .$$
 #
-# **It never falls as $k$ grows** (Burda, Grosse and Salakhutdinov, 2016, Theorem 1). The mean of $k$ weights is the mean,
-# over all $k$ ways to leave one out, of the means of the other $k - 1$. The log of a mean is at least the mean of the logs,
-# and each of these has expectation $\mathcal{L}_{k-1}$. With bounded weights, $\mathcal{L}_k \to \log p(x)$. Compare section
-# 2: the draws now come from $q$, which knows $x$. Trained with $k > 1$, the model is an **IWAE**.
+# **It never falls as $k$ grows** (Burda, Grosse and Salakhutdinov, 2016, Theorem 1). The mean of $k$ weights is the
+# mean, over all $k$ ways to leave one out, of the means of the other $k - 1$. The log of a mean is at least the mean of
+# the logs, and each of these has expectation $\mathcal{L}_{k-1}$. With bounded weights, $\mathcal{L}_k \to \log p(x)$.
+# Compare section 2: the draws now come from $q$, which knows $x$. Trained with $k > 1$, the model is an **IWAE**.
 #
 # #### Exercise 7 · `iwae_bound`
 
@@ -907,9 +917,10 @@ with waits_for("iwae_bound"):
     plots.show(figures.bounds(draws, series, {"2 latents": -exact}))
 
 # %% [markdown]
-# For ten latents the bound rises by 0.9 nats, and 100 draws give nearly all of it. For two it rises by 1.0 and is *still* 0.2
-# below the exact value after 1,000: for some digits $q$ has hardly any mass where part of the posterior lies, and then
-# averaging fails as in section 2. How many draws are enough depends on $q$, and the bound itself does not tell.
+# For ten latents the bound rises by 0.9 nats, and 100 draws give nearly all of it. For two it rises by 1.0 and is
+# *still* 0.2 below the exact value after 1,000: for some digits $q$ has hardly any mass where part of the posterior
+# lies, and then averaging fails as in section 2. How many draws are enough depends on $q$, and the bound itself does
+# not tell.
 #
 # ### Two gradients of an expectation
 #
@@ -918,9 +929,9 @@ with waits_for("iwae_bound"):
 #
 # $$\nabla \int q(z) f(z)\, dz = \int q(z)\, \nabla \log q(z)\, f(z)\, dz = \mathbb{E}_q[f(z)\, \nabla \log q(z)] ,$$
 #
-# the **score-function estimate** (REINFORCE; Williams, 1992). For $N(m, \sigma^2)$ and $z = m + \sigma e$ the scores are
-# $\partial_m \log q = e / \sigma$ and $\partial_\sigma \log q = (e^2 - 1) / \sigma$. The reparameterized estimates are
-# $f'(z)$ and $f'(z)\, e$. Both are unbiased. Their variances are not alike.
+# the **score-function estimate** (REINFORCE; Williams, 1992). For $N(m, \sigma^2)$ and $z = m + \sigma e$ the scores
+# are $\partial_m \log q = e / \sigma$ and $\partial_\sigma \log q = (e^2 - 1) / \sigma$. The reparameterized estimates
+# are $f'(z)$ and $f'(z)\, e$. Both are unbiased. Their variances are not alike.
 #
 # #### Exercise 8 · `gradient_estimates`
 
@@ -953,8 +964,9 @@ def gradient_estimates(f, slope, mean, std, e):
 # %% check="gradient_estimates"
 
 # %% [markdown]
-# Let $f(z) = -\frac12 \sum_l (z_l - 1)^2$ with $z_l \sim N(0.5, 0.5^2)$, and take the derivative with respect to the first
-# mean, which is 0.5 for any $L$. For $L = 256$, how many times as large is the score-function estimate's standard deviation?
+# Let $f(z) = -\frac12 \sum_l (z_l - 1)^2$ with $z_l \sim N(0.5, 0.5^2)$, and take the derivative with respect to the
+# first mean, which is 0.5 for any $L$. For $L = 256$, how many times as large is the score-function estimate's standard
+# deviation?
 
 # %% tags=["demo"]
 guess("ratio of standard deviations, 256 latents", ...)
@@ -974,15 +986,15 @@ with waits_for("gradient_estimates"):
     outcome("ratio of standard deviations, 256 latents", ratio)
 
 # %% [markdown]
-# The score-function estimate knows $f$'s value only, to which all $L$ variables contribute; the derivative knows what each
-# one does. To halve the noise takes four times as many draws. For *discrete* $z$, which have no $f'$, the first estimate
-# is what remains, with a baseline subtracted from $f$ (since $\mathbb{E}[\nabla \log q] = 0$, no bias).
+# The score-function estimate knows $f$'s value only, to which all $L$ variables contribute; the derivative knows what
+# each one does. To halve the noise takes four times as many draws. For *discrete* $z$, which have no $f'$, the first
+# estimate is what remains, with a baseline subtracted from $f$ (since $\mathbb{E}[\nabla \log q] = 0$, no bias).
 #
 # ### EM, and inference for each image
 #
-# The bound is older than neural networks. **EM** (Dempster, Laird and Rubin, 1977) maximises $\mathcal{L}$ in turn over $q$
-# and over the model (Neal and Hinton, 1998). E-step: $q$ becomes the true posterior, so $\mathcal{L} = \log p(x)$. M-step:
-# with this $q$ fixed, the model's parameters maximise $\mathbb{E}_q[\log p(x, z)]$. So $\log p$ never falls:
+# The bound is older than neural networks. **EM** (Dempster, Laird and Rubin, 1977) maximises $\mathcal{L}$ in turn over
+# $q$ and over the model (Neal and Hinton, 1998). E-step: $q$ becomes the true posterior, so $\mathcal{L} = \log p(x)$.
+# M-step: with this $q$ fixed, the model's parameters maximise $\mathbb{E}_q[\log p(x, z)]$. So $\log p$ never falls:
 # $\log p_{\text{new}} \ge \mathcal{L}(q, \text{new}) \ge \mathcal{L}(q, \text{old}) = \log p_{\text{old}}$.
 #
 # For the linear-Gaussian model and centred data, with $m_i$ and $\Sigma$ of section 3 at the old parameters,
@@ -990,8 +1002,9 @@ with waits_for("gradient_estimates"):
 #
 # $$-\mathbb{E}_q[\log p(x, z)] = \sum_i \frac{|x_i|^2 - 2 x_i^\top W m_i + \operatorname{tr}\big(W^\top W (\Sigma + m_i m_i^\top)\big)}{2 s^2} + \frac{nD}{2} \log s^2 + \text{const} .$$
 #
-# Its derivative with respect to $W$ vanishes at $W = \big(\sum x_i m_i^\top\big) \big(\sum (\Sigma + m_i m_i^\top)\big)^{-1}$,
-# and with this new $W$ the one with respect to $s^2$ at $s^2 = \frac{1}{nD} \sum_i \big(|x_i|^2 - x_i^\top W m_i\big)$.
+# Its derivative with respect to $W$ vanishes at
+# $W = \big(\sum x_i m_i^\top\big) \big(\sum (\Sigma + m_i m_i^\top)\big)^{-1}$, and with this new $W$ the one with
+# respect to $s^2$ at $s^2 = \frac{1}{nD} \sum_i \big(|x_i|^2 - x_i^\top W m_i\big)$.
 #
 # #### Exercise 9 · `em_step`
 
@@ -1036,8 +1049,8 @@ with waits_for("em_step"):
     plots.show(figures.em(reached, best))
 
 # %% [markdown]
-# A VAE takes both steps at once, by gradients, with one encoder for all images. What does that encoder cost? For each test
-# digit, start from its $m$ and $\log \sigma^2$, and maximise the ELBO over them while the decoder stays as it is.
+# A VAE takes both steps at once, by gradients, with one encoder for all images. What does that encoder cost? For each
+# test digit, start from its $m$ and $\log \sigma^2$, and maximise the ELBO over them while the decoder stays as it is.
 
 # %% tags=["demo"]
 guess("nats per image gained by searching q", ...)
@@ -1072,16 +1085,16 @@ plots.show(figures.gaps(rows))
 outcome("nats per image gained by searching q", rows["searched q"] - rows["encoder's q"])
 
 # %% [markdown]
-# Of the 0.9 nats between the ELBO and the tightest bound, the search regains 0.6: that is the **amortization gap**. What
-# diagonal Gaussians cannot do costs less (Cremer, Li and Duvenaud, 2018, find the same). A better encoder helps more here
-# than a richer $q$.
+# Of the 0.9 nats between the ELBO and the tightest bound, the search regains 0.6: that is the **amortization gap**.
+# What diagonal Gaussians cannot do costs less (Cremer, Li and Duvenaud, 2018, find the same). A better encoder helps
+# more here than a richer $q$.
 #
 # ### Interpolation, and editing one latent
 #
-# **From one code to another.** A straight line between two draws of $N(0, I)$ leaves the region where draws are. $|z|^2$ has
-# mean $L$; its middle, $(z_1 + z_2)/2$, has only $L/2$, and in many dimensions hardly any draw is so short. An arc keeps the
-# length. Both ways between the codes of two test digits, by the VAE with ten latents; they differ little, since these two codes
-# are not nearly orthogonal, as draws in many dimensions are:
+# **From one code to another.** A straight line between two draws of $N(0, I)$ leaves the region where draws are.
+# $|z|^2$ has mean $L$; its middle, $(z_1 + z_2)/2$, has only $L/2$, and in many dimensions hardly any draw is so short.
+# An arc keeps the length. Both ways between the codes of two test digits, by the VAE with ten latents; they differ
+# little, since these two codes are not nearly orthogonal, as draws in many dimensions are:
 
 # %% tags=["demo"]
 ends = vaes[10].encode(test[[3, 17]]).mean.detach()
@@ -1089,9 +1102,10 @@ alt = "Two rows of nine digits from one test digit to another, along a line and 
 plots.show(plots.interpolations(vaes[10], ends), alt=alt)
 
 # %% [markdown]
-# **One latent at a time.** The coloured **shapes** of `data.shapes` have five known factors: shape, colour, angle, place and
-# light. Take those in the middle, which leaves four. A VAE of them with six latent variables: if each latent variable were one
-# cause, changing it would edit one thing. How many of the six have more than half of their variance explained by *colour*?
+# **One latent at a time.** The coloured **shapes** of `data.shapes` have five known factors: shape, colour, angle,
+# place and light. Take those in the middle, which leaves four. A VAE of them with six latent variables: if each latent
+# variable were one cause, changing it would edit one thing. How many of the six have more than half of their variance
+# explained by *colour*?
 
 # %% tags=["demo"]
 guess("latents that are mostly colour", ...)
@@ -1120,25 +1134,26 @@ plots.show(figures.explained(torch.stack(list(explained.values())), list(explain
 outcome("latents that are mostly colour", int((explained["colour"] > 0.5).sum()))
 
 # %% [markdown]
-# Colour is in four of the six, and outline in the other two, mixed with colour. Angle and light are in none: they change the
-# image by less than the noise, $s = 0.1$, that the decoder claims. At some ends of rows, one standard deviation of the prior
-# away, even the paper changes: after so short a training, codes fill only part of the prior's region.
+# Colour is in four of the six, and outline in the other two, mixed with colour. Angle and light are in none: they
+# change the image by less than the noise, $s = 0.1$, that the decoder claims. At some ends of rows, one standard
+# deviation of the prior away, even the paper changes: after so short a training, codes fill only part of the prior's
+# region.
 #
-# **Why it need not be otherwise.** Let $R$ be a rotation and $z' = Rz$. If $z \sim N(0, I)$, so is $z'$, and the decoder
-# $g(R^\top z')$ gives the same $p(x)$, with every $z'_l$ a blend of all $z_l$. The likelihood cannot prefer one of the two.
-# Only the *diagonal* $q$ breaks the tie: it prefers axes along which the posteriors are uncorrelated (*On paper*, c), which
-# need not be the axes that we have words for. Without labels or other assumptions, **disentangling** has no foundation in
-# the likelihood (Locatello et al., 2019).
+# **Why it need not be otherwise.** Let $R$ be a rotation and $z' = Rz$. If $z \sim N(0, I)$, so is $z'$, and the
+# decoder $g(R^\top z')$ gives the same $p(x)$, with every $z'_l$ a blend of all $z_l$. The likelihood cannot prefer one
+# of the two. Only the *diagonal* $q$ breaks the tie: it prefers axes along which the posteriors are uncorrelated (*On
+# paper*, c), which need not be the axes that we have words for. Without labels or other assumptions, **disentangling**
+# has no foundation in the likelihood (Locatello et al., 2019).
 #
 # ### Posterior collapse
 #
 # A latent variable pays if it improves the reconstruction by more than its KL. If not, the optimum is
-# $q(z_l \mid x) = p(z_l)$: it is **inactive**, and its decoder weights are noise that the model learns to ignore. That is
-# not a failure of training but the optimum of this objective, as for $\lambda_l \le s^2$ above. In training it also happens too
-# early: while the decoder ignores $z$, KL has nothing to pay for, and the encoder learns the prior. Three remedies change
-# the *objective*: a factor $\beta$ before KL (**beta-VAE**, Higgins et al., 2017), raised slowly from 0 (annealing; Bowman
-# et al., 2016), or **free bits** (Kingma et al., 2016), which do not charge a variable's first nats. What is reported must
-# still be the ELBO with $\beta = 1$.
+# $q(z_l \mid x) = p(z_l)$: it is **inactive**, and its decoder weights are noise that the model learns to ignore. That
+# is not a failure of training but the optimum of this objective, as for $\lambda_l \le s^2$ above. In training it also
+# happens too early: while the decoder ignores $z$, KL has nothing to pay for, and the encoder learns the prior. Three
+# remedies change the *objective*: a factor $\beta$ before KL (**beta-VAE**, Higgins et al., 2017), raised slowly from 0
+# (annealing; Bowman et al., 2016), or **free bits** (Kingma et al., 2016), which do not charge a variable's first nats.
+# What is reported must still be the ELBO with $\beta = 1$.
 
 # %% tags=["train"] folded="Trains VAEs with beta 0.5 and 4; ELBO with beta 1, its terms, and active latents."
 for beta in (0.5, 4.0):
@@ -1151,16 +1166,18 @@ for beta in (0.5, 4.0):
     )
 
 # %% [markdown]
-# With $\beta = 4$, $z$ is given up: KL is 0.1, and 25.0 nats are hardly less than the 25.2 of independent pixels. (The threshold
-# for "active", a variance of 0.01 of the means, is generous.) With $\beta = 0.5$ the reconstruction is better than section 7's,
-# 10.4 against 13.0, and the ELBO is worse, 19.4 against 18.4. What looks sharper need not be better in nats.
+# With $\beta = 4$, $z$ is given up: KL is 0.1, and 25.0 nats are hardly less than the 25.2 of independent pixels. (The
+# threshold for "active", a variance of 0.01 of the means, is generous.) With $\beta = 0.5$ the reconstruction is better
+# than section 7's, 10.4 against 13.0, and the ELBO is worse, 19.4 against 18.4. What looks sharper need not be better
+# in nats.
 #
 # ### Labels: the conditional VAE
 #
 # Give encoder and decoder the label $y$ as well (Sohn, Lee and Yan, 2015): all of section 4 holds with $\mid y$ added,
-# $\log p(x \mid y) \ge \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid z, y)] - \operatorname{KL}(q(z \mid x, y) \,\|\, p(z))$. Since
-# $p(z)$ does not depend on $y$, $z$ need not say which digit it is. What is left for it? Decode one $z$ with each label. And
-# with the ten bounds of $\log p(x \mid y)$ side by side, which share of the test digits has its largest at the true label?
+# $\log p(x \mid y) \ge \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid z, y)] - \operatorname{KL}(q(z \mid x, y) \,\|\, p(z))$.
+# Since $p(z)$ does not depend on $y$, $z$ need not say which digit it is. What is left for it? Decode one $z$ with each
+# label. And with the ten bounds of $\log p(x \mid y)$ side by side, which share of the test digits has its largest at
+# the true label?
 
 # %% tags=["demo"]
 guess("share of test digits classified correctly", ...)
@@ -1182,15 +1199,15 @@ print(f"without it, by the mean of p(x | y) over the ten y: at most {-float(with
 outcome("share of test digits classified correctly", float((by_label.argmax(1) == labels).double().mean()))
 
 # %% [markdown]
-# A row is one style: slant, width, boldness. The mean over the labels is the likelihood of a mixture of ten VAEs that share
-# their weights, at most 16.7 nats: less than section 7's 17.5, and less than NADE's exact 16.9. (A bound below an exact
-# value is conclusive; the other way round it is not.) It had help: the labels of 1,197 digits. Turned round by Bayes' rule
-# (lesson 01), the same model classifies.
+# A row is one style: slant, width, boldness. The mean over the labels is the likelihood of a mixture of ten VAEs that
+# share their weights, at most 16.7 nats: less than section 7's 17.5, and less than NADE's exact 16.9. (A bound below an
+# exact value is conclusive; the other way round it is not.) It had help: the labels of 1,197 digits. Turned round by
+# Bayes' rule (lesson 01), the same model classifies.
 #
 # ### Reading published tables
 #
-# *Fixed* binarized MNIST, test set, nats: Table 4 of van den Oord, Kalchbrenner and Kavukcuoglu (2016), as reprinted in A.
-# Courville's lecture "Autoregressive Generative Models" (MILA).
+# *Fixed* binarized MNIST, test set, nats: Table 4 of van den Oord, Kalchbrenner and Kavukcuoglu (2016), as reprinted in
+# A. Courville's lecture "Autoregressive Generative Models" (MILA).
 #
 # | model | NLL | what the number is |
 # | --- | --- | --- |
@@ -1203,24 +1220,25 @@ outcome("share of test digits classified correctly", float((by_label.argmax(1) =
 # | DRAW (Gregor et al., 2015) | ≤ 80.97 | a bound |
 # | Diagonal BiLSTM, 7 layers | 79.20 | exact |
 #
-# Two VAEs of 2014 and 2015, DLGM and DRAW, are listed beside autoregressive models, and DRAW's true NLL may be lower than 80.97.
-# ≈ is the weakest sign: an importance-weighted estimate is a bound only in expectation. The figures of many VAE papers do
-# not belong in this table at all: they binarize anew in each epoch (**dynamic** binarization), which acts like more data,
-# and test on another set.
+# Two VAEs of 2014 and 2015, DLGM and DRAW, are listed beside autoregressive models, and DRAW's true NLL may be lower
+# than 80.97. ≈ is the weakest sign: an importance-weighted estimate is a bound only in expectation. The figures of many
+# VAE papers do not belong in this table at all: they binarize anew in each epoch (**dynamic** binarization), which acts
+# like more data, and test on another set.
 #
 # ### History, references and solutions
 #
-# The two-network idea is that of the **Helmholtz machine** (Dayan et al., 1995), whose recognition network was trained by
-# the wake-sleep algorithm, with KL the wrong way round in one phase. The reparameterization made one objective of it.
+# The two-network idea is that of the **Helmholtz machine** (Dayan et al., 1995), whose recognition network was trained
+# by the wake-sleep algorithm, with KL the wrong way round in one phase. The reparameterization made one objective of
+# it.
 #
-# * P. Baldi and K. Hornik. Neural networks and principal component analysis: learning from examples without local minima.
-#   *Neural Networks* 2, 1989.
+# * P. Baldi and K. Hornik. Neural networks and principal component analysis: learning from examples without local
+#   minima. *Neural Networks* 2, 1989.
 # * S. Bowman et al. Generating sentences from a continuous space. *CoNLL*, 2016.
 # * Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. *ICLR*, 2016.
 # * C. Cremer, X. Li and D. Duvenaud. Inference suboptimality in variational autoencoders. *ICML*, 2018.
 # * P. Dayan, G. Hinton, R. Neal and R. Zemel. The Helmholtz machine. *Neural Computation* 7, 1995.
-# * A. Dempster, N. Laird and D. Rubin. Maximum likelihood from incomplete data via the EM algorithm. *Journal of the Royal
-#   Statistical Society B* 39, 1977.
+# * A. Dempster, N. Laird and D. Rubin. Maximum likelihood from incomplete data via the EM algorithm. *Journal of the
+#   Royal Statistical Society B* 39, 1977.
 # * I. Higgins et al. beta-VAE: learning basic visual concepts with a constrained variational framework. *ICLR*, 2017.
 # * J. Ho, A. Jain and P. Abbeel. Denoising diffusion probabilistic models. *NeurIPS*, 2020.
 # * D. Kingma and M. Welling. Auto-encoding variational Bayes. *ICLR*, 2014.
@@ -1228,17 +1246,17 @@ outcome("share of test digits classified correctly", float((by_label.argmax(1) =
 # * D. Kingma, T. Salimans, B. Poole and J. Ho. Variational diffusion models. *NeurIPS*, 2021.
 # * G. Loaiza-Ganem and J. Cunningham. The continuous Bernoulli: fixing a pervasive error in variational autoencoders.
 #   *NeurIPS*, 2019.
-# * F. Locatello et al. Challenging common assumptions in the unsupervised learning of disentangled representations. *ICML*,
-#   2019.
-# * R. Neal and G. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other variants. In *Learning in
-#   Graphical Models*, 1998.
-# * D. Rezende, S. Mohamed and D. Wierstra. Stochastic backpropagation and approximate inference in deep generative models.
-#   *ICML*, 2014.
+# * F. Locatello et al. Challenging common assumptions in the unsupervised learning of disentangled representations.
+#   *ICML*, 2019.
+# * R. Neal and G. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other variants. In
+#   *Learning in Graphical Models*, 1998.
+# * D. Rezende, S. Mohamed and D. Wierstra. Stochastic backpropagation and approximate inference in deep generative
+#   models. *ICML*, 2014.
 # * R. Rombach et al. High-resolution image synthesis with latent diffusion models. *CVPR*, 2022.
-# * K. Sohn, H. Lee and X. Yan. Learning structured output representation using deep conditional generative models. *NIPS*,
-#   2015.
-# * M. Tipping and C. Bishop. Probabilistic principal component analysis. *Journal of the Royal Statistical Society B* 61,
-#   1999.
+# * K. Sohn, H. Lee and X. Yan. Learning structured output representation using deep conditional generative models.
+#   *NIPS*, 2015.
+# * M. Tipping and C. Bishop. Probabilistic principal component analysis. *Journal of the Royal Statistical Society B*
+#   61, 1999.
 # * P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol. Extracting and composing robust features with denoising
 #   autoencoders. *ICML*, 2008.
 # * R. Williams. Simple statistical gradient-following algorithms for connectionist reinforcement learning. *Machine
