@@ -694,10 +694,10 @@ plots.show(figures.accuracies(numbers, shares))
 outcome("best start with 128 labels", max(shares, key=lambda name: shares[name][2].mean()))
 
 # %% [markdown]
-# With 32 labels no start helps: 32 is also the number of glyphs times places, and what was never named cannot be
-# guessed. Then both encoders are ahead of random weights, the VAE's by 7 points with 128 labels and by 8 with 320. This
-# need not be so. On the 8 × 8 digits the same experiment shows no gain: their pixels are good features already. What is
-# learnt without labels helps if the causes of the images are also those of the labels.
+# With 32 labels no start helps much: there are 32 pairs of glyph and place, and many have no label. Then both encoders are
+# ahead of random weights, the VAE's by 7 points with 128 labels and by 8 with 320. This need not be so. On the 8 × 8
+# digits the same experiment gains one or two points, hardly more than its error: their pixels are good features
+# already. What is learnt without labels helps if the causes of the images are also those of the labels.
 #
 # ### Denoising
 #
