@@ -124,7 +124,7 @@ class WholeModel:
                 wrong = wrong_level(got, u, p.cumsum(2)[:, :, :-1], self.order)
             else:
                 wrong = wrong_decision(got, u, p[:, :, 1], self.order)
-            return wrong and f"in one row {wrong[1]}"
+            return wrong and f"by the model's own logits, in one row {wrong[1]}"
 
         for n in (1, 40):
             u = rng.uniform(size=(n, D))

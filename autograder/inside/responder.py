@@ -101,7 +101,9 @@ class Responder:
         cotangents = [torch.as_tensor(along) for along in cotangents]
         for one, along in zip(values, cotangents, strict=True):
             if not isinstance(one, torch.Tensor) or not one.requires_grad:
-                raise TypeError("expected a torch tensor that gradients can flow through, got " + _kind(one))
+                detached = isinstance(one, torch.Tensor)
+                got = "one without a gradient: was it detached, or computed under no_grad?" if detached else _kind(one)
+                raise TypeError(f"expected a torch tensor that gradients can flow through, got {got}")
             if one.shape != along.shape:
                 raise ValueError(f"expected a result of shape {tuple(along.shape)}, got {tuple(one.shape)}")
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]

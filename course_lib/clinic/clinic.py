@@ -118,7 +118,8 @@ class Clinic:
         if symptom == file.symptom and line in file.lines:
             print(f"Patient {patient}: right. {file.reason}")
         else:
-            print(f"Patient {patient}: that is not it. An experiment that tells: {file.experiment}")
+            wrong = "the symptom is right, the line is not" if symptom == file.symptom else "that is not it"
+            print(f"Patient {patient}: {wrong}. An experiment that tells: {file.experiment}")
 
     def _expect_choices(self, symptom: str, *lines: int | None, of: str = "") -> None:
         if symptom not in self.symptoms:

@@ -126,7 +126,8 @@ def vae_clinic() -> Clinic:
             {5},
             "log p(x | z) is averaged over the 16 pixels, and the KL divergence is not. So KL counts 16 times as much "
             "as it should; the cheapest z says nothing, and independent pixels remain. The report is a sixteenth.",
-            "compute clinic.patients['A'].model.encode(x) for two different images. What does z say about x?",
+            "compute clinic.patients['A'].model.encode(x) for x = data.tiny_world().states[[0, 9000]]. What does z say "
+            "about x?",
         ),
         "B": (
             "estimate",
@@ -141,13 +142,13 @@ def vae_clinic() -> Clinic:
             {2},
             "z is the mean, without noise. Then codes may lie as close together as the decoder can tell apart, so the "
             "KL divergence costs next to nothing, and between and around the codes the decoder was never trained.",
-            "compute clinic.patients['C'].model.encode(x) for many images: how far apart are the means, and how large "
-            "is the variance that nobody uses?",
+            "compute clinic.patients['C'].model.encode(x) for x = data.tiny_world().sample(50): how far apart are the "
+            "means, and how large is the variance that nobody uses?",
         ),
         "D": (
             "healthy",
             {None},
-            "It reports a little more than its exact NLL, as a bound must, and its samples look like the world.",
+            "It reports no less than its exact NLL, but for noise, as a bound must; its samples look like the world.",
             "which of its two numbers must be the larger one, and is it?",
         ),
         "E": (

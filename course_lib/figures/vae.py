@@ -66,7 +66,7 @@ def draws_needed(draws: Sequence[int], short: Mapping[str, Sequence[float]]) -> 
     told = []
     for mark, (name, values) in zip("os^D", short.items(), strict=False):
         ax.plot(draws, values, f"{mark}-", label=name)
-        told.append(f"{name} {values[0]:.2g} with {draws[0]:,} draws, {values[-1]:.2g} with {draws[-1]:,}")
+        told.append(f"{name} {values[0]:.1f} with {draws[0]:,} draws, {values[-1]:.1f} with {draws[-1]:,}")
     ax.set(xscale="log", xlabel="draws of z from the prior", ylabel="nats below log p(x)")
     ax.legend(fontsize=9)
     fig.set_label(f"How many nats the estimate of log p(x) lies too low: {'; '.join(told)}.")
@@ -188,11 +188,11 @@ def accuracies(numbers: Sequence[int], series: Mapping[str, np.ndarray]) -> Figu
         values = 100 * np.asarray(values)
         error = values.std(1, ddof=1) / math.sqrt(values.shape[1])
         ax.errorbar(numbers, values.mean(1), error, fmt=f"{mark}-", capsize=3, label=name)
-        told.append(f"{name} {values.mean(1)[0]:.0f} % with {numbers[0]} labels, {values.mean(1)[-1]:.0f} %")
+        told.append(f"{name} {', '.join(f'{share:.0f}' for share in values.mean(1))} %")
     ax.set(xscale="log", xlabel="labelled images", ylabel="test accuracy (%)", xticks=numbers, xticklabels=numbers)
     ax.minorticks_off()
     ax.legend(fontsize=9)
-    fig.set_label(f"Accuracy against the number of labels: {', '.join(told)} with {numbers[-1]}.")
+    fig.set_label(f"Accuracy with {', '.join(map(str, numbers))} labels, with standard errors: {'; '.join(told)}.")
     return fig
 
 
@@ -286,12 +286,12 @@ def bounds(draws: Sequence[int], values: Mapping[str, Sequence[float]], exact: M
 
 
 def gradient_noise(dimensions: Sequence[int], deviations: Mapping[str, Sequence[float]]) -> Figure:
-    """The standard deviation of two estimates of one gradient against the number of latent variables."""
+    """The standard deviation of several estimates of one gradient against the number of latent variables."""
     fig, ax = plt.subplots(figsize=(5.8, 2.8))
     told = []
-    for mark, (name, values) in zip("os", deviations.items(), strict=True):
+    for mark, (name, values) in zip("os^", deviations.items(), strict=False):
         ax.plot(dimensions, values, f"{mark}-", label=name)
-        told.append(f"{name} {values[0]:.2g} to {values[-1]:.2g}")
+        told.append(f"{name} {values[0]:.1f} to {values[-1]:.1f}")
     ax.set(xscale="log", yscale="log", xlabel="latent variables", ylabel="standard deviation")
     ax.legend(fontsize=9)
     fig.set_label(
