@@ -374,6 +374,7 @@ for old, new, why in (
     ("bit_length()", "bit_length() - 1", "the last power is too large in any case"),
     ("receptive_field.bit_length()", "receptive_field", "powers that are too large are left out"),
     ("<= receptive_field", "< receptive_field", "then the rest is the last power"),
+    (", dtype=torch.int64)", ")", "integers are int64 by default"),
 ):
     bank.equivalent("dilations", old, new, why)
 
@@ -845,6 +846,8 @@ slip(
 slip("own_log_of_softmax", "log_softmax(1)", "softmax(1).log()", loses={"log-likelihood"})
 slip("own_next_step", "x[:, None]).sum", "x[:, None].roll(-1, 2)).sum", loses={"log-likelihood"})
 slip("own_one_level_too_many", "p.cumsum(1)[:, :-1]", "p.cumsum(1) * 0.999", loses={"sampler"})
+slip("own_tie_to_the_lower", "<= u[:, t, None]", "< u[:, t, None]", loses={"sampler"})
+slip("own_levels_in_a_byte", "dtype=torch.int64", "dtype=torch.uint8", loses={"sampler"})
 slip(
     "own_last_level_counted",
     "(p.cumsum(1)[:, :-1] <= u[:, t, None]).sum(1)",
@@ -872,6 +875,24 @@ slip(
 slip("own_random", "u[:, t, None]", "torch.rand(len(u), 1)", loses={"sampler"})
 slip("own_detached", "h = h + self.mixes[i](z)", "h = h + self.mixes[i](z.detach())", loses={"gradients"})
 slip("own_first_detached", "self.first(scaled[:, None])", "self.first(scaled[:, None]).detach()", loses={"gradients"})
+
+
+for old, new, why in (
+    ("for _ in dilations[1:]", "for _ in dilations[1 - 1:]", "one more than the layers need has no effect"),
+    ("for _ in dilations[1:]", "for _ in dilations[0:]", "one more than the layers need has no effect"),
+    ("(self.levels - 1)", "(self.levels - 1 + 1e-08)", "a relative change of 1e-8"),
+    ("(self.K - 1)", "(self.K - 1 + 1e-08)", "a relative change of 1e-8"),
+    ("layer.dilation[0]", "layer.dilation[-1]", "there is one"),
+    ("opening.sigmoid()", "torch.as_tensor(opening).clamp(-30, 30).sigmoid()", "a gate of 1e-13 is as good as closed"),
+    (
+        "torch.sigmoid(a[:, self.h:])",
+        "torch.sigmoid(torch.as_tensor(a[:, self.h:]).clamp(-30, 30))",
+        "a gate of 1e-13 is as good as closed",
+    ),
+    ("torch.zeros_like(u).long()", "u.long()", "u is below 1, so both are zeros"),
+    ("[:, 0]", "[:, -1]", "there is one"),
+):
+    bank.equivalent("OwnWaveNet", old, new, why)
 
 
 # ------------------------------------------------------------------------------------------------------ gated_unit

@@ -575,8 +575,8 @@ def OwnWaveNet(student, rng):
     and skip connections, K logits
     log_prob: the sum over steps, in nats         all series, and one alone: "log-likelihood"
     finite for logits that are 1000 apart         "log-likelihood", where "network" holds
-    sample: step by step from u                   1 and 40 series of drawn u; logits that are 1000 apart:
-                                                  "sampler"
+    sample: step by step from u                   1 and 40 series of drawn u; logits that are 1000 apart; a tie;
+                                                  300 levels: "sampler"
     gradients reach all parameters                each is moved, and the gradient must foretell how log_prob
                                                   changes: "gradients"
     ============================================  =====================================================
@@ -645,41 +645,55 @@ def _own_reach(dilations: list[int], T: int) -> np.ndarray:
 
 
 def _own_far_out(student, rng):
-    """Logits that are the same at every step: two levels of about the same probability, the third thousands below."""
-    K = 3
-    bias = rng.permutation(np.append(rng.integers(1000, 2000) + rng.integers(0, 2, 2), -rng.integers(1000, 2000)))
-    logs = log_softmax(bias)
+    """Logits that are the same at every step.
 
-    def model(method, rows):
-        made = student.build(K, 1, [1])
-        for name, shape in _own_parameters(K, 1, [1]).items():
+    Two levels of about the same probability, the third thousands below; two levels alike, at a tie; 300 levels alike,
+    more than a byte can tell apart.
+    """
+
+    def model(method, rows, bias):
+        made = student.build(len(bias), 1, [1])
+        for name, shape in _own_parameters(len(bias), 1, [1]).items():
             made.set(name, bias if name == "output.bias" else np.zeros(shape))
         answer = made.call(*tensors([rows]), method=method)
         made.release()
         return answer
 
-    def wrong(got, x):
+    def wrong(got, x, bias):
+        def name(row):
+            return f"log_prob of {say_image(x, row)}"
+
         # In single precision, a thousand has three digits after the point.
-        return differs(got, logs[x].sum(1), lambda row: f"log_prob of {say_image(x, row)}", size=1.0, tolerance=1e-3)
+        return differs(got, log_softmax(bias)[x].sum(1), name, size=1.0, tolerance=1e-3)
 
-    def other(got, u):
-        cumulative = np.broadcast_to(np.exp(logs).cumsum()[:-1], (*u.shape, K - 1))
-        wrong = wrong_level(got, u, cumulative, np.arange(u.shape[1]))
-        return wrong and f"in row {wrong[0]} {wrong[1]}"
+    def other(got, u, bias):
+        borders = np.exp(log_softmax(bias)).cumsum()[:-1]
+        found = wrong_level(got, u, np.broadcast_to(borders, (*u.shape, len(borders))), np.arange(u.shape[1]))
+        return found and f"in row {found[0]} {found[1]}"
 
-    def words(rows):
-        return f"T = {rows.shape[1]}, 3 levels, all parameters 0 but output.bias = {say(bias)}"
+    def undecided(got, u, bias):
+        want = (u >= 0.5).astype(int)
+        for row, t in np.argwhere(got != want):
+            return f"P(x_{t} <= 0) is 0.5 and u_{t} = {u[row, t]:g}, so x_{t} {should_be(want[row, t], got[row, t])}"
 
-    ask = asking(partial(model, "log_prob"), give=lambda x: [x], read=one_per_row("log_prob(x)"), say=words)
+    def words(rows, bias):
+        but = f" but output.bias = {say(bias)}" if bias.any() else ""
+        return f"T = {rows.shape[1]}, {len(bias)} levels, all parameters 0{but}"
+
+    far = rng.permutation(np.append(rng.integers(1000, 2000) + rng.integers(0, 2, 2), -rng.integers(1000, 2000)))
+    ask = asking(
+        partial(model, "log_prob"), read=lambda value, x, bias: one_per_row("log_prob(x)")(value, x), say=words
+    )
     for T in (1, 2):
-        yield ask(all_images(T, K)).holds("log-likelihood", wrong)
+        yield ask(all_images(T, 3), far).holds("log-likelihood", wrong)
     ask = asking(
         partial(model, "sample"),
-        give=lambda u: [u],
-        read=lambda value, u: codes(value, u.shape, K, "sample(u)"),
+        read=lambda value, u, bias: codes(value, u.shape, len(bias), "sample(u)"),
         say=words,
     )
-    yield ask(rng.uniform(0.01, 0.99, (9, 3))).holds("sampler", other)
+    yield ask(rng.uniform(0.01, 0.99, (9, 3)), far).holds("sampler", other)
+    yield ask(rng.choice([0.25, 0.5, 0.75], (9, 3)), np.zeros(2)).holds("sampler", undecided)
+    yield ask(rng.uniform(size=(60, 3)), np.zeros(300)).holds("sampler", other)
 
 
 @check(
