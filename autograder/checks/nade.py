@@ -267,8 +267,11 @@ def _first_conditional_off(got: np.ndarray, want: np.ndarray, x: np.ndarray, row
     """Which conditional of an image is the first to be off, found from the results for all images.
 
     The probabilities of all images that agree with this one up to some place of the ordering add up to the product of
-    its conditionals up to there, whatever the later conditionals are.
+    its conditionals up to there, as long as each later conditional adds up to 1. Results that do not add up to 1, or
+    are not numbers, do not tell where the fault lies, and nothing is said.
     """
+    if not close(logsumexp(got), 0.0, size=1):
+        return ""
     before = 0.0
     for place, d in enumerate(order):
         alike = (x[:, order[: place + 1]] == x[row, order[: place + 1]]).all(1)

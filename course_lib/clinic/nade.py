@@ -98,9 +98,9 @@ def nade_clinic() -> Clinic:
             draw(forgetful),
             "missing dependency",
             {5, 10},
-            "It writes a = c + W[:, d] * x[d]: each conditional depends on the pixel just before it, and on no other. "
-            "The result is a proper distribution, a Markov chain along the rows. Nothing crashes, and no test for "
-            "leaks objects. Only the NLL, far worse than an FVBN's, says that something is missing.",
+            "It was trained with a = c + W[:, d] * x[d]: each conditional depends on the pixel just before it, and on "
+            "no other. The result is a proper distribution, a Markov chain along the rows. Nothing crashes, and no "
+            "test for leaks objects. Only the NLL, far worse than an FVBN's, says that something is missing.",
             "draw plots.dependency_map(clinic.patients['A'].model): what should be filled, and what is?",
         ),
         "B": Patient(
@@ -108,9 +108,9 @@ def nade_clinic() -> Clinic:
             _probabilities_fed_back(healthy),
             "wrong feedback",
             {10},
-            "It adds W[:, d] * p where W[:, d] * x[d] belongs. As the first probability is a fixed number, so is the "
-            "second one, and so on: all conditionals become constants, and the pixels independent. If the NLL is good "
-            "and the samples are noise, look at what is fed back.",
+            "It was trained properly, but its sampler adds W[:, d] * p where W[:, d] * x[d] belongs. As the first "
+            "probability is a fixed number, so is the second one, and so on: all conditionals become constants, and "
+            "the pixels independent. If the NLL is good and the samples are noise, look at what is fed back.",
             "draw clinic.patients['B'].model.sample(24) yourself, and compare with its samples above.",
         ),
         "C": Patient(
@@ -136,25 +136,28 @@ def nade_clinic() -> Clinic:
             draw(peeking),
             "leak",
             {3, 5},
-            "It adds a pixel's column before it computes that pixel's conditional, so each pixel helps to predict "
-            "itself: an NLL near 0, far below the entropy, and a mass of thousands, since each image confirms "
-            "itself. When it draws, the pixel that it wants to copy is not there yet, so it stays white.",
+            "It was trained with a program that adds a pixel's column before it computes that pixel's conditional, so "
+            "each pixel helps to predict itself: an NLL near 0, far below the entropy, and a mass of thousands, since "
+            "each image confirms itself. When it draws, the pixel that it wants to copy is not there yet, so it stays "
+            "white.",
             "draw plots.dependency_map(clinic.patients['E'].model), and look at the diagonal.",
         ),
         "F": Patient(
             misplaced := _rows_by_place(shuffled),
             draw(misplaced),
             "wrong weights",
-            {3, 9},
+            {3, 5, 9, 10},
             "It was trained properly, in a random ordering, but this code reads b[k] and V[k] at place k where it "
             "should read b[order[k]] and V[order[k]]. Any conditionals make a distribution, so the mass is 1; the NLL "
-            "is worse than a fair coin's, 11.09. In raster order this mistake is invisible.",
+            "is worse than a fair coin's, 11.09. In raster order this mistake is invisible. A wrong column on line 5, "
+            "W[:, k] for W[:, order[k]], would look alike, so that line counts as well.",
             "compare its NLL with log(2) for each pixel. What does it mean to be worse than a fair coin, with mass 1?",
         ),
     }
     alt = (
-        "Samples of six patients. A: loose horizontal pieces. B: scattered pixels around the middle, hardly a glyph. "
-        "C: mostly whole glyphs. D: mostly whole glyphs. E: nearly all empty. F: blocks at the top and lower left."
+        "Samples of six patients at the cpu budget. A: loose horizontal pieces. B: scattered pixels around the middle, "
+        "hardly a glyph. C: mostly whole glyphs. D: mostly whole glyphs. E: nearly all empty. F: blocks at the top and "
+        "lower left."
     )
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt)
 

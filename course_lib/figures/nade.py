@@ -15,7 +15,7 @@ from course_lib.schematics import Box, diagram, inset
 
 
 def weight_sharing() -> Figure:
-    """A network for each conditional, beside NADE's: lines of one colour and one dash are the same weights."""
+    """A network for each conditional, beside NADE's: lines of one colour and dash are the same column of W."""
     fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
     styles = [(COLORS["blue"], "-"), (COLORS["orange"], "--"), (COLORS["green"], ":")]
     for ax, shared in zip(axes, (False, True), strict=True):
@@ -30,12 +30,13 @@ def weight_sharing() -> Figure:
                 ax.text(d, y, text, ha="center", va="center", bbox=box)
         ax.set(xlim=(-0.5, 3.6), ylim=(-0.4, 2.4))
         ax.set_axis_off()
-    axes[0].set_title("A network for each conditional: no two lines alike")
-    axes[1].set_title("NADE: one colour and dash, one column of $W$")
+    axes[0].set_title("Every line a weight vector of its own")
+    axes[1].set_title("NADE: lines from one pixel are the same column of $W$\n(black: rows of $V$, not shared)")
     fig.set_label(
-        "Four inputs, four hidden layers, four conditionals. Hidden layer d is joined to the inputs before d. On the "
-        "left all lines are different weights; on the right all lines from one input have one colour and dash: they "
-        "are the same weights."
+        "Four inputs in natural ordering, four hidden layers, four conditionals. Hidden layer d is joined to the "
+        "inputs before d, and to conditional d. On the left every line is a weight vector of its own; on the right the "
+        "lines from one input to the hidden layers have one colour and dash: they are the same column of W. The black "
+        "lines to the conditionals are rows of V, which are not shared."
     )
     return fig
 
@@ -198,7 +199,7 @@ def filters(W: torch.Tensor, V: torch.Tensor, shown: int = 14) -> Figure:
 
 
 def sizes_and_gaps(nades: Mapping[int, float], untied: Mapping[int, float], fvbn: float) -> Figure:
-    """KL divergence from the small world, in nats, against the number of parameters.
+    """KL divergence from the toy distribution, in nats, against the number of parameters.
 
     Args:
         nades, untied: by number H of hidden units; a NADE has 33 H + 16 parameters, untied networks 152 H + 16.
@@ -216,14 +217,13 @@ def sizes_and_gaps(nades: Mapping[int, float], untied: Mapping[int, float], fvbn
     across, up = [50, 100, 200, 500, 1000], [0.2, 0.5, 1, 2, 4]
     ax.set(xscale="log", yscale="log", xlim=(25, 1500), xlabel="parameters", ylabel="KL to the truth (nats)")
     ax.set(xticks=across, xticklabels=across, yticks=up, yticklabels=up)
-    ax.set_title("A few hidden units do what no logistic regression can")
+    ax.set_title("Enough hidden units do what no logistic regression can")
     ax.minorticks_off()
     ax.legend()
-    listed = ", ".join(f"{gap:.2f} with {H}" for H, gap in nades.items())
+    shared, private = (", ".join(f"{gap:.2f} with {H}" for H, gap in gaps.items()) for gaps in (nades, untied))
     fig.set_label(
-        "KL divergence from the small world against the number of parameters, both logarithmic. NADE's, by hidden "
-        f"units: {listed}; the FVBN's is {fvbn:.2f}. The networks without shared weights lie on nearly the same curve "
-        "as NADE."
+        "KL divergence from the toy distribution against the number of parameters, both logarithmic, by hidden units. "
+        f"NADE, 33 H + 16 parameters: {shared}. Networks for each conditional, 152 H + 16: {private}. FVBN: {fvbn:.2f}."
     )
     return fig
 

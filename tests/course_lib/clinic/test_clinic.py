@@ -144,6 +144,9 @@ def test_the_patients_of_lesson_02_have_what_their_files_say(monkeypatch):
     states, weights = data.tiny_world().states, dict(models["C"].members[2].named_parameters())
     order = models["F"].order
     assert torch.equal(models["F"].V[order], weights["V"]) and torch.equal(models["F"].b[order], weights["b"])
+    program = clinic.program
+    for name, reads in [("A", "W[:, d]"), ("F", "V[d]"), ("F", "W[:, d]")]:
+        assert {number for number, line in enumerate(program, 1) if reads in line} <= clinic.patients[name].lines
     with torch.no_grad():
         mass = {name: float(model.log_prob(states).exp().sum()) for name, model in models.items()}
     assert all(abs(mass[name] - 1) < 1e-9 for name in "ABDF") and mass["C"] < 1 - 1e-6 and mass["E"] > 1 + 1e-3
