@@ -498,7 +498,7 @@ plots.show(figures.means_and_samples(means, (torch.rand(means.shape, generator=s
 #
 # Six patients, all meant to be VAEs of the toy distribution with two latent variables; one is healthy. You see the NLL
 # that each *reports*, minus the log of the mean weight $p(x, z)/q(z \mid x)$ of 50 draws; its exact NLL, integrated
-# over $z$; and samples. With right weights the report is no lower than the exact NLL, but for noise. The images have
+# over $z$; and samples. With right weights the report lies above the exact NLL, but for noise. The images have
 # 16 pixels; the entropy is 4.97 nats.
 
 # %% tags=["train"]
