@@ -733,10 +733,6 @@ for old, new, why in (
     ("sum(-1)", "sum(1)", "there are two axes"),
     (".long()", ".byte()", "any type of integers is read"),
     ("torch.int64", "torch.int8", "any type of integers is read"),
-    (">= 1 - p", "> 1 - p", "a number at the border is not judged"),
-    ("pixels < border", "pixels <= border", "a number at the border is not judged"),
-    ("<= p)", "< p)", "a number at the border is not judged"),
-    ("-self.decode(z))", "-self.decode(z)) + 1e-08", "no decision depends on a probability of 1e-8"),
     (
         "self.decode(torch.special.ndtri(u[:, :L]))",
         "torch.as_tensor(self.decode(torch.special.ndtri(u[:, :L]))).clamp(-30, 30)",
@@ -848,6 +844,7 @@ slip("own_std_detached", "torch.exp(log_variance / 2)", "torch.exp(log_variance 
 slip("own_divergence_detached", " - divergence", " - divergence.detach()", loses={"gradients"})
 slip("own_reconstruction_detached", "-loss.sum(1)", "-loss.sum(1).detach()", loses={"gradients"})
 slip("own_sample_without_quantile", "torch.special.ndtri(u[:, :L])", "u[:, :L]", loses={"sampler"})
+slip("own_sample_tie_to_zero", "u[:, L:] >= 1 - p", "u[:, L:] > 1 - p", loses={"sampler"})
 slip("own_sample_below_p", "u[:, L:] >= 1 - p", "u[:, L:] < p", loses={"sampler"})
 slip("own_sample_above_p", "u[:, L:] >= 1 - p", "u[:, L:] >= p", loses={"sampler"})
 slip("own_sample_most_probable", "u[:, L:] >= 1 - p", "p > 0.5", loses={"sampler"})

@@ -61,7 +61,7 @@ import numpy as np
 from autograder.checks import wavenet as checks
 from course_lib import budget, companding, data, metrics, plots, reach, speech
 from course_lib.clinic import wavenet_clinic
-from course_lib.data.sound import RATE
+from course_lib.data.sound import RATE, harmonic_share
 from course_lib.figures import wavenet as figures
 from course_lib.models import Histogram, LinearPrediction, ParallelWaveNet, WaveNet
 from course_lib.models.parallel_wavenet import distillation_loss, power_loss
@@ -865,13 +865,10 @@ with torch.no_grad():
 one_step = torch.multinomial(p, 1, generator=generator).view(x.shape)
 
 
-def at_harmonics(levels, start, width=400):
+def at_harmonics(levels, start):
     """The share of power within 30 Hz of the note's three harmonics, in one window; the mean over notes."""
-    piece = companding.mu_law_decode(levels)[:, start : start + width] * torch.hann_window(width)
-    power = torch.fft.rfft(piece).abs().square()
-    frequency = torch.arange(power.shape[1]) * RATE / width
-    near = ((frequency - pitch[:, None, None] * torch.arange(1, 4)[:, None]).abs() <= 30).any(1)
-    return float(((power * near).sum(1) / power.sum(1)).mean())
+    pieces = companding.mu_law_decode(levels)[:, start : start + 400]
+    return float(harmonic_share(pieces, pitch).mean())
 
 
 starts = range(T // 2, T - 399, 150)
@@ -1099,17 +1096,10 @@ def timed(model):
     return sound, T / (time.perf_counter() - start)
 
 
-def in_tune(sound, width=400):
-    """The share of power within 30 Hz of the harmonics of A4; the mean over windows."""
-    power = torch.fft.rfft(sound.unfold(0, width, width // 2) * torch.hann_window(width)).abs().square()
-    frequency = torch.arange(power.shape[1]) * RATE / width
-    near = ((frequency - 440 * torch.arange(1, 4)[:, None]).abs() <= 30).any(0)
-    return float((power[:, near].sum(1) / power.sum(1)).mean())
-
-
 def report(name, sound, more=""):
-    """Print how loud a sound is, and how much of it is in tune."""
-    print(f"{name:24} loudness {sound.std():.3f}, share at the harmonics {in_tune(sound):.2f}{more}")
+    """Print how loud a sound is, and the share of its power at the harmonics of A4: the mean over windows of 50 ms."""
+    share = float(harmonic_share(sound.unfold(0, 400, 200), 440.0).mean())
+    print(f"{name:24} loudness {sound.std():.3f}, share at the harmonics {share:.2f}{more}")
 
 
 levels, teachers_speed = timed(teacher)

@@ -411,8 +411,7 @@ print(f"of which KL: {measured[10].kl:.1f} nats")
 # %% [markdown]
 # At the start the decoder ignores $z$, KL is near 0, and the model is one of independent pixels. Then $z$ pays: for the
 # 5.4 nats of KL at the end, enough to tell at most $e^{5.4} \approx 220$ images apart, reconstruction improves by
-# more than
-# that. Which form of KL gives the less noisy ELBO?
+# more than that. Which form of KL gives the less noisy ELBO?
 
 # %% tags=["demo"]
 guess("less noisy", ..., choices=["closed form", "from the draw"])

@@ -128,7 +128,9 @@ class WholeModel:
 
         for n in (1, 40):
             u = rng.uniform(size=(n, D))
-            u[1:9], u[9:10] = ALMOST_ONE, 0.0  # where a sum of probabilities is rounded below u
+            # The ends of [0, 1), here and there: a sum of probabilities may be rounded below the upper one.
+            u[1:9] = np.where(rng.uniform(size=u[1:9].shape) < 0.5, ALMOST_ONE, u[1:9])
+            u[9:10] = 0.0
             yield self._ask(model, "sample", u, rng).holds("sampler", follows_other_numbers)
         yield self._ask(model, "log_prob", images, rng, "after sample: ").holds("log-likelihood", unlikely)
 

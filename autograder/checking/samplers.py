@@ -4,8 +4,9 @@ import numpy as np
 from scipy import special
 
 from autograder.checking.cases import say_values
+from autograder.checking.comparing import say
 
-__all__ = ["ALMOST_ONE", "p_value", "wrong_decision", "wrong_level"]
+__all__ = ["ALMOST_ONE", "p_value", "say_uniforms", "wrong_decision", "wrong_level"]
 
 ALMOST_ONE = 1 - 2.0**-53  # the largest number below 1
 
@@ -31,6 +32,15 @@ def p_value(counts: np.ndarray, probabilities: np.ndarray, least: float = 50.0) 
     if len(expected) == 1:
         return 1.0
     return float(special.chdtrc(len(expected) - 1, np.sum((counts - expected) ** 2 / expected)))
+
+
+def say_uniforms(u: np.ndarray | float) -> str:
+    """Uniform numbers in words, where none below 1 reads as 1.
+
+    >>> say_uniforms(np.array([0.25, 1 / 3])), say_uniforms(ALMOST_ONE)
+    ('[0.25, 0.3333]', '0.9999999999999999')
+    """
+    return say(u) if np.all(np.asarray(u) < 0.9999) else str(np.asarray(u).tolist())
 
 
 def wrong_decision(
@@ -63,7 +73,8 @@ def wrong_decision(
     d, given = order[place], say_values(order[:place], x[row, order[:place]])
     name = f"P(x_{d} = 1 | {given})" if given else f"P(x_{d} = 1)"
     should = int(u[row, d] < p[row, d])
-    return row, f"{name} is {p[row, d]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {should}; got {x[row, d]}"
+    uniform = say_uniforms(u[row, d])
+    return row, f"{name} is {p[row, d]:.4g} and u_{d} = {uniform}, so x_{d} is {should}; got {x[row, d]}"
 
 
 def wrong_level(x: np.ndarray, u: np.ndarray, cumulative: np.ndarray, order: np.ndarray) -> tuple[int, str] | None:
@@ -89,4 +100,5 @@ def wrong_level(x: np.ndarray, u: np.ndarray, cumulative: np.ndarray, order: np.
     want, got = should[row, d], x[row, d]
     k = want if got > want else want - 1  # the sum that tells the two apart
     name = f"P(x_{d} <= {k} | {given})" if given else f"P(x_{d} <= {k})"
-    return row, f"{name} is {cumulative[row, d, k]:.4g} and u_{d} = {u[row, d]:.4g}, so x_{d} is {want}; got {got}"
+    uniform = say_uniforms(u[row, d])
+    return row, f"{name} is {cumulative[row, d, k]:.4g} and u_{d} = {uniform}, so x_{d} is {want}; got {got}"

@@ -22,7 +22,7 @@ from autograder.checking.comparing import TOLERANCE, count, differs, differs_fro
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.images import convolution
 from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
-from autograder.checking.samplers import ALMOST_ONE, p_value
+from autograder.checking.samplers import ALMOST_ONE, p_value, say_uniforms
 from autograder.given import Callback
 
 __all__ = [
@@ -40,11 +40,6 @@ __all__ = [
 ]
 
 FALSE_ALARM = 1e-10  # the nominal level of each chi-square test of a sampler; a run makes three
-
-
-def _say_u(u: np.ndarray) -> str:
-    """Uniform numbers in words, where none below 1 reads as 1."""
-    return say(u) if np.all(u < 0.9999) else str(u.tolist())
 
 
 def _say_images(x: np.ndarray, what: str = "channel") -> str:
@@ -973,7 +968,7 @@ def sample_mixture(student, rng):
         return got, why
 
     def say_case(logits, means, log_scales, levels, u):
-        same = f", u = {_say_u(u[0])} for each" if len(u) > 1 and (u == u[0]).all() else ""
+        same = f", u = {say_uniforms(u[0])} for each" if len(u) > 1 and (u == u[0]).all() else ""
         return f"levels = {levels}, {count(len(logits), 'sample')} of {count(logits.shape[1], 'component')}{same}"
 
     ask = asking(student.call, read=read, say=say_case)
@@ -1040,7 +1035,7 @@ def _say_row(
     """The mixture of one sample and its uniform numbers."""
     given = {"logits": logits, "weights": softmax(logits, axis=1), "means": means, "log_scales": log_scales}
     numbers = ", ".join(f"{name} = {say(value[row])}" for name, value in given.items())
-    return f"row {row}, {numbers}, u = {_say_u(u[row])}"
+    return f"row {row}, {numbers}, u = {say_uniforms(u[row])}"
 
 
 def _wrong_sample(
@@ -1222,7 +1217,7 @@ def complete(student, rng):
         values = _places(got)
         for row, k in np.argwhere((values[:, first:] < 0) | (values[:, first:] >= K)) + (0, first):
             kept = values[row, k] == _places(x)[row, k]
-            fact = "which still holds what x had there" if kept else f"where u = {_say_u(u[row, k])}"
+            fact = "which still holds what x had there" if kept else f"where u = {say_uniforms(u[row, k])}"
             return None, f"values should be 0 to {K - 1}; got {values[row, k]} at place {k}, {fact}"
         return got, ""
 
@@ -1320,8 +1315,8 @@ def _wrong_value(got: np.ndarray, x: np.ndarray, first: int, u: np.ndarray, mode
             before = f"after the values {say(values[row, :k])} " if k else ""
             table = say(p[row]) if K < 20 else f"{say(p[row, :8])[:-1]}, ...]"
             return (
-                f"place {k} is {where}; {before}its probabilities are {table} and u = {_say_u(u[row, k])}, so it is "
-                f"{want[row]}; got {values[row, k]}"
+                f"place {k} is {where}; {before}its probabilities are {table} and u = {say_uniforms(u[row, k])}, so it "
+                f"is {want[row]}; got {values[row, k]}"
             )
 
 

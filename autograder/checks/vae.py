@@ -13,7 +13,7 @@ from scipy.special import expit, logsumexp, ndtri
 from autograder.checking.answers import asking, binary, one_per_row, real, real_parts
 from autograder.checking.cases import all_images, say_case, say_image, tensors, tenths
 from autograder.checking.check import check
-from autograder.checking.comparing import close, count, differs, not_one, say
+from autograder.checking.comparing import close, count, differs, not_one, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import judge_gradients, lacks_parameter
 from autograder.given import Callback
@@ -489,7 +489,8 @@ def OwnVAE(student, rng):
     gradients reach all parameters                each is moved, and the gradient must foretell how the sum
                                                   of elbo changes: "gradients"
     sample: z from the first L numbers, x_d = 1   1 and 40 rows, by the model's own decode; logits of 1000;
-    where u_{L+d} >= 1 - p                        decisions within 1e-4 are not judged: "sampler"
+    where u_{L+d} >= 1 - p                        exact ties at 0.5; other decisions within 1e-4 are not
+                                                  judged: "sampler"
     ============================================  =====================================================
     """
     for sizes in ((1, 1, 1), (3, 2, 1), (2, 4, 3), (4, 3, 6), (5, 2, 2)):
@@ -582,6 +583,12 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
                 f"got {got[row, d]}"
             )
 
+    def undecided(got, u):
+        want = (u[:, latents:] >= 0.5).astype(int)
+        for row, d in np.argwhere(got != want):
+            level = should_be(want[row, d], got[row, d])
+            return f"p(x_{d} = 1 | z) is 0.5 and u_{latents + d} = {u[row, latents + d]:g}, so x_{d} {level}"
+
     def read_encoding(value, x):
         return real_parts(value, dict.fromkeys(("mean", "log_variance"), (len(x), latents)))
 
@@ -613,6 +620,11 @@ def _own_vae(student, rng, D: int, hidden: int, latents: int):
         u = in_precision(9, latents + D)
         u[:, latents:] = rng.choice([0.0005, 0.9995], (9, D))
         yield sample(u).holds("sampler", wrong_pixel)
+    if right:
+        give({})
+        far_out, u = "all parameters 0, ", in_precision(9, latents + D)
+        u[:, latents:] = rng.choice([0.25, 0.5, 0.75], (9, D))
+        yield sample(u).holds("sampler", undecided)
     for far in (14.0, -14.0) if right else ():
         std = np.exp(far / 2)  # the decoder reads z / std
         weights = {"decoder.weight": tenths(rng, hidden, latents) / std, "output.weight": 20 * tenths(rng, D, hidden)}
@@ -758,7 +770,10 @@ def iwae_bound(student, rng):
             return own.why
 
         def name(column):
-            return f"with -60 in place of -inf, your bound of image {column} is {say(own.got[column])}, so here it"
+            return (
+                f"a weight of 0 and one of e^-60 give the same mean weight: your bound of image {column} with the "
+                f"latter is {say(own.got[column])}, so with the former it"
+            )
 
         return differs(got, np.where(none, -np.inf, own.got), name, size=1)
 

@@ -18,7 +18,7 @@ from autograder.checking.check import check, holds
 from autograder.checking.comparing import count, differs, differs_from_sum, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import GATES, NETWORK_POINTS, WholeModel
-from autograder.checking.samplers import ALMOST_ONE, wrong_level
+from autograder.checking.samplers import ALMOST_ONE, say_uniforms, wrong_level
 from autograder.given import Callback, Module
 
 __all__ = [
@@ -454,11 +454,13 @@ def ring_step(student, rng):
         return f"{sizes}, n = {len(x)}, {count(x.shape[1], 'input')}, {count(len(w), 'output')}"
 
     def wrong_output(got, state, x, t, w, dilation):
-        step, written = partial(_step, t=t, dilation=dilation), state.copy()
+        step = partial(_step, t=t, dilation=dilation)
         why = differs_from_sum(got[1], step, (state, x, w), lambda n, o: f"y[{n}, {o}]")
-        written[:, :, t % state.shape[2]] = x
-        if why and np.allclose(got[1], step(written, x, w)):
-            return f"{why}. This is the result if x is in place {t % state.shape[2]} before that place is read"
+        if why:
+            written, place = state.copy(), t % state.shape[2]
+            written[:, :, place] = x
+            if np.allclose(got[1], step(written, x, w)):
+                return f"{why}. This is the result if x is in place {place} before that place is read"
         return why
 
     def wrong_buffer(got, state, x, t, w, dilation):
@@ -843,7 +845,7 @@ def sample(student, rng):
 
     def in_row(row, logits, u):
         shown = f"logits = {say(logits[row])}" if logits.shape[1] <= 6 else f"row {row}"
-        return f"{shown}, u = {say(u[row]) if u[row] < 0.9999 else u[row]}"
+        return f"{shown}, u = {say_uniforms(u[row])}"
 
     def wrong(got, logits, u, temperature, ties=False):
         borders = softmax(logits.astype(np.float64) / temperature, axis=1).cumsum(1)[:, :-1]

@@ -43,7 +43,7 @@ class Clinic:
         symptoms: what each of them means, by name.
         program: the right program; its lines are numbered from 1.
         alt: the text alternative of the patients' samples.
-        columns: the numbers that are shown of each patient's model, by their heading; by default the NLL that it
+        evidence: gives the numbers that are shown of a patient's model, by their heading; by default the NLL that it
             reports and its total mass over all images.
 
     Raises:
@@ -70,22 +70,23 @@ class Clinic:
         program: str,
         *,
         alt: str,
-        columns: Mapping[str, Callable[[nn.Module], float]] | None = None,
+        evidence: Callable[[nn.Module], Mapping[str, float]] | None = None,
     ):
         self.patients, self.symptoms, self.alt = patients, symptoms, alt
-        self.columns = {"reported NLL (nats)": reported_nll, "total mass": total_mass} if columns is None else columns
+        self.evidence = on_the_world if evidence is None else evidence
         self.program = program.strip("\n").splitlines()
         for name, patient in patients.items():
             self._expect_choices(patient.symptom, *patient.lines, of=f"patient {name}: ")
 
     def show(self) -> None:
-        """Show the evidence: numbers of each patient's model, `columns`, and samples."""
+        """Show the evidence: numbers of each patient's model, and samples."""
         fig, axes = plt.subplots(len(self.patients) // 3 or 1, min(3, len(self.patients)), squeeze=False)
         fig.set_size_inches(9.5, 1.7 * len(axes))
-        print("patient", *self.columns, sep="   ")
-        for ax, (name, patient) in zip(axes.flat, self.patients.items(), strict=True):
-            numbers = [f"{number(patient.model):{len(column)}.3f}" for column, number in self.columns.items()]
-            print(f"{name:7}", *numbers, sep="   ")
+        for row, (ax, (name, patient)) in enumerate(zip(axes.flat, self.patients.items(), strict=True)):
+            numbers = self.evidence(patient.model)
+            if row == 0:
+                print("patient", *numbers, sep="   ")
+            print(f"{name:7}", *(f"{number:{len(heading)}.3f}" for heading, number in numbers.items()), sep="   ")
             plots.image_grid(patient.samples, columns=8, ax=ax, title=f"Patient {name}")
         plots.show(fig, alt=self.alt)
 
@@ -129,19 +130,12 @@ class Clinic:
                 raise ValueError(f"{of}line is {line!r}; expected 1 to {len(self.program)}, or None for no line")
 
 
-def reported_nll(model: nn.Module) -> float:
-    """The mean of -log_prob over the tiny world, in nats per image."""
-    return float(-(data.tiny_world().log_p.exp() @ _log_q(model)))
-
-
-def total_mass(model: nn.Module) -> float:
-    """The sum of exp(log_prob) over all images of the tiny world's size."""
-    return float(_log_q(model).exp().sum())
-
-
 @torch.no_grad()
-def _log_q(model: nn.Module) -> torch.Tensor:
-    return torch.cat([model.log_prob(x) for x in data.tiny_world().states.split(8192)])
+def on_the_world(model: nn.Module) -> dict[str, float]:
+    """The mean of -log_prob over the tiny world, and the sum of exp(log_prob) over all images of its size."""
+    world = data.tiny_world()
+    log_q = torch.cat([model.log_prob(x) for x in world.states.split(8192)])
+    return {"reported NLL (nats)": float(-(world.log_p.exp() @ log_q)), "total mass": float(log_q.exp().sum())}
 
 
 def train_on_world(

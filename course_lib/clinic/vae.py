@@ -172,12 +172,13 @@ def vae_clinic() -> Clinic:
         for seed, (name, (symptom, lines, reason, experiment)) in enumerate(sorted(files.items()), start=1)
     }
     x = data.tiny_world().sample(400, generator=torch.Generator().manual_seed(1))
-    columns = {
-        "reported (nats)": lambda model: float(model.reported(x).mean().detach()),
-        "exact NLL (nats)": lambda model: -float(model.log_prob(x).mean()),
-    }
+
+    def evidence(model: Healthy) -> dict[str, float]:
+        reported = float(model.reported(x).mean().detach())
+        return {"reported (nats)": reported, "exact NLL (nats)": -float(model.log_prob(x).mean())}
+
     alt = (
         "Samples of six patients. A: noise. B and D: glyphs of many kinds, some broken. C: large pieces of glyphs. E: "
         "one small shape again and again, with different noise. F: noise with much ink."
     )
-    return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, columns=columns)
+    return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, evidence=evidence)

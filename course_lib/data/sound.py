@@ -131,6 +131,28 @@ def spoken_digits(bits: int = 8, *, length: int = 2000) -> Sounds:
     return Sounds("spoken digits" + _suffix(bits), (length,), 2**bits, **parts, labels=names, credit=credit)
 
 
+def harmonic_share(pieces: torch.Tensor, pitch: torch.Tensor | float) -> torch.Tensor:
+    """The share of a sound's power that lies within 30 Hz of the first three harmonics of a pitch.
+
+    Args:
+        pieces: (..., T) real numbers, RATE per second; each piece is weighted by a Hann window.
+        pitch: in Hz, one for all pieces, or of a shape that broadcasts with theirs without T.
+
+    Returns:
+        (...), from 0 to 1.
+
+    >>> sine = torch.sin(2 * torch.pi * 440 * torch.arange(400) / RATE)
+    >>> harmonic_share(sine, 440.0) > 0.99, harmonic_share(sine, 600.0) < 0.01
+    (tensor(True), tensor(True))
+    """
+    width = pieces.shape[-1]
+    power = torch.fft.rfft(pieces * torch.hann_window(width)).abs().square()
+    frequency = torch.arange(power.shape[-1]) * RATE / width
+    harmonics = torch.as_tensor(pitch)[..., None, None] * torch.arange(1, 4)[:, None]
+    near = ((frequency - harmonics).abs() <= 30).any(-2)
+    return (power * near).sum(-1) / power.sum(-1)
+
+
 def has_spoken_digits() -> bool:
     """Whether the recordings of `spoken_digits` are at hand, without a download."""
     return files.find_folder(FSDD, FSDD_SUM) is not None

@@ -13,6 +13,8 @@ difference is the error of the computation alone. `rounding_error` says how larg
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
@@ -20,6 +22,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.stats import chi2
+from torch import nn
 
 from course_lib import distributions
 from course_lib.models import AutoregressiveModel
@@ -204,16 +207,23 @@ def state(instance: Instance) -> None:
     for training in (False, True):
         model = random_model(instance).train(training)
         x = states(model)[::3]
-        kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        stream = torch.get_rng_state()
-        if instance.one_order:
-            model(x)
-        model.log_prob(x)
-        model.sample(3, generator=torch.Generator().manual_seed(0))
-        for name, tensor in model.state_dict().items():
-            assert torch.equal(tensor, kept[name]), f"{name} changed"
-        assert model.training is training
-        assert torch.equal(torch.get_rng_state(), stream), "torch's generator was used although another was given"
+        with unchanged(model):
+            if instance.one_order:
+                model(x)
+            model.log_prob(x)
+            model.sample(3, generator=torch.Generator().manual_seed(0))
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Neither weights, nor buffers, nor the mode, nor torch's own generator may change inside."""
+    training, stream = model.training, torch.get_rng_state()
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    yield
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, kept[name]), f"{name} changed"
+    assert model.training is training
+    assert torch.equal(torch.get_rng_state(), stream), "torch's generator was used although another was given"
 
 
 @prop
