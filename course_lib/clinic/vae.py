@@ -178,7 +178,7 @@ def vae_clinic() -> Clinic:
         return {"reported (nats)": reported, "exact NLL (nats)": -float(model.log_prob(x).mean())}
 
     alt = (
-        "Samples of six patients. A: noise. B and D: glyphs of many kinds, some broken. C: large pieces of glyphs. E: "
-        "one small shape again and again, with different noise. F: noise with much ink."
+        "Samples of six patients. A: noise. B and D: glyphs of many kinds, some broken. C: mostly whole glyphs. E: "
+        "small crosses and corners, all alike but for noise. F: noise with much ink."
     )
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, evidence=evidence)

@@ -137,7 +137,7 @@ def architecture() -> Figure:
     return fig
 
 
-def nats(rows: Mapping[str, tuple[float, str]], title: str = "") -> Figure:
+def nats(rows: Mapping[str, tuple[float, str]]) -> Figure:
     """Costs per image: exact ones as dots, upper bounds as arrows to the left.
 
     Args:
@@ -151,7 +151,7 @@ def nats(rows: Mapping[str, tuple[float, str]], title: str = "") -> Figure:
         ax.plot(cost, y, "<" if bound else "o", color=color, markersize=7)
         ax.annotate(f"{'≤ ' if bound else ''}{cost:.1f}", (cost, y), (8, 0), textcoords="offset points", va="center")
         told.append(f"{name} {'at most ' if bound else ''}{cost:.1f}")
-    ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5), title=title)
+    ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
     ax.set_xlabel("test NLL (nats per image); ◂ is an upper bound")
     ax.grid(axis="x", color="0.9")
     ax.margins(x=0.2)
@@ -315,7 +315,7 @@ def em(values: Sequence[float], best: float) -> Figure:
 
 
 def gaps(rows: Mapping[str, float]) -> Figure:
-    """Lower bounds of log p(x) from the loosest to the tightest; what lies between two of them is named.
+    """Lower bounds of log p(x), from the loosest to the tightest.
 
     Args:
         rows: by name, mean nats, in rising order.

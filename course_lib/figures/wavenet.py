@@ -35,7 +35,7 @@ def sounds(named: Mapping[str, torch.Tensor], rate: int = RATE, *, zoom: float =
         for row in range(2) if column else ():
             axes[row, column].set_ylabel("")
     fig.set_label(
-        f"Waveforms over {zoom:.0f} ms from the middle, and spectrograms, of {len(named)} sounds: {', '.join(named)}. "
+        f"Waveforms over {zoom:.0f} ms from the middle, and spectrograms: {', '.join(named)}. "
         f"{seen}".rstrip()
     )
     return fig
