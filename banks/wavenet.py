@@ -889,8 +889,15 @@ for old, new, why in (
         "torch.sigmoid(torch.as_tensor(a[:, self.h:]).clamp(-30, 30))",
         "a gate of 1e-13 is as good as closed",
     ),
+    ("a[:, 1].sigmoid()", "torch.as_tensor(a[:, 1]).clamp(-30, 30).sigmoid()", "a gate of 1e-13 is as good as closed"),
     ("torch.zeros_like(u).long()", "u.long()", "u is below 1, so both are zeros"),
+    ("torch.full(u.shape, 0)", "torch.full(u.shape, 1)", "each is replaced before it is read"),
+    ("torch.full(u.shape, 0)", "torch.full(u.shape, -1)", "each is replaced before it is read"),
     ("[:, 0]", "[:, -1]", "there is one"),
+    ("older[:, :, self.dilation[0]:]", "older[:, :, self.dilation[-1]:]", "there is one"),
+    ("h[:, :, :-self.dilation[0]]", "h[:, :, :-self.dilation[-1]]", "there is one"),
+    ("transpose(1, 2)", "transpose(2, 1)", "the two axes are exchanged"),
+    ("sum(-1)", "sum(1)", "there are two axes"),
 ):
     bank.equivalent("OwnWaveNet", old, new, why)
 
@@ -954,7 +961,6 @@ def unit_by_halves():
 for given in ("opening", "a[:, outputs // 2:]", "halves[1]"):
     clamped = f"torch.as_tensor({given}).clamp(-30, 30)"
     bank.equivalent("gated_unit", given, clamped, "a gate of 1e-13 is as good as closed")
-    bank.equivalent("gated_unit", f"sigmoid({given})", f"sigmoid({clamped})", "a gate of 1e-13 is as good as closed")
 bank.equivalent("gated_unit", ", dtype=h.dtype)", ")", "a sum of both precisions is in double precision")
 bank.equivalent("gated_unit", ".expand(n, outputs, T)", "", "the sum does so, too")
 bank.equivalent("gated_unit", "(back, 0)", "(back, 1)", "what is added at the end is cut off")

@@ -649,7 +649,7 @@ def _own_reach(dilations: list[int], T: int) -> np.ndarray:
 def _own_far_out(student, rng):
     """Logits that are the same at every step.
 
-    Two levels of about the same probability, the third thousands below; two levels alike, at a tie; 300 levels alike,
+    Two levels a nat apart, the third thousands below; two levels alike, at a tie; 300 levels alike,
     more than a byte can tell apart.
     """
 
@@ -682,7 +682,8 @@ def _own_far_out(student, rng):
         but = f" but output.bias = {say(bias)}" if bias.any() else ""
         return f"T = {rows.shape[1]}, {len(bias)} levels, all parameters 0{but}"
 
-    far = rng.permutation(np.append(rng.integers(1000, 2000) + rng.integers(0, 2, 2), -rng.integers(1000, 2000)))
+    above = rng.integers(1000, 2000)
+    far = rng.permutation([above, above + 1, -rng.integers(1000, 2000)])
     ask = asking(
         partial(model, "log_prob"), read=lambda value, x, bias: one_per_row("log_prob(x)")(value, x), say=words
     )
