@@ -228,12 +228,13 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
     low, high = quantiles.amin(-1), quantiles.amax(-1)
     x, last = _quantile_without_overlap(weights, mean, log_std, u).clamp(low, high), high - low
     for _ in range(4):  # steps without the interval's bookkeeping cost half as much
-        nearer = x + evaluate(x)[2]
-        x = torch.where((low < nearer) & (nearer < high), nearer, x)
+        x = (x + evaluate(x)[2]).fmin(high).fmax(low)  # which ignore a step that is not a number
     searching, rounding_of_u, rounding_of_z = low < high, 4 * eps * u, 4 * eps * (1 + z.abs())
-    while searching.any():
+    while True:
         below, error, step = evaluate(x)
         searching &= ((below - u).abs() > rounding_of_u) & (error.abs() > rounding_of_z)
+        if not searching.any():
+            return x
         too_high = below > u
         low, high = torch.where(too_high, low, x), torch.where(too_high, x, high)
         step += torch.copysign(eps * x, step)  # one number further, so that the interval shrinks from both sides
@@ -242,7 +243,6 @@ def mixture_of_gaussians_invert(parameters: torch.Tensor, u: torch.Tensor) -> to
         x = torch.where(searching, torch.where(shrinks, nearer, low + width / 2), x)
         last = torch.where(shrinks, length, width)
         searching &= (low < x) & (x < high)
-    return x
 
 
 def _quantile_without_overlap(
