@@ -86,8 +86,7 @@ def _ignores_order(natural: Answer, reference: Callable[..., np.ndarray], got: n
     if index is None or natural.why or not close(got, natural.got):
         return ""
     here, there = should_be(want[index], got[index]), say(want_natural[index])
-    entry = f"entry {say(index)} should be {there}; here it {here}"
-    return f"the answer is the same as in the order 0, 1, ..., where {entry}"
+    return f"the answer is that for the order 0, 1, ..., although entry {say(index)} is {there} there; here it {here}"
 
 
 @check(
@@ -126,7 +125,7 @@ def activations(student, rng):
         read=lambda value, x, W, c, order: real(value, W.T.shape, "a"),
         say=lambda x, W, c, order: f"{say_case(W=W, c=c, x=x)}, {say_order(order)}",
     )
-    for D in (1, 2, 3):
+    for D in (3, 1, 2):  # several rows first: they show whether all are equal
         W, c, order = tenths(rng, 2, D), tenths(rng, 2), np.arange(D)
         blank = ask(np.zeros(D, dtype=np.int64), W, c, order)
         yield blank.gate("shapes")
@@ -160,7 +159,9 @@ def _reads_pixel(blank: Answer, got: np.ndarray, x: np.ndarray, *_: np.ndarray) 
     j = x.argmax()
     reason = f"so, as for x = {say(0 * x)},"
     before = blank.got[: j + 1]
-    return differs(got[: j + 1], before, lambda k, h: f"x_{j} does not come before dimension {k}, {reason} a[{k}, {h}]")
+    why = differs(got[: j + 1], before, lambda k, h: f"x_{j} does not come before dimension {k}, {reason} a[{k}, {h}]")
+    equal = len(got) > 1 and (got == got[0]).all()
+    return f"{why}; all rows are equal: do they share memory, or read the whole image?" if why and equal else why
 
 
 def _wrong_activations(got: np.ndarray, x: np.ndarray, W: np.ndarray, c: np.ndarray, order: np.ndarray) -> str:
@@ -351,8 +352,13 @@ def nade_sample(student, rng):
         W, V, b, c = network(len(order))
         u = _clear_uniforms(rng, 100, W, V, b, c, order)
         renamed = ask(W[:, order], V[order], b[order], c, np.arange(len(order)), u[:, order])
-        test = partial(_unlike_renamed, renamed, lambda row, d, u=u: f"for u = {say(u[row])}, x_{d}")
-        yield ask(W, V, b, c, order, u).holds("any ordering", partial(test, columns=order.argsort()))
+        places = order.argsort()
+
+        def name(row, d, u=u, places=places):
+            return f"for u = {say(u[row])}, x_{d}, drawn at place {places[d]} of the order,"
+
+        test = partial(_unlike_renamed, renamed, name, columns=places)
+        yield ask(W, V, b, c, order, u).holds("any ordering", test)
     # The dimension that comes first is probably 1, and after a 1 the next ones are probably 0.
     exclusive = np.full((1, 3), 8.0), np.full((3, 1), -4.0), 3 + tenths(rng, 3, most=0.2), np.zeros(1)
     u = uniforms(400, 3)
