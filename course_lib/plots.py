@@ -384,7 +384,12 @@ def decoded_plane(
     z = torch.zeros(side, side, model.latents, dtype=torch.float64)
     z[..., axes[0]], z[..., axes[1]] = quantiles, quantiles.flip(0)[:, None]
     images = _decoded(model, z.flatten(0, 1), labels)
-    return image_grid(images, columns=side, shape=shape, title=title, ax=ax)
+    values = [f"{quantile:.1f}".replace("-", "\N{MINUS SIGN}") for quantile in quantiles]
+    names = dict(
+        row_names=[f"$z_{{{axes[1] + 1}}}$ = {value}" for value in values[::-1]],
+        column_names=[f"$z_{{{axes[0] + 1}}}$ = {values[0]}", *values[1:]],
+    )
+    return image_grid(images, columns=side, shape=shape, title=title, ax=ax, **names)
 
 
 def interpolations(
