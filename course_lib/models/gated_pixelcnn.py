@@ -42,7 +42,8 @@ class GatedPixelCNN(ImageModel):
     """A gated PixelCNN over images of K levels, with one or more colours. `ImageModel` has the layout of its logits.
 
     With R = layers * (kernel // 2), an output depends on all earlier pixels up to R + 1 rows above its own and up to R
-    columns to each side. With self-attention it depends on all earlier pixels.
+    columns to each side. With self-attention it depends on all earlier pixels, but for the last one of the row above
+    where this is more than R columns to the right.
 
     Args:
         event_shape: (C, H, W).
