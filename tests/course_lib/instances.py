@@ -321,11 +321,11 @@ INSTANCES = [
             GatedPixelCNN((1, 2, 2), 3, 6, 1, one_hot=True, attention=3, head=4, classes=(2, 3), context_channels=2)
         ),
     ),
-    Instance("CodePrior", lambda: CodePrior([(2, 1), (2, 2)], 3, 6, 2, head=4)),
-    Instance("CodePrior, one grid, attention", lambda: CodePrior([(2, 3)], 2, 6, 2, head=4, attention=2)),
+    Instance("CodePrior", lambda: CodePrior([(2, 2), (2, 2)], 2, 6, 2, head=4)),
+    Instance("CodePrior, one grid, attention", lambda: CodePrior([(2, 3)], 3, 6, 2, head=4, attention=2)),
     Instance(
         "CodePrior, three grids, conditional",
-        lambda: given(CodePrior([(2, 1), (2, 1), (2, 2)], 2, 4, 2, head=4, classes=(2, 3), attention=1, blocks=0)),
+        lambda: given(CodePrior([(2, 2), (2, 2), (2, 2)], 2, 4, 2, head=4, classes=(2, 3), attention=1, blocks=0)),
     ),
     Instance("PixelCNN++, one grid", lambda: PixelCNNPlusPlus((1, 2, 3), 2, 5, 1, halvings=0, **NOISELESS), **MIXED),
     Instance("PixelCNN++", lambda: PixelCNNPlusPlus((1, 3, 3), 2, 5, 1, halvings=1, **NOISELESS), **MIXED),
