@@ -14,8 +14,9 @@ where y is the class label as a one-hot vector, or a context, a vector for each 
 reads the image in place of v and h, with mask A in h.
 
 Codes have no order, so a model of codes reads them as one-hot vectors. Self-attention after the layers reaches all
-earlier pixels at once, whatever their distance: A. Razavi, A. van den Oord and O. Vinyals, "Generating Diverse
-High-Fidelity Images with VQ-VAE-2", NeurIPS 2019, section 3.2, has it in several places of its prior; here it is once.
+earlier pixels at once, whatever their distance. A. Razavi, A. van den Oord and O. Vinyals, "Generating Diverse
+High-Fidelity Images with VQ-VAE-2", NeurIPS 2019, have it after every five layers of the prior over the top codes; here
+it comes once.
 """
 
 from collections.abc import Iterator, Sequence

@@ -17,8 +17,8 @@ divergence from the prior is -log p(s(x)). Under a uniform prior of T codes, as 
 does not depend on the networks, so the loss does not need it. The bound is not the likelihood: it leaves out all other
 codes from which x might come.
 
-A. van den Oord, O. Vinyals and K. Kavukcuoglu, "Neural Discrete Representation Learning", NIPS 30, 2017. A. Razavi, A.
-van den Oord and O. Vinyals, "Generating Diverse High-Fidelity Images with VQ-VAE-2", NeurIPS 2019.
+A. van den Oord, O. Vinyals and K. Kavukcuoglu, "Neural Discrete Representation Learning", NIPS 30, 2017, section 3. A.
+Razavi, A. van den Oord and O. Vinyals, "Generating Diverse High-Fidelity Images with VQ-VAE-2", NeurIPS 2019.
 """
 
 import math
