@@ -309,3 +309,335 @@ slip(
     "commitment = ((z - e.detach()) ** 2).sum(1).mean((1, 2))",
     loses={"shapes"},
 )
+
+
+# ------------------------------------------------------------------------------------------------------ ema_update
+
+
+@bank.right("ema_update")
+def averages_by_one_hot():
+    import torch
+
+    def ema_update(counts, sums, z, indices, decay):
+        one_hot = torch.nn.functional.one_hot(indices, len(counts)).to(z.dtype)
+        counts = decay * counts + (1 - decay) * one_hot.sum(0)
+        sums = decay * sums + (1 - decay) * one_hot.T @ z
+        return counts, sums, sums / counts[:, None]
+
+    return ema_update
+
+
+@bank.right("ema_update")
+def averages_by_index_add():
+    import torch
+
+    def ema_update(counts, sums, z, indices, decay):
+        number = torch.bincount(indices, minlength=len(counts)).double()
+        total = torch.zeros_like(sums).index_add_(0, indices, z)
+        new_counts = torch.lerp(number, counts, decay)
+        new_sums = torch.lerp(total, sums, decay)
+        return new_counts, new_sums, new_sums / new_counts.unsqueeze(1)
+
+    return ema_update
+
+
+@bank.right("ema_update")
+def averages_code_by_code():
+    def ema_update(counts, sums, z, indices, decay):
+        counts, sums, E = counts.clone(), sums.clone(), sums.clone()
+        for k in range(counts.shape[0]):
+            chosen = z[indices == k]
+            counts[k] += (1 - decay) * (len(chosen) - counts[k])
+            sums[k] += (1 - decay) * (chosen.sum(0) - sums[k])
+            E[k] = sums[k] / counts[k]
+        return counts, sums, E
+
+    return ema_update
+
+
+bank.equivalent("ema_update", "counts.shape[0]", "counts.shape[-1]", "there is one axis")
+
+
+slip = bank.slips("ema_update", of=averages_by_one_hot)
+# The factors change places.
+slip(
+    "averages_decay_of_the_new",
+    "decay * counts + (1 - decay) * one_hot.sum(0)",
+    "(1 - decay) * counts + decay * one_hot.sum(0)",
+    ("decay * sums + (1 - decay) * one_hot.T @ z", "(1 - decay) * sums + decay * one_hot.T @ z"),
+    loses={"moving averages"},
+)
+slip(
+    "averages_new_count_not_weighted",
+    "(1 - decay) * one_hot.sum(0)",
+    "one_hot.sum(0)",
+    loses={"moving averages"},
+)
+slip(
+    "averages_new_sum_not_weighted",
+    "(1 - decay) * one_hot.T @ z",
+    "one_hot.T @ z",
+    loses={"moving averages"},
+)
+slip(
+    "averages_old_sum_not_weighted",
+    "decay * sums +",
+    "sums +",
+    loses={"moving averages", "unused codes stay"},
+)
+slip(
+    "averages_of_means",
+    "one_hot.T @ z\n",
+    "one_hot.T @ z / one_hot.sum(0)[:, None].clamp(min=1)\n",
+    loses={"moving averages"},
+)
+slip(
+    "averages_of_means_of_nothing",
+    "one_hot.T @ z\n",
+    "(one_hot.T @ z / one_hot.sum(0)[:, None]) * one_hot.sum(0)[:, None]\n",
+    loses={"unused codes stay", "any size"},
+)
+slip(
+    "averages_old_codes",
+    "sums / counts[:, None]",
+    "sums / counts[:, None] * decay",
+    loses={"moving averages", "unused codes stay"},
+)
+slip(
+    "averages_of_the_batch_alone",
+    "sums / counts[:, None]",
+    "(one_hot.T @ z) / one_hot.sum(0).clamp(min=1)[:, None]",
+    loses={"moving averages", "unused codes stay"},
+)
+slip(
+    "averages_codes_are_sums",
+    "sums / counts[:, None]",
+    "1 * sums",
+    loses={"moving averages", "unused codes stay"},
+)
+slip("averages_epsilon", "sums / counts[:, None]", "sums / (counts[:, None] + 1e-5)", loses={"unused codes stay"})
+slip(
+    "averages_clamped_counts",
+    "sums / counts[:, None]",
+    "sums / counts[:, None].clamp(min=1e-8)",
+    loses={"unused codes stay"},
+)
+# Laplace smoothing, as in many implementations.
+slip(
+    "averages_smoothed",
+    "return counts, sums, sums / counts[:, None]",
+    "total = counts.sum()\n"
+    "    smoothed = (counts + 1e-5) / (total + len(counts) * 1e-5) * total\n"
+    "    return counts, sums, sums / smoothed[:, None]",
+    loses={"unused codes stay"},
+)
+# Only codes with vectors are updated.
+slip(
+    "averages_unused_untouched",
+    "counts = decay * counts + (1 - decay) * one_hot.sum(0)\n",
+    "used = one_hot.sum(0) > 0\n"
+    "    old_sums = sums\n"
+    "    counts = torch.where(used, decay * counts + (1 - decay) * one_hot.sum(0), counts)\n",
+    ("one_hot.T @ z\n", "one_hot.T @ z\n    sums = torch.where(used[:, None], sums, old_sums)\n"),
+    loses={"unused codes stay"},
+)
+slip(
+    "averages_at_least_one_vector",
+    "one_hot.sum(0)\n",
+    "one_hot.sum(0).clamp(min=1)\n",
+    loses={"unused codes stay"},
+)
+slip(
+    "averages_unused_zero",
+    "sums / counts[:, None]",
+    "torch.where(one_hot.any(0)[:, None], sums / counts[:, None], 0.0)",
+    loses={"unused codes stay"},
+)
+slip(
+    "averages_as_many_codes_as_occur",
+    "one_hot(indices, len(counts))",
+    "one_hot(indices)",
+    loses={"unused codes stay", "any size"},
+)
+slip(
+    "averages_counted_in_bytes",
+    ".to(z.dtype)",
+    ".to(torch.int8)",
+    ("one_hot.sum(0)", "one_hot.sum(0, dtype=torch.int8)"),
+    ("one_hot.T @ z", "one_hot.T.to(z.dtype) @ z"),
+    loses={"any size"},
+)
+slip(
+    "averages_of_the_last_vector",
+    "one_hot.T @ z\n",
+    "torch.zeros_like(sums).index_put((indices,), z)\n",
+    loses={"moving averages"},
+)
+slip(
+    "averages_in_place",
+    "counts = decay * counts + (1 - decay) * one_hot.sum(0)\n",
+    "counts.mul_(decay).add_((1 - decay) * one_hot.sum(0))\n",
+    loses={"moving averages"},
+)
+slip("averages_without_codes", "return counts, sums, sums / counts[:, None]", "return counts, sums", loses={"shapes"})
+slip("averages_counts_as_a_column", "return counts,", "return counts[:, None],", loses={"shapes"})
+
+
+# ---------------------------------------------------------------------------------------------- hierarchical_bound
+
+
+@bank.right("hierarchical_bound")
+def bound_by_gather():
+    import math
+
+    import torch
+
+    def log_prob(codes, logits):
+        return torch.log_softmax(logits, -1).gather(-1, codes[..., None]).squeeze(-1).sum(1)
+
+    def hierarchical_bound(top, bottom, top_logits, bottom_logits, log_likelihood):
+        log_codes = log_prob(top, top_logits) + log_prob(bottom, bottom_logits)
+        return log_likelihood + log_codes, -log_codes / math.log(2)
+
+    return hierarchical_bound
+
+
+@bank.right("hierarchical_bound")
+def bound_by_cross_entropy_of_codes():
+    import math
+
+    import torch
+    import torch.nn.functional as F
+
+    def hierarchical_bound(top, bottom, top_logits, bottom_logits, log_likelihood):
+        nats = torch.zeros_like(log_likelihood)
+        for codes, logits in ((top, top_logits), (bottom, bottom_logits)):
+            nats = nats + F.cross_entropy(logits.movedim(-1, 1), codes, reduction="none").sum(-1)
+        return log_likelihood - nats, nats / math.log(2)
+
+    return hierarchical_bound
+
+
+@bank.right("hierarchical_bound")
+def bound_by_categoricals():
+    import math
+
+    from torch.distributions import Categorical
+
+    def hierarchical_bound(top, bottom, top_logits, bottom_logits, log_likelihood):
+        log_top = Categorical(logits=top_logits).log_prob(top).sum(dim=1)
+        log_bottom = Categorical(logits=bottom_logits).log_prob(bottom).sum(dim=1)
+        return log_likelihood + log_top + log_bottom, (log_top + log_bottom) / -math.log(2)
+
+    return hierarchical_bound
+
+
+@bank.right("hierarchical_bound")
+def bound_by_hand():
+    import torch
+
+    def hierarchical_bound(top, bottom, top_logits, bottom_logits, log_likelihood):
+        bits = 0.0
+        for codes, logits in ((top, top_logits), (bottom, bottom_logits)):
+            n, positions, _ = logits.shape
+            chosen = logits[torch.arange(n)[:, None], torch.arange(positions), codes]
+            bits = bits + (torch.logsumexp(logits, 2) - chosen).sum(1) / 0.6931471805599453
+        return log_likelihood - 0.6931471805599453 * bits, bits
+
+    return hierarchical_bound
+
+
+bank.equivalent(
+    "hierarchical_bound", "movedim(-1, 1)", "movedim(1, -1)", "there are three axes, so the two change places"
+)
+bank.equivalent("hierarchical_bound", "sum(-1)", "sum(1)", "there are two axes")
+bank.equivalent("hierarchical_bound", "/ math.log(2)", "/ (math.log(2) + 1e-08)", "within rounding")
+bank.equivalent("hierarchical_bound", "-math.log(2)", "(-math.log(2) + 1e-08)", "within rounding")
+
+
+slip = bank.slips("hierarchical_bound", of=bound_by_gather)
+slip("bound_of_the_top_alone", " + log_prob(bottom, bottom_logits)", "", loses={"log-likelihood of the codes"})
+slip("bound_of_the_bottom_alone", "log_prob(top, top_logits) + ", "", loses={"log-likelihood of the codes"})
+slip("bound_mean_over_positions", ".sum(1)", ".mean(1)", loses={"log-likelihood of the codes"})
+slip(
+    "bound_normalised_over_positions",
+    "log_softmax(logits, -1)",
+    "log_softmax(logits, 1)",
+    loses={"log-likelihood of the codes"},
+)
+slip("bound_of_logits", "torch.log_softmax(logits, -1)", "logits", loses={"log-likelihood of the codes"})
+slip(
+    "bound_by_naive_logs",
+    "torch.log_softmax(logits, -1)",
+    "torch.softmax(logits, -1).log()",
+    loses={"log-likelihood of the codes"},
+)
+slip(
+    "bound_with_epsilon",
+    "torch.log_softmax(logits, -1)",
+    "(torch.softmax(logits, -1) + 1e-10).log()",
+    loses={"log-likelihood of the codes"},
+)
+slip(
+    "bound_of_probabilities",
+    "torch.log_softmax(logits, -1)",
+    "torch.softmax(logits, -1)",
+    loses={"log-likelihood of the codes"},
+)
+slip(
+    "bound_of_the_most_probable",
+    ".gather(-1, codes[..., None]).squeeze(-1)",
+    ".amax(-1)",
+    loses={"log-likelihood of the codes"},
+)
+slip(
+    "bound_uniform_prior",
+    "torch.log_softmax(logits, -1)",
+    "torch.log_softmax(0 * logits, -1)",
+    loses={"log-likelihood of the codes"},
+)
+slip(
+    "bound_top_twice",
+    "+ log_prob(bottom",
+    "+ log_prob(top, top_logits) + log_prob(bottom",
+    loses={"log-likelihood of the codes"},
+)
+slip("bound_minus_the_bottom", "+ log_prob(bottom", "- log_prob(bottom", loses={"log-likelihood of the codes"})
+slip("bound_codes_subtracted", "log_likelihood + log_codes", "log_likelihood - log_codes", loses={"bound"})
+slip("bound_without_likelihood", "return log_likelihood + log_codes", "return log_codes", loses={"bound"})
+slip("bound_without_codes", "return log_likelihood + log_codes", "return 1 * log_likelihood", loses={"bound"})
+slip("bound_as_a_loss", "return log_likelihood + log_codes", "return -log_likelihood - log_codes", loses={"bound"})
+slip("bound_of_mixed_units", "log_likelihood + log_codes", "log_likelihood + log_codes / math.log(2)", loses={"bound"})
+slip(
+    "bound_all_in_bits",
+    "return log_likelihood + log_codes",
+    "return (log_likelihood + log_codes) / math.log(2)",
+    loses={"bound"},
+)
+slip("bound_rate_in_nats", "-log_codes / math.log(2)", "-log_codes", loses={"rate"})
+slip("bound_rate_negative", "-log_codes / math.log(2)", "log_codes / math.log(2)", loses={"rate"})
+slip("bound_rate_times_log_two", "-log_codes / math.log(2)", "-log_codes * math.log(2)", loses={"rate"})
+slip(
+    "bound_rate_per_code",
+    "-log_codes / math.log(2)",
+    "-log_codes / math.log(2) / (top.shape[1] + bottom.shape[1])",
+    loses={"rate"},
+)
+slip("bound_rate_of_the_top", "-log_codes / math.log(2)", "-log_prob(top, top_logits) / math.log(2)", loses={"rate"})
+slip(
+    "bound_rate_of_the_uniform_prior",
+    "-log_codes / math.log(2)",
+    "0 * log_codes + sum(one.shape[1] * math.log2(one.shape[2]) for one in (top_logits, bottom_logits))",
+    loses={"rate"},
+)
+slip(
+    "bound_rate_of_the_image", "-log_codes / math.log(2)", "-(log_likelihood + log_codes) / math.log(2)", loses={"rate"}
+)
+slip("bound_summed_over_images", ".sum(1)", ".sum()", loses={"shapes"})
+slip("bound_of_each_code", ".sum(1)", "", loses={"shapes"})
+slip(
+    "bound_alone",
+    "return log_likelihood + log_codes, -log_codes / math.log(2)",
+    "return log_likelihood + log_codes",
+    loses={"shapes"},
+)

@@ -5,14 +5,15 @@ compared within 1e-5 of the size of what is added up. Feature maps are (n, C, H,
 """
 
 import numpy as np
+from scipy.special import log_softmax
 
 from autograder.checking.answers import asking, codes, parts, real, real_parts
-from autograder.checking.cases import say_case, tenths
+from autograder.checking.cases import all_images, say_case, tenths
 from autograder.checking.check import check
-from autograder.checking.comparing import close, count, differs, first_wrong, say, should_be
+from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 
-__all__ = ["quantize", "vq_losses"]
+__all__ = ["ema_update", "hierarchical_bound", "quantize", "vq_losses"]
 
 
 def _rows(z: np.ndarray) -> np.ndarray:
@@ -303,3 +304,296 @@ def vq_losses(student, rng):
         ):
             answer = ask_gradients(args, along, moves)
             yield answer.holds(name, stopped(still), foretells(moved))
+
+
+@check(
+    gates=["shapes"],
+    points={"moving averages": 1.5, "unused codes stay": 1, "any size": 0.5},
+    hints=[
+        "Take one code and decay 0.5. If the same vectors come again and again, to which number does its count "
+        "converge, and to which vector its sum? What is then sum / count?",
+        "For each code you need the number of vectors that chose it, and the sum of these vectors. Codes that nobody "
+        "chose have the number 0 and the sum 0: with which factor do their count and their sum shrink? Does the "
+        "quotient need anything special?",
+        "torch.bincount with minlength gives the numbers; zeros.index_add(0, indices, z) adds vectors up, also where "
+        "an index occurs several times. Mix both with the old ones, decay and 1 - decay, and divide the new sums by "
+        "the new counts; no epsilon.",
+    ],
+)
+def ema_update(student, rng):
+    """Moving averages for the codebook.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (K,), (K, C), (K, C)                           two sizes: "shapes", a gate
+    counts and sums move by 1 - decay towards the  one and several vectors for each code, drawn: "moving averages"
+    number and the sum of the vectors of a code
+    E is sums / counts                             the same, by the answer's own sums and counts: "moving averages"
+    the fixed point is the centroid                updates with the same vectors, 12 times: "moving averages"
+    a code without vectors keeps its row           one, several, the last one, counts down to 1e-30; also where decay
+                                                   and 1 - decay are confused: "unused codes stay"
+    any N, K and C                                 no vector at all, one code, one channel, 300 codes, 999 vectors of
+                                                   one code; where the formula is wrong, the answer must give the same
+                                                   beside one more code and vector: "any size"
+    any decay between 0 and 1                      0.01 to 0.999, drawn: each property
+    arguments are left as they are                 by `Student`, after each call: "moving averages"
+    =============================================  ===========================================================
+    """
+
+    def case(K, C, indices, decay=0.9):
+        """Vectors and sums whose quotients differ."""
+        counts = rng.integers(200, 1000, K) / 10
+        return counts, counts[:, None] * tenths(rng, K, C), tenths(rng, len(indices), C), np.array(indices, int), decay
+
+    def all_used(N, K):
+        return rng.permutation(np.arange(N) % K)
+
+    def read(value, counts, sums, z, indices, decay):
+        return real_parts(value, {"counts": counts.shape, "sums": sums.shape, "E": sums.shape})
+
+    def say_update(counts, sums, z, indices, decay):
+        if sums.size + z.size <= 8:
+            return f"{say_case(counts=counts, sums=sums, z=z, indices=indices)}, decay = {decay:g}"
+        K, C = sums.shape
+        return f"N = {len(z)}, {count(K, 'code')}, {count(C, 'channel')}, decay = {decay:g}"
+
+    def wrong(got, counts, sums, z, indices, decay):
+        numbers, added = np.bincount(indices, minlength=len(counts)), np.zeros_like(sums)
+        np.add.at(added, indices, z)
+
+        def name(k, *c):
+            old = (counts[k], *((sums[k, c[0]],) if c else ()))[-1]
+            new = f"{count(int(numbers[k]), 'vector')} of code {k}"
+            return f"{new}: the old {'sum' if c else 'count'} is {say(old)}, and the new {which}{[k, *c]}"
+
+        which = "counts"
+        why = differs(got[0], decay * counts + (1 - decay) * numbers, name)
+        if not why:
+            which, size = "sums", decay * np.abs(sums) + (1 - decay) * np.abs(z).sum()
+            why = differs(got[1], decay * sums + (1 - decay) * added, name, size=size)
+        return why or wrong_quotient(got)
+
+    def wrong_quotient(got):
+        with np.errstate(all="ignore"):  # the answer's own counts may be anything
+            want = got[1] / got[0][:, None]
+        return differs(
+            got[2],
+            want,
+            lambda k, c: f"by your own sums and counts, {say(got[1][k, c])} and {say(got[0][k])}, E{[k, c]}",
+            size=np.abs(want),
+        )
+
+    def not_kept(got, counts, sums, z, indices, decay):
+        for k in sorted(set(range(len(counts))) - set(indices)):
+            if why := differs(got[2][k], sums[k] / counts[k], lambda c, k=k: f"no vector is of code {k}, so E{[k, c]}"):
+                return why
+            factors = [decay] if close(got[0][k], decay * counts[k]) else [decay, 1 - decay]
+            if not any(close(got[0][k], f * counts[k]) and close(got[1][k], f * sums[k]) for f in factors):
+                return (
+                    f"no vector is of code {k}, so its count and sums shrink by the factor {decay:g}, from "
+                    f"{say([counts[k], sums[k]])}; got {say([got[0][k], got[1][k]])}"
+                )
+
+    def not_the_centroid(got, counts, sums, z, indices, decay):
+        want = np.stack([z[indices == k].mean(0) for k in range(len(counts))])
+
+        def name(k, c):
+            return f"after 12 updates with the same z, E{[k, c]}, the mean of the {(indices == k).sum()} vectors there,"
+
+        return differs(got[2], want, name)
+
+    def fits_another_size(got, counts, sums, z, indices, decay):
+        """Each code is for itself, so that the answer must give the same beside another code with a vector."""
+        if right or len(set(got[0])) < min(2, len(counts)):
+            return wrong(got, counts, sums, z, indices, decay)
+        row = np.ones((1, z.shape[1]))
+        more = ask(
+            np.append(counts, 50.0),
+            np.append(sums, row, 0),
+            np.append(z, row, 0),
+            np.append(indices, len(counts)),
+            decay,
+        )
+        if more.why:
+            return more.why
+        for found, other, name in zip(got, more.got, ("counts", "sums", "E"), strict=True):
+            if why := differs(found, other[:-1], lambda *at, name=name: f"beside one more code, your {name}{list(at)}"):
+                return why
+
+    ask = asking(student.call, read=read, say=say_update)
+    yield ask(*case(1, 1, [0])).gate("shapes")
+    yield ask(*case(3, 2, all_used(5, 3))).gate("shapes")
+    one = np.ones((1, 1))
+    cases = [(np.ones(1), one, 2 * one, np.zeros(1, int), 0.5)]
+    cases += [case(1, 1, [0, 0], 0.75), case(2, 1, [1, 0], 0.25), case(2, 2, [0, 1, 0], 0.5)]
+    cases += [
+        case(K, C, all_used(N, K), float(rng.uniform(0.01, 0.99))) for N, K, C in ((5, 3, 2), (9, 3, 3), (6, 2, 6))
+    ]
+    cases += [case(4, 5, all_used(30, 4), decay) for decay in (0.01, 0.99, 0.999)]
+    right = True
+    for args in cases:
+        outcome = ask(*args).holds("moving averages", wrong)
+        right &= outcome.ok
+        yield outcome
+    counts, sums, z, indices, _ = case(3, 2, all_used(8, 3))
+    answer = ask(counts, sums, z, indices, 0.2)
+    for _ in range(11):
+        if answer.why:
+            break
+        answer = ask(answer.got[0], answer.got[1], z, indices, 0.2)
+    yield answer.holds("moving averages", not_the_centroid)
+    unused = [case(2, 1, [0], 0.5), case(2, 1, [1, 1], 0.75), case(3, 2, [0, 2, 2], float(rng.uniform(0.05, 0.95)))]
+    unused += [case(6, 2, [3, 1, 3], 0.99), case(5, 3, [4], 0.9)]
+    for tiny in (1e-6, 1e-30):
+        counts, sums, z, indices, decay = case(4, 2, [2, 0], 0.75)
+        factors = np.array([1, tiny, 1, tiny])
+        unused.append((counts * factors, sums * factors[:, None], z, indices, decay))
+    for args in unused:
+        outcome = ask(*args).holds("unused codes stay", not_kept)
+        right &= outcome.ok
+        yield outcome
+    sizes = [case(1, 1, []), case(3, 2, []), case(1, 4, [0, 0, 0]), case(4, 1, all_used(9, 4))]
+    sizes += [case(300, 2, all_used(301, 300)), case(2, 3, [1] * 999 + [0])]
+    for args in sizes:
+        yield ask(*args).holds("any size", fits_another_size)
+
+
+@check(
+    gates=["shapes"],
+    points={"log-likelihood of the codes": 2, "bound": 1, "rate": 1},
+    hints=[
+        "Take one code with two values and logits 0 and 0. What is its probability, its log in nats, and the number "
+        "of bits that it costs? What does each further code add?",
+        "Each position has its own categorical distribution: log-softmax of its logits over the last axis, of which "
+        "you take the entry of the code that was chosen. Add up positions, of both levels. In the bound the codes "
+        "cost likelihood: a log-probability is at most 0.",
+        "log_softmax(logits, -1).gather(-1, codes.unsqueeze(-1)) picks the entries; sum over positions, top plus "
+        "bottom, and add to log_likelihood. The rate is minus this sum, divided by the log of 2.",
+    ],
+)
+def hierarchical_bound(student, rng):
+    """The bound of a hierarchical VQ-VAE.
+
+    The sum log p(codes) is read from either result, and each is judged by the other's as well, so that a mistake in
+    this sum costs one property.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    two of shape (n,)                              two sizes: "shapes", a gate
+    log p(top) + log p(bottom | top)               equal logits; T, B, K1 and K2 different, drawn; the probabilities of
+                                                   all codes add up to 1: "log-likelihood of the codes"
+    logits are not normalised                      the same with a constant added: "log-likelihood of the codes"
+    logits up to 1000 of either sign               "log-likelihood of the codes"
+    a code with one value                          K1 = 1: "log-likelihood of the codes"
+    the bound adds log p(x | codes), in nats       drawn, from -1e4 to 1e4: "bound"
+    the rate is minus log p(codes), in bits        all cases: "rate"
+    =============================================  ===========================================================
+    """
+
+    def case(n, T, B, K1, K2, most=2.0, shift=0.0):
+        top, bottom = rng.integers(0, K1, (n, T)), rng.integers(0, K2, (n, B))
+        logits = [tenths(rng, n, *size, most=most) for size in ((T, K1), (B, K2))]
+        shifts = [shift * tenths(rng, n, many, 1) for many in (T, B)]
+        return top, bottom, logits[0] + shifts[0], logits[1] + shifts[1], 10 * tenths(rng, n) - 20.5
+
+    def log_codes(top, bottom, top_logits, bottom_logits, *_):
+        """log p(codes) in nats and the size of its terms, both (n,)."""
+        terms, sizes = [], []
+        for chosen, logits in ((top, top_logits), (bottom, bottom_logits)):
+            terms.append(np.take_along_axis(log_softmax(logits, -1), chosen[:, :, None], -1).sum((1, 2)))
+            sizes.append((np.abs(logits).max(-1) + np.log(logits.shape[-1])).sum(1))
+        return sum(terms), sum(sizes)
+
+    def read(value, top, *_):
+        return real_parts(value, {"the bound": (len(top),), "the rate": (len(top),)})
+
+    def say_codes(top, bottom, top_logits, bottom_logits, log_likelihood):
+        if top_logits.size + bottom_logits.size <= 8:
+            arrays = dict(top=top, bottom=bottom, top_logits=top_logits, bottom_logits=bottom_logits)
+            return say_case(**arrays, log_likelihood=log_likelihood)
+        (n, T, K1), (_, B, K2) = top_logits.shape, bottom_logits.shape
+        return f"n = {n}, {count(T, 'top code')} of {count(K1, 'value')}, {count(B, 'bottom code')} of {K2}"
+
+    def own(got, log_likelihood):
+        """log p(codes) as the bound has it, and as the rate has it."""
+        with np.errstate(all="ignore"):  # the answer's numbers may be anything
+            return got[0] - log_likelihood, -got[1] * np.log(2)
+
+    def informative(log_codes):
+        """Not an answer that leaves the codes out."""
+        return len(log_codes) == 1 or log_codes.any()
+
+    def wrong_codes(got, *case):
+        want, size = log_codes(*case)
+        by_bound, by_rate = own(got, case[4])
+        if close(by_rate, want, size):
+            return ""
+        name = "log p(top) + log p(bottom | top) of row {}, which is your bound minus log_likelihood,".format
+        return differs(by_bound, want, name, size=size + np.abs(case[4]))
+
+    def wrong_bound(got, *case):
+        want, size = log_codes(*case)
+        by_rate = own(got, case[4])[1]
+        size = size + np.abs(case[4])
+        if informative(by_rate) and close(got[0], case[4] + by_rate, size + np.abs(by_rate)):
+            return ""
+
+        def name(row):
+            return f"log_likelihood of row {row} is {say(case[4][row])}, log p(codes) {say(want[row])}, and the bound"
+
+        return differs(got[0], case[4] + want, name, size=size)
+
+    def wrong_rate(got, *case):
+        want, size = log_codes(*case)
+        by_bound = own(got, case[4])[0]
+        if informative(by_bound) and close(-got[1] * np.log(2), by_bound, size + np.abs(case[4]) + np.abs(got[0])):
+            return ""
+
+        def name(row):
+            return f"log p(codes) of row {row} is {want[row]:.5g} nats, and the rate in bits"
+
+        return differs(got[1], -want / np.log(2), name, size=size / np.log(2))
+
+    def wrong_mass(got, *case):
+        total = max(map(mass, own(got, case[4])), key=lambda total: -abs(total - 1) if np.isfinite(total) else -np.inf)
+        return not_one(total, f"exp(bound - log_likelihood) of all {len(got[0])} combinations of codes")
+
+    tests = {"log-likelihood of the codes": wrong_codes, "bound": wrong_bound, "rate": wrong_rate}
+    ask = asking(student.call, read=read, say=say_codes)
+    yield ask(*case(1, 1, 1, 2, 2)).gate("shapes")
+    yield ask(*case(2, 3, 4, 3, 2)).gate("shapes")
+    zero = np.zeros((1, 1), dtype=int)
+    cases = [(zero, zero, np.zeros((1, 1, 2)), np.zeros((1, 1, 2)), np.array([-3.0]))]
+    cases += [
+        case(1, 1, 1, 2, 4),
+        case(2, 1, 2, 2, 3),
+        case(2, 2, 1, 3, 2),
+        case(3, 2, 3, 3, 2),
+        case(4, 3, 2, 2, 5),
+        case(3, 3, 3, 3, 3),
+    ]
+    cases += [case(20, 4, 9, 7, 300), case(4, 2, 3, 2, 3, shift=5)]
+    for args in cases:
+        answer = ask(*args)
+        for name, test in tests.items():
+            yield answer.holds(name, test)
+    top, bottom = all_images(2, 3), all_images(3, 2)
+    first, second = np.repeat(top, len(bottom), 0), np.tile(bottom, (len(top), 1))
+    first_table, second_table = tenths(rng, 2, 3, 3), tenths(rng, 3, 2, 5)
+    # The logits of a position depend on the codes before it.
+    before = np.concatenate([np.ones((len(first), 1)), first, second], 1)
+    logits = [np.zeros((len(first), 2, 3)), np.zeros((len(first), 3, 2))]
+    for j in range(2):
+        logits[0][:, j] = (before[:, : j + 1] @ first_table[j, :, : j + 1].T) * 0.5
+    for j in range(3):
+        logits[1][:, j] = (before[:, : j + 3] @ second_table[j, :, : j + 3].T) * 0.5
+    answer = ask(first, second, *logits, tenths(rng, len(first)) - 3)
+    yield answer.holds("log-likelihood of the codes", wrong_mass, wrong_codes)
+    for n, T, B, K1, K2 in ((2, 1, 1, 2, 2), (5, 2, 3, 3, 2)):
+        yield ask(*case(n, T, B, K1, K2, most=1000)).holds("log-likelihood of the codes", wrong_codes)
+    yield ask(*case(2, 1, 6, 1, 3)).holds("log-likelihood of the codes", wrong_codes)
+    for far in (-1e4, 1e4):
+        *given, log_likelihood = case(3, 2, 2, 2, 3)
+        yield ask(*given, log_likelihood + far).holds("bound", wrong_bound)
