@@ -184,7 +184,7 @@ def digits_vqvae(levels: int, classes: int | None = None) -> CodeModel:
     >>> digits_vqvae(2).autoencoder.code_shapes
     [(4, 4)]
     """
-    codes, likelihood = (8, None) if levels == 2 else (32, "discretized logistic")
+    codes, likelihood = (4, None) if levels == 2 else (32, "discretized logistic")
     channels, layers = budget(smoke=(8, 1), cpu=(24, 3), gpu=(24, 3))
     autoencoder = VQVAE((1, 8, 8), levels, codes, 8, [32], likelihood=likelihood, revive=0.1)
     return _code_model(autoencoder, channels, layers, classes=classes)
