@@ -122,8 +122,8 @@ with waits_for("quantize"):
     z = photo.view(3, H, 4, W, 4).permute(0, 2, 4, 1, 3).reshape(1, 48, H, W)
     coded = {}
     for K in (8, 256):
-        means = KMeans(K, n_init=1, max_iter=20, random_state=0).fit(z[0].flatten(1).T.numpy())
-        z_q = torch.as_tensor(quantize(z, torch.from_numpy(means.cluster_centers_))[1])
+        lloyd = KMeans(K, n_init=1, max_iter=20, random_state=0).fit(z[0].flatten(1).T.numpy())
+        z_q = torch.as_tensor(quantize(z, torch.from_numpy(lloyd.cluster_centers_))[1])
         pixels = z_q.view(3, 4, 4, H, W).permute(0, 3, 1, 4, 2).reshape(photo.shape)
         coded[f"K = {K}: {math.log2(K) / 16:.2g} bits per pixel"] = pixels
     plots.show(figures.patches(photo, coded))
@@ -159,9 +159,9 @@ plots.show(figures.architecture())
 # are summed over the $C$ channels and averaged over all $N$ positions; a mean over channels as well, as in much published
 # code, divides both terms by $C$.
 
-# %% tags=["demo"] folded="Draws what each loss moves, for five rows and twelve vectors in the plane."
+# %% tags=["demo"] folded="Draws what each loss moves, for five rows and eight vectors in the plane."
 z = torch.tensor([[0.3, 0.9], [1.0, 1.3], [0.9, 0.5], [2.6, 1.5], [3.1, 1.0], [2.3, 0.6], [1.6, -0.9], [1.1, -0.6]])
-E = torch.tensor([[0.4, 0.4], [2.4, 1.1], [1.6, -0.4], [3.9, -0.6], [-0.6, -0.8]])
+E = torch.tensor([[0.0, 0.3], [2.9, 0.4], [1.9, -0.2], [4.0, -0.8], [-0.7, -0.8]])
 toward = torch.tensor([[0.3, 0.25], [-0.15, 0.3], [0.25, -0.2]])[torch.cdist(z, E).argmin(1)]
 plots.show(figures.pulls(E, z, toward))
 
@@ -281,10 +281,10 @@ with waits_for("ema_update"):
         nearest = torch.cdist(batch, ways[-1]).argmin(1)
         counts, sums, E = (torch.as_tensor(each) for each in ema_update(counts, sums, batch, nearest, 0.95))
         ways.append(E)
-    means = KMeans(12, n_init=5, random_state=0).fit(cloud.numpy())
-    plots.show(figures.tracks(cloud, torch.stack(ways), torch.from_numpy(means.cluster_centers_)))
+    lloyd = KMeans(12, n_init=5, random_state=0).fit(cloud.numpy())
+    plots.show(figures.tracks(cloud, torch.stack(ways), torch.from_numpy(lloyd.cluster_centers_)))
     nearest = torch.cdist(cloud, E)
-    print(f"mean squared distance: {float(nearest.min(1).values.square().mean()):.2f}, k-means {means.inertia_ / 1200:.2f}")
+    print(f"mean squared distance: {float(nearest.min(1).values.square().mean()):.2f}, k-means {lloyd.inertia_ / 1200:.2f}")
     outcome("rows in use, of 12", len(nearest.argmin(1).unique()))
 
 # %% [markdown]
@@ -687,7 +687,7 @@ with waits_for("ema_update", "revive"):
         ways.append(E)
     nearest = torch.cdist(cloud, E)
     print(f"in use: {len(nearest.argmin(1).unique())} of 12 rows; mean squared distance", end=" ")
-    print(f"{float(nearest.min(1).values.square().mean()):.2f}, k-means {means.inertia_ / 1200:.2f}")
+    print(f"{float(nearest.min(1).values.square().mean()):.2f}, k-means {lloyd.inertia_ / 1200:.2f}")
 
 # %% [markdown]
 # TEXT

@@ -65,12 +65,12 @@ def hierarchy() -> Figure:
     boxes = {
         "x": Box(0, 0, "$x$\n16 × 16", "data"),
         "e1": Box(1.3, 0, "encoder", "layer"),
-        "h1": Box(2.5, 0, "8 × 8"),
+        "h1": Box(2.5, 0, "4 × 4"),
         "e2": Box(2.5, 1.1, "encoder", "layer"),
-        "h2": Box(2.5, 2.0, "4 × 4"),
-        "top": Box(4.3, 2.0, "top codes\n4 × 4", "data"),
+        "h2": Box(2.5, 2.0, "2 × 2"),
+        "top": Box(4.3, 2.0, "top codes\n2 × 2", "data"),
         "d2": Box(4.3, 1.1, "decoder", "layer"),
-        "bottom": Box(4.3, 0, "bottom codes\n8 × 8", "data"),
+        "bottom": Box(4.3, 0, "bottom codes\n4 × 4", "data"),
         "d1": Box(6.0, 0, "decoder", "layer"),
         "p": Box(7.5, 0, r"$p(x \mid s)$", "data"),
         "turn": Box(6.0, 1.1, kind="corner"),
@@ -80,8 +80,8 @@ def hierarchy() -> Figure:
     chains = [("x", "e1", "h1", "bottom", "d1", "p"), ("h1", "e2", "h2", "top", "d2", "bottom"), ("d2", "turn", "d1")]
     fig = diagram(boxes, [*chains, ("top", "ptop"), ("ptop", "pbottom")])
     fig.set_label(
-        "An encoder takes x, 16 x 16 pixels, to an 8 x 8 grid of vectors, and a second one to a 4 x 4 grid, of which "
-        "the top codes are made. Their decoder leads back to the 8 x 8 grid. There the bottom codes are chosen from "
+        "An encoder takes x, 16 x 16 pixels, to a 4 x 4 grid of vectors, and a second one to a 2 x 2 grid, of which "
+        "the top codes are made. Their decoder leads back to the 4 x 4 grid. There the bottom codes are chosen from "
         "the encoder's vectors and the decoded top. A last decoder reads both and gives p(x | s). One prior is for the "
         "top codes, another one for the bottom codes given the top codes."
     )
@@ -101,7 +101,7 @@ def pulls(E: torch.Tensor, z: torch.Tensor, g: torch.Tensor) -> Figure:
     q = E[s]
     styles = {
         "reconstruction, copied from the row": (z, g, plots.COLORS["blue"]),
-        "commitment": (z, 0.25 * (q - z), plots.COLORS["green"]),
+        "commitment": (z, 0.4 * (q - z), plots.COLORS["green"]),
     }
     for name, (start, move, color) in styles.items():
         ax.quiver(*start.T, *move.T, color=color, label=name, **ARROWS)
@@ -149,10 +149,10 @@ def tracks(z: torch.Tensor, E: torch.Tensor, means: torch.Tensor) -> Figure:
     ax.plot(*means.T, "+", color=plots.COLORS["vermilion"], markersize=12, markeredgewidth=2, label="k-means")
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    still = int(((E[-1] - E[0]).norm(dim=1) < 1e-6).sum())
+    used = len(torch.cdist(z, E[-1]).argmin(1).unique())
     fig.set_label(
-        f"Vectors in clusters, and the ways of {E.shape[1]} rows: {E.shape[1] - still} move to clusters, {still} stay "
-        "where they began, since no vector chooses them. Crosses mark the centroids of k-means, one in each cluster."
+        f"Vectors in clusters, and the ways of {E.shape[1]} rows: {used} end at clusters; {E.shape[1] - used} are nearest "
+        "to no vector. Crosses mark the centroids of k-means, one in each cluster."
     )
     return fig
 
