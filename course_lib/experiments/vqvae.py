@@ -18,6 +18,7 @@ from course_lib import data
 from course_lib.data import Dataset
 from course_lib.image_files import jpeg, pixels, png, sheet
 from course_lib.models import VQVAE, VQVAE2, CodeModel, CodePrior, GatedPixelCNN
+from course_lib.models.vqvae import grid_codes
 from course_lib.nn import perplexity
 from course_lib.recipes import Recipe, digits_vqvae, digits_vqvae_training
 from course_lib.training import fit
@@ -89,8 +90,8 @@ class Bound(NamedTuple):
 def _two_scales() -> CodeModel:
     """A VQ-VAE-2 of the digits of 16 levels, with codes of 2x2 and 4x4."""
     settings = dict(likelihood="discretized logistic", revive=0.1)
-    autoencoder = VQVAE2((1, 8, 8), 16, 32, 8, [[32], [32]], **settings)
-    return CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 32, 24, 3, classes=10, attention=2))
+    autoencoder = VQVAE2((1, 8, 8), 16, 8, 8, [[32], [32]], **settings)
+    return CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 8, 24, 3, classes=10, attention=2))
 
 
 MODELS: dict[str, tuple[str, Callable[[], CodeModel]]] = {
@@ -123,10 +124,20 @@ def fraction_read(classifier: SVC, x: torch.Tensor, y: torch.Tensor) -> float:
     return float((classifier.predict(x.flatten(1).numpy()) == y.numpy()).mean())
 
 
-@torch.no_grad()
 def bound(name: str, seed: int) -> tuple[float, float, float, float, float]:
-    """The numbers of one of `MODELS` from one seed, in the order of `Bound`."""
-    model, dataset = trained(name, seed)
+    """Train one of `MODELS` from one seed, and give its numbers in the order of `Bound`."""
+    return measured(*trained(name, seed), seed)
+
+
+@torch.no_grad()
+def measured(model: CodeModel, dataset: Dataset, seed: int = 0) -> tuple[float, float, float, float, float]:
+    """The numbers of a class-conditional model of the digits, in the order of `Bound`.
+
+    Args:
+        model: as `trained` gives it.
+        dataset: the digits that it models.
+        seed: of the samples.
+    """
     x, y = dataset.test.x, dataset.test.y
     given_each = torch.stack([model.elbo(x, labels=torch.full_like(y, k)) for k in range(10)])
     nats = -(given_each.logsumexp(0) - math.log(10)).mean().item()
@@ -165,12 +176,13 @@ def steps_of_sampling(size: int = 28, n: int = 16, channels: int = 32, layers: i
     pixel = GatedPixelCNN((1, size, size), 2, channels, layers, kernel=3)
     autoencoder = VQVAE2((1, size, size), 2, 64, 16, [[32, 32], [32]])
     codes = CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 64, channels, layers, attention=2))
-    generator, grids = torch.Generator().manual_seed(0), codes.prior.sample(n)
+    generator = torch.Generator().manual_seed(0)
+    grids = grid_codes(codes.prior.sample(n, generator=generator), codes.prior.shapes)
     T = len(codes.prior.order)
     kinds = {
         "gated PixelCNN of the pixels": (size * size, lambda: pixel.sample(n, generator=generator)),
         "VQ-VAE-2: the codes": (T, lambda: codes.prior.sample(n, generator=generator)),
-        "VQ-VAE-2: the decoder": (1, lambda: autoencoder.decode(_on_grids(codes, grids))),
+        "VQ-VAE-2: the decoder": (1, lambda: autoencoder.decode(grids)),
     }
     rows = []
     for name, (steps, sample) in kinds.items():
@@ -178,12 +190,6 @@ def steps_of_sampling(size: int = 28, n: int = 16, channels: int = 32, layers: i
         sample()
         rows.append(Steps(name, steps, time.perf_counter() - start))
     return rows
-
-
-def _on_grids(model: CodeModel, codes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    from course_lib.models.vqvae import grid_codes
-
-    return grid_codes(codes, model.prior.shapes)
 
 
 # Rate and distortion
