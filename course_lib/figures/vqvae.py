@@ -95,28 +95,22 @@ def pulls(E: torch.Tensor, z: torch.Tensor, g: torch.Tensor) -> Figure:
         E: (K, 2) rows, z: (n, 2) vectors.
         g: (n, 2), minus the gradient that the decoder gives for each z_q.
     """
-    fig, ax = plt.subplots(figsize=(6.4, 3.6))
+    fig, ax = plt.subplots(figsize=(8.6, 3.4))
     voronoi_plot_2d(Voronoi(E.numpy()), ax, show_points=False, show_vertices=False, line_colors="0.7")
     s = torch.cdist(z, E).argmin(1)
-    q = E[s]
-    styles = {
-        "reconstruction, copied from the row": (z, g, plots.COLORS["blue"]),
-        "commitment": (z, 0.4 * (q - z), plots.COLORS["green"]),
-    }
-    for name, (start, move, color) in styles.items():
-        ax.quiver(*start.T, *move.T, color=color, label=name, **ARROWS)
-    ax.quiver(*q.T, *g.T, color=plots.COLORS["blue"], alpha=0.35, **ARROWS)
-    used = s.unique()
+    q, used = E[s], s.unique()
     means = torch.stack([z[s == k].mean(0) for k in used])
-    ax.quiver(
-        *E[used].T,
-        *(0.6 * (means - E[used])).T,
-        color=plots.COLORS["vermilion"],
-        label="codebook: to the mean",
-        **ARROWS,
-    )
-    ax.plot(*z.T, "o", color="black", markersize=4, label="vectors $z$")
-    ax.plot(*E.T, "s", color=plots.COLORS["vermilion"], markersize=7, label="rows of $E$")
+
+    def arrows(start: torch.Tensor, move: torch.Tensor, color: str, **style) -> None:
+        along = dict(angles="xy", scale_units="xy", scale=1, width=0.006, zorder=3)
+        ax.quiver(*start.T.numpy(), *move.T.numpy(), color=plots.COLORS[color], **along, **style)
+
+    arrows(z, g, "blue", label="reconstruction, copied from the row")
+    arrows(q, g, "blue", alpha=0.35)
+    arrows(z, 0.4 * (q - z), "green", label="commitment")
+    arrows(E[used], 0.6 * (means - E[used]), "vermilion", label="codebook: to the mean")
+    ax.plot(*z.T.numpy(), "o", color="black", markersize=4, label="vectors $z$")
+    ax.plot(*E.T.numpy(), "s", color=plots.COLORS["vermilion"], markersize=7, label="rows of $E$")
     low, high = torch.cat([E, z]).min(0).values - 0.3, torch.cat([E, z]).max(0).values + 0.3
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -129,9 +123,6 @@ def pulls(E: torch.Tensor, z: torch.Tensor, g: torch.Tensor) -> Figure:
     return fig
 
 
-ARROWS = dict(angles="xy", scale_units="xy", scale=1, width=0.006, zorder=3)
-
-
 def tracks(z: torch.Tensor, E: torch.Tensor, means: torch.Tensor) -> Figure:
     """The ways of a codebook's rows through the plane, beside the centroids of k-means.
 
@@ -140,19 +131,19 @@ def tracks(z: torch.Tensor, E: torch.Tensor, means: torch.Tensor) -> Figure:
         E: (steps, K, 2) rows after each step.
         means: (K, 2) centroids.
     """
-    fig, ax = plt.subplots(figsize=(4.8, 3.8))
-    ax.plot(*z.T, ".", color="0.75", markersize=3, zorder=1)
+    fig, ax = plt.subplots(figsize=(6.4, 3.6))
+    ax.plot(*z.T.numpy(), ".", color="0.75", markersize=3, zorder=1)
     for way in E.transpose(0, 1):
-        ax.plot(*way.T, "-", color=plots.COLORS["blue"], linewidth=1)
-    ax.plot(*E[0].T, "o", color=plots.COLORS["blue"], fillstyle="none", label="rows at the start")
-    ax.plot(*E[-1].T, "s", color=plots.COLORS["blue"], label="rows at the end")
-    ax.plot(*means.T, "+", color=plots.COLORS["vermilion"], markersize=12, markeredgewidth=2, label="k-means")
+        ax.plot(*way.T.numpy(), "-", color=plots.COLORS["blue"], linewidth=1)
+    ax.plot(*E[0].T.numpy(), "o", color=plots.COLORS["blue"], fillstyle="none", label="rows at the start")
+    ax.plot(*E[-1].T.numpy(), "s", color=plots.COLORS["blue"], label="rows at the end")
+    ax.plot(*means.T.numpy(), "+", color=plots.COLORS["vermilion"], markersize=12, markeredgewidth=2, label="k-means")
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     used = len(torch.cdist(z, E[-1]).argmin(1).unique())
     fig.set_label(
-        f"Vectors in clusters, and the ways of {E.shape[1]} rows: {used} end at clusters; {E.shape[1] - used} are nearest "
-        "to no vector. Crosses mark the centroids of k-means, one in each cluster."
+        f"Vectors in clusters, and the ways of {E.shape[1]} rows: {used} end at clusters; {E.shape[1] - used} are "
+        "nearest to no vector. Crosses mark the centroids of k-means, one in each cluster."
     )
     return fig
 
@@ -226,7 +217,9 @@ def rejection(kept: Sequence[float], quality: Sequence[float], diversity: Sequen
     for ax in (left, right):
         ax.set(xlabel="samples kept (%)", xlim=(105, -5))
     told = "; ".join(f"{a:.0f} %: {b:.2f}, {c:.0f}" for a, b, c in zip(shares, quality, diversity, strict=True))
-    fig.set_label(f"Samples kept, their distance to the nearest image, and the kinds among them: {told}. Data: {whole:.0f}.")
+    fig.set_label(
+        f"Samples kept, their distance to the nearest image, and the kinds among them: {told}. Data: {whole:.0f}."
+    )
     return fig
 
 
