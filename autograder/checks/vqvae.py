@@ -4,16 +4,32 @@ Each check begins with its smallest case, so that the first counter-example is t
 compared within 1e-5 of the size of what is added up. Feature maps are (n, C, H, W), codebooks (K, C).
 """
 
+import itertools
+
 import numpy as np
-from scipy.special import log_softmax
+import torch
+from scipy.special import expit, log_softmax, logsumexp, softmax
 
-from autograder.checking.answers import asking, codes, parts, real, real_parts
-from autograder.checking.cases import all_images, say_case, tenths
+from autograder.checking.answers import asking, codes, integers, parts, real, real_parts
+from autograder.checking.cases import all_images, say_case, say_image, tensors, tenths
 from autograder.checking.check import check
-from autograder.checking.comparing import close, count, differs, first_wrong, mass, not_one, say, should_be
+from autograder.checking.comparing import ORDINALS, close, count, differs, first_wrong, mass, not_one, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
+from autograder.checking.models import lacks_parameter
+from autograder.checking.samplers import ALMOST_ONE, say_uniforms, wrong_level
+from autograder.given import Callback
 
-__all__ = ["ema_update", "hierarchical_bound", "quantize", "vq_losses"]
+__all__ = [
+    "OwnVQVAE",
+    "ema_update",
+    "fsq",
+    "hierarchical_bound",
+    "perplexity",
+    "quantize",
+    "revive",
+    "sample_codes",
+    "vq_losses",
+]
 
 
 def _rows(z: np.ndarray) -> np.ndarray:
@@ -597,3 +613,756 @@ def hierarchical_bound(student, rng):
     for far in (-1e4, 1e4):
         *given, log_likelihood = case(3, 2, 2, 2, 3)
         yield ask(*given, log_likelihood + far).holds("bound", wrong_bound)
+
+
+@check(
+    gates=["shapes"],
+    points={"codes": 1, "decoder": 1, "loss": 1, "gradients": 2, "bound": 1},
+    hints=[
+        "Write the encoder's two layers as a method of its own that gives z of shape (n, M, C); `encode` and `loss` "
+        "call it. Write the decoder's two layers as a method that takes vectors (n, M, C); `decode` looks the codes up "
+        "first. Then no other method needs a layer.",
+        "In `loss` the decoder gets the straight-through copy, whose value is the codes' and whose gradient goes to z. "
+        "The codebook learns from the codebook loss alone, the encoder from the rest. `bound` has no z at all: only "
+        "the chosen codes, what they say about x, and what they cost under the prior.",
+        "loss: the mean over images of the summed binary cross-entropy with logits, plus the squared distance with z "
+        "detached, plus beta times the one with e detached, both summed over C and averaged over the rest. bound: "
+        "minus the summed cross-entropy of each image, plus the sum over positions m of log_prior[m, code m].",
+    ],
+)
+def OwnVQVAE(student, rng):
+    """Your own VQ-VAE.
+
+    `log_prior` is given in the precision of the model's parameters.
+
+    ============================================  =====================================================
+    clause of the contract                        tried by
+    ============================================  =====================================================
+    a module with the named parameters            D, M, C, K and hidden from 1 to 5: "shapes", a gate
+    encode: (n, M) nearest codes                  all images, drawn parameters; equal rows of the codebook
+                                                  and rows on either side, where the lowest index counts; once
+                                                  more after all other calls: "codes"
+    decode: (n, D) logits                         all codes, drawn parameters: "decoder"
+    loss: a number, mean over images of           drawn parameters and beta, one image and all; by the model's
+    -log p(x | z_q), plus the codebook loss,      own encode and decode; logits of 1000 where these are right;
+    plus beta times the commitment loss           the codebook stays what it is: "loss"
+    straight-through to the encoder               vectors that lie on their codes, where both losses are 0: the
+                                                  gradient of the encoder's bias must foretell how the answer's
+                                                  own loss changes when codes move; the codebook has none:
+                                                  "gradients"
+    the codebook learns from the codebook loss,   a decoder that ignores its input, beta of 0 and 2: each must
+    the encoder from beta times the commitment    foretell how the answer's own loss changes: "gradients"
+    all parameters learn                          all together by the chain rule, where encoder, decoder and loss
+                                                  are right: "gradients"
+    bound: (n,), log p(x | codes) + log p(codes)  by the model's own encode and decode; never above log p(x), the
+    in nats                                       sum over all codes; adds up to at most 1 over all images;
+                                                  logits of 1000; a code that is impossible: "bound"
+    ============================================  =====================================================
+    """
+    sizes = (1, 1, 1, 2, 1), (3, 1, 2, 3, 2), (2, 2, 1, 2, 3), (4, 2, 3, 4, 3), (5, 3, 2, 3, 2), (2, 1, 2, 1, 2)
+    right = {"codes": True, "decoder": True, "loss": True}
+    for networks in (True, False):
+        for some in sizes:
+            yield from _own_vqvae(student, rng, right, networks, *some)
+
+
+def _own_vqvae(student, rng, right: dict[str, bool], networks: bool, D: int, M: int, C: int, K: int, hidden: int):
+    """Judge one model: its two networks, or all that it does with them.
+
+    Args:
+        right: the properties that have held in all models so far; a mistake in a network costs no other property.
+    """
+    layers = {"encoder_hidden": (hidden, D), "encoder_out": (M * C, hidden)}
+    layers |= {"decoder_hidden": (hidden, M * C), "decoder_out": (D, hidden)}
+    shapes = {f"{name}.weight": shape for name, shape in layers.items()}
+    shapes |= {f"{name}.bias": shape[:1] for name, shape in layers.items()} | {"codebook": (K, C)}
+    words, images = f"D = {D}, M = {M}, C = {C}, K = {K}, hidden = {hidden}", all_images(D)
+
+    def readable(model, *_):
+        why = lacks_parameter(model, shapes)
+        return (None, why) if why else (model, "")
+
+    made = asking(student.build, read=readable, say=lambda *_: words)(D, M, C, K, hidden)
+    yield made.gate("shapes")
+    model, values = made.got, {}
+    precision = np.asarray(model.get("codebook")).dtype
+
+    def give(drawn):
+        values.update({name: drawn.get(name, np.zeros(shape)) for name, shape in shapes.items()})
+        for name, value in values.items():
+            model.set(name, value)
+
+    def drawn(most=1.5):
+        """Parameters, with rows of the codebook that are far apart."""
+        new = {name: tenths(rng, *shape, most=most) for name, shape in shapes.items()}
+        far = rng.permutation(K)[:, None] - (K - 1) / 2 + tenths(rng, K, C, most=0.3)
+        return new | {"codebook": 0.7 * far * rng.choice([-1, 1], C)}
+
+    def network(x, first, second):
+        h = np.tanh(x @ values[f"{first}.weight"].T + values[f"{first}.bias"])
+        return h @ values[f"{second}.weight"].T + values[f"{second}.bias"]
+
+    def vectors(x):
+        return network(x, "encoder_hidden", "encoder_out").reshape(len(x), M, C)
+
+    def distances(x):
+        """Squared distances (n, M, K)."""
+        return ((vectors(x)[:, :, None] - values["codebook"]) ** 2).sum(3)
+
+    def asking_method(method, read, *names):
+        """Messages show the parameters that matter, where they are few."""
+
+        def say_rows(rows, *others):
+            shown = {name: value for name, value in values.items() if name.split(".")[0] in names}
+            few = f"{say_case(**shown)}, " if shown and sum(value.size for value in shown.values()) <= 10 else ""
+            beta = f", beta = {others[0]:g}" if method == "loss" else ""
+            return f"{words}, {state}{few}{count(len(rows), 'row')}{beta}"
+
+        return asking(lambda *args: model.call(*args, method=method), read=read, say=say_rows)
+
+    def wrong_codes(got, x):
+        squares = distances(x)
+        chosen = np.take_along_axis(squares, got[:, :, None], 2)[:, :, 0]
+        size = (vectors(x) ** 2).sum(2) + (values["codebook"] ** 2).sum(1).max()
+        for row, m in np.argwhere(chosen > squares.min(2) + 1e-4 * size):
+            best = squares[row, m].argmin()
+            return (
+                f"{say_image(x, row)}: the vector of position {m}, {say(vectors(x)[row, m])}, is at squared distance "
+                f"{say(chosen[row, m])} from code {got[row, m]}, and at {say(squares[row, m, best])} from code {best}"
+            )
+
+    def not_lowest(got, x):
+        want = np.broadcast_to(distances(x).argmin(2), got.shape)
+        return differs(got, want, lambda row, m: f"several codes are equally near to position {m}, so its code")
+
+    def wrong_logits(got, chosen):
+        want = network(values["codebook"][chosen].reshape(len(chosen), -1), "decoder_hidden", "decoder_out")
+        return differs(got, want, lambda row, d: f"for the codes {say(chosen[row])}, the logit of x_{d}")
+
+    def reconstruction(x):
+        """The codes, and -log p(x | codes) of each row by the model's own methods; or why there are none."""
+        encoded = encode(x)
+        decoded = encoded.why or decode(encoded.got)
+        if encoded.why or decoded.why:
+            return None, None, encoded.why or decoded.why
+        return encoded.got, np.logaddexp(0, (1 - 2 * x) * decoded.got).sum(1), ""
+
+    def wrong_loss(got, x, beta):
+        chosen, nats, why = reconstruction(x)
+        if why:
+            return why
+        old, new = values["codebook"], np.asarray(model.get("codebook"), dtype=np.float64)
+        if not close(new, old):
+            return f"loss changed the codebook: its first number was {say(old[0, 0])}, now it is {say(new[0, 0])}"
+        distance = ((vectors(x) - old[chosen]) ** 2).sum(2).mean()
+        logits = network(old[chosen].reshape(len(x), -1), "decoder_hidden", "decoder_out")  # if decode is wrong alone
+        for known in (np.logaddexp(0, (1 - 2 * x) * logits).sum(1).mean(), nats.mean()):
+            want = known + (1 + beta) * distance
+            name = (
+                f"by the model's own encode and decode, -log p(x | z_q) is {known:.5g} in the mean, the codebook loss "
+                f"and the commitment loss are {distance:.5g}, and loss"
+            )
+            why = differs(got, want, lambda name=name: name, size=want, tolerance=2e-5)
+            if not why:
+                break
+        return why
+
+    def wrong_bound(got, x, log_prior):
+        chosen, nats, why = reconstruction(x)
+        if why:
+            return why
+        every = all_images(M, K)
+        decoded = decode(every)
+        if decoded.why:
+            return decoded.why
+        cost, prior = log_prior[np.arange(M), chosen].sum(1), log_prior[np.arange(M), every].sum(1)
+        pixels = -np.logaddexp(0, (1 - 2 * x[:, None]) * decoded.got).sum(2)
+        exact = logsumexp(pixels + prior, axis=1)
+        if len(x) == 2**D and mass(got) > 1.001:
+            return f"exp(bound) of all {len(x)} images adds up to {mass(got):.5g}, to more than 1"
+        for row in np.flatnonzero(got > exact + 1e-3 * (1 + np.abs(exact))):
+            above = f"{say(exact[row])}; got {say(got[row])}"
+            return f"the bound of {say_image(x, row)} is above log p(x), the sum over all codes, which is {above}"
+
+        def name(row):
+            return (
+                f"{say_image(x, row)}: by the model's own encode and decode, log p(x | codes) is {-nats[row]:.5g}, "
+                f"log p(codes) {cost[row]:.5g}, and bound"
+            )
+
+        size = nats + np.where(np.isfinite(cost), np.abs(cost), 0)
+        return differs(got, cost - nats, name, size=size, tolerance=2e-5)
+
+    def log_prior(impossible=False):
+        logits = tenths(rng, M, K)
+        logits[rng.integers(M), rng.integers(K)] -= np.inf if impossible else 0
+        return log_softmax(logits, 1).astype(precision)
+
+    def loss_and_gradients(x, beta, *names):
+        """The gradients of the loss, by name; and a function for how the loss changes along a move of a parameter."""
+        value, gradients = model.vjp(tensors(x), beta, cotangent=np.array(1.0), wrt=names, method="loss")
+        found, why = real_parts([value, *gradients], {"loss(x, beta)": ()} | {name: shapes[name] for name in names})
+        return (None, why) if why else (dict(zip(names, found[1:], strict=True)), "")
+
+    def change(x, beta, name, move):
+        """How much the answer's own loss changes from a parameter moved back to one moved forth, and its size."""
+        losses = []
+        for moved in (values[name] + move, values[name] - move):
+            model.set(name, moved)
+            losses.append(real(model.call(tensors(x), beta, method="loss"), (), "loss(x, beta)"))
+        model.set(name, values[name])
+        (forth, why), (back, other) = losses
+        return (None, why or other) if why or other else ((float(forth - back), 1e-5 * abs(float(forth))), "")
+
+    def judged(test):
+        """An outcome of the property "gradients": the test returns what is wrong, and may raise as the answer does."""
+        ask = asking(test, read=lambda why: (why, ""), say=lambda: f"{words}, {state}gradients of loss")
+        return ask().holds("gradients", lambda why: why)
+
+    def untrue(foretold_change, found, what):
+        """What is wrong with a foretold change of the loss."""
+        changed, rounded = found
+        if not close(foretold_change, changed, abs(changed) + abs(foretold_change) + rounded, tolerance=0.02):
+            return f"{what}, the loss changes by {changed:.4g}, but the gradient foretells {foretold_change:.4g}"
+        return ""
+
+    def along(name):
+        return 1e-3 * rng.uniform(0.5, 1.5, shapes[name])
+
+    def not_straight_through():
+        """Vectors on their codes: both losses are 0, and change by as much forth as back."""
+        by_name, why = loss_and_gradients(x, 0.5, "encoder_out.bias", "codebook")
+        move = along("codebook")
+        found, other = (None, why) if why else change(x, 0.5, "codebook", move)
+        if why := why or other:
+            return why
+        bias = by_name["encoder_out.bias"].reshape(M, C)
+        size = max(np.abs(bias).max(), 1e-3)
+        if not close(by_name["codebook"], np.zeros((K, C)), size):
+            most = np.abs(by_name["codebook"]).max()
+            return (
+                f"all vectors lie on their codes, so the codebook loss is 0, and nothing else may reach the codebook; "
+                f"its gradient goes up to {say(most)}, not 0"
+            )
+        what = f"all vectors lie on their codes: when these move by about {say(move.max())}"
+        return untrue(2 * (bias * move[place]).sum(), found, what)
+
+    def not_the_two_losses():
+        """A decoder that ignores its input: only the two losses change."""
+        moves = {name: along(name) for name in ("codebook", "encoder_out.bias")}
+        without, why = change(x, 0.0, "codebook", moves["codebook"])
+        at_zero, other = change(x, 0.0, "encoder_out.bias", moves["encoder_out.bias"])
+        if why := why or other:
+            return why
+        for beta in (0.0, 2.0):
+            by_name, why = loss_and_gradients(x, beta, *moves)
+            found, other = change(x, beta, "encoder_out.bias", moves["encoder_out.bias"])
+            if why := why or other:
+                return why
+            foretells = {name: 2 * (by_name[name] * move).sum() for name, move in moves.items()}
+            what = (
+                f"the decoder ignores its input, beta = {beta:g}: by the codebook loss alone, when the codebook moves"
+            )
+            if why := untrue(foretells["codebook"], without, what):
+                return why
+            by_beta = found[0] - at_zero[0], found[1] + at_zero[1]
+            what = f"the decoder ignores its input, beta = {beta:g}: by beta times the commitment loss, when z moves"
+            if why := untrue(foretells["encoder_out.bias"], by_beta, what):
+                return why
+
+    def not_by_the_chain_rule():
+        beta = float(rng.integers(1, 9)) / 4
+        by_name, why = loss_and_gradients(x, beta, *shapes)
+        want = {} if why else _vqvae_gradients(x, beta, values, M)
+        for name, gradient in want.items():
+            if why := differs(
+                by_name[name],
+                gradient,
+                lambda *at, name=name: f"beta = {beta:g}, {count(len(x), 'row')}: the gradient of {name}{list(at)}",
+                size=max(np.abs(gradient).max(), 1e-3),
+                tolerance=1e-3,
+            ):
+                return why
+        return why
+
+    encoding, decoding, state = ("encoder_hidden", "encoder_out", "codebook"), ("decoder_hidden", "decoder_out"), ""
+    encode = asking_method("encode", lambda value, x: codes(value, (len(x), M), K, "encode(x)"), *encoding)
+    decode = asking_method("decode", lambda value, s: real(value, (len(s), D), "decode(codes)"), *decoding, "codebook")
+    loss = asking_method("loss", lambda value, *_: real(value, (), "loss(x, beta)"))
+    bound = asking_method("bound", lambda value, x, _: real(value, (len(x),), "bound(x, log_prior)"))
+    if networks:
+        for most in (1.5, 3.0, 3.0):
+            give(drawn(most))
+            x, some = rng.permutation(images), rng.permutation(all_images(M, K))[:9]
+            for name, answer, wrong in (("codes", encode(x), wrong_codes), ("decoder", decode(some), wrong_logits)):
+                yield answer.gate("shapes")
+                outcome = answer.holds(name, wrong)
+                right[name] &= outcome.ok
+                yield outcome
+        model.release()
+        return
+    for _ in range(2):
+        give(drawn())
+        x = rng.permutation(images)
+        for some in (x[:1], x):
+            if right["codes"]:
+                outcome = loss(some, float(rng.integers(0, 9)) / 4).holds("loss", wrong_loss)
+                right["loss"] &= outcome.ok
+                yield outcome
+            yield bound(some, log_prior()).holds("bound", wrong_bound)
+    if min(M, C) == 1:  # where the encoder's bias is z, however it is reshaped
+        state = "an encoder of which only the last bias is not 0, "
+        give({name: value for name, value in drawn().items() if "encoder" not in name or name == "encoder_out.bias"})
+        yield loss(x, 0.25).holds("loss", wrong_loss)
+    if right["codes"] or K == 1:
+        state, x = "encoder_out.weight = 0, ", images[:3]
+        new, place = drawn(), rng.integers(0, K, M)
+        new["encoder_out.weight"] = 0 * new["encoder_out.weight"]
+        new["encoder_out.bias"] = new["codebook"][place].reshape(-1)
+        give(new)
+        yield judged(not_straight_through)
+        new["encoder_out.bias"] = new["encoder_out.bias"] + 0.05
+        give(new | {"decoder_out.weight": 0 * new["decoder_out.weight"]})
+        yield judged(not_the_two_losses)
+    if all(right.values()):
+        state = ""
+        give(drawn())
+        nearest = np.sort(distances(images), 2)
+        decided = images[(nearest[:, :, 1:2] - nearest[:, :, :1] > 1e-3).all((1, 2))]
+        x = rng.permutation(decided)[:5]
+        yield judged(not_by_the_chain_rule)
+    if right["codes"]:
+        state = "all parameters 0 but the encoder's last bias and the codebook, "
+        row = rng.integers(1, 3, C) / 2 * rng.choice([-1, 1], C)
+        around = rng.permutation(np.arange(K) % 2)[:, None] * 2 * row
+        for book in (np.tile(row, (K, 1)), around):
+            give({"encoder_out.bias": np.tile(row, M), "codebook": book})
+            yield encode(images).holds("codes", not_lowest)
+    if right["codes"] and right["decoder"]:
+        state = "all parameters 0 but codebook and biases, logits 1000 or -1000, "
+        give({"codebook": tenths(rng, K, C), "decoder_out.bias": rng.choice([-1000.0, 1000.0], D)})
+        yield loss(images, 0.25).holds("loss", wrong_loss)
+        yield bound(images, log_prior()).holds("bound", wrong_bound)
+    if K > 1:
+        state = "an impossible code, "
+        give(drawn())
+        yield bound(images, log_prior(impossible=True)).holds("bound", wrong_bound)
+    if right["codes"]:
+        state = "after other calls: "
+        give(drawn())
+        yield encode(images).holds("codes", wrong_codes)
+    model.release()
+
+
+def _vqvae_gradients(x: np.ndarray, beta: float, values: dict[str, np.ndarray], M: int) -> dict[str, np.ndarray]:
+    """The gradients of a VQ-VAE's loss with the straight-through estimator, by the names of its parameters."""
+    n, E = len(x), values["codebook"]
+    h = np.tanh(x @ values["encoder_hidden.weight"].T + values["encoder_hidden.bias"])
+    z = (h @ values["encoder_out.weight"].T + values["encoder_out.bias"]).reshape(n * M, -1)
+    chosen = _squares(z, E).argmin(1)
+    e, by_code = E[chosen], np.zeros_like(E)
+    np.add.at(by_code, chosen, 2 * (e - z) / (n * M))
+    inputs = e.reshape(n, -1)
+    g = np.tanh(inputs @ values["decoder_hidden.weight"].T + values["decoder_hidden.bias"])
+    logits = (expit(g @ values["decoder_out.weight"].T + values["decoder_out.bias"]) - x) / n
+    below = logits @ values["decoder_out.weight"] * (1 - g**2)
+    straight = (below @ values["decoder_hidden.weight"]).reshape(n * M, -1)
+    out = (straight + beta * 2 * (z - e) / (n * M)).reshape(n, -1)
+    first = out @ values["encoder_out.weight"] * (1 - h**2)
+    layers = {"decoder_out": (logits, g), "decoder_hidden": (below, inputs), "encoder_out": (out, h)}
+    gradients = {"codebook": by_code}
+    for name, (error, input_) in (layers | {"encoder_hidden": (first, x)}).items():
+        gradients |= {f"{name}.weight": error.T @ input_, f"{name}.bias": error.sum(0)}
+    return gradients
+
+
+@check(
+    gates=["a number"],
+    points={"perplexity": 0.5, "unused codes": 0.5},
+    hints=[
+        "Count how often each code occurs. If only one does, the perplexity is 1; if two occur equally often, it is 2. "
+        "What is the entropy of these frequencies in nats?",
+        "The entropy is minus the sum of p log p over the codes, and the perplexity its exponential. What is p log p "
+        "for a code that never occurs, and what does a computer make of 0 times the log of 0?",
+        "torch.bincount of the flattened indices gives the counts; keep those above 0, divide by their sum, and take "
+        "the exponential of minus the sum of p log p.",
+    ],
+)
+def perplexity(student, rng):
+    """The perplexity of a codebook.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    a number                                       "a number", a gate
+    exp of the entropy in nats                     one code, uniform ones (the perplexity is K), drawn frequencies, 1
+                                                   to 4096 codes, all of which occur: "perplexity"
+    any shape of indices                           one, two and three axes, one index: "perplexity"
+    unused codes do not matter                     the last ones, the first ones, all but one, 5000 of 8000:
+                                                   "unused codes"
+    =============================================  ===========================================================
+    """
+
+    def read(value, indices, K):
+        return real(value, (), "the perplexity")
+
+    def say_indices(indices, K):
+        return f"{say_case(indices=indices)}, K = {K}"
+
+    def wrong(got, indices, K):
+        counts = np.unique(indices, return_counts=True)[1]
+        p = counts / counts.sum()
+        numbers = f"{count(len(p), 'code')} occur" + f", {say(counts)} times" * (len(p) <= 8)
+        return differs(got, np.exp(-(p * np.log(p)).sum()), lambda: f"{numbers}, so the perplexity")
+
+    def occurring(K, N, *shape):
+        """Indices in which each of K codes occurs, some more often than others."""
+        chosen = rng.choice(K, N - K, p=rng.dirichlet(np.ones(K)))
+        return rng.permutation(np.concatenate([np.arange(K), chosen])).reshape(*(shape or (N,)))
+
+    ask = asking(student.call, read=read, say=say_indices)
+    yield ask(np.array([0, 1]), 2).gate("a number")
+    cases = [(np.zeros(3, dtype=int), 1), (np.array([1, 0]), 2), (np.array([0, 0, 0, 1]), 2), (np.array([0]), 1)]
+    cases += [(rng.permutation(np.arange(12) % 4), 4), (occurring(3, 12, 3, 4), 3), (occurring(5, 24, 2, 3, 4), 5)]
+    cases += [(occurring(2, 8, 1, 8), 2), (occurring(300, 2000), 300), (rng.permutation(4096).reshape(64, 64), 4096)]
+    for args in cases:
+        yield ask(*args).holds("perplexity", wrong)
+    unused = [(np.zeros(2, dtype=int), 2), (np.array([1, 1]), 2), (np.array([0, 2]), 4), (np.array([[3]]), 9)]
+    unused += [(occurring(3, 10), 7), (2 + occurring(3, 12, 2, 6), 5), (rng.permutation(8000)[:3000], 8000)]
+    for args in unused:
+        yield ask(*args).holds("unused codes", wrong)
+
+
+@check(
+    gates=["shape"],
+    points={"dead codes": 0.5, "live codes": 0.5},
+    hints=[
+        "Which codes are dead? Say that there are two of them, codes 1 and 4. Which uniform number does code 1 use, "
+        "and which one does code 4?",
+        "A uniform number u in [0, 1) gives the row number floor(u N) of z, if there are N rows. The first dead code "
+        "uses the first number, the second dead code the second one, and so on; live codes use none.",
+        "dead = counts < threshold is a mask; its sum m says how many numbers of u are used. Turn u[:m] times N into "
+        "int64, take these rows of z, and write them into the dead rows of a copy of E.",
+    ],
+    side_effects="live codes",
+)
+def revive(student, rng):
+    """Reviving dead codes.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (K, C)                                         two sizes: "shape", a gate
+    rows with counts below threshold become rows   one, several and all of them; K, N and C from 1 to 50, drawn:
+    of z                                           "dead codes"
+    the j-th of them uses u_j, row floor(u_j N)    the same; u of 0 and of the largest number below 1: "dead codes"
+    other rows stay; so do all at the threshold    the same; counts equal to the threshold; none is dead; nothing may
+                                                   stay everywhere: "live codes"
+    E is left as it is                             by `Student`, after each call: "live codes"
+    =============================================  ===========================================================
+    """
+
+    def case(K, N, C, dead, threshold=1.0):
+        """Codes of which these are dead."""
+        counts = threshold * (1 + rng.integers(1, 9, K) / 4)
+        counts[dead] = threshold * rng.integers(0, 4, len(dead)) / 4
+        counts[dead[:1]] = 0
+        return tenths(rng, K, C), counts, 10 + tenths(rng, N, C), rng.integers(0, 1000, K) / 1000, threshold
+
+    def read(value, E, *_):
+        return real(value, E.shape, "E")
+
+    def say_revive(E, counts, z, u, threshold):
+        if E.size + z.size <= 10:
+            return f"{say_case(E=E, counts=counts, z=z)}, u = {say_uniforms(u)}, threshold = {threshold:g}"
+        K, C = E.shape
+        return f"{count(K, 'code')}, N = {len(z)}, {count(C, 'channel')}, threshold = {threshold:g}"
+
+    def not_revived(got, E, counts, z, u, threshold):
+        dead = np.flatnonzero(counts < threshold)
+        rows = np.floor(u[: len(dead)] * len(z)).astype(int)
+
+        def name(j, c):
+            which = f"{ORDINALS[j]} " if j < len(ORDINALS) else ""
+            k, number = int(dead[j]), say_uniforms(u[j])
+            return f"code {k} is the {which}dead one, u_{j} = {number} and N = {len(z)}, so E{[k, c]}"
+
+        return differs(got[dead], z[rows], name)
+
+    def not_kept(got, E, counts, z, u, threshold):
+        live = np.flatnonzero(counts >= threshold)
+        if len(live) < len(E) and close(got, E):
+            return f"{count(len(E) - len(live), 'code')} below the threshold, and nothing has changed"
+
+        def name(i, c):
+            return f"the count of code {live[i]} is {say(counts[live[i]])}, so E{[int(live[i]), c]}"
+
+        return differs(got[live], E[live], name)
+
+    ask = asking(student.call, read=read, say=say_revive)
+    yield ask(*case(2, 1, 1, [1])).gate("shape")
+    yield ask(*case(4, 3, 2, [0, 2])).gate("shape")
+    cases = [case(2, 2, 1, [0]), case(2, 2, 1, [1]), case(3, 2, 1, [1, 2], 2.0), case(1, 3, 1, [0])]
+    cases += [case(5, 4, 2, [1, 4]), case(6, 3, 2, [0, 1, 2, 3, 4, 5]), case(5, 7, 5, [2, 3, 4], 0.1)]
+    cases += [case(50, 40, 3, rng.permutation(50)[:20], float(rng.uniform(0.5, 2)))]
+    for N in (1, 3, 9):
+        E, counts, z, u, threshold = case(4, N, 2, [0, 1, 3])
+        cases.append((E, counts, z, np.array([0.0, ALMOST_ONE, 0.5, u[0]])[rng.permutation(4)], threshold))
+    for args in cases:
+        answer = ask(*args)
+        yield answer.holds("dead codes", not_revived)
+        yield answer.holds("live codes", not_kept)
+    for K, dead, threshold in ((2, [1], 1.0), (5, [3], 0.75), (3, [], 2.0), (4, [], 0.0)):
+        E, counts, z, u, _ = case(K, 3, 2, dead, threshold)
+        counts[0] = threshold
+        yield ask(E, counts, z, u, threshold).holds("live codes", not_kept)
+
+
+@check(
+    gates=["shapes"],
+    points={"codes": 0.75, "index": 0.75, "straight-through": 0.5},
+    hints=[
+        "Take one dimension with 3 levels. Its codes are -1, 0 and 1. Between which two numbers does h = tanh(z) lie, "
+        "and for which of them is each code the nearest integer?",
+        "The index reads the codes as the digits of a number: each code plus (L - 1) / 2 is a digit from 0 to L - 1. "
+        "Dimension 0 counts ones, dimension 1 counts groups of levels[0], dimension 2 groups of levels[0] levels[1].",
+        "h + (h.round() - h).detach() has the value of the rounded numbers and the gradient of h. For the index, "
+        "multiply integer digits by the product of all earlier levels (1 for dimension 0), and sum. Keep it in int64.",
+    ],
+)
+def fsq(student, rng):
+    """Finite scalar quantization.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (n, d), (n,) int64                             two sizes: "shapes", a gate
+    codes are the integers nearest to h, which is  levels from 1 to 255, all equal and all different, drawn; z up to
+    (L - 1) / 2 times tanh(z)                      1000 of either sign; h within 1e-4 of a half may go either way:
+                                                   "codes"
+    the index is the number whose digits are       by the answer's own codes; all combinations, whose indices are 0,
+    codes + (L - 1) / 2, dimension 0 first         1, ..., each once; up to 9^12 of them, drawn: "index"
+    gradients are those of h                       drawn factors for each entry; where codes are wrong, in
+                                                   proportion: "straight-through"
+    =============================================  ===========================================================
+    """
+
+    def halves(levels):
+        return (np.array(levels) - 1) / 2
+
+    def read(value, z, levels):
+        items, why = parts(value, ("codes", "index"))
+        found, index = None, None
+        if not why:
+            found, why = real(items[0], z.shape, "codes")
+        if not why:
+            index, why = integers(items[1], (len(z),), "index")
+        return (None, why) if why else ((found, index), "")
+
+    def say_levels(z, levels):
+        shown = f"z = {say(z)}, " if z.size <= 4 else f"n = {len(z)}, "
+        return f"{shown}levels = {say(levels)}"
+
+    def wrong_codes(got, z, levels):
+        h = halves(levels) * np.tanh(z)
+        open_ = np.abs(np.abs(h - np.trunc(h)) - 0.5) < 1e-4
+        either = open_ & (np.abs(got[0] - h) < 0.51) & (got[0] == np.round(got[0]))
+        want = np.where(either, got[0], np.round(h))
+        return differs(got[0], want, lambda n, d: f"z is {say(z[n, d])} and h {say(h[n, d])}, so its code", size=1)
+
+    def wrong_index(got, z, levels):
+        factors, half = np.cumprod([1, *levels[:-1]]), halves(levels)
+        own, by_contract = got[0] + half, np.round(half * np.tanh(z)) + half
+        possible = ((own == np.round(own)) & (own >= 0) & (own < levels)).all()
+        for digits in (by_contract, own)[: 1 + possible]:
+            want = (digits.astype(np.int64) * factors).sum(1)
+            wrong = np.flatnonzero(got[1] != want)
+            if not len(wrong):
+                return ""
+        row = wrong[0]
+        shown, digit = say((digits - half)[row].astype(int)), say(digits[row].astype(int))
+        return f"codes {shown} are the digits {digit}, and the index is {want[row]}; got {got[1][row]}"
+
+    def not_a_count(got, z, levels):
+        numbers = sorted(got[1].tolist())
+        for want, number in enumerate(numbers):
+            if want != number:
+                return f"all {len(z)} combinations have the indices 0 to {len(z) - 1}, each once; {want} is missing"
+
+    def not_straight(got, args, along, moves):
+        z, levels = args
+        want = along[0] * halves(levels) * (1 - np.tanh(z) ** 2)
+        gradient = got.by_name["z"]
+        if not right and gradient.any():  # the answer's own h has another height
+            with np.errstate(all="ignore"):
+                factors = (gradient * want).sum(0) / (want**2).sum(0)
+                if close(gradient, np.nan_to_num(factors) * want):
+                    return ""
+
+        def name(n, d):
+            return f"where the loss has the derivative {say(along[0][n, d])} by this code, the gradient of z{[n, d]}"
+
+        return differs(gradient, want, name)
+
+    def everything(levels):
+        """A z for each combination of codes, in random order."""
+        combinations = np.array(list(itertools.product(*(np.arange(L) - (L - 1) // 2 for L in levels))), dtype=float)
+        z = np.arctanh(combinations / (halves(levels) + 0.2))
+        return rng.permutation(z)
+
+    ask = asking(student.call, read=read, say=say_levels)
+    yield ask(tenths(rng, 1, 1), [3]).gate("shapes")
+    yield ask(tenths(rng, 3, 2), [5, 3]).gate("shapes")
+    right = True
+    column = np.array([[-2.0], [-0.5], [0.0], [0.5], [2.0]])
+    cases = [(np.array([[z]]), [3]) for z in (0.0, 1.0, 0.5, -0.6, -3.0)] + [
+        (column, [5]),
+        (column, [1]),
+        (column, [255]),
+    ]
+    cases += [(tenths(rng, n, len(levels)), levels) for n, levels in ((4, [3, 5]), (1, [7, 5, 3]), (3, [5, 5, 5]))]
+    cases += [(tenths(rng, 40, 4), [9, 1, 3, 15]), (tenths(rng, 9, 2, most=0.3), [101, 7])]
+    cases += [(1000 * tenths(rng, 5, 2), [3, 7])]
+    for args in cases:
+        outcome = ask(*args).holds("codes", wrong_codes)
+        right &= outcome.ok
+        yield outcome
+    some = [int(level) for level in rng.permutation([3, 5, 7])]
+    for levels in ([3], [3, 5], [5, 3], [3, 3, 3], some, [1, 5, 1, 3], [301]):
+        yield ask(everything(levels), levels).holds("index", wrong_index, *[not_a_count] * right)
+    yield ask(tenths(rng, 20, 12), [9] * 12).holds("index", wrong_index)
+    ask_gradients = asking_gradients(student, {"z": 0}, read=read, say=say_levels)
+    for n, levels in ((1, [3]), (2, [5, 3]), (5, [7, 3, 9])):
+        z = tenths(rng, n, len(levels))
+        yield ask_gradients((z, levels), (tenths(rng, *z.shape), None)).holds("straight-through", not_straight)
+
+
+@check(
+    gates=["shapes"],
+    points={"top": 1, "bottom given top": 1},
+    hints=[
+        "Draw the first top code by hand: which call gives its probabilities, and which column of u decides? Then the "
+        "second one: why does it need another call?",
+        "Begin with zeros for all codes. At each position call the network with what is drawn so far, take the logits "
+        "of this position alone, and write the code down before you go on. The bottom's network gets the top codes "
+        "when they are all drawn.",
+        "The code is the number of cumulative probabilities that are at most u, without the last one, which may be "
+        "rounded below 1: softmax, cumsum, compare with u[:, j : j + 1], and sum over all but the last. The bottom's "
+        "position j uses column n_top + j.",
+    ],
+)
+def sample_codes(student, rng):
+    """Samples of a hierarchical prior.
+
+    Each decision is judged by its uniform number and the answer's own earlier decisions; a decision whose number is
+    within 1e-4 of a cumulative probability is not judged, so that no right sampler is refused: the rate of false
+    alarms is 0. The wrong samplers of the bank were refused with every seed that was tried.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (n, n_top), (n, n_bottom) int64                two sizes: "shapes", a gate
+    each top code given those before it            2 to 5 values, 1 to 6 positions, one row and many, drawn: "top"
+    each bottom code given all top codes and the   the same, numbers of positions and values that differ, drawn:
+    bottom codes before it                         "bottom given top"
+    the number of cumulative probabilities <= u    u of 0, and the largest number below 1; 0.5 with two equal codes:
+                                                   each property
+    logits up to 1000                              each property
+    top_net: n_top calls at most, and bottom_net:  by `Callback`; more often is an error
+    n_bottom
+    =============================================  ===========================================================
+    """
+
+    def network(positions, earlier, K, size, shift):
+        """Logits (n, positions, K), of each position given the codes before it, and all of `earlier` codes."""
+        weights = tenths(rng, positions, K, earlier + positions, most=size / 2)
+        bias = tenths(rng, positions, K, most=size) + shift
+
+        def logits(*codes):
+            before = np.concatenate([np.asarray(one) for one in codes], 1) - 0.8
+            visible = np.tri(positions, earlier + positions, earlier - 1)
+            return np.einsum("jki,ni,ji->njk", weights, before, visible) + bias
+
+        return logits
+
+    def give(n_top, n_bottom, top_net, bottom_net, u, levels):
+        def checked(net, *wanted):
+            def answer(*given):
+                if len(given) != len(wanted):
+                    raise ValueError(f"expected {len(wanted)} arguments, got {len(given)}")
+                for array, (name, shape) in zip(map(np.asarray, given), wanted, strict=True):
+                    if array.shape != shape or array.dtype.kind not in "iu":
+                        raise ValueError(f"expected {name} as int64 of shape {shape}, got {array.dtype} {array.shape}")
+                return torch.tensor(net(*given))
+
+            return answer
+
+        top, bottom = ("top", (len(u), n_top)), ("bottom", (len(u), n_bottom))
+        top_call = Callback(checked(top_net, top), max_calls=n_top)
+        return n_top, n_bottom, top_call, Callback(checked(bottom_net, top, bottom), max_calls=n_bottom), tensors(u)
+
+    def read(value, n_top, n_bottom, top_net, bottom_net, u, levels):
+        items, why = parts(value, ("top", "bottom"))
+        top, bottom = None, None
+        if not why:
+            top, why = codes(items[0], (len(u), n_top), levels[0], "top")
+        if not why:
+            bottom, why = codes(items[1], (len(u), n_bottom), levels[1], "bottom")
+        return (None, why) if why else ((top, bottom), "")
+
+    def say_sampler(n_top, n_bottom, top_net, bottom_net, u, levels):
+        return f"n_top = {n_top}, n_bottom = {n_bottom}, {count(len(u), 'row')}"
+
+    def cumulative(logits):
+        return softmax(logits, -1).cumsum(-1)[:, :, :-1]
+
+    def wrong_top(got, n_top, n_bottom, top_net, bottom_net, u, levels):
+        found = wrong_level(got[0], u[:, :n_top], cumulative(top_net(got[0])), np.arange(n_top))
+        return found and f"with x for the top codes, in one row {found[1]}"
+
+    def wrong_bottom(got, n_top, n_bottom, top_net, bottom_net, u, levels):
+        found = wrong_level(got[1], u[:, n_top:], cumulative(bottom_net(*got)), np.arange(n_bottom))
+        given = found and say(got[0][found[0]])
+        return found and f"with x for the bottom codes and u_j for u[:, {n_top} + j], given top = {given}, {found[1]}"
+
+    def even(which):
+        def test(got, *case):
+            u = case[4][:, :1] if which == 0 else case[4][:, 1:]
+            want = (u >= 0.5).astype(int)
+
+            def name(row, _):
+                return f"both codes have probability 0.5 and u is {say(u[row, 0])}, so the code"
+
+            return differs(got[which], want, name)
+
+        return test
+
+    def case(n, n_top, n_bottom, K1, K2, size=2.0, shift=0.0):
+        u = rng.integers(0, 1000, (n, n_top + n_bottom)) / 1000
+        nets = network(n_top, 0, K1, size, shift), network(n_bottom, n_top, K2, size, shift)
+        if n <= 3:
+            return n_top, n_bottom, *nets, u, (K1, K2)
+        u[1:9] = np.where(rng.uniform(size=u[1:9].shape) < 0.5, ALMOST_ONE, u[1:9])
+        u[9:10] = 0.0
+        return n_top, n_bottom, *nets, u, (K1, K2)
+
+    ask = asking(student.call, give=give, read=read, say=say_sampler)
+    yield ask(*case(1, 1, 1, 2, 2)).gate("shapes")
+    yield ask(*case(3, 2, 3, 3, 2)).gate("shapes")
+    equal = [lambda *given: np.zeros((len(given[-1]), 1, 2))] * 2
+    answer = ask(1, 1, *equal, np.array([[0.25, 0.75], [0.5, 0.5], [0.75, 0.25]]), (2, 2))
+    yield answer.holds("top", even(0))
+    yield answer.holds("bottom given top", even(1))
+    cases = [
+        case(1, 1, 1, 2, 2),
+        case(30, 1, 1, 2, 3),
+        case(30, 2, 1, 3, 2),
+        case(30, 1, 2, 2, 2),
+        case(30, 3, 2, 2, 4),
+    ]
+    cases += [case(1, 3, 4, 3, 3), case(60, 2, 6, 5, 3), case(60, 6, 2, 2, 5), case(60, 3, 3, 3, 3)]
+    cases += [case(30, 2, 2, 3, 3, size=500.0), *(case(30, 2, 2, 3, 2, shift=shift) for shift in (-900, 900))]
+    for args in cases:
+        answer = ask(*args)
+        yield answer.holds("top", wrong_top)
+        yield answer.holds("bottom given top", wrong_bottom)
