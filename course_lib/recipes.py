@@ -184,7 +184,7 @@ def digits_vqvae(levels: int, classes: int | None = None) -> CodeModel:
     >>> digits_vqvae(2).autoencoder.code_shapes
     [(4, 4)]
     """
-    codes, likelihood = (4, None) if levels == 2 else (32, "discretized logistic")
+    codes, likelihood = (4, None) if levels == 2 else (16, "discretized logistic")
     channels, layers = budget(smoke=(8, 1), cpu=(24, 3), gpu=(24, 3))
     autoencoder = VQVAE((1, 8, 8), levels, codes, 8, [32], likelihood=likelihood, revive=0.1)
     return _code_model(autoencoder, channels, layers, classes=classes)
@@ -197,8 +197,9 @@ def digits_vqvae_training(labels: bool = False) -> dict[str, Mapping[str, Any]]:
     ['training', 'prior']
     """
     first = dict(epochs=budget(smoke=5, cpu=50, gpu=100), patience=15, batch_size=64, lr=3e-3, average=0.98)
-    second = dict(epochs=budget(smoke=2, cpu=30, gpu=60), patience=6, batch_size=64, lr=4e-3, labels=labels)
-    return {"training": first, "prior": second | dict(optimizer=partial(AdamW, weight_decay=0.3))}
+    second = dict(epochs=budget(smoke=2, cpu=35, gpu=60), patience=10, batch_size=64, lr=4e-3, average=0.98)
+    second |= dict(optimizer=partial(AdamW, weight_decay=0.3), labels=labels)
+    return {"training": first, "prior": second}
 
 
 def digits_recipes() -> list[Recipe]:
