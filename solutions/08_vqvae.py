@@ -12,9 +12,8 @@
 # **The question of this lesson.** What is gained when the latent is a choice from a codebook, and how is such a choice
 # trained, and counted in bits?
 #
-# The latent variables of lesson 07 are real numbers, held near a normal prior by a KL term. But much of what explains
-# an image is a *choice*: this object or that one, there or not. Language is a row of words, and every file a row of
-# bits. The **VQ-VAE** (van den Oord, Vinyals and Kavukcuoglu, 2017) describes an image by a small grid of integers, the
+# The latent variables of lesson 07 are real numbers, held near a normal prior. But much of what explains an image is a
+# *choice*: this object or that one, there or not. Language is a row of words, a file a row of bits. The **VQ-VAE** (van den Oord, Vinyals and Kavukcuoglu, 2017) describes an image by a small grid of integers, the
 # **codes**, and leaves their distribution to an autoregressive model. **VQ-VAE-2** (Razavi, van den Oord and Vinyals,
 # 2019) has a coarse and a fine grid.
 #
@@ -86,7 +85,7 @@ print(f"{shapes.name}: {len(shapes.train)} to train on, {len(shapes.valid)} to v
 # distance, and there are finitely many choices, so it ends, though perhaps not at the best codebook.
 #
 # Images were once compressed so: cut a photograph into patches of 4 × 4 pixels, $C = 48$ numbers each, and let k-means
-# find $K = 256$ patches. A code takes 8 bits for 16 pixels: half a bit per pixel, in place of 24.
+# find $K = 256$ rows: 8 bits for 16 pixels, half a bit per pixel in place of 24.
 #
 # ### Exercise 1 · `quantize`
 
@@ -129,9 +128,9 @@ with waits_for("quantize"):
     plots.show(figures.patches(photo, coded))
 
 # %% [markdown]
-# Each patch is coded for itself, and its 48 numbers are compared as they are. Two things are missing: an encoder that
-# finds better vectors than pixels, each one from a larger part of the image, with a decoder that puts neighbours
-# together; and a model of how codes follow one another, since neighbouring codes are not independent.
+# Each patch is coded for itself, pixel by pixel. Two things are missing: an encoder that finds better vectors than
+# pixels, from larger parts of the image, with a decoder that puts neighbours together; and a model of how codes
+# follow one another.
 
 # %% tags=["demo"]
 plots.show(figures.architecture())
@@ -141,8 +140,8 @@ plots.show(figures.architecture())
 #
 # ## 2 · A choice has no gradient
 #
-# As $z$ moves, $s$ stays the same until $z$ crosses a border, and jumps there: the derivative of $z_q$ with respect to
-# $z$ is 0, or does not exist. The **straight-through** estimator (Bengio, Léonard and Courville, 2013) pretends that
+# As $z$ moves, $s$ stays the same until $z$ crosses a border: the derivative of $z_q$ with respect to $z$ is 0, or does
+# not exist. The **straight-through** estimator (Bengio, Léonard and Courville, 2013) pretends that
 # the quantizer is the identity:
 #
 # $$z_q = z + \operatorname{sg}[e_s - z] .$$
@@ -156,8 +155,8 @@ plots.show(figures.architecture())
 # Reconstruction trains the decoder and, straight through, the encoder; $E$ gets nothing from it. The codebook loss moves
 # rows to the vectors that chose them. Without the commitment loss nothing would keep vectors near: their scale is free,
 # and the encoder may run away faster than rows can follow. The paper takes $\beta = 0.25$. Squared distances
-# are summed over the $C$ channels and averaged over all $N$ positions; a mean over channels as well, as in much published
-# code, divides both terms by $C$.
+# are summed over the $C$ channels and averaged over all $N$ positions; averaging
+# over channels as well, as much code does, divides both terms by $C$.
 
 # %% tags=["demo"] folded="Draws what each loss moves, for five rows and eight vectors in the plane."
 z = torch.tensor([[0.3, 0.9], [1.0, 1.3], [0.9, 0.5], [2.6, 1.5], [3.1, 1.0], [2.3, 0.6], [1.6, -0.9], [1.1, -0.6]])
@@ -304,14 +303,13 @@ with waits_for("ema_update"):
 # \mid x)$, so the bound is exact but for $-\log p(s(x) \mid x)$: it lacks whatever else could have produced $x$.
 #
 # **Stage 1.** Train encoder, decoder and codebook with a *uniform* prior, $p(s) = K^{-T}$. Then KL is $T \log K$,
-# whatever the networks do. A constant has no gradient, so it is left out of the *loss*; whoever leaves it out of the
-# *report* has a wrong likelihood. This KL cannot be lowered by saying less, so it gives no reason to ignore the code:
-# posterior collapse is not rewarded. What is said costs the same in any case; its price was fixed by choosing $K$ and
-# $T$.
+# whatever the networks do. A constant has no gradient, so it is left out of the *loss*; leaving it out of the *report*
+# gives a wrong likelihood. This KL cannot be lowered by saying less, so posterior collapse is not rewarded. The price
+# was fixed by choosing $K$ and $T$.
 #
 # **Stage 2.** Freeze all that. The codes of the training images are images of $K$ levels, so any autoregressive model
-# fits their distribution $p(s)$ by maximum likelihood, such as a gated PixelCNN. Each nat by which its NLL is below $T
-# \log K$ is a nat of the bound.
+# fits $p(s)$ by maximum likelihood, such as a gated PixelCNN. Each nat that it saves of $T \log K$ is gained in the
+# bound.
 #
 # In bits: an arithmetic coder (lesson 01) writes the codes in $-\log_2 p(s)$ bits, the **rate**. It stores $x$ with
 # errors; $-\log_2 p(x \mid s)$ more bits would repair them.
