@@ -1,5 +1,6 @@
 """Figures of lesson 08: quantized patches, what each loss moves, running means, two levels of codes, and file sizes."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -197,47 +198,48 @@ def usage(rows: Sequence[Usage]) -> Figure:
     return fig
 
 
-def rejection(kept: Sequence[float], quality: Sequence[float], diversity: Sequence[float], whole: float) -> Figure:
-    """What is left of samples when a classifier rejects some: their quality, and how many kinds there are.
+def rejection(kept: Sequence[float], right: Sequence[float], different: Sequence[int], of_data: int) -> Figure:
+    """What is left of samples when a classifier rejects some: are they of the kind asked for, and how much alike?
 
     Args:
         kept: shares of the samples that are kept.
-        quality: the kept samples' mean distance from the nearest image of the data.
-        diversity: how many kinds there are among as many kept samples each time.
-        whole: the same among as many images of the data.
+        right: the share of the kept samples whose nearest image of the data is of the kind asked for.
+        different: how many different nearest images there are, for as many kept samples each time.
+        of_data: how many there are among as many random images of the data.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.0, 2.8))
+    fig, (left, right_ax) = plt.subplots(1, 2, figsize=(9.0, 2.8))
     shares = [100 * share for share in kept]
-    left.plot(shares, quality, "o-")
-    left.set(ylabel="distance to the nearest image", title="Quality: lower is better")
-    right.plot(shares, diversity, "s-", color=plots.COLORS["vermilion"])
-    right.axhline(whole, color="0.6", linestyle="--", linewidth=1, label="images of the data")
-    right.set(ylabel="kinds", title="Diversity: kinds in as many samples")
-    right.legend(fontsize=9)
-    for ax in (left, right):
+    left.plot(shares, [100 * share for share in right], "o-")
+    left.set(ylabel="of the kind asked for (%)", title="Quality", ylim=(0, 104))
+    right_ax.plot(shares, different, "s-", color=plots.COLORS["vermilion"], label="kept samples")
+    right_ax.axhline(of_data, color="0.6", linestyle="--", linewidth=1, label="images of the data")
+    right_ax.set(ylabel="different nearest images", title="Diversity", ylim=(0, 1.05 * of_data))
+    right_ax.legend(fontsize=9, loc="lower left")
+    for ax in (left, right_ax):
         ax.set(xlabel="samples kept (%)", xlim=(105, -5))
-    told = "; ".join(f"{a:.0f} %: {b:.2f}, {c:.0f}" for a, b, c in zip(shares, quality, diversity, strict=True))
+    told = "; ".join(f"{a:.0f} %: {100 * b:.0f} %, {c}" for a, b, c in zip(shares, right, different, strict=True))
     fig.set_label(
-        f"Samples kept, their distance to the nearest image, and the kinds among them: {told}. Data: {whole:.0f}."
+        f"For each share of samples kept, how many are of the kind asked for, and how many different nearest images "
+        f"there are: {told}. Images of the data have {of_data}."
     )
     return fig
 
 
 def rate_distortion(rows: Sequence[Coded]) -> Figure:
-    """Distortion against rate of several ways to code images; ways with the same first word are joined."""
+    """Peak signal-to-noise ratio against rate; ways to code with the same name, up to a comma, are joined."""
     fig, ax = plt.subplots(figsize=(6.6, 3.2))
     kinds: dict[str, list[Coded]] = {}
     for row in rows:
         kinds.setdefault(row.name.split(",")[0], []).append(row)
     told = []
     for mark, (kind, points) in zip("sDox^", kinds.items(), strict=False):
-        bits, errors = [row.bits for row in points], [row.squared_error for row in points]
-        if errors == [0.0]:
+        bits, ratios = [row.bits for row in points], [row.psnr for row in points]
+        if ratios == [math.inf]:
             ax.axvline(bits[0], color="0.4", linestyle="--", linewidth=1, label=f"{kind}, without loss")
         else:
-            ax.plot(bits, errors, f"{mark}-", label=kind)
-        told.append(f"{kind} {', '.join(f'{b:.0f} bits {e:.2g}' for b, e in zip(bits, errors, strict=True))}")
-    ax.set(xscale="log", yscale="log", xlabel="bits per image, without headers", ylabel="mean squared error")
+            ax.plot(bits, ratios, f"{mark}-", label=kind)
+        told.append(f"{kind} {', '.join(f'{b:.0f} bits {r:.1f} dB' for b, r in zip(bits, ratios, strict=True))}")
+    ax.set(xscale="log", xlabel="bits per image, without headers", ylabel="PSNR (dB)")
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.set_label(f"Mean squared error, on a scale of 0 to 1, against bits per image: {'; '.join(told)}.")
+    fig.set_label(f"Peak signal-to-noise ratio against bits per image: {'; '.join(told)}.")
     return fig

@@ -137,7 +137,7 @@ EXAMPLES = {
             for K in (64, 256)
         ],
     ),
-    vqvae.rejection: ([1.0, 0.5, 0.1], [1.0, 0.8, 0.7], [97, 90, 60], 99),
+    vqvae.rejection: ([1.0, 0.5, 0.1], [0.6, 0.8, 0.9], [97, 90, 60], 99),
     vqvae.rate_distortion: (
         [
             Coded("codes of equal length", 100.0, 0.0, 0.005),
