@@ -111,9 +111,10 @@ def test_the_moving_averages_are_the_papers():
     q = quantizer(decay=0.9)
     counts, sums = q.counts.clone(), q.codebook.clone()  # counts start at 1
     for step in range(5):
-        z = normal(11, 3, seed=step)
-        codes = by_brute_force(z, q.codebook)[0]
+        z = normal(4, 3, 2, 3, seed=step)
+        codes = by_brute_force(z, q.codebook)[0].flatten()
         q(z)
+        z = torch.stack([z[i, :, r, c] for i in range(4) for r in range(2) for c in range(3)])
         for k in range(7):
             counts[k] = 0.9 * counts[k] + 0.1 * (codes == k).sum()
             sums[k] = 0.9 * sums[k] + 0.1 * z[codes == k].sum(0)
