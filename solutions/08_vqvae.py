@@ -907,7 +907,11 @@ plots.show(figures.rejection(shares, right, different, of_data))
 outcome("nearest images of 100 samples, when a tenth is kept", different[-1])
 
 # %% [markdown]
-# REJECTION
+# It works: of all samples 64 % have a nearest image of the kind asked for, of the best fifth 98 %. And it costs: 100
+# samples have 94 different nearest images, 100 of the best tenth 89, where images of the data have 99. What the
+# classifier does not judge does not improve: the distance to the nearest image is 1.59 squared levels for all samples,
+# and 1.64 for the best tenth. Selection by a judge raises the marks that this judge gives; scores for images that come
+# from a similar classifier (lesson 10) are to be read with that in mind.
 #
 # ### Compression: rate and distortion
 #

@@ -239,6 +239,7 @@ def rate_distortion(rows: Sequence[Coded]) -> Figure:
         else:
             ax.plot(bits, ratios, f"{mark}-", label=kind)
         told.append(f"{kind} {', '.join(f'{b:.0f} bits {r:.1f} dB' for b, r in zip(bits, ratios, strict=True))}")
+        told[-1] = told[-1].replace("inf dB", "without loss")
     ax.set(xscale="log", xlabel="bits per image, without headers", ylabel="PSNR (dB)")
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.set_label(f"Peak signal-to-noise ratio against bits per image: {'; '.join(told)}.")
