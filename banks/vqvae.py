@@ -708,7 +708,7 @@ def own_by_distributions():
             self.M, self.C = M, C
             self.encoder_hidden, self.encoder_out = nn.Linear(D, hidden), nn.Linear(hidden, M * C)
             self.decoder_hidden, self.decoder_out = nn.Linear(M * C, hidden), nn.Linear(hidden, D)
-            self.codebook = nn.Parameter(torch.empty(K, C).uniform_(-1 / K, 1 / K))
+            self.codebook = nn.Parameter(torch.randn(K, C))
 
         def z(self, x):
             return self.encoder_out(self.encoder_hidden(x.float()).tanh()).unflatten(1, (self.M, self.C))
@@ -783,6 +783,14 @@ def own_in_double_precision():
             return likelihood + sum(log_prior[m, codes[:, m]] for m in range(len(log_prior)))
 
     return OwnVQVAE
+
+
+for old, new, why in (
+    (", compute_mode='donot_use_mm_for_euclid_dist'", "", "few codes and positions, of numbers near 1"),
+    ("(z_q, z.detach())", "(z.detach(), z_q)", "the difference is squared"),
+    ("(z, z_q.detach())", "(z_q.detach(), z)", "the difference is squared"),
+):
+    bank.equivalent("OwnVQVAE", old, new, why)
 
 
 slip = bank.slips("OwnVQVAE", of=own_by_cross_entropy)
@@ -1239,6 +1247,9 @@ bank.equivalent("fsq", "codes.detach().round()", "codes.round()", "integers have
 bank.equivalent("fsq", "(L - 1) // 2", "(L - 0) // 2", "levels are odd")
 bank.equivalent("fsq", ", 0)", ", -1)", "there is one axis")
 bank.equivalent("fsq", "dtype=torch.int64), 1)", "dtype=torch.int8), 1)", "what is added has int64")
+bank.equivalent(
+    "fsq", "(2 * z)", "(torch.as_tensor(2 * z).clamp(-30, 30))", "tanh(15) is 1, and its slope 0, within rounding"
+)
 bank.equivalent("fsq", ", dtype=z.dtype", "", "halves are exact in single precision")
 
 
@@ -1370,6 +1381,8 @@ def sample_code_by_code():
 
 for old, new in ((".softmax(-1)", ".softmax(1)"), (".cumsum(-1)", ".cumsum(1)"), (".sum(-1)", ".sum(1)")):
     bank.equivalent("sample_codes", old, new, "there are two axes")
+for new in ("", ", dim=1"):
+    bank.equivalent("sample_codes", ", dim=-1", new, "there are two axes")
 bank.equivalent("sample_codes", "torch.zeros(n, dtype=p.dtype)", "torch.zeros(n)", "what is added has float64")
 for part in ("drawn[:, :n_top]", "drawn[:, n_top:]"):
     bank.equivalent("sample_codes", f"{part}.clone()", part, "the two are parts of a tensor that nothing else has")

@@ -1364,7 +1364,8 @@ def sample_codes(student, rng):
         case(30, 3, 2, 2, 4),
     ]
     cases += [
-        case(9, 1, 1, 200, 300),
+        case(30, 1, 1, 2, 300),
+        case(30, 1, 1, 200, 2),
         case(1, 3, 4, 3, 3),
         case(60, 2, 6, 5, 3),
         case(60, 6, 2, 2, 5),
