@@ -787,6 +787,7 @@ def own_in_double_precision():
 
 for old, new, why in (
     (", compute_mode='donot_use_mm_for_euclid_dist'", "", "few codes and positions, of numbers near 1"),
+    ("codes.flatten()", "codes", "the rows are reshaped"),
     ("(z_q, z.detach())", "(z.detach(), z_q)", "the difference is squared"),
     ("(z, z_q.detach())", "(z_q.detach(), z)", "the difference is squared"),
 ):

@@ -421,7 +421,7 @@ def ema_update(student, rng):
 
     def fits_another_size(got, counts, sums, z, indices, decay):
         """Each code is for itself, so that the answer must give the same beside another code with a vector."""
-        if right or len(set(got[0])) < min(2, len(counts)):
+        if right or len(set(got[0])) < min(2, len(counts)) or not all(np.isfinite(one).all() for one in got):
             return wrong(got, counts, sums, z, indices, decay)
         row = np.ones((1, z.shape[1]))
         more = ask(
@@ -1041,7 +1041,7 @@ def perplexity(student, rng):
         "and which one does code 4?",
         "A uniform number u in [0, 1) gives the row number floor(u N) of z, if there are N rows. The first dead code "
         "uses the first number, the second dead code the second one, and so on; live codes use none.",
-        "dead = counts < threshold is a mask; its sum m says how many numbers of u are used. Turn u[:m] times N into "
+        "Comparing counts with the threshold gives a mask; its sum m says how many numbers of u are used. Turn u[:m] times N into "
         "int64, take these rows of z, and write them into the dead rows of a copy of E.",
     ],
     side_effects="live codes",
