@@ -1041,8 +1041,8 @@ def perplexity(student, rng):
         "and which one does code 4?",
         "A uniform number u in [0, 1) gives the row number floor(u N) of z, if there are N rows. The first dead code "
         "uses the first number, the second dead code the second one, and so on; live codes use none.",
-        "Comparing counts with the threshold gives a mask; its sum m says how many numbers of u are used. Turn u[:m] times N into "
-        "int64, take these rows of z, and write them into the dead rows of a copy of E.",
+        "Comparing counts with the threshold gives a mask; its sum m says how many numbers of u are used. Turn u[:m] "
+        "times N into int64, take these rows of z, and write them into the dead rows of a copy of E.",
     ],
     side_effects="live codes",
 )
