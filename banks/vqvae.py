@@ -708,7 +708,7 @@ def own_by_distributions():
             self.M, self.C = M, C
             self.encoder_hidden, self.encoder_out = nn.Linear(D, hidden), nn.Linear(hidden, M * C)
             self.decoder_hidden, self.decoder_out = nn.Linear(M * C, hidden), nn.Linear(hidden, D)
-            self.codebook = nn.Parameter(torch.empty(K, C).uniform_(-1 / K, 1 / K))
+            self.codebook = nn.Parameter(torch.randn(K, C))
 
         def z(self, x):
             return self.encoder_out(self.encoder_hidden(x.float()).tanh()).unflatten(1, (self.M, self.C))
@@ -783,6 +783,15 @@ def own_in_double_precision():
             return likelihood + sum(log_prior[m, codes[:, m]] for m in range(len(log_prior)))
 
     return OwnVQVAE
+
+
+for old, new, why in (
+    (", compute_mode='donot_use_mm_for_euclid_dist'", "", "few codes and positions, of numbers near 1"),
+    ("codes.flatten()", "codes", "the rows are reshaped"),
+    ("(z_q, z.detach())", "(z.detach(), z_q)", "the difference is squared"),
+    ("(z, z_q.detach())", "(z_q.detach(), z)", "the difference is squared"),
+):
+    bank.equivalent("OwnVQVAE", old, new, why)
 
 
 slip = bank.slips("OwnVQVAE", of=own_by_cross_entropy)
@@ -1038,6 +1047,14 @@ def perplexity_by_entropy():
 bank.equivalent("perplexity", ", minlength=K", "", "codes behind the last one that occurs add nothing")
 
 
+bank.equivalent("perplexity", "indices.numel()", "(indices.numel() + 1e-08)", "a count is at least 1")
+bank.equivalent("perplexity", "counts.sum().double()", "(counts.sum().double() + 1e-08)", "a count is at least 1")
+bank.equivalent(
+    "perplexity", "p.log()", "torch.as_tensor(p).clamp(min=1e-06).log()", "it takes a million indices to be smaller"
+)
+bank.equivalent("perplexity", "index_add(0,", "index_add(-1,", "there is one axis")
+
+
 slip = bank.slips("perplexity", of=perplexity_of_counts)
 slip(
     "perplexity_entropy",
@@ -1125,6 +1142,13 @@ def revive_by_cumulative_counts():
     return revive
 
 
+bank.equivalent("revive", "torch.stack(rows)", "rows", "a list of rows reads as the same")
+bank.equivalent("revive", "(dead.cumsum(0) - 1).clamp(min=0)", "dead.cumsum(0) - 1", "only live codes have no turn")
+bank.equivalent("revive", "clamp(min=0)", "clamp(min=-1)", "only live codes have no turn")
+bank.equivalent("revive", "cumsum(0)", "cumsum(-1)", "there is one axis")
+bank.equivalent("revive", "torch.floor(u[turn] * z.shape[0])", "(u[turn] * z.shape[0])", "int64 rounds down as well")
+
+
 slip = bank.slips("revive", of=revive_by_mask)
 slip("revive_at_the_threshold", "counts < threshold", "counts <= threshold", loses={"live codes"})
 slip("revive_the_living", "counts < threshold", "counts >= threshold", loses={"dead codes", "live codes"})
@@ -1210,13 +1234,24 @@ def fsq_by_a_function_of_its_own():
 
     def fsq(z, levels):
         half = torch.tensor([(L - 1) / 2 for L in levels], dtype=z.dtype)
-        codes = Round.apply(half * (1 - 2 / (torch.exp(2 * z) + 1)))
+        codes = Round.apply(half * (2 * torch.sigmoid(2 * z) - 1))
         index = 0
         for L, digit in zip(reversed(levels), (codes + half).long().flip(1).unbind(1), strict=True):
             index = index * L + digit
         return codes, index
 
     return fsq
+
+
+bank.equivalent("fsq", "codes.detach().round().long()", "codes.detach().long()", "h + (h.round() - h) is exact")
+bank.equivalent("fsq", "codes.detach().round()", "codes.round()", "integers have no gradient")
+bank.equivalent("fsq", "(L - 1) // 2", "(L - 0) // 2", "levels are odd")
+bank.equivalent("fsq", ", 0)", ", -1)", "there is one axis")
+bank.equivalent("fsq", "dtype=torch.int64), 1)", "dtype=torch.int8), 1)", "what is added has int64")
+bank.equivalent(
+    "fsq", "(2 * z)", "(torch.as_tensor(2 * z).clamp(-30, 30))", "tanh(15) is 1, and its slope 0, within rounding"
+)
+bank.equivalent("fsq", ", dtype=z.dtype", "", "halves are exact in single precision")
 
 
 slip = bank.slips("fsq", of=fsq_by_detach)
@@ -1226,6 +1261,8 @@ slip(
 )
 slip("fsq_without_half", "h = (L - 1) / 2 *", "h = (L - 1) *", loses={"codes", "index"})
 slip("fsq_without_tanh", "torch.tanh(z)", "z.clamp(-1, 1)", loses={"codes", "straight-through"})
+# Infinity divided by infinity, where z is large.
+slip("fsq_tanh_by_exponentials", "torch.tanh(z)", "(1 - 2 / (torch.exp(2 * z) + 1))", loses={"straight-through"})
 slip("fsq_sigmoid", "torch.tanh(z)", "(2 * torch.sigmoid(z) - 1)", loses={"codes", "straight-through"})
 slip(
     "fsq_half_levels",
@@ -1341,6 +1378,15 @@ def sample_code_by_code():
         return drawn[:, :n_top].clone(), drawn[:, n_top:].clone()
 
     return sample_codes
+
+
+for old, new in ((".softmax(-1)", ".softmax(1)"), (".cumsum(-1)", ".cumsum(1)"), (".sum(-1)", ".sum(1)")):
+    bank.equivalent("sample_codes", old, new, "there are two axes")
+for new in ("", ", dim=1"):
+    bank.equivalent("sample_codes", ", dim=-1", new, "there are two axes")
+bank.equivalent("sample_codes", "torch.zeros(n, dtype=p.dtype)", "torch.zeros(n)", "what is added has float64")
+for part in ("drawn[:, :n_top]", "drawn[:, n_top:]"):
+    bank.equivalent("sample_codes", f"{part}.clone()", part, "the two are parts of a tensor that nothing else has")
 
 
 slip = bank.slips("sample_codes", of=sample_by_cumulative_sums)

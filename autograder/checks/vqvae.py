@@ -421,7 +421,7 @@ def ema_update(student, rng):
 
     def fits_another_size(got, counts, sums, z, indices, decay):
         """Each code is for itself, so that the answer must give the same beside another code with a vector."""
-        if right or len(set(got[0])) < min(2, len(counts)):
+        if right or len(set(got[0])) < min(2, len(counts)) or not all(np.isfinite(one).all() for one in got):
             return wrong(got, counts, sums, z, indices, decay)
         row = np.ones((1, z.shape[1]))
         more = ask(
@@ -1041,8 +1041,8 @@ def perplexity(student, rng):
         "and which one does code 4?",
         "A uniform number u in [0, 1) gives the row number floor(u N) of z, if there are N rows. The first dead code "
         "uses the first number, the second dead code the second one, and so on; live codes use none.",
-        "dead = counts < threshold is a mask; its sum m says how many numbers of u are used. Turn u[:m] times N into "
-        "int64, take these rows of z, and write them into the dead rows of a copy of E.",
+        "Comparing counts with the threshold gives a mask; its sum m says how many numbers of u are used. Turn u[:m] "
+        "times N into int64, take these rows of z, and write them into the dead rows of a copy of E.",
     ],
     side_effects="live codes",
 )
@@ -1142,8 +1142,8 @@ def fsq(student, rng):
                                                    "codes"
     the index is the number whose digits are       by the answer's own codes; all combinations, whose indices are 0,
     codes + (L - 1) / 2, dimension 0 first         1, ..., each once; up to 9^12 of them, drawn: "index"
-    gradients are those of h                       drawn factors for each entry; where codes are wrong, in
-                                                   proportion: "straight-through"
+    gradients are those of h                       drawn factors for each entry, z up to 1000; where codes are wrong,
+                                                   in proportion: "straight-through"
     =============================================  ===========================================================
     """
 
@@ -1232,8 +1232,10 @@ def fsq(student, rng):
         yield ask(everything(levels), levels).holds("index", wrong_index, *[not_a_count] * right)
     yield ask(tenths(rng, 20, 12), [9] * 12).holds("index", wrong_index)
     ask_gradients = asking_gradients(student, {"z": 0}, read=read, say=say_levels)
-    for n, levels in ((1, [3]), (2, [5, 3]), (5, [7, 3, 9])):
+    for n, levels in ((1, [3]), (2, [5, 3]), (5, [7, 3, 9]), *[(3, [5, 7])] * right):
         z = tenths(rng, n, len(levels))
+        if n == 3:
+            z[1:] = [[1000.0], [-1000.0]]
         yield ask_gradients((z, levels), (tenths(rng, *z.shape), None)).holds("straight-through", not_straight)
 
 
@@ -1262,7 +1264,8 @@ def sample_codes(student, rng):
     clause of the contract                         tried by
     =============================================  ===========================================================
     (n, n_top), (n, n_bottom) int64                two sizes: "shapes", a gate
-    each top code given those before it            2 to 5 values, 1 to 6 positions, one row and many, drawn: "top"
+    each top code given those before it            2 to 300 values, 1 to 6 positions, one row and many, drawn:
+                                                   "top"
     each bottom code given all top codes and the   the same, numbers of positions and values that differ, drawn:
     bottom codes before it                         "bottom given top"
     the number of cumulative probabilities <= u    u of 0, and the largest number below 1; 0.5 with two equal codes:
@@ -1360,7 +1363,14 @@ def sample_codes(student, rng):
         case(30, 1, 2, 2, 2),
         case(30, 3, 2, 2, 4),
     ]
-    cases += [case(1, 3, 4, 3, 3), case(60, 2, 6, 5, 3), case(60, 6, 2, 2, 5), case(60, 3, 3, 3, 3)]
+    cases += [
+        case(30, 1, 1, 2, 300),
+        case(30, 1, 1, 200, 2),
+        case(1, 3, 4, 3, 3),
+        case(60, 2, 6, 5, 3),
+        case(60, 6, 2, 2, 5),
+        case(60, 3, 3, 3, 3),
+    ]
     cases += [case(30, 2, 2, 3, 3, size=500.0), *(case(30, 2, 2, 3, 2, shift=shift) for shift in (-900, 900))]
     for args in cases:
         answer = ask(*args)
