@@ -29,7 +29,7 @@ def patches(photo: torch.Tensor, coded: Mapping[str, torch.Tensor]) -> Figure:
         ax.set_axis_off()
     fig.set_label(
         f"A photograph, and {len(coded)} coded versions of it: {'; '.join(coded)}. With few codes it is a mosaic of a "
-        "handful of tiles; with many, edges of buildings are recognisable, though ragged."
+        "handful of tiles; with many, the roofs of a pagoda are recognisable, though ragged."
     )
     return fig
 
