@@ -302,8 +302,9 @@ with waits_for("ema_update"):
 #
 # $$\log p(x) \;\ge\; \log p(x \mid s(x)) + \log p(s(x)) .$$
 #
-# It is also plain to see: a sum of positive terms is at least one of them. By Bayes' rule that term is $p(x)\, p(s(x)
-# \mid x)$, so the bound is exact but for $-\log p(s(x) \mid x)$: it lacks whatever else could have produced $x$.
+# It is also plain to see: a sum of positive terms is at least each of them. By Bayes' rule this term is $p(x)\, p(s(x)
+# \mid x)$, so the bound is exact but for $-\log p(s(x) \mid x)$, lesson 07's $\operatorname{KL}(q \,\|\, p(s \mid
+# x))$: it lacks whatever other codes could have produced $x$.
 #
 # **Stage 1.** Train encoder, decoder and codebook with a *uniform* prior, $p(s) = K^{-T}$. Then KL is $T \log K$,
 # whatever the networks do. A constant has no gradient, so it is left out of the *loss*; leaving it out of the *report*
@@ -421,7 +422,7 @@ outcome("time of a PixelCNN, relative to the codes' prior", seconds[1] / seconds
 #
 # Six patients, all meant to be VQ-VAEs of the toy distribution with two codes of eight; one is healthy. So $p(x)$ is
 # a sum over 64 pairs of codes, and the prior a table of them. You see the NLL that each *reports*, its exact NLL, the
-# perplexity of its codes (the number of codes in use, between 1 and 8), and samples. The entropy is 4.97 nats.
+# perplexity of its codes (an effective number of codes in use, 1 to 8), and samples. The entropy is 4.97 nats.
 
 # %% tags=["train"]
 clinic = vqvae_clinic()
