@@ -114,7 +114,7 @@ def pulls(E: torch.Tensor, z: torch.Tensor, g: torch.Tensor) -> Figure:
     ax.plot(*E.T.numpy(), "s", color=plots.COLORS["vermilion"], markersize=7, label="rows of $E$")
     low, high = torch.cat([E, z]).min(0).values - 0.3, torch.cat([E, z]).max(0).values + 0.3
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
-    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.legend(fontsize=9, loc="outside right upper")
     fig.set_label(
         f"{len(E)} rows as squares, the borders of their regions, and {len(z)} vectors as dots. A pale arrow at a row "
         "is the reconstruction's gradient there; the same arrow starts at the vector that chose the row. A short arrow "
@@ -140,7 +140,7 @@ def tracks(z: torch.Tensor, E: torch.Tensor, means: torch.Tensor) -> Figure:
     ax.plot(*E[-1].T.numpy(), "s", color=plots.COLORS["blue"], label="rows at the end")
     ax.plot(*means.T.numpy(), "+", color=plots.COLORS["vermilion"], markersize=12, markeredgewidth=2, label="k-means")
     ax.set(aspect="equal", xticks=[], yticks=[])
-    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.legend(fontsize=9, loc="outside right upper")
     used = len(torch.cdist(z, E[-1]).argmin(1).unique())
     fig.set_label(
         f"Vectors in clusters, and the ways of {E.shape[1]} rows: {used} end at clusters; {E.shape[1] - used} are "

@@ -124,7 +124,7 @@ EXAMPLES = {
     vae.explained: (GREY[:5, :10], ["shape", "colour", "angle", "place", "light"]),
     vae.styles: (GREY[:40], range(10)),
     vqvae.patches: (255 * GREY[:3, :64].view(3, 8, 8), {"K = 8: 0.19 bits per pixel": 255 * GREY[3:6].view(3, 8, 8)}),
-    vqvae.pulls: (torch.tensor(ROWS), GREY[:8, :2], 0.2 * GREY[:8, 2:4]),
+    vqvae.pulls: (torch.tensor([*ROWS, [4.0, 1.0]]), 3 * GREY[:8, :2], 0.2 * GREY[:8, 2:4]),
     vqvae.tracks: (GREY[:, :2], GREY[:60, :2].view(10, 6, 2), GREY[:5, :2]),
     vqvae.costs: (
         {"uniform prior": [("-log p(x | s)", 1.9), ("codes", 4.16)], "its exact NLL": [("-log p(x)", 5.3)]},
