@@ -9,7 +9,7 @@ D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014: secti
 divergence) and C (the networks). K. Sohn, H. Lee and X. Yan, "Learning Structured Output Representation using Deep
 Conditional Generative Models", NIPS 28, 2015, section 4.1: the conditional VAE. I. Higgins et al., "beta-VAE", ICLR
 2017: beta. D. P. Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", NIPS 29, 2016,
-appendix C.8: free bits.
+appendix C.8: free bits. C. K. Sønderby et al., "Ladder Variational Autoencoders", NIPS 29, 2016: the warm-up.
 """
 
 import math
@@ -37,18 +37,20 @@ class VAE(LatentVariableModel):
         hidden: widths of the encoder's hidden layers.
         channels: channels of the convolutions before them, each of which halves the grid; none by default.
         likelihood: `bernoulli` for K = 2, `categorical` (the default) or `discretized logistic` for more levels,
-            `gaussian` for real x.
+            `gaussian` for real x; or a `Likelihood`.
         variance: of a Gaussian likelihood, see `likelihoods.Gaussian`; `shared` by default.
         beta: factor of the KL divergence in the loss. It does not change `elbo`.
         free_bits: nats that the KL divergence of each latent variable, averaged over a batch, may have without adding
             to the loss. It does not change `elbo`.
+        warmup: number of training steps in which the factor of the KL divergence grows from 0 to beta. In eval mode,
+            and so in the validation loss of `fit`, it is beta. 0 for none.
 
     Attributes:
         encoder, decoder: the networks, see `course_lib.nn.Encoder` and `Decoder`.
         likelihood: p(x | z), see `course_lib.models.likelihoods`.
 
     Raises:
-        ValueError: a size, beta or free_bits is out of range, or the likelihood does not fit the levels.
+        ValueError: a size, beta, free_bits or warmup is out of range, or the likelihood does not fit the levels.
 
     >>> model = VAE((64,), levels=2, latents=8, hidden=[100])
     >>> x = model.sample(5, generator=torch.Generator().manual_seed(0))
@@ -65,16 +67,19 @@ class VAE(LatentVariableModel):
         hidden: Sequence[int] = (200, 200),
         *,
         channels: Sequence[int] = (),
-        likelihood: str | None = None,
+        likelihood: str | Likelihood | None = None,
         variance: float | str | None = None,
         beta: float = 1.0,
         free_bits: float = 0.0,
+        warmup: int = 0,
     ):
         super().__init__(event_shape, levels, latents)
-        for name, number in {"beta": beta, "free_bits": free_bits}.items():
+        for name, number in {"beta": beta, "free_bits": free_bits, "warmup": warmup}.items():
             if not 0 <= number < math.inf:
                 raise ValueError(f"{name} is {number}; expected a number, 0 or more")
-        self.beta, self.free_bits = beta, free_bits
+        self.beta, self.free_bits, self.warmup = beta, free_bits, warmup
+        if warmup:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.likelihood = _likelihood(self.levels, likelihood, variance)
         self.encoder = Encoder(self.event_shape, 2 * latents, hidden, channels)
         self.decoder = Decoder(latents, self.event_shape, self.likelihood.outputs, hidden[::-1], channels)
@@ -88,7 +93,14 @@ class VAE(LatentVariableModel):
         given = self._given(len(x), labels, None)
         posterior, _, outputs = self(x, self._uniforms(None, None, (1, len(x), self.latents)), **given)
         kl = posterior.kl_by_latent(self.prior()).mean(0).clamp_min(self.free_bits).sum()
-        return self.beta * kl - self.likelihood.log_prob(outputs, x).mean()
+        return self._kl_factor() * kl - self.likelihood.log_prob(outputs, x).mean()
+
+    def _kl_factor(self) -> torch.Tensor | float:
+        """The factor of the KL divergence in the loss: beta, once warm. Each call in training mode is a step."""
+        if not (self.warmup and self.training):
+            return self.beta
+        self.steps += 1
+        return self.beta * (self.steps / self.warmup).clamp_max(1)
 
     def _encode(self, x: torch.Tensor, added: torch.Tensor | None = None) -> DiagonalGaussian:
         if self.levels is not None:
@@ -143,8 +155,10 @@ class ConditionalVAE(VAE):
         return super()._decode(z, self.decoder_condition(labels))
 
 
-def _likelihood(levels: int | None, name: str | None, variance: float | str | None) -> Likelihood:
+def _likelihood(levels: int | None, name: str | Likelihood | None, variance: float | str | None) -> Likelihood:
     """The likelihood of that name, or the first that fits."""
+    if isinstance(name, Likelihood):
+        return name
     of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
     fitting = ["gaussian"] if levels is None else of_levels
     name = fitting[0] if name is None else name
