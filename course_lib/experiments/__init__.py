@@ -1,1 +1,1 @@
-"""Experiments that take too long for a lesson: each module has their results, and the command that measures them."""
+"""Measurements that take longer than a lesson has: each module has its results, and prints them when it is run."""
