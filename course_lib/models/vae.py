@@ -86,9 +86,9 @@ class VAE(LatentVariableModel):
         """
         self._check(x)
         given = self._given(len(x), labels, None)
-        posterior, _, outputs = self(x, self._uniforms(None, None, (1, len(x), self.latents)), **given)
+        posterior, draws, outputs = self(x, self._uniforms(None, None, (1, len(x), self.latents)), **given)
         kl = posterior.kl_by_latent(self.prior()).mean(0).clamp_min(self.free_bits).sum()
-        return self.beta * kl - self.likelihood.log_prob(outputs, x).mean()
+        return self.beta * kl - self._log_likelihood(outputs, x, draws).mean()
 
     def _encode(self, x: torch.Tensor, added: torch.Tensor | None = None) -> DiagonalGaussian:
         if self.levels is not None:

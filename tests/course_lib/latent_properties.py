@@ -72,7 +72,7 @@ def draws(instance: LatentInstance) -> None:
     model = random_model(instance)
     x = some_x(model, 3)
     u, weights = all_noise(model.latents)
-    _, z, _ = model(x, u[:, None].expand(-1, len(x), -1))
+    z = model(x, u[:, None].expand(-1, len(x), -1))[1].z[:, 0]
     q = reference(model, x)
     mean = torch.einsum("g,gnl->nl", weights, z)
     covariance = torch.einsum("g,gnl,gnm->nlm", weights, z - mean, z - mean)
@@ -88,7 +88,7 @@ def terms(instance: LatentInstance) -> None:
     for image in some_x(model, 3).split(1):
         images = image.expand(len(u), *image.shape[1:])
         reconstruction, kl, sampled_kl = model.elbo_terms(images, uniforms=u)
-        z, q, prior = model(images, u[None])[1][0], reference(model, image), standard(model)
+        z, q, prior = model(images, u[None])[1].z[0, 0], reference(model, image), standard(model)
         assert_close(reconstruction, model.likelihood.log_prob(model.decode(z), images), "log p(x | z) differs")
         assert_close(sampled_kl, q.log_prob(z) - prior.log_prob(z), "log q(z | x) - log p(z) differs")
         assert_close(weights @ kl, weights @ sampled_kl, "the two forms of the KL divergence differ")
@@ -107,7 +107,7 @@ def bound(instance: LatentInstance) -> None:
         images = image.expand(len(u), *image.shape[1:])
         elbo = weights @ model.elbo(images, uniforms=u)
         assert elbo <= exact + TOLERANCE, f"the mean ELBO is {elbo:.6f}, above log p(x) = {exact:.6f}"
-        q, z = reference(model, image), model(images, u[None])[1][0]
+        q, z = reference(model, image), model(images, u[None])[1].z[0, 0]
         log_joint = model.likelihood.log_prob(model.decode(z), images) + standard(model).log_prob(z)
         gap = weights @ (q.log_prob(z) - (log_joint - exact))
         assert_close(exact - elbo, gap, "log p(x) minus the ELBO is not KL(q || p(z | x))")
@@ -172,7 +172,7 @@ def slopes(instance: LatentInstance) -> None:
     for image in some_x(model, 2).split(1):
         images = image.expand(len(u), *image.shape[1:])
         through_draws = gradients(weights @ model.elbo(images, uniforms=u), model)
-        z = model(images, u[None])[1][0].detach()
+        z = model(images, u[None])[1].z[0, 0].detach()
         posterior = model.encode(image)
         log_joint = model.likelihood.log_prob(model.decode(z), images) + model.prior().log_prob(z)
         log_q = posterior.log_prob(z)

@@ -164,7 +164,7 @@ class PriorForgotten(TinyVAE):
     def log_weights(self, x, k, **noise):
         self._check(x)
         uniforms = self._uniforms(noise.get("uniforms"), noise.get("generator"), (k, len(x), self.latents))
-        z = self(x, uniforms)[1]
+        z = self(x, uniforms)[1].z[:, 0]
         return super().log_weights(x, k, uniforms=uniforms) - self.prior().log_prob(z)
 
 
