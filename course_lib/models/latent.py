@@ -303,7 +303,7 @@ class LatentVariableModel(GenerativeModel):
         self._check(x)
         given = self._given(len(x), labels, None)
         u = self._uniforms(uniforms, generator, (len(x), self.latents))
-        return self._terms(x, u, **given)
+        return self._terms(x, *self(x, u[None], **given))
 
     def elbo(
         self,
@@ -418,9 +418,8 @@ class LatentVariableModel(GenerativeModel):
 
     # Shared steps
 
-    def _terms(self, x: torch.Tensor, uniforms: torch.Tensor, **given: torch.Tensor) -> ELBOTerms:
-        """The terms of `elbo_terms` for arguments that have been checked."""
-        posterior, draws, outputs = self(x, uniforms[None], **given)
+    def _terms(self, x: torch.Tensor, posterior: Posterior, draws: Draws, outputs: torch.Tensor) -> ELBOTerms:
+        """The terms of `elbo_terms` from one draw, k = 1, as `forward` gives it."""
         prior, share = self.prior(), draws.log_share.exp()
         reconstruction = (share * self._log_likelihood(outputs, x, draws)[0]).sum(0)
         sampled = (share * (draws.log_q - prior.log_prob(draws.z))[0]).sum(0)

@@ -39,6 +39,7 @@ class Labelled(LatentVariableModel):
     def __init__(self, model: LatentVariableModel):
         super().__init__(model.event_shape, model.levels, model.latents)
         last = torch.tensor([[number - 1 for number in model.classes]])
+        self.strata = model.strata
         self.model, self.likelihood, self.labels = model, model.likelihood, last[:, 0] if len(last[0]) == 1 else last
 
     def expanded(self, n):
@@ -71,9 +72,18 @@ LATENT_INSTANCES = [
     LatentInstance("VAE, Gaussian", lambda: VAE((1,), None, 1, [6]), **REAL),
     LatentInstance("VAE, Gaussian, fixed variance", lambda: VAE((1,), None, 2, [6], variance=0.5), **REAL),
     LatentInstance("VAE, Gaussian, learned variance", lambda: VAE((1,), None, 1, [6], variance="learned"), **REAL),
+    LatentInstance("VAE, flow", lambda: VAE((4,), 2, 2, [5], posterior="iaf")),
+    LatentInstance("VAE, flow of one step, beta", lambda: VAE((2,), 3, 2, [], posterior="iaf", flows=1, beta=2.0)),
+    LatentInstance("VAE, mixture", lambda: VAE((4,), 2, 1, [5], posterior="mixture", components=3)),
+    LatentInstance(
+        "VAE, mixture, two latents, beta", lambda: VAE((3,), 2, 2, [], posterior="mixture", components=2, beta=2.0)
+    ),
     LatentInstance("ConditionalVAE", lambda: Labelled(ConditionalVAE((4,), 2, 1, [8], classes=(2, 3)))),
     LatentInstance(
         "ConditionalVAE, convolutions", lambda: Labelled(ConditionalVAE((1, 2, 2), 3, 1, [6], channels=[4], classes=3))
+    ),
+    LatentInstance(
+        "ConditionalVAE, mixture", lambda: Labelled(ConditionalVAE((3,), 2, 1, [], classes=3, posterior="mixture"))
     ),
     LatentInstance("ProbabilisticPCA", lambda: ProbabilisticPCA(2, 1), exact=True, **REAL),
     LatentInstance("ProbabilisticPCA, two latents", lambda: ProbabilisticPCA(1, 2), exact=True, **REAL),

@@ -13,10 +13,12 @@ import math
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from course_lib.metrics import log_probs_by_integration
 from course_lib.models import LatentVariableModel
+from course_lib.models.latent import Posterior
+from course_lib.models.posteriors import IAFPosterior, MixturePosterior
 from tests.course_lib.latent_instances import LatentInstance
 from tests.course_lib.properties import (
     HALF,
@@ -72,10 +74,12 @@ def draws(instance: LatentInstance) -> None:
     model = random_model(instance)
     x = some_x(model, 3)
     u, weights = all_noise(model.latents)
-    z = model(x, u[:, None].expand(-1, len(x), -1))[1].z[:, 0]
-    q = reference(model, x)
-    mean = torch.einsum("g,gnl->nl", weights, z)
-    covariance = torch.einsum("g,gnl,gnm->nlm", weights, z - mean, z - mean)
+    drawn = model(x, u[:, None].expand(-1, len(x), -1))[1]
+    q, share = reference(model, x), drawn.log_share.exp()
+    assert_close(share.sum(0), torch.ones(3).double(), "the shares of a draw do not sum to 1")
+    mean = torch.einsum("g,sn,gsnl->nl", weights, share, drawn.z)
+    centred = drawn.z - mean
+    covariance = torch.einsum("g,sn,gsnl,gsnm->nlm", weights, share, centred, centred)
     assert_close(mean, q.mean, "the draws' mean differs from q's")
     assert_close(covariance, q.covariance_matrix, "the draws' covariance differs from q's")
 
@@ -88,11 +92,16 @@ def terms(instance: LatentInstance) -> None:
     for image in some_x(model, 3).split(1):
         images = image.expand(len(u), *image.shape[1:])
         reconstruction, kl, sampled_kl = model.elbo_terms(images, uniforms=u)
-        z, q, prior = model(images, u[None])[1].z[0, 0], reference(model, image), standard(model)
-        assert_close(reconstruction, model.likelihood.log_prob(model.decode(z), images), "log p(x | z) differs")
-        assert_close(sampled_kl, q.log_prob(z) - prior.log_prob(z), "log q(z | x) - log p(z) differs")
+        posterior, (z, log_q, log_share), _ = model(images, u[None])
+        q, prior, share = reference(model, image), standard(model), log_share.exp()
+        given_z, log_q_z = log_likelihood(model, z[0], images), q.log_prob(z[0].flatten(0, 1)).view_as(z[0, ..., 0])
+        assert_close(log_q[0], log_q_z, "the draws' density is not that of q")
+        assert_close(reconstruction, (share * given_z).sum(0), "log p(x | z) differs")
+        expected = (share * (log_q_z - prior.log_prob(z[0]))).sum(0)
+        assert_close(sampled_kl, expected, "log q(z | x) - log p(z) differs")
         assert_close(weights @ kl, weights @ sampled_kl, "the two forms of the KL divergence differ")
-        assert_close(kl, kl[:1].expand(len(u)), "the closed form depends on the draw")
+        if posterior.kl(model.prior()) is not None:
+            assert_close(kl, kl[:1].expand(len(u)), "the closed form depends on the draw")
         assert_close(model.elbo(images, uniforms=u), reconstruction - kl, "elbo is not the difference of its terms")
 
 
@@ -107,9 +116,10 @@ def bound(instance: LatentInstance) -> None:
         images = image.expand(len(u), *image.shape[1:])
         elbo = weights @ model.elbo(images, uniforms=u)
         assert elbo <= exact + TOLERANCE, f"the mean ELBO is {elbo:.6f}, above log p(x) = {exact:.6f}"
-        q, z = reference(model, image), model(images, u[None])[1].z[0, 0]
-        log_joint = model.likelihood.log_prob(model.decode(z), images) + standard(model).log_prob(z)
-        gap = weights @ (q.log_prob(z) - (log_joint - exact))
+        z, _, log_share = model(images, u[None])[1]
+        log_joint = log_likelihood(model, z[0], images) + standard(model).log_prob(z[0])
+        log_q = reference(model, image).log_prob(z[0].flatten(0, 1)).view_as(log_joint)
+        gap = weights @ (log_share.exp() * (log_q - (log_joint - exact))).sum(0)
         assert_close(exact - elbo, gap, "log p(x) minus the ELBO is not KL(q || p(z | x))")
 
 
@@ -172,11 +182,11 @@ def slopes(instance: LatentInstance) -> None:
     for image in some_x(model, 2).split(1):
         images = image.expand(len(u), *image.shape[1:])
         through_draws = gradients(weights @ model.elbo(images, uniforms=u), model)
-        z = model(images, u[None])[1].z[0, 0].detach()
-        posterior = model.encode(image)
-        log_joint = model.likelihood.log_prob(model.decode(z), images) + model.prior().log_prob(z)
-        log_q = posterior.log_prob(z)
-        score = gradients(weights @ (log_joint + (log_joint - log_q).detach() * log_q), model)
+        z, _, log_share = (each.detach() for each in model(images, u[None])[1])
+        log_joint = log_likelihood(model, z[0], images) + model.prior().log_prob(z[0])
+        log_q = model.encode(images).log_prob(z[0])
+        surrogate = log_joint + (log_joint - log_q).detach() * log_q
+        score = gradients(weights @ (log_share.exp() * surrogate).sum(0), model)
         for name, ours, expected in zip(dict(model.named_parameters()), through_draws, score, strict=True):
             assert_close(ours, expected, f"the gradient of {name} is not that of the score-function estimate")
 
@@ -371,7 +381,8 @@ def random_model(instance: LatentInstance, scale: float | None = None) -> Latent
     encoder = getattr(getattr(model, "model", model), "encoder", None)
     if encoder is not None:
         with torch.no_grad():
-            encoder.layers[-1].bias[model.latents :] += instance.spread
+            means = model.strata * model.latents
+            encoder.layers[-1].bias[means : 2 * means] += instance.spread
     return model
 
 
@@ -392,12 +403,55 @@ def all_noise(latents: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.special.ndtr(t), weights / weights.sum()
 
 
-def reference(model: LatentVariableModel, x: torch.Tensor) -> MultivariateNormal:
-    """q(z | x) as a distribution of torch's."""
+class ByIntegration:
+    """q(z | x) of n images by its density alone, with its moments by integration over a grid of two latent variables.
+
+    Raises:
+        AssertionError: the density does not integrate to 1.
+    """
+
+    def __init__(self, posterior: Posterior):
+        self.log_prob = posterior.log_prob
+        line = torch.linspace(-30, 30, 401, dtype=torch.float64)
+        z = torch.cartesian_prod(line, line)
+        p = self.log_prob(z[:, None].expand(-1, len(posterior.mean), -1)).exp() * 0.15**2
+        assert_close(p.sum(0), torch.ones_like(p[0]), "the density of q does not integrate to 1")
+        self.mean = torch.einsum("gn,gl->nl", p, z)
+        centred = z[:, None] - self.mean
+        self.covariance_matrix = torch.einsum("gn,gnl,gnm->nlm", p, centred, centred)
+
+
+class Mixture(MixtureSameFamily):
+    """torch's mixture of normal distributions, with its covariance."""
+
+    def __init__(self, log_pi: torch.Tensor, means: torch.Tensor, log_variances: torch.Tensor):
+        components = MultivariateNormal(means, torch.diag_embed(log_variances.exp()))
+        super().__init__(Categorical(logits=log_pi), components)
+
+    @property
+    def covariance_matrix(self) -> torch.Tensor:
+        pi, components = self.mixture_distribution.probs, self.component_distribution
+        centred = components.mean - self.mean.unsqueeze(1)
+        second = components.covariance_matrix + centred.unsqueeze(-1) * centred.unsqueeze(-2)
+        return torch.einsum("nk,nklm->nlm", pi, second)
+
+
+def reference(model: LatentVariableModel, x: torch.Tensor) -> MultivariateNormal | Mixture | ByIntegration:
+    """q(z | x) as a distribution of torch's, or by its density."""
     posterior = model.encode(x)
+    if isinstance(posterior, MixturePosterior):
+        return Mixture(*posterior)
+    if isinstance(posterior, IAFPosterior):
+        return ByIntegration(posterior)
     if hasattr(posterior, "covariance"):
         return MultivariateNormal(posterior.mean, posterior.covariance)
     return MultivariateNormal(posterior.mean, torch.diag_embed(posterior.log_variance.exp()))
+
+
+def log_likelihood(model: LatentVariableModel, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log p(x | z), (S, n), of z (S, n, L)."""
+    repeated = x.repeat(len(z), *[1] * (x.ndim - 1))
+    return model.likelihood.log_prob(model.decode(z.flatten(0, 1)), repeated).view(z.shape[:2])
 
 
 def standard(model: LatentVariableModel) -> MultivariateNormal:

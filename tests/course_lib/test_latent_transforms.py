@@ -58,7 +58,7 @@ class Unchecked(nn.Module):
         self.model = model
 
     def forward(self, x: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-        terms = self.model._terms(x, uniforms)
+        terms = self.model._terms(x, *self.model(x, uniforms[None]))
         return terms.reconstruction - terms.kl
 
 
