@@ -254,16 +254,19 @@ class LatentVariableModel(GenerativeModel):
         return self._encode(x, **self._given(len(x), labels, None))
 
     def decode(self, z: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """The parameters of p(x | z) for z (n, L), as `likelihood` reads them: logits, or means.
+        """The parameters of p(x | z) for z, as `likelihood` reads them: logits, or means.
+
+        z is (n, L), or one-hot vectors (n, N K) where the latent variables are categorical.
 
         (n, *event_shape), or (n, P, *event_shape) for a likelihood with P outputs per dimension.
 
         Raises:
             ValueError: z or labels has another shape or dtype, is missing or not taken.
         """
-        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or z.shape[1:] != (self.latents,):
+        width = self.prior().mean.shape[1]
+        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or z.shape[1:] != (width,):
             got = f"{z.dtype}, {tuple(z.shape)}" if isinstance(z, torch.Tensor) else type(z).__name__
-            raise ValueError(f"z must be real numbers of shape (n, {self.latents}), in a tensor; got {got}")
+            raise ValueError(f"z must be real numbers of shape (n, {width}), in a tensor; got {got}")
         return self._decode(z, **self._given(len(z), labels, None))
 
     def mean(self, z: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
@@ -272,7 +275,7 @@ class LatentVariableModel(GenerativeModel):
 
     @torch.no_grad()
     def reconstruct(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """E[x | z] at the mean of q(z | x): (n, *event_shape) real numbers on x's own scale, without noise.
+        """E[x | z] at `mean` of q(z | x): (n, *event_shape) real numbers on x's own scale, without noise.
 
         Raises:
             ValueError: as in `encode`.

@@ -89,7 +89,7 @@ class IAFPosterior(NamedTuple):
         total = torch.zeros_like(z[..., 0])
         with torch.autocast(z.device.type, enabled=False):
             for step, h in zip(reversed(self.steps), reversed(self.context.unbind(1)), strict=True):
-                columns, outputs = list(z.unbind(-1)), z
+                columns = z.unbind(-1)
                 before = [torch.zeros_like(column) for column in columns]
                 for i in step.order:
                     mean, log_scale = step.mean_and_log_scale(torch.stack(before, -1), h)
@@ -112,9 +112,9 @@ class IAFPosterior(NamedTuple):
 
 
 class InverseAutoregressiveFlow(nn.Module):
-    """The networks of an inverse autoregressive flow: masked layers as in MADE, one hidden layer of tanh units per step.
+    """The networks of an inverse autoregressive flow: masked layers as in MADE, with one hidden layer for each step.
 
-    Every other step has the dimensions in reversed order.
+    The units are tanh. Every other step has the dimensions in reversed order.
 
     Args:
         latents: number L of latent variables, at least 2.

@@ -99,7 +99,7 @@ class VAE(LatentVariableModel):
             others = self.flow.context
         elif posterior == "mixture":
             self.strata = others = components
-        self.likelihood = _likelihood(self.levels, likelihood, variance)
+        self.likelihood = likelihood_of(self.levels, likelihood, variance)
         self.encoder = Encoder(self.event_shape, 2 * self.strata * latents + others, hidden, channels)
         self.decoder = Decoder(latents, self.event_shape, self.likelihood.outputs, hidden[::-1], channels)
 
@@ -175,7 +175,7 @@ class ConditionalVAE(VAE):
         return super()._decode(z, self.decoder_condition(labels))
 
 
-def _likelihood(levels: int | None, name: str | None, variance: float | str | None) -> Likelihood:
+def likelihood_of(levels: int | None, name: str | None, variance: float | str | None) -> Likelihood:
     """The likelihood of that name, or the first that fits."""
     of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
     fitting = ["gaussian"] if levels is None else of_levels

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.models import VAE, ConditionalVAE, LatentVariableModel, ProbabilisticPCA
+from course_lib.models import VAE, CategoricalVAE, ConditionalVAE, LatentVariableModel, ProbabilisticPCA
 
 
 @dataclass(frozen=True)
 class LatentInstance:
-    """A model with one or two latent variables and a few hundred states at most, or real x.
+    """A model with one or two latent variables and a few hundred states of x at most, or real x.
 
     Attributes:
         name: for the test's id.
         build: makes the model; the suite then draws its parameters.
         scale: the standard deviation of the random parameters.
-        exact: whether the posterior is the true one and `log_prob` is defined.
+        exact: whether the posterior is the true one.
+        continuous: whether z is real, with a gradient through its draws.
         zero_is_uniform: whether all-zero parameters make the model uniform and its bound exact.
         spread: added to the log-variance of an encoder's outputs. Neither a grid nor a sample sees the tails of the
             weights p(x, z) / q(z | x) if q is narrow.
@@ -26,6 +27,7 @@ class LatentInstance:
     build: Callable[[], LatentVariableModel]
     scale: float = 0.5
     exact: bool = False
+    continuous: bool = True
     zero_is_uniform: bool = True
     spread: float = 1.5
 
@@ -84,6 +86,18 @@ LATENT_INSTANCES = [
     ),
     LatentInstance(
         "ConditionalVAE, mixture", lambda: Labelled(ConditionalVAE((3,), 2, 1, [], classes=3, posterior="mixture"))
+    ),
+    LatentInstance("CategoricalVAE", lambda: CategoricalVAE((4,), 2, 2, 3, [5]), continuous=False),
+    LatentInstance(
+        "CategoricalVAE, gumbel, convolutions",
+        lambda: CategoricalVAE((1, 2, 2), 3, 1, 4, [5], channels=[4], estimator="gumbel"),
+        continuous=False,
+    ),
+    LatentInstance(
+        "CategoricalVAE, reinforce, Gaussian",
+        lambda: CategoricalVAE((1,), None, 2, 2, [5], estimator="reinforce"),
+        continuous=False,
+        **REAL,
     ),
     LatentInstance("ProbabilisticPCA", lambda: ProbabilisticPCA(2, 1), exact=True, **REAL),
     LatentInstance("ProbabilisticPCA, two latents", lambda: ProbabilisticPCA(1, 2), exact=True, **REAL),
