@@ -61,9 +61,8 @@ def test_a_wrong_move_makes_them_biased(monkeypatch, method, wrong):
 def test_one_step_is_importance_sampling_from_the_prior():
     model, x = a_pca(3, 2, 0.0)
     estimates = ais(model, x, steps=1, chains=5, generator=generator())
-    u = generator()  # the run before the run, whose chains are 32 / 3, rounded up
-    pilot = torch.rand(11, 3, 2, dtype=torch.float64, generator=u)
-    torch.randn(pilot.shape, dtype=torch.float64, generator=u), torch.rand(11, 3, dtype=torch.float64, generator=u)
+    u = generator()
+    torch.rand(10, 3, 2, dtype=torch.float64, generator=u)  # the run before the run
     z = model.prior().draw(torch.rand(5, 3, 2, dtype=torch.float64, generator=u))
     expected = model.likelihood.log_prob(model.decode(z.flatten(0, 1)), x.repeat(5, 1)).view(5, 3)
     torch.testing.assert_close(estimates.log_weights, expected.detach())
