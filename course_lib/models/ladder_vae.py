@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.latent import DiagonalGaussian
+from course_lib.models.latent import DiagonalGaussian, Draws
 from course_lib.models.likelihoods import Likelihood
 from course_lib.models.pixel_vae import PixelLikelihood
 from course_lib.models.vae import VAE
@@ -74,6 +74,14 @@ class TopDown:
         """log of the density in nats: (*draws, n) for z (*draws, n, L)."""
         parts = zip(self.levels(z), z.split(self.sizes, -1), strict=True)
         return sum(level.log_prob(part) for level, part in parts)
+
+    def weighted_draws(self, uniforms: torch.Tensor) -> Draws:
+        """One z for each of k draws, from uniforms (k, n, L)."""
+        z = self.draw(uniforms)
+        return Draws.of(z, self.log_prob(z))
+
+    def kl(self, prior: "TopDown") -> None:
+        """None: the KL divergence has no closed form."""
 
     @property
     def mean(self) -> torch.Tensor:
@@ -159,34 +167,16 @@ class LadderVAE(VAE):
 
         return TopDown(self.sizes, conditional)
 
-    def elbo_terms(
-        self,
-        x: torch.Tensor,
-        *,
-        labels: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
-        uniforms: torch.Tensor | None = None,
-    ) -> LadderTerms:
-        """The terms of the ELBO from one draw of z. Arguments and errors are those of `VAE.elbo_terms`."""
-        self._check(x)
-        given = self._given(len(x), labels, None)
-        u = self._uniforms(uniforms, generator, (len(x), self.latents))
-        posterior, z, outputs = self(x, u[None], **given)
-        by_level = torch.stack([each.sum(-1) for each in self._kl_by_latent(posterior, z[0])], -1)
-        sampled = posterior.log_prob(z)[0] - self.prior().log_prob(z)[0]
-        return LadderTerms(self.likelihood.log_prob(outputs, x), by_level.sum(-1), sampled, by_level)
+    def _terms(self, x: torch.Tensor, posterior: TopDown, draws: Draws, outputs: torch.Tensor) -> LadderTerms:
+        by_level = [kl.sum(-1) for kl in self._kl_by_latent(posterior, draws).split(self.sizes, -1)]
+        sampled = (draws.log_q - self.prior().log_prob(draws.z))[0, 0]
+        reconstruction = self._log_likelihood(outputs, x, draws)[0, 0]
+        return LadderTerms(reconstruction, sum(by_level), sampled, torch.stack(by_level, -1))
 
-    def _kl_by_latent(self, posterior: TopDown, z: torch.Tensor) -> list[torch.Tensor]:
-        """The KL divergence of each latent variable given the level above, for z (n, L): (n, size) for each level."""
-        return [q.kl_by_latent(p) for q, p in zip(posterior.levels(z), self.prior().levels(z), strict=True)]
-
-    def loss(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """As in `VAE`, with the closed forms of `elbo_terms`."""
-        self._check(x)
-        given = self._given(len(x), labels, None)
-        posterior, z, outputs = self(x, self._uniforms(None, None, (1, len(x), self.latents)), **given)
-        kl = torch.cat(self._kl_by_latent(posterior, z[0]), -1).mean(0).clamp_min(self.free_bits).sum()
-        return self._kl_factor() * kl - self.likelihood.log_prob(outputs, x).mean()
+    def _kl_by_latent(self, posterior: TopDown, draws: Draws) -> torch.Tensor:
+        """The KL divergence of each latent variable given the level above, (n, L)."""
+        levels = (distribution.levels(draws.z[0, 0]) for distribution in (posterior, self.prior()))
+        return torch.cat([q.kl_by_latent(p) for q, p in zip(*levels, strict=True)], -1)
 
     def loss_terms(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> Mapping[str, torch.Tensor]:
         """What `fit` records after each epoch: the terms of each image's ELBO by name, in nats, (n,) each."""
