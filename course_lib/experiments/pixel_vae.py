@@ -25,17 +25,17 @@ DECODERS: dict[str, dict[str, int]] = {
     "long": dict(kernel=7, pixel_layers=2),  # seven rows above and six columns to each side: nearly all
 }
 EPOCHS, BATCH = 60, 64
-# All but the second start with a PixelCNN that ignores its context, and so z: its weights for it are 0.
+# A PixelVAE starts with a PixelCNN that ignores its context, and so z: its weights for it are 0.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "zero start": {},
-    "random start": {},
+    "plain": {},
+    "random start": {},  # of these weights
     "warm-up": dict(warmup=380),  # steps: a third of the training
     "free bits": dict(free_bits=0.25),  # nats, for each of 10 latent variables
 }
 TRAINED = {
-    "independent pixels": ["random start"],
-    "short": ["zero start", "random start"],
-    "long": list(SETTINGS),
+    "independent pixels": ["plain"],
+    "short": ["plain", "warm-up"],
+    "long": ["plain", "random start", "warm-up", "free bits"],
 }
 
 
@@ -73,20 +73,21 @@ MEASURED: dict[str, dict[str, list[Costs]]] = {}
 WITHOUT_Z: dict[str, list[float]] = {}
 
 
-def build(decoder: str, setting: str = "random start") -> VAE:
+def build(decoder: str, setting: str = "plain") -> VAE:
     """An untrained VAE with 10 latent variables and two hidden layers of 200 units in either network.
 
     Args:
         decoder: a key of `DECODERS`.
-        setting: a key of `SETTINGS`; of independent pixels there is the random start alone.
+        setting: a key of `SETTINGS`, `random start` with a PixelCNN alone.
     """
     pixels, settings = DECODERS[decoder], SETTINGS[setting]
     if not pixels:
-        return VAE(SHAPE, 2, LATENTS, HIDDEN)
+        return VAE(SHAPE, 2, LATENTS, HIDDEN, **settings)
     model = PixelVAE(SHAPE, 2, LATENTS, HIDDEN, **PIXELS, **pixels, **settings)
-    if setting != "random start":
+    if setting == "random start":
         for layer in model.likelihood.pixels.layers:
-            torch.nn.init.zeros_(layer.condition.of_context)
+            weights = layer.condition.of_context
+            torch.nn.init.normal_(weights, std=weights.shape[1] ** -0.5)
     return model
 
 
