@@ -1330,3 +1330,246 @@ slip(
 slip("em_loadings_transposed", "return new,", "return new.T,", loses={"shapes"})
 slip("em_variance_of_each_pixel", "residual / (n * D)", "residual / (n * D) * torch.ones(D)", loses={"shapes"})
 slip("em_loadings_alone", "return new, residual / (n * D)", "return new", loses={"shapes"})
+
+
+# ------------------------------------------------------------------------------------------------------------- iaf
+
+
+@bank.right("iaf")
+def iaf_by_triangles():
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        A, B = torch.tril(A, -1), torch.tril(B, -1)
+        if inverse:
+            columns = []
+            for i in range(len(a)):
+                e = torch.stack([*columns, *[torch.zeros_like(v[:, 0])] * (len(a) - i)], 1)
+                scale = torch.exp(b[i] + e @ B[i])
+                columns.append((v[:, i] - a[i] - e @ A[i]) / scale)
+            w = e = torch.stack(columns, 1)
+        else:
+            e = v
+            w = a + e @ A.T + torch.exp(b + e @ B.T) * e
+        log_scale = b + e @ B.T
+        log_normal = -(e**2 + math.log(2 * math.pi)) / 2
+        return w, (log_normal - log_scale).sum(1)
+
+    return iaf
+
+
+@bank.right("iaf")
+def iaf_entry_by_entry():
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        normal = torch.distributions.Normal(0.0, 1.0)
+        noise, other = [], []
+        log_q = torch.zeros(len(v), dtype=v.dtype)
+        for i in range(v.shape[1]):
+            mean, log_scale = a[i], b[i]
+            for j in range(i):
+                mean = mean + A[i, j] * noise[j]
+                log_scale = log_scale + B[i, j] * noise[j]
+            if inverse:
+                noise.append((v[:, i] - mean) * torch.exp(-log_scale))
+                other.append(noise[i])
+            else:
+                noise.append(v[:, i])
+                other.append(mean + torch.exp(log_scale) * v[:, i])
+            log_q = log_q + normal.log_prob(noise[i]) - log_scale
+        return torch.stack(other, dim=1), log_q
+
+    return iaf
+
+
+@bank.right("iaf")
+def iaf_by_repeated_steps():
+    """The way back as a fixed point: after the i-th step the first i entries are final."""
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        n, L = v.shape
+        counts = torch.arange(L)[:, None] > torch.arange(L)
+        A, B = A.masked_fill(~counts, 0.0), torch.where(counts, B, 0.0)
+
+        def network(e):
+            return torch.addmm(a, e, A.T), torch.addmm(b, e, B.T)
+
+        e = v
+        if inverse:
+            e = torch.zeros_like(v)
+            for _ in range(L):
+                mean, log_scale = network(e)
+                e = (v - mean) * torch.exp(-log_scale)
+        mean, log_scale = network(e)
+        w = e if inverse else mean + torch.exp(log_scale) * e
+        log_normal = -0.5 * e.square().sum(1) - 0.5 * L * math.log(2 * math.pi)
+        return w, log_normal - log_scale.sum(1)
+
+    return iaf
+
+
+for old, new, why in (
+    ("torch.zeros_like(v[:, 0])", "v[:, 0]", "what is not known yet is multiplied by 0"),
+    ("v[:, 0])] *", "v[:, -1])] *", "only its shape counts"),
+    ("torch.zeros(len(v), dtype=v.dtype)", "torch.zeros(len(v))", "a sum with a float64 is a float64"),
+    ("torch.zeros_like(v)", "v", "L steps lead to the fixed point from anywhere"),
+    ("e = torch.zeros_like(v)", "pass", "L steps lead to the fixed point from anywhere"),
+):
+    bank.equivalent("iaf", old, new, why)
+
+
+slip = bank.slips("iaf", of=iaf_by_triangles)
+slip("iaf_without_mean", "w = a + e @ A.T + torch", "w = torch", loses={"draw", "gradients"})
+slip("iaf_without_a", "w = a + e @ A.T + torch", "w = e @ A.T + torch", loses={"draw", "gradients"})
+slip("iaf_mean_reads_the_past_only_through_a", "w = a + e @ A.T + torch", "w = a + torch", loses={"draw", "gradients"})
+slip(
+    "iaf_scale_applied_to_the_mean",
+    "w = a + e @ A.T + torch.exp(b + e @ B.T) * e",
+    "w = (a + e @ A.T + e) * torch.exp(b + e @ B.T)",
+    loses={"draw"},
+)
+slip("iaf_divides_by_scale", "torch.exp(b + e @ B.T) * e", "torch.exp(-b - e @ B.T) * e", loses={"draw"})
+slip("iaf_log_variance", "torch.exp(b + e @ B.T) * e", "torch.exp((b + e @ B.T) / 2) * e", loses={"draw"})
+slip("iaf_scale_without_exp", "torch.exp(b + e @ B.T) * e", "(b + e @ B.T) * e", loses={"draw"})
+slip(
+    "iaf_scale_by_softplus",
+    "torch.exp(b + e @ B.T) * e",
+    "torch.nn.functional.softplus(b + e @ B.T) * e",
+    loses={"draw"},
+)
+slip("iaf_scale_by_tanh", "torch.exp(b + e @ B.T) * e", "torch.exp(torch.tanh(b + e @ B.T)) * e", loses={"draw"})
+slip("iaf_transposed_mean", "w = a + e @ A.T", "w = a + e @ A", loses={"draw"})
+slip("iaf_clamped_scale", "torch.exp(b + e @ B.T) * e", "torch.exp((b + e @ B.T).clamp(-10, 10)) * e", loses={"draw"})
+# Above the diagonal, in its mean and log-scale alike.
+slip(
+    "iaf_above_the_diagonal",
+    "A, B = torch.tril(A, -1), torch.tril(B, -1)",
+    "A, B = torch.triu(A, 1).nan_to_num(), torch.triu(B, 1).nan_to_num()",
+    loses={"draw", "density", "inverse"},
+)
+slip(
+    "iaf_with_the_diagonal",
+    "A, B = torch.tril(A, -1), torch.tril(B, -1)",
+    "A, B = torch.tril(A), torch.tril(B)",
+    loses={"draw", "density"},
+)
+slip(
+    "iaf_mask_times_nan",
+    "A, B = torch.tril(A, -1), torch.tril(B, -1)",
+    "mask = torch.ones_like(A).tril(-1)\n    A, B = mask * A, mask * B",
+    loses={"draw"},
+)
+slip(
+    "iaf_only_the_first_subdiagonal",
+    "torch.tril(A, -1), torch.tril(B, -1)",
+    "torch.tril(A, -1).triu(-1), torch.tril(B, -1)",
+    loses={"draw"},
+)
+slip("iaf_log_scales_added", "(log_normal - log_scale)", "(log_normal + log_scale)", loses={"density"})
+slip("iaf_without_log_scales", "(log_normal - log_scale)", "(log_normal - 0 * log_scale)", loses={"density"})
+slip("iaf_density_of_z", "log_normal = -(e**2", "log_normal = -((v if inverse else w)**2", loses={"density"})
+slip("iaf_density_without_two_pi", "(e**2 + math.log(2 * math.pi)) / 2", "e**2 / 2", loses={"density"})
+slip(
+    "iaf_density_without_half",
+    "(e**2 + math.log(2 * math.pi)) / 2",
+    "(e**2 + math.log(2 * math.pi))",
+    loses={"density"},
+)
+slip(
+    "iaf_density_in_bits",
+    "(log_normal - log_scale).sum(1)",
+    "(log_normal - log_scale).sum(1) / math.log(2)",
+    loses={"density"},
+)
+slip("iaf_density_mean", "(log_normal - log_scale).sum(1)", "(log_normal - log_scale).mean(1)", loses={"density"})
+slip(
+    "iaf_density_negative",
+    "return w, (log_normal - log_scale)",
+    "return w, (log_scale - log_normal)",
+    loses={"density"},
+)
+slip("iaf_density_of_scales_twice", "(log_normal - log_scale)", "(log_normal - 2 * log_scale)", loses={"density"})
+slip("iaf_density_without_b", "log_scale = b + e", "log_scale = 0 * b + e", loses={"density"})
+slip(
+    "iaf_density_turned_on_the_way_back",
+    "(log_normal - log_scale)",
+    "(log_normal + log_scale if inverse else log_normal - log_scale)",
+    loses={"density"},
+)
+slip(
+    "iaf_density_by_the_scale_again",
+    "log_scale = b + e @ B.T",
+    "log_scale = torch.exp(b + e @ B.T).clamp(1e-30, 1e30).log()",
+    loses={"density"},
+)
+slip("iaf_density_reads_v_on_the_way_back", "log_scale = b + e @ B.T", "log_scale = b + v @ B.T", loses={"density"})
+slip(
+    "iaf_back_in_one_pass",
+    "w = e = torch.stack(columns, 1)",
+    "w = e = (v - a - v @ A.T) / torch.exp(b + v @ B.T)",
+    loses={"inverse"},
+)
+slip("iaf_back_not_at_all", "if inverse:", "if False:", loses={"density", "inverse"})
+slip("iaf_back_times_scale", "- e @ A[i]) / scale", "- e @ A[i]) * scale", loses={"inverse"})
+slip("iaf_back_mean_added", "(v[:, i] - a[i] - e @ A[i])", "(v[:, i] + a[i] + e @ A[i])", loses={"inverse"})
+slip(
+    "iaf_back_scale_first",
+    "(v[:, i] - a[i] - e @ A[i]) / scale",
+    "v[:, i] / scale - a[i] - e @ A[i]",
+    loses={"inverse"},
+)
+slip("iaf_back_mean_of_z", "- a[i] - e @ A[i]", "- a[i] - v @ A[i]", loses={"inverse"})
+slip("iaf_back_scale_of_z", "torch.exp(b[i] + e @ B[i])", "torch.exp(b[i] + v @ B[i])", loses={"inverse"})
+slip("iaf_back_without_b", "torch.exp(b[i] + e @ B[i])", "torch.exp(e @ B[i])", loses={"inverse"})
+slip("iaf_back_with_epsilon", "- e @ A[i]) / scale", "- e @ A[i]) / (scale + 1e-8)", loses={"inverse"})
+slip(
+    "iaf_back_without_the_last",
+    "range(len(a))",
+    "range(len(a) - 1)",
+    ("w = e = torch.stack(columns, 1)", "w = e = torch.stack([*columns, v[:, -1]], 1)"),
+    loses={"inverse"},
+)
+slip(
+    "iaf_back_from_the_last",
+    "w = e = torch.stack(columns, 1)",
+    "w = e = torch.stack(columns[::-1], 1)",
+    loses={"inverse"},
+)
+slip(
+    "iaf_log_q_detached",
+    "return w, (log_normal - log_scale).sum(1)",
+    "return w, (log_normal - log_scale).sum(1).detach()",
+    loses={"gradients"},
+)
+slip("iaf_log_scale_detached", "(log_normal - log_scale)", "(log_normal - log_scale.detach())", loses={"gradients"})
+slip(
+    "iaf_scale_detached_in_the_draw",
+    "torch.exp(b + e @ B.T) * e",
+    "torch.exp(b + e @ B.T).detach() * e",
+    loses={"gradients"},
+)
+slip(
+    "iaf_back_earlier_detached",
+    "columns.append((v[:, i] - a[i] - e @ A[i]) / scale)",
+    "columns.append(((v[:, i] - a[i] - e @ A[i]) / scale).detach())",
+    loses={"gradients"},
+)
+slip("iaf_without_log_q", "return w, (log_normal - log_scale).sum(1)", "return w", loses={"shapes"})
+slip(
+    "iaf_log_q_of_each_dimension",
+    "return w, (log_normal - log_scale).sum(1)",
+    "return w, (log_normal - log_scale)",
+    loses={"shapes"},
+)
+slip(
+    "iaf_log_q_of_the_batch",
+    "return w, (log_normal - log_scale).sum(1)",
+    "return w, (log_normal - log_scale).sum()",
+    loses={"shapes"},
+)

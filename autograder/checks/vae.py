@@ -25,6 +25,7 @@ __all__ = [
     "em_step",
     "gaussian_kl",
     "gradient_estimates",
+    "iaf",
     "iwae_bound",
     "latent_posterior",
     "reparameterize",
@@ -1047,3 +1048,187 @@ def _em_short_variance(x: np.ndarray, W: np.ndarray, variance: float, new: np.nd
     """The same in a shorter form, which holds for the best new W."""
     means, _ = _em_moments(x, W, variance)
     return ((x**2).sum() - (x * (means @ new.T)).sum()) / x.size
+
+
+@check(
+    gates=["shapes"],
+    points={"draw": 0.5, "density": 0.5, "inverse": 1, "gradients": 0.5},
+    hints=[
+        "Take L = 2. Which numbers does z_0 depend on, and which ones z_1? So the matrix of dz_i/de_j has zeros on one "
+        "side of its diagonal: what is its determinant? For the way back: which e can be found first?",
+        "Set to 0 whatever does not count before you multiply, since 0 times NaN is NaN. All means and log-scales of "
+        "a draw are then two products with e. On the way back, e_i = (z_i - mean_i) / scale_i, where mean_i and "
+        "scale_i need only the e_j that you have already.",
+        "torch.tril(A, -1) keeps what counts. The way back is a loop over i: collect the columns of e in a list, and "
+        "stack them at the end, since writing into a tensor that a product has used breaks its gradients. log_q is "
+        "the same formula both ways: the log density of e, a sum over L, minus the sum of the log-scales.",
+    ],
+    side_effects="gradients",
+)
+def iaf(student, rng):
+    """An inverse autoregressive flow.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (n, L), (n,)                                   two sizes: "shapes", a gate for draws
+    z = mean + exp(log_scale) * e                  mean and scale alone, each matrix alone, L from 1 to 6, n = L,
+                                                   drawn: "draw"
+    log_q, the log density of z in nats            the same, also on the way back, where it is also accepted if it is
+                                                   right for the answer's own e: "density"
+    inverse: e from z                              the same sizes; also accepted if the answer's own draw from this e
+                                                   is z, and it depends on A, a, B and b: "inverse"
+    only what is below the diagonals counts        other numbers there in each case; NaN and inf: "draw"; the others
+                                                   where that is right
+    |log_scale| up to 200                          both ends, by b and by B, for each
+    gradients flow to v, A, a, B and b             each is moved, and the gradient must foretell how the answer's own
+                                                   results change, in both directions where these can be read; exactly
+                                                   0 for what does not count, also beside NaN: "gradients"
+    =============================================  ===========================================================
+    """
+
+    def case(n, L, inverse):
+        A, B, a, b = tenths(rng, L, L, most=1.5), tenths(rng, L, L, most=0.5), tenths(rng, L), tenths(rng, L, most=1)
+        e = tenths(rng, n, L)
+        return [_iaf_draw(e, A, a, B, b)[0].round(3) if inverse else e, A, a, B, b, inverse]
+
+    def two(noise, inverse, below=(0.0, 0.0), a=(0.0, 0.0), b=(0.0, 0.0)):
+        """Two dimensions, one row; what does not count is drawn."""
+        A, B = (np.where(np.tri(2, k=-1), one, tenths(rng, 2, 2)) for one in below)
+        e, a, b = np.array([noise]), np.array(a), np.array(b)
+        return [_iaf_draw(e, A, a, B, b)[0] if inverse else e, A, a, B, b, inverse]
+
+    def spoilt(v, A, a, B, b, inverse):
+        """The same with anything where nothing counts."""
+        counts = np.tri(len(a), k=-1, dtype=bool)
+        A, B = (np.where(counts, one, rng.choice([np.nan, np.inf, -np.inf], one.shape)) for one in (A, B))
+        return [v, A, a, B, b, inverse]
+
+    def read(value, v, *_):
+        return real_parts(value, {"w": v.shape, "log_q": v.shape[:1]})
+
+    def say_flow(v, A, a, B, b, inverse):
+        numbers = {"z" if inverse else "e": v, "A": A, "a": a, "B": B, "b": b}
+        return f"inverse={inverse}, n = {len(v)}, L = {len(a)}, {say_case(**numbers)}"
+
+    def wrong_draw(got, e, *parameters):
+        z, mean, log_scale = _iaf_draw(e, *parameters[:-1])
+
+        def name(row, i):
+            return (
+                f"mean_{i} of row {row} is {say(mean[row, i])}, log_scale_{i} {say(log_scale[row, i])}, "
+                f"e_{i} {say(e[row, i])}, and z_{i}"
+            )
+
+        return differs(got[0], z, name, size=np.abs(mean) + np.exp(log_scale) * np.abs(e))
+
+    def wrong_density(got, v, *parameters):
+        inverse, parameters = parameters[-1], parameters[:-1]
+        if inverse and not np.isfinite(got[0]).all():
+            return ""  # there is no density at such an e
+        why = ""
+        for e in (got[0], _iaf_noise(v, *parameters)) if inverse else (v,):
+            with np.errstate(all="ignore"):  # the answer's own e may be anything
+                log_scale = _iaf_draw(e, *parameters)[2]
+                terms = np.log(2 * np.pi) / 2 + e**2 / 2, np.abs(log_scale)
+                want = -(terms[0] + log_scale).sum(1)
+
+            def name(row, e=e, log_scale=log_scale):
+                return (
+                    f"e is {say(e[row])} and log_scale is {say(log_scale[row])} in row {row}, so log_q of it"
+                    if e.shape[1] <= 6
+                    else f"log_q of row {row}"
+                )
+
+            this = differs(got[1], want, name, size=sum(terms).sum(1))
+            if not this:
+                return ""
+            why = why or this
+        return why
+
+    def wrong_noise(got, z, *parameters):
+        e = _iaf_noise(z, *parameters[:-1])
+        why = differs(got[0], e, lambda row, i: f"e_{i} in row {row}, which gives z_{i} = {say(z[row, i])},")
+        if why and not right["draw"] and np.isfinite(got[0]).all():
+            own = ask(got[0], *parameters[:-1], False)
+            if not own.why and close(own.got[0], z) and reads_all(got, z, *parameters):
+                return ""
+        return why
+
+    def reads_all(got, v, *parameters):
+        """Whether w changes with each parameter that counts."""
+        for place in range(4) if v.shape[1] > 1 else (1, 3):
+            moved = [one + 0.3 if which == place else one for which, one in enumerate(parameters[:-1])]
+            other = ask(v, *moved, parameters[-1])
+            if other.why or close(other.got[0], got[0]):
+                return False
+        return True
+
+    def not_zero(got, *_):
+        for name in ("A", "B"):
+            gradient = got.by_name[name]
+            for i, j in np.argwhere(~np.tri(len(gradient), k=-1, dtype=bool) & (gradient != 0)):
+                return f"the gradient of {name}[{i}, {j}], which does not count, is 0; got {say(gradient[i, j])}"
+
+    tests = {False: {"draw": wrong_draw, "density": wrong_density}}
+    tests[True] = {"inverse": wrong_noise, "density": wrong_density}
+    right = dict.fromkeys(("draw", "density", "inverse"), True)
+    ask = asking(student.call, read=read, say=say_flow)
+
+    def judged(args, only=("draw", "density", "inverse")):
+        answer, inverse = ask(*args), args[-1]
+        for name, test in tests[inverse].items():
+            if name in only and not (inverse and name == "density" and answer.why):
+                outcome = answer.holds(name, test)
+                right[name] &= outcome.ok
+                yield outcome
+
+    for n, L in ((1, 1), (2, 3)):
+        yield ask(*case(n, L, False)).gate("shapes")
+    for inverse in (False, True):
+        few = [
+            two([1.0, 0.5], inverse),
+            two([1.0, 0.5], inverse, a=(1.0, -1.0)),
+            two([1.0, 0.5], inverse, b=(1.0, -1.0)),
+        ]
+        few += [two([1.0, 0.5], inverse, below=(1.0, 0.0)), two([1.0, 0.5], inverse, below=(0.0, 1.0))]
+        sizes = (1, 1), (1, 2), (3, 1), (3, 3), (2, 6), (40, 2)
+        for args in [*few, *(case(n, L, inverse) for n, L in sizes)]:
+            yield from judged(args)
+    for far in (200.0, -200.0):
+        by_b = two(tenths(rng, 2).tolist(), False, below=(0.5, 0.0), b=(far, -far))
+        by_B = two([2.0, 0.5], False, below=(0.5, far / 2))
+        yield from judged(by_b)
+        yield from judged(by_B)
+        # With a mean of 0, so that nothing is rounded away.
+        yield from judged(two(tenths(rng, 2).tolist(), True, b=(far, -far)))
+        yield from judged(two([2.0, 0.5], True, below=(0.0, far / 2)))
+    for n, L in ((1, 1), (2, 3)):
+        args = spoilt(*case(n, L, False))
+        yield from judged(args, only=["draw"])
+        if right["draw"]:
+            yield from judged(args, only=["density"])
+            yield from judged(spoilt(*case(n, L, True)))
+    wrt = {"v": 0, "A": 1, "a": 2, "B": 3, "b": 4}
+    ask_gradients = asking_gradients(student, wrt, read=read, say=say_flow)
+    for inverse in (False, True) if right["inverse"] else (False,):
+        with_nan = case(2, 3, inverse)
+        for args in (case(1, 2, inverse), spoilt(*with_nan) if right["draw"] else with_nan):
+            moves = [thousandths(rng, *args[place].shape) for place in wrt.values()]
+            answer = ask_gradients(args, (tenths(rng, *args[0].shape), tenths(rng, len(args[0]))), moves)
+            yield answer.holds("gradients", *[not_zero] * right["draw"], foretold(*wrt))
+
+
+def _iaf_draw(e: np.ndarray, A: np.ndarray, a: np.ndarray, B: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+    """z, and the means and log-scales that gave it, each (n, L)."""
+    mean, log_scale = a + e @ np.tril(A, -1).T, b + e @ np.tril(B, -1).T
+    return mean + np.exp(log_scale) * e, mean, log_scale
+
+
+def _iaf_noise(z: np.ndarray, A: np.ndarray, a: np.ndarray, B: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The e that give z."""
+    e = np.zeros_like(z)
+    for i in range(z.shape[1]):
+        mean, log_scale = a[i] + e[:, :i] @ A[i, :i], b[i] + e[:, :i] @ B[i, :i]
+        e[:, i] = (z[:, i] - mean) * np.exp(-log_scale)
+    return e
