@@ -16,6 +16,7 @@ from autograder.checking.check import check
 from autograder.checking.comparing import close, count, differs, not_one, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import judge_gradients, lacks_parameter
+from autograder.checking.samplers import ALMOST_ONE, say_uniforms
 from autograder.given import Callback
 
 __all__ = [
@@ -1306,7 +1307,15 @@ def mixture_kl_bounds(student, rng):
 
     def wrong_upper(got, *mixture):
         upper, size, _ = by_definition(*mixture)
-        return differs(got[1], upper, lambda row: f"upper of row {row}", size=size)
+
+        def name(row):
+            return (
+                f"in row {row} pi is {say(np.exp(mixture[0][row]))}, and upper"
+                if len(mixture[0][row]) <= 4
+                else f"upper of row {row}"
+            )
+
+        return differs(got[1], upper, name, size=size)
 
     def wrong_lower(got, *mixture):
         upper, size, entropy = by_definition(*mixture)
@@ -1413,7 +1422,10 @@ def gumbel_softmax(student, rng):
         return real(value, logits.shape, "y")
 
     def say_draw(logits, u, tau, hard):
-        return f"hard={hard}, tau = {tau:g}, {say_case(logits=logits, u=u)}"
+        numbers = say_case(logits=logits, u=u)
+        if u.size <= 4:
+            numbers = f"logits = {say(logits)}, u = {say_uniforms(u)}"
+        return f"hard={hard}, tau = {tau:g}, {numbers}"
 
     def name_entry(row, k):
         return f"y[{row}, {k}]"
@@ -1438,7 +1450,7 @@ def gumbel_softmax(student, rng):
             want = softmax(np.log(y) / tau, axis=1)
 
         def name(row, k):
-            return f"at tau = 1 your y is {say(y[row])} in this row, so at tau = {tau:g} {name_entry(row, k)}"
+            return f"at tau = 1 your y is {say(y[row])} in row {row}, so at tau = {tau:g} {name_entry(row, k)}"
 
         return differs(got, want, name, size=np.maximum(want, 1e-6), tolerance=1e-6)
 
@@ -1450,8 +1462,8 @@ def gumbel_softmax(student, rng):
 
             def name(row, k):
                 return (
-                    f"with {say(by[row, 0])} subtracted from each logit of the row it is {say(own.got[row, k])}, which "
-                    f"changes nothing, so {name_entry(row, k)}"
+                    f"with {say(by[row, 0])} subtracted from each logit of row {row}, which changes nothing, your "
+                    f"{name_entry(row, k)} is {say(own.got[row, k])}, so here it"
                 )
 
             return differs(got, own.got, name, size=1)
@@ -1481,7 +1493,8 @@ def gumbel_softmax(student, rng):
 
         def name(row, k):
             return (
-                f"the gradient of the soft y, summed with factors {say(along[row])} in row {row}, to logits[{row}, {k}]"
+                f"the soft y, summed with factors {say(along[row])} in row {row}, has a gradient: that with respect to "
+                f"logits[{row}, {k}]"
             )
 
         return differs(mine, want, name, size=size)
@@ -1512,7 +1525,7 @@ def gumbel_softmax(student, rng):
     mixed = np.where(np.arange(3) == rng.integers(3), 1000.0, -1000.0)[None]
     cases += [((mixed, uniform(1, 3), tau, False), wrong) for tau in (1e-3, 1.0, 10.0)]
     if right["relaxation"]:
-        tails = np.array([[1e-300, 1e-17, 1 - 2.0**-53, 0.5]])
+        tails = np.array([[1e-300, 1e-17, ALMOST_ONE, 0.5]])
         cases += [((tenths(rng, 1, 4), rng.permuted(tails, axis=1), tau, False), wrong) for tau in (*ends, 1.0, 10.0)]
         cases += [(draw(3, 4, tau), wrong_closely) for tau in ends for draw in (case, near)]
     for args, test in cases:
@@ -1574,7 +1587,7 @@ def pixelvae_bits(student, rng):
 
     def wrong_shares(got, reconstruction, kl, D):
         cost = nats(reconstruction, kl)
-        why = differs(got[1], cost / cost.sum(), lambda: "shares", size=1, axes=0)
+        why = differs(got[1], cost / cost.sum(), lambda: "the vector of shares", size=1, axes=0)
         return why or not_one(got[1].sum(), "the vector of shares")
 
     ask = asking(student.call, read=read, say=say_images)
@@ -1607,10 +1620,11 @@ class _Chain:
     top: float = np.inf
 
     def __str__(self) -> str:
+        distance = "|z|^2" if self.c == 0 else f"|z {'-' if self.c > 0 else '+'} {abs(self.c):g}|^2"
         impossible = f", -inf where z_0 > {self.top:g}" if np.isfinite(self.top) else ""
-        stays = (self.r, self.h) == (1.0, 0.0)
-        move = "z" if stays else f"{self.r:g} z + {self.h:g} beta"
-        return f"log p(x | z) = -{self.s:g} |z - {self.c:g}|^2{impossible}, move(z, beta) = {move}"
+        move = "z" if self.r == 1 else f"{self.r:g} z"
+        move += f" {'+' if self.h > 0 else '-'} {abs(self.h):g} beta" if self.h else ""
+        return f"log p(x | z) = -{self.s:g} {distance}{impossible}, move(z, beta) = {move}"
 
     def log_likelihood(self, z: np.ndarray) -> np.ndarray:
         return np.where(z[:, 0] > self.top, -np.inf, -self.s * ((z - self.c) ** 2).sum(1))
@@ -1683,10 +1697,10 @@ def ais_log_weights(student, rng):
         visited, steps = by_definition(z, betas, chain), np.diff(betas)
 
         def name(row):
-            path = f"log p(x | z) is {say(visited[:, row])} at z_0 to z_{len(steps) - 1} of draw {row}, and " * (
-                len(steps) <= 5
-            )
-            return f"{path}its log weight" if path else f"the log weight of draw {row}"
+            if len(steps) > 5:
+                return f"the log weight of draw {row}"
+            places = "z_0" if len(steps) == 1 else f"z_0 to z_{len(steps) - 1}"
+            return f"draw {row} has log p(x | z) = {say(visited[:, row])} at {places}, and its log weight"
 
         finite = np.where(np.isfinite(visited), visited, 0.0)
         return differs(got, steps @ visited, name, size=steps @ np.abs(finite))
