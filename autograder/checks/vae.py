@@ -1065,7 +1065,7 @@ def _em_short_variance(x: np.ndarray, W: np.ndarray, variance: float, new: np.nd
         "a draw are then two products with e. On the way back, e_i = (z_i - mean_i) / scale_i, where mean_i and "
         "scale_i need only the e_j that you have already.",
         "torch.tril(A, -1) keeps what counts. The way back is a loop over i: collect the columns of e in a list, and "
-        "stack them at the end, since writing into a tensor that a product has used breaks its gradients. log_q is "
+        "stack them at the end, since writing into a tensor that a product has used breaks its gradients. log q is "
         "the same formula both ways: the log density of e, a sum over L, minus the sum of the log-scales.",
     ],
     side_effects="gradients",
@@ -1079,7 +1079,7 @@ def iaf(student, rng):
     (n, L), (n,)                                   two sizes: "shapes", a gate for draws
     z = mean + exp(log_scale) * e                  mean and scale alone, each matrix alone, L from 1 to 6, n = L,
                                                    drawn: "draw"
-    log_q, the log density of z in nats            the same, also on the way back, where it is also accepted if it is
+    log q(z), the log density of z in nats         the same, also on the way back, where it is also accepted if it is
                                                    right for the answer's own e: "density"
     inverse: e from z                              the same sizes; also accepted if the answer's own draw from this e
                                                    is z, and it depends on A, a, B and b: "inverse"
@@ -1112,8 +1112,8 @@ def iaf(student, rng):
         A, B = (np.where(counts, one, rng.choice([np.nan, np.inf, -np.inf], one.shape)) for one in (A, B))
         return [v, A, a, B, b, inverse]
 
-    def read(value, v, *_):
-        return real_parts(value, {"w": v.shape, "log_q": v.shape[:1]})
+    def read(value, v, *parameters):
+        return real_parts(value, {"e" if parameters[-1] else "z": v.shape, "log q(z)": v.shape[:1]})
 
     def say_flow(v, A, a, B, b, inverse):
         numbers = {"z" if inverse else "e": v, "A": A, "a": a, "B": B, "b": b}
@@ -1143,9 +1143,9 @@ def iaf(student, rng):
 
             def name(row, e=e, log_scale=log_scale):
                 return (
-                    f"e is {say(e[row])} and log_scale is {say(log_scale[row])} in row {row}, so log_q of it"
+                    f"e is {say(e[row])} and log_scale is {say(log_scale[row])} in row {row}, so log q(z)"
                     if e.shape[1] <= 6
-                    else f"log_q of row {row}"
+                    else f"log q(z) of row {row}"
                 )
 
             this = differs(got[1], want, name, size=sum(terms).sum(1))
@@ -1164,7 +1164,7 @@ def iaf(student, rng):
         return why
 
     def reads_all(got, v, *parameters):
-        """Whether w changes with each parameter that counts."""
+        """Whether the answer changes with each parameter that counts."""
         for place in range(4) if v.shape[1] > 1 else (1, 3):
             moved = [one + 0.3 if which == place else one for which, one in enumerate(parameters[:-1])]
             other = ask(v, *moved, parameters[-1])
@@ -1290,7 +1290,7 @@ def mixture_kl_bounds(student, rng):
         return log_pi, *(np.where(never[..., None], rng.choice(holds, one.shape), one) for one in others)
 
     def read(value, log_pi, *_):
-        return real_parts(value, dict.fromkeys(("lower", "upper"), log_pi.shape[:1]))
+        return real_parts(value, dict.fromkeys(("the lower bound", "the upper bound"), log_pi.shape[:1]))
 
     def say_mixture(log_pi, mean, log_variance):
         n, K, L = mean.shape
@@ -1310,9 +1310,9 @@ def mixture_kl_bounds(student, rng):
 
         def name(row):
             return (
-                f"in row {row} pi is {say(np.exp(mixture[0][row]))}, and upper"
+                f"in row {row} pi is {say(np.exp(mixture[0][row]))}, and the upper bound"
                 if len(mixture[0][row]) <= 4
-                else f"upper of row {row}"
+                else f"the upper bound of row {row}"
             )
 
         return differs(got[1], upper, name, size=size)
@@ -1324,7 +1324,7 @@ def mixture_kl_bounds(student, rng):
                 return ""
 
         def name(row):
-            return f"the entropy of pi in row {row} is {say(entropy[row])} nats, and lower"
+            return f"the entropy of pi in row {row} is {say(entropy[row])} nats, and the lower bound"
 
         return differs(got[0], upper - entropy, name, size=size + entropy)
 
@@ -1574,7 +1574,7 @@ def pixelvae_bits(student, rng):
         return -size * np.abs(tenths(rng, n, most=9.0)), size * np.abs(tenths(rng, n, levels)), D
 
     def read(value, reconstruction, kl, D):
-        return real_parts(value, {"total": (), "shares": (kl.shape[1] + 1,)})
+        return real_parts(value, {"the total": (), "the shares": (kl.shape[1] + 1,)})
 
     def say_images(reconstruction, kl, D):
         return f"D = {D}, {say_case(reconstruction=reconstruction, kl=kl)}"
@@ -1583,7 +1583,7 @@ def pixelvae_bits(student, rng):
         return np.array([-reconstruction.mean(), *kl.mean(0)])
 
     def wrong_total(got, reconstruction, kl, D):
-        return differs(got[0], nats(reconstruction, kl).sum() / (D * np.log(2)), lambda: "total")
+        return differs(got[0], nats(reconstruction, kl).sum() / (D * np.log(2)), lambda: "the total")
 
     def wrong_shares(got, reconstruction, kl, D):
         cost = nats(reconstruction, kl)
