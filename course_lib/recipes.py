@@ -414,8 +414,6 @@ def _mnist_recipes() -> dict[str, Recipe]:
             draws,
             source="Sønderby et al., NIPS 2016, which has deterministic layers for each level, batch normalization and "
             "a p(x | z) that reads the lowest level alone; the networks are ours.",
-            published="81.74 nats on *dynamic* binarization, new for each batch, as listed at "
-            "wizwand.com/paper/68fa627d1e209131ce9f98cf",
         ),
         "pixelvae": Recipe(
             f"PixelVAE, {steps} PixelCNN layer{'s' * (steps > 1)} of 5x5, 16 latent variables",
