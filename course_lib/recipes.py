@@ -31,7 +31,11 @@ from course_lib.models import (
     NADE,
     RNADE,
     VAE,
+    VQVAE,
+    VQVAE2,
     CategoricalVAE,
+    CodeModel,
+    CodePrior,
     ConvNADE,
     EoNADE,
     GatedPixelCNN,
@@ -48,9 +52,16 @@ from course_lib.models import (
     WaveNet,
     orderings,
 )
-from course_lib.training import fit
+from course_lib.training import History, fit
 
-__all__ = ["Recipe", "digits_recipes", "published_recipes", "sound_recipes"]
+__all__ = [
+    "Recipe",
+    "digits_recipes",
+    "digits_vqvae",
+    "digits_vqvae_training",
+    "published_recipes",
+    "sound_recipes",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ class Recipe:
         training: settings for `course_lib.training.fit`; empty for a model that is complete as built.
         likelihood: what `log_prob` gives: `exact`, or a lower `bound` on it.
         draws: k, of a latent-variable model, which is tested by its `iwae_bound` with k draws.
+        prior: settings for the second stage of a `CodeModel`, that of its prior; empty for other models. `training` has
+            those of the first stage, that of its autoencoder.
         source: the publication, and how this recipe differs from it.
         published: the published figure and its source; empty if we could not read it ourselves.
     """
@@ -76,6 +89,7 @@ class Recipe:
     draws: int | None = None
     source: str = ""
     published: str = ""
+    prior: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def measured(self) -> str:
@@ -85,6 +99,26 @@ class Recipe:
         'bound, k = 1000'
         """
         return self.likelihood + (f", k = {self.draws}" if self.draws else "")
+
+    @property
+    def labels(self) -> bool:
+        """Whether the model is given class labels."""
+        return bool((self.prior or self.training).get("labels"))
+
+    def fit(self, model: nn.Module, dataset: Dataset, checkpoint: Path | None = None, **settings: Any) -> list[History]:
+        """Train a model that `model` built, in one stage or two: the histories.
+
+        Args:
+            model, dataset: as `course_lib.training.fit` takes them.
+            checkpoint: file of the first stage. That of the second one has `-prior` in its name.
+            settings: further ones of `fit`, for both stages.
+        """
+        if not self.prior:
+            return [fit(model, dataset, checkpoint=checkpoint, **self.training, **settings)]
+        first = fit(model.autoencoder, dataset, checkpoint=checkpoint, **self.training, **settings)
+        codes = model.autoencoder.code_dataset(dataset)
+        checkpoint = checkpoint and checkpoint.with_stem(f"{checkpoint.stem}-prior")
+        return [first, fit(model.prior, codes, checkpoint=checkpoint, **self.prior, **settings)]
 
 
 def _binary() -> Dataset:
@@ -163,12 +197,42 @@ def _ladder_vae(training: Mapping[str, Any]) -> Recipe:
     return Recipe("Ladder VAE", _binary, lambda: LadderVAE((64,), 2, [4, 8], [200, 200]), training, "bound", draws)
 
 
+def _code_model(autoencoder: VQVAE | VQVAE2, channels: int, layers: int, **settings: Any) -> CodeModel:
+    """An autoencoder with codes and a prior over them."""
+    prior = CodePrior(autoencoder.code_shapes, autoencoder.codes, channels, layers, **settings)
+    return CodeModel(autoencoder, prior)
+
+
+def digits_vqvae(levels: int, classes: int | None = None) -> CodeModel:
+    """A VQ-VAE of the digits, with 4x4 codes, and its prior: of 2 levels, or of 16.
+
+    >>> digits_vqvae(2).autoencoder.code_shapes
+    [(4, 4)]
+    """
+    codes, likelihood = (4, None) if levels == 2 else (16, "discretized logistic")
+    channels, layers = budget(smoke=(8, 1), cpu=(24, 3), gpu=(24, 3))
+    autoencoder = VQVAE((1, 8, 8), levels, codes, 8, [32], likelihood=likelihood, revive=0.1)
+    return _code_model(autoencoder, channels, layers, classes=classes)
+
+
+def digits_vqvae_training(labels: bool = False) -> dict[str, Mapping[str, Any]]:
+    """The settings `training` and `prior` of a `Recipe` for `digits_vqvae`, in that order.
+
+    >>> list(digits_vqvae_training())
+    ['training', 'prior']
+    """
+    first = dict(epochs=budget(smoke=5, cpu=50, gpu=100), patience=15, batch_size=64, lr=3e-3, average=0.98)
+    second = dict(epochs=budget(smoke=2, cpu=35, gpu=60), patience=10, batch_size=64, lr=4e-3, average=0.98)
+    second |= dict(optimizer=partial(AdamW, weight_decay=0.3), labels=labels)
+    return {"training": first, "prior": second}
+
+
 def digits_recipes() -> list[Recipe]:
     """The lines of the scoreboard, with the training times of the current COURSE_BUDGET.
 
     A model of the dequantized digits gives densities. With the Jacobian included, they bound the likelihood of the 16
     levels from below (see `course_lib.data.digits`), so the costs can be compared. A VAE's importance-weighted bound
-    is one as well, for either view: the cost in the table is more than the model's own.
+    is one as well, for either view, and so is that of a VQ-VAE: the cost in the table is more than the model's own.
 
     >>> [recipe.name for recipe in digits_recipes()][:3]
     ['uniform', 'independent pixels', 'FVBN']
@@ -188,6 +252,7 @@ def digits_recipes() -> list[Recipe]:
     pixels |= dict(optimizer=partial(AdamW, weight_decay=0.3))
     vae = dict(epochs=budget(smoke=15, cpu=150, gpu=300), patience=20, batch_size=64, lr=2e-3, average=0.99)
     pixel_vae = vae | dict(epochs=budget(smoke=15, cpu=100, gpu=200), patience=40, lr=4e-3)
+    vqvae = digits_vqvae_training()
     return [
         Recipe("uniform", _binary, lambda: IndependentPixels(64)),
         Recipe("independent pixels", _binary, lambda: IndependentPixels(64), convex),
@@ -208,6 +273,7 @@ def digits_recipes() -> list[Recipe]:
         _categorical_vae(vae),
         _ladder_vae(vae | dict(lr=4e-3)),
         _pixel_vae(data.digits, 2, pixel_vae),
+        Recipe("VQ-VAE", data.digits, lambda: digits_vqvae(2), likelihood="bound", draws=1, **vqvae),
         Recipe("uniform", _levels, lambda: IndependentPixels(64, levels=16)),
         Recipe("independent pixels", _levels, lambda: IndependentPixels(64, levels=16), convex),
         Recipe("MADE", _levels, lambda: MADE(64, [500], levels=16, dropout=0.5, direct=True), made_levels),
@@ -218,6 +284,7 @@ def digits_recipes() -> list[Recipe]:
         Recipe("PixelCNN++", _level_images, _pixelcnn_plus_plus, plus_plus),
         _vae("VAE, logistic", _levels, 16, vae, likelihood="discretized logistic"),
         _pixel_vae(_level_images, 16, pixel_vae),
+        Recipe("VQ-VAE, logistic", _level_images, lambda: digits_vqvae(16), likelihood="bound", draws=1, **vqvae),
         Recipe("independent mixtures", _real, lambda: RNADE(64, hidden=0, components=10), rnade, "bound"),
         Recipe("RNADE", _real, lambda: RNADE(64, hidden=50, components=10), rnade, "bound"),
     ]
@@ -279,7 +346,7 @@ def published_recipes() -> dict[str, Recipe]:
     >>> "nade" in published_recipes()
     True
     """
-    return _mnist_recipes() | _cifar10_recipes() | _speech_recipes()
+    return _mnist_recipes() | _cifar10_recipes() | _code_recipes() | _speech_recipes()
 
 
 def _mnist_pixel_vae(steps: int, warmup: int) -> PixelVAE:
@@ -480,6 +547,71 @@ def _cifar10_recipes() -> dict[str, Recipe]:
     }
 
 
+def _code_recipes() -> dict[str, Recipe]:
+    """Models of codes: images of shapes given their five factors, clothing given its class, photos."""
+    stages = dict(likelihood="bound", draws=1)
+    codes, maps, top = budget(smoke=(5, 4, 1), cpu=(64, 32, 1), gpu=(256, 128, 2))
+    channels, layers = budget(smoke=(4, 1), cpu=(32, 4), gpu=(128, 12))
+    first = dict(epochs=budget(smoke=1, cpu=20, gpu=200), patience=30, batch_size=64, lr=1e-3, average=0.99)
+    second = dict(epochs=budget(smoke=1, cpu=20, gpu=200), patience=20, batch_size=64, lr=1e-3)
+    second |= dict(optimizer=partial(AdamW, weight_decay=0.1))
+    grey = dict(likelihood="discretized logistic", revive=0.1, blocks=top)
+    source = (
+        "Razavi, van den Oord and Vinyals, NeurIPS 2019: two scales, class-conditional gated PixelCNN priors, the top "
+        "one with self-attention; the data, the sizes and the training are ours."
+    )
+    photos = first | dict(epochs=budget(smoke=1, cpu=2, gpu=200), batch_size=128, lr=2e-4)
+    hidden, blocks, K = budget(smoke=(4, 0, 5), cpu=(32, 1, 64), gpu=(256, 2, 512))
+    return {
+        "vqvae2-shapes": Recipe(
+            "VQ-VAE-2 given shape, colour, angle, place and light, codes of 8x8 and 4x4",
+            data.shapes,
+            lambda: _code_model(
+                VQVAE2((3, 16, 16), 16, codes, 16, [[maps], [maps]], **grey),
+                channels,
+                layers,
+                classes=data.shapes().classes,
+                attention=2,
+            ),
+            first,
+            prior=second | dict(labels=True),
+            source=source,
+            **stages,
+        ),
+        "vqvae2-fashion": Recipe(
+            "VQ-VAE-2 given the kind of clothing, codes of 7x7 and 4x4",
+            data.fashion_mnist,
+            lambda: _code_model(
+                VQVAE2((1, 28, 28), 256, codes, 16, [[maps, maps], [maps]], **grey),
+                channels,
+                layers,
+                classes=10,
+                attention=2,
+            ),
+            first,
+            prior=second | dict(labels=True),
+            source=source,
+            **stages,
+        ),
+        "vqvae-cifar10": Recipe(
+            f"VQ-VAE, {K} codes on 8x8, convolutions of {hidden} channels",
+            data.cifar10,
+            lambda: _code_model(
+                VQVAE((3, 32, 32), 256, K, 64, [hidden, hidden], blocks=blocks, likelihood="discretized logistic"),
+                channels,
+                layers,
+            ),
+            photos,
+            prior=second | dict(epochs=budget(smoke=1, cpu=2, gpu=100)),
+            source="van den Oord, Vinyals and Kavukcuoglu, NIPS 2017, section 4.1: two strided convolutions and two "
+            "residual blocks of 256 channels, Adam, 128 images a step; there 8x8x10 codes for each image and a "
+            "codebook loss, here 8x8 codes and moving averages.",
+            published="4.67 bits/dim, a bound; section 4.1",
+            **stages,
+        ),
+    }
+
+
 def _speech_recipes() -> dict[str, Recipe]:
     training = dict(epochs=budget(smoke=1, cpu=3, gpu=60), patience=10, batch_size=8, lr=2e-3, average=0.999)
     training |= dict(labels=True)
@@ -525,8 +657,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(0)  # the initial weights
     model = recipe.model().to(device())
     print(f"{recipe.name} on {dataset.name}; the checkpoint is {checkpoint}", flush=True)
-    print(fit(model, dataset, checkpoint=checkpoint, **recipe.training), flush=True)
-    labels = dataset.test.y if recipe.training.get("labels") else None
+    for history in recipe.fit(model, dataset, checkpoint):
+        print(history, flush=True)
+    labels = dataset.test.y if recipe.labels else None
     cost = nll(model, dataset.test.x, batch_size=recipe.training["batch_size"], labels=labels, draws=recipe.draws)
     one, unit = ("sound", "bits per sample") if isinstance(dataset, data.Sounds) else ("image", "bits/dim")
     bits = "" if dataset.levels == 2 else f", {bits_per_dim(cost, math.prod(dataset.shape))} {unit}"

@@ -13,7 +13,8 @@ models are tested on the same images, so the second says little about which one 
 The cost of a model of the dequantized digits includes the Jacobian: it is an upper bound on what the 16 levels
 cost, and its bits/dim may be compared with theirs.
 
-The cost of a latent-variable model is a bound as well: minus the log of the mean of k weights. The table says k.
+The cost of a latent-variable model is a bound as well: minus the log of the mean of k weights. The table says k. A
+VQ-VAE has k = 1: all its draws are the same codes.
 
 Sound has tables of its own, in bits per sample: one for 8 bits, in which all models give probabilities of the same
 levels, and one for 16 bits. Tones are always in them, spoken digits if the recordings are at hand.
@@ -33,7 +34,6 @@ from tqdm import tqdm
 from course_lib import budget, data
 from course_lib.metrics import Estimate, bits_per_dim, log_probs
 from course_lib.recipes import Recipe, digits_recipes, sound_recipes
-from course_lib.training import fit
 
 __all__ = ["Row", "measure", "sound_table", "table", "write"]
 
@@ -64,7 +64,7 @@ def measure(recipe: Recipe, seeds: Sequence[int]) -> Row:
             torch.manual_seed(seed)  # the initial weights
             model = recipe.model()
         if recipe.training:
-            fit(model, dataset, seed=seed, progress=False, **recipe.training)
+            recipe.fit(model, dataset, seed=seed, progress=False)
         batch_size = recipe.training.get("batch_size", 100)
         log_p = log_probs(model, dataset.test.x, batch_size=batch_size, draws=recipe.draws)
         costs.append(-log_p - dataset.log_jacobian)

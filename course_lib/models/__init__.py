@@ -27,6 +27,7 @@ from course_lib.models.sequences import SequenceModel
 from course_lib.models.sound_baselines import Histogram, LinearPrediction
 from course_lib.models.tabular import TabularModel
 from course_lib.models.vae import VAE, ConditionalVAE
+from course_lib.models.vqvae import VQVAE, VQVAE2, CodeModel, CodePrior
 from course_lib.models.wavenet import WaveNet
 
 __all__ = [
@@ -35,9 +36,13 @@ __all__ = [
     "NADE",
     "RNADE",
     "VAE",
+    "VQVAE",
+    "VQVAE2",
     "Autoencoder",
     "AutoregressiveModel",
     "CategoricalVAE",
+    "CodeModel",
+    "CodePrior",
     "ConditionalVAE",
     "ConvNADE",
     "EoNADE",

@@ -21,7 +21,7 @@ import torch
 
 from course_lib import distributions
 from course_lib.models.latent import Draws, LatentVariableModel
-from course_lib.models.vae import likelihood_of
+from course_lib.models.likelihoods import likelihood_named
 from course_lib.nn import Decoder, Encoder
 
 STATES = 2**14  # that an enumeration goes through
@@ -139,7 +139,7 @@ class CategoricalVAE(LatentVariableModel):
         self.categories, self.estimator, self.temperature = categories, estimator, temperature
         if estimator == "enumeration":
             self._check_enumerable()
-        self.likelihood = likelihood_of(self.levels, likelihood, variance)
+        self.likelihood = likelihood_named(likelihood, self.levels, variance)
         self.encoder = Encoder(self.event_shape, variables * categories, hidden, channels)
         self.decoder = Decoder(
             variables * categories, self.event_shape, self.likelihood.outputs, hidden[::-1], channels

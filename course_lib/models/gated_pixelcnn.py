@@ -12,6 +12,11 @@ The vertical stack never reads h, so a row of v can be computed as soon as the i
 
 where y is the class label as a one-hot vector, or a context, a vector for each pixel (section 2.3). The first layer
 reads the image in place of v and h, with mask A in h.
+
+Codes have no order, so a model of codes reads them as one-hot vectors. Self-attention after the layers reaches all
+earlier pixels at once, whatever their distance. A. Razavi, A. van den Oord and O. Vinyals, "Generating Diverse
+High-Fidelity Images with VQ-VAE-2", NeurIPS 2019, have it after every five layers of the prior over the top codes; here
+it comes once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +26,25 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.models.images import ImageModel
-from course_lib.nn import Condition, MaskedConv2d, PixelSteps, RowSteps, ShiftedConv2d, colour_groups
+from course_lib.nn import (
+    AttentionSteps,
+    CausalSelfAttention,
+    Condition,
+    MaskedConv2d,
+    PixelSteps,
+    RowSteps,
+    ShiftedConv2d,
+    causal_masks,
+    colour_groups,
+)
 
 
 class GatedPixelCNN(ImageModel):
     """A gated PixelCNN over images of K levels, with one or more colours. `ImageModel` has the layout of its logits.
 
     With R = layers * (kernel // 2), an output depends on all earlier pixels up to R + 1 rows above its own and up to R
-    columns to each side.
+    columns to each side. With self-attention it depends on all earlier pixels, but for the last one of the row above
+    where this is more than R columns to the right.
 
     Args:
         event_shape: (C, H, W).
@@ -39,14 +55,19 @@ class GatedPixelCNN(ImageModel):
         classes, context_channels: of a conditional model, see `AutoregressiveModel`.
         head: number of channels before the logits.
         position_bias: as in `PixelCNN`, added to the horizontal outputs of the first layer.
+        one_hot: read each value as a vector of K zeros but for a one, not as a number.
+        attention: number of heads of the causal self-attention after the layers, a divisor of p; 0 for none. For one
+            colour only.
 
     Attributes:
         layers: the layers, see `GatedLayer`.
+        attention: the self-attention, or None.
         head, output: the last two convolutions, 1x1.
         position: (p, H, W), or None.
 
     Raises:
-        ValueError: event_shape is not the shape of an image, a size is too small, or kernel is even.
+        ValueError: event_shape is not the shape of an image, a size is too small, kernel is even, or attention does not
+            fit the channels or the colours.
 
     >>> model = GatedPixelCNN((1, 8, 8), levels=2, channels=8, layers=3, classes=10)
     >>> zeros_to_four = model.sample(5, labels=torch.arange(5), generator=torch.Generator().manual_seed(0))
@@ -66,18 +87,26 @@ class GatedPixelCNN(ImageModel):
         context_channels: int = 0,
         head: int = 64,
         position_bias: bool = False,
+        one_hot: bool = False,
+        attention: int = 0,
     ):
         given = dict(classes=classes, context_channels=context_channels)
         super().__init__(event_shape, levels, kernels=[kernel], **given)
         if layers < 1:
             raise ValueError(f"layers must be at least 1; got {layers}")
         colours, height, width = self.event_shape
-        pixel, inner, last = range(colours), colour_groups(channels, colours), colour_groups(head, colours)
+        if attention and colours > 1:
+            raise ValueError(f"attention is {attention}, but for {colours} colours there is none; expected 0")
+        self.one_hot = one_hot
+        pixel = [k for k in range(colours) for _ in range(levels if one_hot else 1)]
+        inner, last = colour_groups(channels, colours), colour_groups(head, colours)
         self.layers = nn.ModuleList(
             GatedLayer(inner if i else pixel, inner, kernel, "B" if i else "A", self._condition(4 * channels))
             for i in range(layers)
         )
         self.position = nn.Parameter(torch.zeros(channels, height, width)) if position_bias else None
+        masks = causal_masks(height * width)[:1].repeat(attention, 1, 1)
+        self.attention = CausalSelfAttention(channels, masks) if attention else None
         self.head = MaskedConv2d("B", inner, last)
         self.output = MaskedConv2d("B", last, self._logit_colours())
 
@@ -92,6 +121,8 @@ class GatedPixelCNN(ImageModel):
             a = layer.vertical(v) + of_vertical
             b = layer.horizontal(h) + layer.link(one_row_down(a)) + of_horizontal
             v, h = gate(a), layer.mix(gate(b)) + (h if i else start)
+        if self.attention is not None:
+            h = h + self.attention(h.flatten(2).mT).mT.view_as(h)
         return self._logits(self.output(torch.relu(self.head(torch.relu(h)))))
 
     def _conditionals(
@@ -103,6 +134,7 @@ class GatedPixelCNN(ImageModel):
         verticals = [RowSteps(layer.vertical, len(x), width) for layer in self.layers]
         horizontals = [PixelSteps(layer.horizontal, shape) for layer in self.layers]
         mixes = [PixelSteps(layer.mix, shape) for layer in self.layers]
+        attention = None if self.attention is None else AttentionSteps(self.attention, len(x))
         first, (head, output) = horizontals[0], (PixelSteps(conv, shape) for conv in (self.head, self.output))
         pairs = list(zip(horizontals, mixes, strict=True))
         conditions = [layer.condition(labels, context).detach().expand(-1, -1, height, -1) for layer in self.layers]
@@ -120,9 +152,18 @@ class GatedPixelCNN(ImageModel):
                     h = mixes[0](c, colour, gate(first.read(c, colour)))
                     for horizontal, mix in pairs[1:]:
                         h = h + mix(c, colour, gate(horizontal(c, colour, h)))
+                    if attention is not None:
+                        h = h + attention(h)
                     logits = output(c, colour, torch.relu(head(c, colour, torch.relu(h))))
                     yield self._logits_of_one_colour(logits)
                     first.write(c, colour, self._scaled(x[:, colour, r, c, None]))
+
+    def _scaled(self, x: torch.Tensor) -> torch.Tensor:
+        """The network's input, (n, C, ...), or (n, C K, ...) for one-hot vectors, from x (n, C, ...)."""
+        if not self.one_hot:
+            return super()._scaled(x)
+        values = torch.arange(self.levels, device=x.device).view(-1, *[1] * (x.ndim - 2))
+        return (x.unsqueeze(2) == values).flatten(1, 2).to(self.head.weight.dtype)
 
     @torch.no_grad()
     def _links(
@@ -132,7 +173,7 @@ class GatedPixelCNN(ImageModel):
 
         Args:
             verticals: each layer's vertical convolution.
-            row: the image's row, (n, C, W).
+            row: the network's input in this row, (n, C or C K, W).
             conditions: each layer's condition in this row, (n or 1, 4p, W or 1).
         """
         links, v = [], row

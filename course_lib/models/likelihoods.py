@@ -155,3 +155,34 @@ class Gaussian(Likelihood):
     def invert(self, outputs: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         mean, log_variance = self._mean_and_log_variance(outputs.to(u.dtype))
         return mean + torch.exp(log_variance / 2) * distributions.normal_quantile(u)
+
+
+def likelihood_named(
+    name: str | Likelihood | None, levels: int | None, variance: float | str | None = None
+) -> Likelihood:
+    """The likelihood of that name for K levels or real x, or the first that fits for None.
+
+    Args:
+        name: `bernoulli` for K = 2, `categorical` or `discretized logistic` for more levels, `gaussian` for real x. A
+            likelihood stands for itself.
+        levels: K, or None.
+        variance: of a Gaussian, `shared` by default.
+
+    Raises:
+        ValueError: the likelihood does not fit the levels, or has no variance.
+    """
+    if isinstance(name, Likelihood):
+        return name
+    of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
+    fitting = ["gaussian"] if levels is None else of_levels
+    name = fitting[0] if name is None else name
+    if name not in fitting:
+        of = "real x" if levels is None else f"{levels} levels"
+        raise ValueError(f"likelihood is {name!r}; for {of} expected {' or '.join(map(repr, fitting))}")
+    if variance is not None and name != "gaussian":
+        raise ValueError(f"variance is {variance!r}, but the likelihood is {name!r}; only 'gaussian' has a variance")
+    if name == "bernoulli":
+        return Bernoulli()
+    if name == "gaussian":
+        return Gaussian("shared" if variance is None else variance)
+    return Categorical(levels) if name == "categorical" else DiscretizedLogistic(levels)

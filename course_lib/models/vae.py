@@ -21,7 +21,7 @@ import torch
 from course_lib import distributions
 from course_lib.models.base import checked_classes
 from course_lib.models.latent import DiagonalGaussian, Draws, LatentVariableModel, Posterior
-from course_lib.models.likelihoods import Bernoulli, Categorical, DiscretizedLogistic, Gaussian, Likelihood
+from course_lib.models.likelihoods import Likelihood, likelihood_named
 from course_lib.models.posteriors import InverseAutoregressiveFlow, MixturePosterior
 from course_lib.nn import Condition, Decoder, Encoder
 
@@ -104,7 +104,7 @@ class VAE(LatentVariableModel):
             others = self.flow.context
         elif posterior == "mixture":
             self.strata = others = components
-        self.likelihood = likelihood_of(self.levels, likelihood, variance)
+        self.likelihood = likelihood_named(likelihood, self.levels, variance)
         self.encoder = Encoder(self.event_shape, 2 * self.strata * latents + others, hidden, channels)
         self.decoder = Decoder(latents, self.event_shape, self.likelihood.outputs, hidden[::-1], channels)
 
@@ -188,22 +188,3 @@ class ConditionalVAE(VAE):
 
     def _decode(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return super()._decode(z, self.decoder_condition(labels))
-
-
-def likelihood_of(levels: int | None, name: str | Likelihood | None, variance: float | str | None) -> Likelihood:
-    """The likelihood of that name, or the first that fits."""
-    if isinstance(name, Likelihood):
-        return name
-    of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
-    fitting = ["gaussian"] if levels is None else of_levels
-    name = fitting[0] if name is None else name
-    if name not in fitting:
-        of = "real x" if levels is None else f"{levels} levels"
-        raise ValueError(f"likelihood is {name!r}; for {of} expected {' or '.join(map(repr, fitting))}")
-    if variance is not None and name != "gaussian":
-        raise ValueError(f"variance is {variance!r}, but the likelihood is {name!r}; only 'gaussian' has a variance")
-    if name == "bernoulli":
-        return Bernoulli()
-    if name == "gaussian":
-        return Gaussian("shared" if variance is None else variance)
-    return Categorical(levels) if name == "categorical" else DiscretizedLogistic(levels)

@@ -12,6 +12,7 @@ from course_lib.nn.condition import Condition
 from course_lib.nn.dilated import CausalConv1d, RingSteps
 from course_lib.nn.encoders import Decoder, Encoder
 from course_lib.nn.masked import MaskedLinear
+from course_lib.nn.quantizer import FiniteScalarQuantizer, Quantized, Quantizer, VectorQuantizer, perplexity
 from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
 __all__ = [
@@ -24,16 +25,21 @@ __all__ = [
     "EnlargingConv2d",
     "EnlargingRasterSteps",
     "EnlargingRowSteps",
+    "FiniteScalarQuantizer",
     "MaskedConv2d",
     "MaskedLinear",
     "PixelSteps",
+    "Quantized",
+    "Quantizer",
     "RasterSteps",
     "RingSteps",
     "RowSteps",
     "ShiftedConv2d",
+    "VectorQuantizer",
     "causal_masks",
     "colour_groups",
     "conv_mask",
     "fixed_masks",
+    "perplexity",
     "strided_masks",
 ]

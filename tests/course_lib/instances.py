@@ -13,6 +13,7 @@ from course_lib.models import (
     NADE,
     RNADE,
     AutoregressiveModel,
+    CodePrior,
     ConvNADE,
     EoNADE,
     GatedPixelCNN,
@@ -312,6 +313,20 @@ INSTANCES = [
     Instance("GatedPixelCNN", lambda: GatedPixelCNN((1, 2, 3), 2, 6, 2, head=4)),
     Instance("GatedPixelCNN, RGB", lambda: GatedPixelCNN((3, 2, 1), 2, 12, 2, kernel=3, head=12)),
     Instance("GatedPixelCNN, 4 levels, position", lambda: GatedPixelCNN((2, 2, 1), 4, 4, 2, position_bias=True)),
+    Instance("GatedPixelCNN, one-hot", lambda: GatedPixelCNN((2, 2, 1), 3, 4, 2, one_hot=True)),
+    Instance("GatedPixelCNN, attention", lambda: GatedPixelCNN((1, 4, 2), 2, 6, 1, kernel=3, attention=2)),
+    Instance(
+        "GatedPixelCNN, one-hot, attention, conditional",
+        lambda: given(
+            GatedPixelCNN((1, 2, 2), 3, 6, 1, one_hot=True, attention=3, head=4, classes=(2, 3), context_channels=2)
+        ),
+    ),
+    Instance("CodePrior", lambda: CodePrior([(2, 2), (2, 2)], 2, 6, 2, head=4)),
+    Instance("CodePrior, one grid, attention", lambda: CodePrior([(2, 3)], 3, 6, 2, head=4, attention=2)),
+    Instance(
+        "CodePrior, three grids, conditional",
+        lambda: given(CodePrior([(2, 2), (2, 2), (2, 2)], 2, 4, 2, head=4, classes=(2, 3), attention=1, blocks=0)),
+    ),
     Instance("PixelCNN++, one grid", lambda: PixelCNNPlusPlus((1, 2, 3), 2, 5, 1, halvings=0, **NOISELESS), **MIXED),
     Instance("PixelCNN++", lambda: PixelCNNPlusPlus((1, 3, 3), 2, 5, 1, halvings=1, **NOISELESS), **MIXED),
     Instance("PixelCNN++, three grids", lambda: PixelCNNPlusPlus((1, 2, 3), 2, 4, 1, halvings=2, **NOISELESS), **MIXED),
