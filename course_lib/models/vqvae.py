@@ -166,12 +166,10 @@ class CodeAutoencoder(Model):
             dataset: images that this model has been trained on.
             batch_size: number of images to encode at once.
         """
-        mode, device, splits = self.training, next(self.parameters()).device, {}
-        self.eval()
+        device, splits = next(self.parameters()).device, {}
         for name, split in dataset.splits().items():
             parts = [flat_codes(self.encode(x.to(device))) for x in split.x.split(batch_size)]
             splits[name] = replace(split, x=torch.cat(parts).to(split.x.device))
-        self.train(mode)
         shape = (sum(map(math.prod, self.code_shapes)),)
         return replace(dataset, name=f"codes of {dataset.name}", shape=shape, levels=self.codes, **splits)
 

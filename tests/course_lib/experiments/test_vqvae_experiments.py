@@ -33,7 +33,7 @@ def test_the_tables_have_every_row_and_every_seed():
 
 
 def test_a_collapse_and_its_cure_are_measured_within_seconds():
-    used = {training: use_of_codes(training, 64, seed=0, steps=150)[0] for training in list(TRAININGS)[2:]}
+    used = {training: use_of_codes(training, 64, seed=0, steps=240)[0] for training in list(TRAININGS)[2:]}
     assert used["moving averages, revival"] > 1.5 * used["moving averages"]
 
 
