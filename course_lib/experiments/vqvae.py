@@ -106,7 +106,7 @@ MODELS: dict[str, tuple[str, Callable[[], CodeModel]]] = {
 
 
 def trained(name: str, seed: int) -> tuple[CodeModel, Dataset]:
-    """Train one of `MODELS` in both stages: about 40 s of a core."""
+    """Train one of `MODELS` in both stages: 17 to 37 s of a core."""
     view, build = MODELS[name]
     dataset = data.digits(view)
     with torch.random.fork_rng(devices=[]):
