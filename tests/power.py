@@ -4,7 +4,10 @@ import sys
 
 from banks import all_banks
 
-SAMPLERS = ("ancestral_sample", "nade_sample", "orderless_complete", "made_sample", "sample_mixture", "complete")
+SAMPLERS = (
+    *("ancestral_sample", "nade_sample", "orderless_complete", "made_sample", "sample_mixture", "complete"),
+    "sample_codes",
+)
 
 
 def main(runs: int) -> None:

@@ -103,7 +103,8 @@ class Student:
     def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), **kwargs: Any) -> tuple[Any, list]:
         """The function's value, and the gradients of sum(cotangent * value) with respect to the arguments in `wrt`.
 
-        If the function returns a tuple, `cotangent` is a tuple as well, and the sums over its entries are added up.
+        If the function returns a tuple, `cotangent` is a tuple as well, and the sums over its entries are added up. An
+        entry None leaves that result out; it may be anything, such as integers.
         """
         return self._ask("vjp", target=self.name, method=None, args=args, kwargs=kwargs, cotangent=cotangent, wrt=wrt)
 

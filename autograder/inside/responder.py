@@ -98,8 +98,9 @@ class Responder:
         values, cotangents = (value, cotangent) if several else ((value,), (cotangent,))
         if not isinstance(values, tuple | list) or len(values) != len(cotangents):
             raise TypeError(f"expected a tuple of {len(cotangents)} tensors, got {_kind(value)}")
-        cotangents = [torch.as_tensor(along) for along in cotangents]
-        for one, along in zip(values, cotangents, strict=True):
+        pairs = [(one, along) for one, along in zip(values, cotangents, strict=True) if along is not None]
+        pairs = [(one, torch.as_tensor(along)) for one, along in pairs]
+        for one, along in pairs:
             if not isinstance(one, torch.Tensor) or not one.requires_grad:
                 detached = isinstance(one, torch.Tensor)
                 got = "one without a gradient: was it detached, or computed under no_grad?" if detached else _kind(one)
@@ -108,7 +109,7 @@ class Responder:
                 raise ValueError(f"expected a result of shape {tuple(along.shape)}, got {tuple(one.shape)}")
         inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
         # One number: given cotangents, the first call of `grad` would import sympy, which takes seconds.
-        total = sum((one * along.to(one.dtype)).sum() for one, along in zip(values, cotangents, strict=True))
+        total = sum((one * along.to(one.dtype)).sum() for one, along in pairs)
         grads = torch.autograd.grad(total, inputs, allow_unused=True)
         return {
             "value": (

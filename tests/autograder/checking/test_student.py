@@ -263,6 +263,12 @@ def test_vjp_of_several_results_adds_them_up():
         student(lambda x: (x, x.detach())).vjp(torch.ones(2), cotangent=cotangent)
 
 
+def test_vjp_leaves_out_results_without_a_cotangent():
+    one = student(lambda x: (2 * x, x.argmax(), x.detach()))
+    value, (dx,) = one.vjp(torch.tensor([1.0, 3.0]), cotangent=(torch.tensor([1.0, 10.0]), None, None))
+    assert dx.tolist() == [2, 20] and value[1] == 1
+
+
 def test_vjp_of_what_does_not_depend_is_zero():
     _, (dx, dy) = student(lambda x, y: x * 1).vjp(torch.ones(2), torch.ones(3), cotangent=torch.ones(2), wrt=(0, 1))
     assert dx.tolist() == [1, 1] and dy.tolist() == [0, 0, 0]
