@@ -37,7 +37,7 @@ class Plane:
     1.0
     """
 
-    def __init__(self, model: VAE, x: torch.Tensor, reach: float = 6.0, points: int = 241):
+    def __init__(self, model: VAE, x: torch.Tensor, reach: float = 4.0, points: int = 201):
         self.model, self.x, self.reach = model, x, reach
         axis = torch.linspace(-reach, reach, points, dtype=torch.float64)
         self.z = torch.cartesian_prod(axis, axis)
@@ -51,16 +51,22 @@ class Plane:
         x = self.x.expand(len(z), *self.x.shape[1:])
         return self.model.likelihood.log_prob(self.model.decode(z), x) + self.model.prior().log_prob(z)
 
-    def modes(self, apart: float = 0.6) -> torch.Tensor:
-        """(2, 2): the z of the highest density, and of the highest local maximum at least so far from it."""
-        height = self.log_posterior
-        highest = torch.nn.functional.max_pool2d(height[None, None], 5, stride=1, padding=2)[0, 0]
-        order = torch.where(height == highest, height, -math.inf).flatten().argsort(descending=True)
-        first = self.z[order[0]]
-        others = self.z[order][(self.z[order] - first).norm(dim=1) >= apart]
-        return torch.stack([first, others[0]])
+    def mode(self) -> torch.Tensor:
+        """(1, 2): the z of the highest density."""
+        return self.z[self.log_posterior.flatten().argmax()][None]
 
-    def gap(self, family: "GaussianMixture | Flow", draws: int = 20_000) -> float:
+    def centres(self) -> torch.Tensor:
+        """(2, 2): the two centres of k-means of the posterior, which lie in its two modes where it has two."""
+        mass = self.log_posterior.flatten().softmax(0)[:, None]
+        mean = (mass * self.z).sum(0)
+        spread, axes = torch.linalg.eigh((mass * (self.z - mean)).T @ (self.z - mean))
+        centres = mean + spread[1].sqrt() * torch.stack([-axes[:, 1], axes[:, 1]])
+        for _ in range(20):
+            belongs = torch.nn.functional.one_hot(torch.cdist(self.z, centres).argmin(1), 2) * mass
+            centres = belongs.T @ self.z / belongs.sum(0)[:, None]
+        return centres
+
+    def gap(self, family: "GaussianMixture | Flow", draws: int = 10_000) -> float:
         """log p(x) minus the ELBO with this q, in nats, from so many draws, always the same."""
         e = torch.randn(draws, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
@@ -133,7 +139,7 @@ class Flow:
         return [self.parameters[i : i + 4] for i in range(0, len(self.parameters), 4)]
 
 
-def search(plane: Plane, family: GaussianMixture | Flow, steps: int, draws: int = 50) -> None:
+def search(plane: Plane, family: GaussianMixture | Flow, steps: int, draws: int = 40) -> None:
     """Raise the ELBO of the plane's image over the family's parameters, in place, by so many steps of Adam."""
     for parameter in family.parameters:
         parameter.requires_grad_()

@@ -405,11 +405,11 @@ def plane_posteriors(rows: Mapping[str, Mapping[str, tuple[torch.Tensor, float |
     fig, axes = plt.subplots(len(rows), len(names), figsize=(2.25 * len(names), 2.35 * len(rows)), squeeze=False)
     told = []
     for panels, (image, families) in zip(axes, rows.items(), strict=True):
-        densities = [log_density.exp() for log_density, _ in families.values()]
-        seen = (densities[0] > 1e-3 * densities[0].max()).nonzero()
+        densities = [log_density.exp().nan_to_num(0.0) for log_density, _ in families.values()]
+        seen = (densities[0] > 0.02 * densities[0].max()).nonzero()
         points = len(densities[0])
         low, high = (2 * reach * (corner / (points - 1)) - reach for corner in (seen.amin(0), seen.amax(0)))
-        middle, half = (low + high) / 2, float((high - low).max()) / 2 + 0.15
+        middle, half = (low + high) / 2, float((high - low).max()) / 2 + 0.25
         for ax, (name, (_, gap)), density in zip(panels, families.items(), densities, strict=True):
             extent = (-reach, reach, -reach, reach)
             ax.imshow(density.T, origin="lower", extent=extent, cmap="Blues", vmax=float(densities[0].max()))
