@@ -6,6 +6,7 @@ A latent-variable model without an exact likelihood bounds it by `elbo(x)` and `
 from course_lib.models import orderings
 from course_lib.models.autoencoder import Autoencoder
 from course_lib.models.base import AutoregressiveModel, GenerativeModel
+from course_lib.models.categorical_vae import CategoricalVAE
 from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
@@ -34,6 +35,7 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "AutoregressiveModel",
+    "CategoricalVAE",
     "ConditionalVAE",
     "ConvNADE",
     "EoNADE",

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.models import VAE, ConditionalVAE, LatentVariableModel, ProbabilisticPCA
+from course_lib.models import VAE, CategoricalVAE, ConditionalVAE, LatentVariableModel, ProbabilisticPCA
 
 
 @dataclass(frozen=True)
 class LatentInstance:
-    """A model with one or two latent variables and a few hundred states at most, or real x.
+    """A model with one or two latent variables and a few hundred states of x at most, or real x.
 
     Attributes:
         name: for the test's id.
         build: makes the model; the suite then draws its parameters.
         scale: the standard deviation of the random parameters.
-        exact: whether the posterior is the true one and `log_prob` is defined.
+        exact: whether the posterior is the true one.
+        continuous: whether z is real, with a gradient through its draws.
         zero_is_uniform: whether all-zero parameters make the model uniform and its bound exact.
         spread: added to the log-variance of an encoder's outputs. Neither a grid nor a sample sees the tails of the
             weights p(x, z) / q(z | x) if q is narrow.
@@ -26,6 +27,7 @@ class LatentInstance:
     build: Callable[[], LatentVariableModel]
     scale: float = 0.5
     exact: bool = False
+    continuous: bool = True
     zero_is_uniform: bool = True
     spread: float = 1.5
 
@@ -39,6 +41,7 @@ class Labelled(LatentVariableModel):
     def __init__(self, model: LatentVariableModel):
         super().__init__(model.event_shape, model.levels, model.latents)
         last = torch.tensor([[number - 1 for number in model.classes]])
+        self.strata = model.strata
         self.model, self.likelihood, self.labels = model, model.likelihood, last[:, 0] if len(last[0]) == 1 else last
 
     def expanded(self, n):
@@ -71,9 +74,30 @@ LATENT_INSTANCES = [
     LatentInstance("VAE, Gaussian", lambda: VAE((1,), None, 1, [6]), **REAL),
     LatentInstance("VAE, Gaussian, fixed variance", lambda: VAE((1,), None, 2, [6], variance=0.5), **REAL),
     LatentInstance("VAE, Gaussian, learned variance", lambda: VAE((1,), None, 1, [6], variance="learned"), **REAL),
+    LatentInstance("VAE, flow", lambda: VAE((4,), 2, 2, [5], posterior="iaf")),
+    LatentInstance("VAE, flow of one step, beta", lambda: VAE((2,), 3, 2, [], posterior="iaf", flows=1, beta=2.0)),
+    LatentInstance("VAE, mixture", lambda: VAE((4,), 2, 1, [5], posterior="mixture", components=3)),
+    LatentInstance(
+        "VAE, mixture, two latents, beta", lambda: VAE((3,), 2, 2, [], posterior="mixture", components=2, beta=2.0)
+    ),
     LatentInstance("ConditionalVAE", lambda: Labelled(ConditionalVAE((4,), 2, 1, [8], classes=(2, 3)))),
     LatentInstance(
         "ConditionalVAE, convolutions", lambda: Labelled(ConditionalVAE((1, 2, 2), 3, 1, [6], channels=[4], classes=3))
+    ),
+    LatentInstance(
+        "ConditionalVAE, mixture", lambda: Labelled(ConditionalVAE((3,), 2, 1, [], classes=3, posterior="mixture"))
+    ),
+    LatentInstance("CategoricalVAE", lambda: CategoricalVAE((4,), 2, 2, 3, [5]), continuous=False),
+    LatentInstance(
+        "CategoricalVAE, gumbel, convolutions",
+        lambda: CategoricalVAE((1, 2, 2), 3, 1, 4, [5], channels=[4], estimator="gumbel"),
+        continuous=False,
+    ),
+    LatentInstance(
+        "CategoricalVAE, reinforce, Gaussian",
+        lambda: CategoricalVAE((1,), None, 2, 2, [5], estimator="reinforce"),
+        continuous=False,
+        **REAL,
     ),
     LatentInstance("ProbabilisticPCA", lambda: ProbabilisticPCA(2, 1), exact=True, **REAL),
     LatentInstance("ProbabilisticPCA, two latents", lambda: ProbabilisticPCA(1, 2), exact=True, **REAL),

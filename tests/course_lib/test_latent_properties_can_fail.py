@@ -8,8 +8,9 @@ from _pytest.outcomes import Failed
 
 from course_lib import distributions
 from course_lib.models import VAE, LatentVariableModel, ProbabilisticPCA
-from course_lib.models.latent import DiagonalGaussian, ELBOTerms, FullGaussian
+from course_lib.models.latent import DiagonalGaussian, Draws, ELBOTerms, FullGaussian
 from course_lib.models.likelihoods import Bernoulli, Gaussian
+from course_lib.models.posteriors import IAFPosterior, MixturePosterior
 from tests.course_lib.latent_instances import LatentInstance
 from tests.course_lib.latent_properties import LATENT_PROPERTIES
 
@@ -164,7 +165,7 @@ class PriorForgotten(TinyVAE):
     def log_weights(self, x, k, **noise):
         self._check(x)
         uniforms = self._uniforms(noise.get("uniforms"), noise.get("generator"), (k, len(x), self.latents))
-        z = self(x, uniforms)[1]
+        z = self(x, uniforms)[1].z[:, 0]
         return super().log_weights(x, k, uniforms=uniforms) - self.prior().log_prob(z)
 
 
@@ -363,6 +364,86 @@ class Inverted(FullGaussian):
         return self.mean + distributions.normal_quantile(uniforms) @ torch.linalg.inv(self.scale).mT.to(uniforms.dtype)
 
 
+class TinyFlow(VAE):
+    """Without a mistake. A subclass may have another posterior."""
+
+    posterior = IAFPosterior
+
+    def __init__(self):
+        super().__init__((2,), 2, 2, [4], posterior="iaf", flows=1)
+
+    def _encode(self, x):
+        return self.posterior(*super()._encode(x))
+
+
+class ReadsItself(TinyFlow):
+    """Each dimension's scale depends on the dimension itself: the mask is not strict."""
+
+    def __init__(self):
+        super().__init__()
+        for layer in self.flow.output:
+            layer.mask.fill_(1)
+
+
+class ScaleWithTheWrongSign(TinyFlow):
+    """The density of a draw has the sum of the log-scales added."""
+
+    class posterior(IAFPosterior):
+        def weighted_draws(self, uniforms):
+            z, log_q, log_share = super().weighted_draws(uniforms)
+            return Draws(z, 2 * self.base.log_prob(self.base.draw(uniforms)).unsqueeze(1) - log_q, log_share)
+
+
+class InverseInOneRound(TinyFlow):
+    """The inverse reads z where it should read the noise found so far."""
+
+    class posterior(IAFPosterior):
+        def log_prob(self, z):
+            (step,) = self.steps
+            mean, log_scale = step.mean_and_log_scale(z, self.context[:, 0])
+            return self.base.log_prob((z - mean) * torch.exp(-log_scale)) - log_scale.sum(-1)
+
+
+class TinyMixture(VAE):
+    """Without a mistake. A subclass may have another posterior."""
+
+    posterior = MixturePosterior
+
+    def __init__(self):
+        super().__init__((3,), 2, 1, [4], posterior="mixture", components=2)
+
+    def _encode(self, x):
+        return self.posterior(*super()._encode(x))
+
+
+class EqualWeights(TinyMixture):
+    """Every component's draw counts the same, whatever its weight."""
+
+    class posterior(MixturePosterior):
+        def weighted_draws(self, uniforms):
+            z, log_q, log_share = super().weighted_draws(uniforms)
+            return Draws(z, log_q, torch.full_like(log_share, -math.log(len(log_share))))
+
+
+class OwnComponentAlone(TinyMixture):
+    """The density of a draw is that of its own component: the ELBO is a bound, but not the mixture's."""
+
+    class posterior(MixturePosterior):
+        def weighted_draws(self, uniforms):
+            z, _, log_share = super().weighted_draws(uniforms)
+            own = DiagonalGaussian(self.means.transpose(0, 1), self.log_variances.transpose(0, 1))
+            return Draws(z, own.log_prob(z), log_share)
+
+
+class WeightsWithoutGradient(TinyMixture):
+    """The weights are taken for constants."""
+
+    class posterior(MixturePosterior):
+        def weighted_draws(self, uniforms):
+            z, log_q, log_share = super().weighted_draws(uniforms)
+            return Draws(z, log_q, log_share.detach())
+
+
 BROKEN = {
     MeanOverLatents: {"bound", "slopes", "terms"},
     KLWithoutLogVariance: {"bound", "slopes", "terms"},
@@ -400,10 +481,18 @@ BROKEN = {
     IndependentLatents: {"exact", "mass"},
     NoDeterminant: {"exact", "mass"},
     PrecisionForCovariance: {"bound", "draws", "slopes", "terms"},
+    ReadsItself: {"bound", "draws", "monotone", "slopes", "terms", "unbiased"},
+    ScaleWithTheWrongSign: {"bound", "monotone", "slopes", "terms", "unbiased"},
+    InverseInOneRound: {"bound", "draws", "slopes", "terms", "unbiased"},
+    EqualWeights: {"draws", "slopes", "unbiased"},
+    OwnComponentAlone: {"bound", "slopes", "terms"},
+    WeightsWithoutGradient: {"slopes"},
 }
 RIGHT = {
     TinyVAE: lambda model: LatentInstance(model.__name__, model, scale=0.4),
     TinyGaussianVAE: lambda model: LatentInstance(model.__name__, model, zero_is_uniform=False),
+    TinyFlow: lambda model: LatentInstance(model.__name__, model, scale=0.4, spread=2.5),
+    TinyMixture: lambda model: LatentInstance(model.__name__, model),
     TinyPCA: lambda model: LatentInstance(model.__name__, model, exact=True, zero_is_uniform=False),
 }
 
