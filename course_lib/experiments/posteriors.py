@@ -14,7 +14,7 @@ from course_lib import data, metrics
 from course_lib.models import VAE
 from course_lib.training import fit
 
-__all__ = ["JOINT", "POSTERIORS", "REFITTED", "Costs", "measure", "refit", "train"]
+__all__ = ["POSTERIORS", "Costs", "measure", "refit", "train"]
 
 
 class Costs(NamedTuple):

@@ -7,7 +7,8 @@ import torch
 from _pytest.outcomes import Failed
 
 from course_lib import distributions
-from course_lib.models import VAE, LatentVariableModel, ProbabilisticPCA
+from course_lib.models import VAE, CategoricalVAE, LatentVariableModel, ProbabilisticPCA
+from course_lib.models.categorical_vae import IndependentCategoricals
 from course_lib.models.latent import DiagonalGaussian, Draws, ELBOTerms, FullGaussian
 from course_lib.models.likelihoods import Bernoulli, Gaussian
 from course_lib.models.posteriors import IAFPosterior, MixturePosterior
@@ -444,6 +445,48 @@ class WeightsWithoutGradient(TinyMixture):
             return Draws(z, log_q, log_share.detach())
 
 
+class TinyCategorical(CategoricalVAE):
+    """Without a mistake. A subclass may have another posterior."""
+
+    posterior = IndependentCategoricals
+
+    def __init__(self):
+        super().__init__((3,), 2, 2, 3, [4])
+
+    def _encode(self, x):
+        return self.posterior(*super()._encode(x))
+
+
+class FirstCategoryOfMany(TinyCategorical):
+    """All variables are drawn from the first one's probabilities."""
+
+    class posterior(IndependentCategoricals):
+        def draw(self, uniforms):
+            return IndependentCategoricals(self.log_p[:, :1].expand_as(self.log_p)).draw(uniforms)
+
+
+class EntropyAlone(TinyCategorical):
+    """The KL divergence lacks log K for each variable."""
+
+    class posterior(IndependentCategoricals):
+        def kl(self, prior):
+            return (self.log_p.exp() * self.log_p).sum((-2, -1))
+
+
+class SumWithoutPrior(TinyCategorical):
+    """`log_prob` sums p(x | z) over all states."""
+
+    def log_prob(self, x):
+        return super().log_prob(x) + 2 * math.log(3)
+
+
+class StatesOfOneVariable(TinyCategorical):
+    """`log_prob` goes through states in which all variables are equal."""
+
+    def states(self):
+        return super().states()[[0, 4, 8]].repeat(3, 1)
+
+
 BROKEN = {
     MeanOverLatents: {"bound", "slopes", "terms"},
     KLWithoutLogVariance: {"bound", "slopes", "terms"},
@@ -483,16 +526,21 @@ BROKEN = {
     PrecisionForCovariance: {"bound", "draws", "slopes", "terms"},
     ReadsItself: {"bound", "draws", "monotone", "slopes", "terms", "unbiased"},
     ScaleWithTheWrongSign: {"bound", "monotone", "slopes", "terms", "unbiased"},
-    InverseInOneRound: {"bound", "draws", "slopes", "terms", "unbiased"},
+    InverseInOneRound: {"bound", "draws", "slopes", "terms"},
     EqualWeights: {"draws", "slopes", "unbiased"},
     OwnComponentAlone: {"bound", "slopes", "terms"},
     WeightsWithoutGradient: {"slopes"},
+    FirstCategoryOfMany: {"bound", "draws", "monotone", "terms", "unbiased"},
+    EntropyAlone: {"bound", "terms", "zero"},
+    SumWithoutPrior: {"exact", "mass"},
+    StatesOfOneVariable: {"exact", "sampler"},
 }
 RIGHT = {
     TinyVAE: lambda model: LatentInstance(model.__name__, model, scale=0.4),
     TinyGaussianVAE: lambda model: LatentInstance(model.__name__, model, zero_is_uniform=False),
     TinyFlow: lambda model: LatentInstance(model.__name__, model, scale=0.4, spread=2.5),
     TinyMixture: lambda model: LatentInstance(model.__name__, model),
+    TinyCategorical: lambda model: LatentInstance(model.__name__, model, continuous=False),
     TinyPCA: lambda model: LatentInstance(model.__name__, model, exact=True, zero_is_uniform=False),
 }
 
