@@ -386,8 +386,8 @@ def flow_posterior() -> Figure:
     chains = [("x", "encoder", "above", "over", "second"), ("encoder", "gauss"), ("above", "first")]
     fig = diagram(boxes, [*chains, ("e", "gauss", "first", "turn", "second", "z")])
     fig.set_label(
-        "Noise e becomes m plus sigma times e, with m and sigma from the encoder. Two steps follow, with the order of the "
-        "dimensions reversed between them. Each is a masked network that reads the encoder's context h(x), too, and "
+        "Noise e becomes m plus sigma times e, with m and sigma from the encoder. Two steps follow, with the order of "
+        "the dimensions reversed between them. Each is a masked network that reads the encoder's context h(x), too, and "
         "shifts and scales each dimension by what it computes from the earlier ones. The result is z."
     )
     return fig
@@ -402,7 +402,7 @@ def plane_posteriors(rows: Mapping[str, Mapping[str, tuple[torch.Tensor, float |
         reach: the grid covers -reach..reach in both directions.
     """
     names = list(next(iter(rows.values())))
-    fig, axes = plt.subplots(len(rows), len(names), figsize=(2.25 * len(names), 2.35 * len(rows)), squeeze=False)
+    fig, axes = plt.subplots(len(rows), len(names), figsize=(1.98 * len(names), 2.15 * len(rows)), squeeze=False)
     told = []
     for panels, (image, families) in zip(axes, rows.items(), strict=True):
         densities = [log_density.exp().nan_to_num(0.0) for log_density, _ in families.values()]
@@ -453,11 +453,11 @@ def relaxed_gradients(
     for ax in (left, right):
         ax.set(xscale="log", xlabel="temperature")
         ax.legend(fontsize=8)
-    left.set(title="Bias, relative to the true gradient")
+    left.set(title="Bias, relative to the true gradient", ylim=(0, 1))
     right.set(yscale="log", title="Standard deviation of one draw, relative")
     fig.set_label(
-        f"Gradient estimates for temperatures {temperatures[0]:g} to {temperatures[-1]:g}, relative to the length of the "
-        f"true gradient: {'; '.join(told)}. The bias rises with the temperature, and the deviation falls."
+        f"Gradient estimates for temperatures {temperatures[0]:g} to {temperatures[-1]:g}, relative to the length of "
+        f"the true gradient: {'; '.join(told)}. The bias rises with the temperature, and the deviation falls."
     )
     return fig
 
@@ -479,8 +479,8 @@ def annealed(steps: Sequence[int], below: Mapping[str, Sequence[float]], average
     ax.set(xscale="log", yscale="log", xlabel="annealing steps T", ylabel="nats below log p(x)")
     ax.legend(fontsize=8)
     fig.set_label(
-        f"Nats below the exact log p(x) for {steps[0]} to {steps[-1]} annealing steps: {'; '.join(told)}. The average of "
-        f"10,000 draws from the prior lies {averaged:.0f} nats below."
+        f"Nats below the exact log p(x) for {steps[0]} to {steps[-1]} annealing steps: {'; '.join(told)}. The average "
+        f"of 10,000 draws from the prior lies {averaged:.0f} nats below."
     )
     return fig
 
@@ -508,21 +508,82 @@ def pixel_decoder() -> Figure:
 
 
 def ladder() -> Figure:
-    """Two levels of latent variables: bottom-up features, and a top-down path that prior and posterior share."""
+    """Two levels of latent variables: prior and posterior share the way from the top level to the lower one."""
     boxes = {
         "x": Box(0, 0, "$x$", "data"),
-        "low": Box(0, 0.95, "features $d_1$", "layer"),
-        "high": Box(0, 1.9, "features $d_2$", "layer"),
-        "z2": Box(2.6, 1.9, r"$z_2 \sim q(z_2 \mid x)$", "data"),
-        "prior": Box(4.9, 1.9, r"$p(z_1 \mid z_2)$"),
-        "merge": Box(2.6, 0.95, "merge", "plain"),
-        "z1": Box(4.9, 0.95, r"$z_1 \sim q(z_1 \mid x, z_2)$", "data"),
-        "out": Box(4.9, 0, r"$p(x \mid z_1)$", "layer"),
+        "encoder": Box(1.2, 0, "encoder", "layer"),
+        "high": Box(1.2, 0.95, kind="corner"),
+        "z2": Box(3.2, 0.95, r"$z_2 \sim q(z_2 \mid x)$", "data"),
+        "prior": Box(5.5, 0.95, r"prior $p(z_1 \mid z_2)$", "layer"),
+        "merge": Box(3.2, 0, "merge", "plain"),
+        "z1": Box(5.5, 0, r"$z_1 \sim q(z_1 \mid x, z_2)$", "data"),
+        "out": Box(7.8, 0, r"$p(x \mid z_1, z_2)$", "layer"),
+        "over": Box(3.2, 1.5, kind="corner"),
+        "far": Box(7.8, 1.5, kind="corner"),
     }
-    arrows = [("x", "low", "high", "z2", "prior", "merge"), ("low", "merge", "z1", "out")]
+    chains = [("x", "encoder", "merge", "z1", "out"), ("encoder", "high", "z2", "prior", "merge")]
+    arrows = [*chains, ("z2", "over", "far", "out")]
     fig = diagram(boxes, arrows)
     fig.set_label(
-        "Bottom up, x gives features d_1 and from these features d_2. Features d_2 give q(z_2 | x). A draw z_2 gives the "
-        "prior p(z_1 | z_2). Merged with what d_1 says, it gives q(z_1 | x, z_2). A draw z_1 gives p(x | z_1)."
+        "The encoder reads x and serves both levels. It gives q(z_2 | x). A draw z_2 gives the prior p(z_1 | z_2). "
+        "Merged with what the encoder says of z_1, it becomes q(z_1 | x, z_2). A draw z_1 and z_2 give p(x | z_1, z_2)."
     )
+    return fig
+
+
+def worth_of_posteriors(
+    gaps: Mapping[str, Mapping[str, Sequence[float]]], nlls: Mapping[str, Sequence[float]]
+) -> Figure:
+    """The gap between log p(x) and the ELBO for several families of q, and the model's NLL; a dot for each seed.
+
+    Args:
+        gaps: by kind of training, by family, nats for each seed.
+        nlls: by family, the exact NLL of the model trained with it, for each seed.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 2.9), width_ratios=[1.6, 1])
+    told = []
+    for mark, (training, families) in zip("os^", gaps.items(), strict=False):
+        color = None
+        for at, values in enumerate(families.values()):
+            (dots,) = left.plot([at] * len(values), values, mark, color=color, alpha=0.7, markersize=6)
+            color = dots.get_color()
+        means = [np.mean(values) for values in families.values()]
+        left.plot(range(len(means)), means, "-", color=color, label=training)
+        told.append(
+            f"{training}: " + ", ".join(f"{name} {mean:.2f}" for name, mean in zip(families, means, strict=True))
+        )
+    for at, values in enumerate(nlls.values()):
+        right.plot([at] * len(values), values, "D", color=plots.COLORS["green"], alpha=0.7, markersize=6)
+    for ax, names in ((left, next(iter(gaps.values()))), (right, nlls)):
+        ax.set(xticks=range(len(names)), xticklabels=names, xlim=(-0.5, len(names) - 0.5))
+    left.set(ylabel="nats per image", title="Gap: log p(x) minus ELBO", ylim=(0, None))
+    left.legend(fontsize=8)
+    right.set_title("Exact NLL, trained jointly")
+    costs = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in nlls.items())
+    fig.set_label(f"Mean gaps in nats over seeds, {'; '.join(told)}. Exact NLL of the models: {costs}.")
+    return fig
+
+
+def shares_of_bits(rows: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
+    """What the pixels and z contribute to the cost of an image, as stacked bars; a dot for the sum of each seed.
+
+    Args:
+        rows: by name, for each seed the nats of the pixels given z, and those of KL(q(z | x) || p(z)).
+    """
+    fig, ax = plt.subplots(figsize=(8.2, 0.34 * len(rows) + 1.0))
+    told = []
+    for y, (name, seeds) in enumerate(rows.items()):
+        pixels, kl = np.mean(seeds, 0)
+        ax.barh(y, pixels, color=plots.COLORS["blue"], height=0.7, label="pixels given z" if y == 0 else None)
+        ax.barh(y, kl, left=pixels, color=plots.COLORS["vermilion"], height=0.7, label="z (KL)" if y == 0 else None)
+        ax.plot(np.sum(seeds, 1), [y] * len(seeds), "o", color="black", markersize=3)
+        ax.annotate(
+            f"{pixels + kl:.1f}, z {kl / (pixels + kl):.0%}", (max(np.sum(seeds, 1)), y), (8, 0),
+            textcoords="offset points", va="center", fontsize=9,
+        )  # fmt: skip
+        told.append(f"{name} {pixels + kl:.1f}, of which z {kl:.1f}")
+    ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6), xlabel="nats per test image")
+    ax.set_xlim(0, 1.22 * max(np.sum(seeds, 1).max() for seeds in map(np.array, rows.values())))
+    ax.legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    fig.set_label(f"Costs in nats per test image, mean over seeds: {'; '.join(told)}.")
     return fig
