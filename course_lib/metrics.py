@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -257,7 +257,7 @@ class AIS:
 
     Attributes:
         log_weights: the logarithms of the weights, in nats, one for each chain and image, (chains, n) float64.
-        acceptance: share of the proposed moves that were accepted.
+        acceptance: share of the proposed moves that were accepted, 0 where there were none.
 
     >>> AIS(torch.tensor([[-3.0, -5.0], [-3.0, -5.0]]), 0.65).nll
     Estimate(mean=4.0, stderr=1.0, n=2)
@@ -302,7 +302,7 @@ def ais(
     biased. The betas are equally spaced on a logistic curve, close together near 0 and 1.
 
     Args:
-        x: (n, *event_shape).
+        x: (n, *event_shape). All chains of all images move at once.
         labels: for a conditional model.
         steps: T.
         chains: number of weights for each image.
@@ -326,7 +326,7 @@ def ais(
         if not hasattr(prior, "log_variance"):
             raise ValueError(f"p(z) of a {type(model).__name__} is not normal, and z moves along gradients")
         target = _Annealed(model, prior, x.to(device), None if labels is None else labels.to(device), generator)
-        sizes, _ = target.run(betas, max(1, -(-32 // len(x))), None)[1:]
+        _, sizes, _ = target.run(betas, max(1, 32 // len(x)), None)
         log_weights, _, acceptance = target.run(betas, chains, sizes)
     return AIS(log_weights, acceptance)
 
@@ -334,7 +334,7 @@ def ais(
 class _Annealed:
     """The chains of `ais`. z is (chains, n, L); a state is z with log p(x | z) and its gradient."""
 
-    def __init__(self, model: HasLatents, prior: object, x: Tensor, labels: Tensor | None, generator: object):
+    def __init__(self, model: HasLatents, prior: Any, x: Tensor, labels: Tensor | None, generator: Any):
         self.model, self.prior, self.x, self.labels, self.generator = model, prior, x, labels, generator
 
     def run(self, betas: list[float], chains: int, sizes: list[float] | None) -> tuple[Tensor, list[float], float]:
@@ -344,8 +344,8 @@ class _Annealed:
         log_w = torch.zeros(shape[:2], dtype=torch.float64)
         size, used, accepted = 0.5, [], []
         for t, (before, beta) in enumerate(pairwise(betas)):
-            log_w += (beta - before) * state[1].double().cpu()
-            if beta == 1 and sizes is not None:
+            log_w += (beta - before) * state[1].cpu().double()
+            if beta == 1:
                 break  # a move after the last weight would change nothing
             state, rate = self.move(state, beta, size if sizes is None else sizes[t])
             size *= math.exp(rate - ACCEPTANCE)
@@ -367,7 +367,7 @@ class _Annealed:
             torch.where(accept.view(*accept.shape, *[1] * (old.ndim - 2)), proposed, old)
             for proposed, old in zip(new, state, strict=True)
         ]
-        return tuple(kept), accept.double().mean().item()
+        return tuple(kept), accept.float().mean().item()
 
     def state(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z, log p(x | z) and its gradient."""
@@ -392,8 +392,9 @@ class _Annealed:
 
     def noise(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         """Random numbers from the generator, on the device of x."""
+        dtype = torch.float32 if self.x.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
         device = None if self.generator is None else self.generator.device
-        return draw(shape, dtype=torch.float64, generator=self.generator, device=device).to(self.x.device)
+        return draw(shape, dtype=dtype, generator=self.generator, device=device).to(self.x.device)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from course_lib.models import (
     NADE,
     RNADE,
     VAE,
+    CategoricalVAE,
     ConvNADE,
     EoNADE,
     GatedPixelCNN,
@@ -138,6 +139,14 @@ def _vae(name: str, load: Callable[[], Dataset], levels: int, training: Mapping[
     return Recipe(name, load, lambda: VAE((64,), levels, 12, [200, 200], **settings), training, "bound", draws)
 
 
+def _categorical_vae(training: Mapping[str, Any]) -> Recipe:
+    """The same networks with 8 latent variables of 8 categories: too many states to enumerate."""
+    draws = budget(smoke=50, cpu=1000, gpu=5000)
+    settings = dict(estimator="gumbel", temperature=0.5)
+    build = partial(CategoricalVAE, (64,), 2, 8, 8, [200, 200], **settings)
+    return Recipe("VAE, categorical", _binary, build, training, "bound", draws)
+
+
 def digits_recipes() -> list[Recipe]:
     """The lines of the scoreboard, with the training times of the current COURSE_BUDGET.
 
@@ -177,6 +186,9 @@ def digits_recipes() -> list[Recipe]:
         Recipe("Row LSTM", data.digits, lambda: _pixelrnn("row", 2), pixels),
         Recipe("Diagonal BiLSTM", data.digits, lambda: _pixelrnn("diagonal", 2), pixels),
         _vae("VAE", _binary, 2, vae),
+        _vae("VAE, mixture", _binary, 2, vae, posterior="mixture"),
+        _vae("VAE, flow", _binary, 2, vae, posterior="iaf"),
+        _categorical_vae(vae),
         Recipe("uniform", _levels, lambda: IndependentPixels(64, levels=16)),
         Recipe("independent pixels", _levels, lambda: IndependentPixels(64, levels=16), convex),
         Recipe("MADE", _levels, lambda: MADE(64, [500], levels=16, dropout=0.5, direct=True), made_levels),
@@ -336,6 +348,34 @@ def _mnist_recipes() -> dict[str, Recipe]:
             source="Kingma and Welling, ICLR 2014; networks of Burda, Grosse and Salakhutdinov, ICLR 2016, section 5; "
             "the learning rate is constant here.",
             published=burda,
+        ),
+        "vae-mixture": Recipe(
+            "VAE, two layers of 200 units, 50 latent variables, a mixture of 4 as posterior",
+            _mnist,
+            lambda: VAE((784,), 2, 50, [200, 200], posterior="mixture"),
+            latent,
+            "bound",
+            draws,
+            source="Morningstar et al., AISTATS 2021, for the estimate; networks and training are those of `vae`.",
+        ),
+        "vae-flow": Recipe(
+            "VAE, two layers of 200 units, 50 latent variables, an inverse autoregressive flow of 4 steps",
+            _mnist,
+            lambda: VAE((784,), 2, 50, [200, 200], posterior="iaf", flows=4),
+            latent,
+            "bound",
+            draws,
+            source="Kingma et al., NIPS 2016: residual networks with several levels; here the networks of `vae`.",
+        ),
+        "vae-categorical": Recipe(
+            "VAE, two layers of 200 units, 30 latent variables of 10 categories",
+            _mnist,
+            lambda: CategoricalVAE((784,), 2, 30, 10, [200, 200], estimator="gumbel"),
+            latent,
+            "bound",
+            draws,
+            source="Jang, Gu and Poole, ICLR 2017: the temperature falls in training; here it is 0.5. The networks and "
+            "the sizes are ours.",
         ),
         "vae-conv": Recipe(
             f"VAE, convolutions of {' and '.join(map(str, maps))} channels, 50 latent variables",
