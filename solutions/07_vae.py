@@ -634,12 +634,11 @@ with waits_for("OwnVAE", "train_own"):
 #
 # What remains:
 #
-# * **It is a bound**, and it does not say how far below the truth it is. (*Going further* has a sampler that comes
-#   close, and posteriors that are not Gaussian.)
+# * **It is a bound.** How far below the truth? *Going further* comes close.
 # * **Independent pixels given $z$.** What $z$ does not say is drawn as noise, or looks blurred.
 # * **$z$ must pay.** A variable that saves less than it costs is switched off: **posterior collapse**. A decoder as
-#   strong as PixelCNN needs no $z$ at all (PixelVAE, in *Going further*, weighs the two). Lesson 08 makes codes
-#   discrete, and leaves details to an autoregressive model.
+#   strong as PixelCNN needs no $z$ at all (PixelVAE, below). Lesson 08 makes codes discrete, and leaves details to an
+#   autoregressive model.
 #
 # **Today.** Latent diffusion (Rombach et al., 2022) encodes images by an autoencoder with a small KL penalty and two
 #   other losses, and models the codes by diffusion. Diffusion itself can be read as a deep VAE with a fixed encoder,
@@ -1223,9 +1222,9 @@ outcome("share of test digits classified correctly", float((by_label.argmax(1) =
 #
 # ### A posterior that is not Gaussian
 #
-# The bound lacks $\operatorname{KL}(q \,\|\, p(z \mid x))$, and *EM, and inference for each image* split it in two: part
-# of it is the encoder's fault, and part is that of the family, which holds no distribution like the posterior. What
-# remedies the second? Two families: one bends a Gaussian, the other adds up several.
+# The bound lacks $\operatorname{KL}(q \,\|\, p(z \mid x))$, and *EM, and inference for each image* split it in two:
+# part of it is the encoder's fault, and part is that of the family, which holds no distribution like the posterior.
+# What remedies the second? Two families: one bends a Gaussian, the other adds up several.
 #
 # **A flow.** Let $e \sim N(0, I)$ in $\mathbb{R}^L$ and $z = f(e)$, with $f$ differentiable and invertible. A small
 # region around $e$ has the same probability as its image around $z$, whose volume is $|\det J|$ times as large, with
@@ -1237,31 +1236,32 @@ outcome("share of test digits classified correctly", float((by_label.argmax(1) =
 # A determinant of an arbitrary $L \times L$ matrix takes some $L^3$ operations for each image. An **inverse
 # autoregressive flow** (IAF; Kingma et al., 2016) is made so that none is needed. In
 #
-# $$z_l = \mu_l + e^{s_l}\, e_l, \qquad \mu_l \text{ and } s_l \text{ are functions of } e_1, \dots, e_{l-1} \text{ alone,}$$
+# $$z_l = \mu_l + \exp(s_l)\, e_l, \qquad \mu_l \text{ and } s_l \text{ are functions of } e_1, \dots, e_{l-1} \text{ alone,}$$
 #
 # $z_l$ does not depend on $e_j$ with $j > l$, and as neither $\mu_l$ nor $s_l$ reads $e_l$,
-# $\partial z_l / \partial e_l = e^{s_l}$:
+# $\partial z_l / \partial e_l = \exp(s_l)$:
 #
-# $$J = \begin{pmatrix} e^{s_1} & 0 & 0 \\ \ast & e^{s_2} & 0 \\ \ast & \ast & e^{s_3} \end{pmatrix}, \qquad \log \det J = \sum_l s_l, \qquad \log q(z) = \log N(e; 0, I) - \sum_l s_l .$$
+# $$J = \begin{pmatrix} \exp(s_1) & 0 & 0 \\ \ast & \exp(s_2) & 0 \\ \ast & \ast & \exp(s_3) \end{pmatrix}, \qquad \log \det J = \sum_l s_l, \qquad \log q(z) = \log N(e; 0, I) - \sum_l s_l .$$
 #
-# The determinant of a triangular matrix is the product of its diagonal, whatever is below it. So $\mu$ and $s$ may be any
-# networks that respect the order: a MADE (lesson 03), which gives all of them in one pass, and reads features of $x$ as
-# well.
+# The determinant of a triangular matrix is the product of its diagonal, whatever is below it. So $\mu$ and $s$ may be
+# any networks that respect the order: a MADE (lesson 03), which gives all of them in one pass, and reads features of
+# $x$ as well.
 #
-# * **One step holds every Gaussian.** With $\mu$ linear and $s$ constant, $z = a + C e$ with a lower triangular matrix
-#   $C$ whose diagonal is positive. Every covariance is $C C^\top$ for one such $C$ (Cholesky), so this is the full
-#   Gaussian of section 4. What bends it is an $s$ that depends on $e$, and a $\mu$ that is not linear.
+# * **One step holds every Gaussian.** With $\mu$ linear and $s$ constant, $z = a + C e$ with a lower triangular
+#   matrix $C$ whose diagonal is positive. Every covariance is $C C^\top$ for one such $C$ (Cholesky), so this is the
+#   full Gaussian of section 4. What bends it is an $s$ that depends on $e$, and a $\mu$ that is not linear.
 # * **Several steps.** Jacobians multiply, so the sums of $s$ add up. The order of the dimensions is reversed between
 #   steps, since $z_1$ is only shifted and scaled.
-# * **Fast one way, slow the other.** When drawing, all of $e$ is there: one pass, and the density of this draw comes for
-#   free. For the density of a $z$ from elsewhere, $e$ has to be found. $\mu_1$ and $s_1$ read nothing, so
-#   $e_1 = (z_1 - \mu_1)\, e^{-s_1}$; only now can $\mu_2$ and $s_2$ be computed; and so on, $L$ passes one after another.
+# * **Fast one way, slow the other.** When drawing, all of $e$ is there: one pass, and the density of this draw comes
+#   for free. For the density of a $z$ from elsewhere, $e$ has to be found. $\mu_1$ and $s_1$ read nothing, so
+#   $e_1 = (z_1 - \mu_1)\, \exp(-s_1)$; only now can $\mu_2$ and $s_2$ be computed; and so on, $L$ passes one after
+#   another.
 #
 # The **masked autoregressive flow** (MAF; Papamakarios et al., 2017) is the mirror image: its $\mu_l$ and $s_l$ read
 # $z_1, \dots, z_{l-1}$, so the density of any $z$ takes one pass, and a draw takes $L$. A model of *data* needs that
 # density, as do MADE and all models of lessons 01 to 05. The ELBO asks only for the density of what $q$ itself has
-# drawn, as does the loss by which Parallel WaveNet is distilled (lesson 06): both use IAF. KL has no closed form here;
-# the ELBO takes its estimate from the draw, $\log p(x, z) - \log q(z \mid x)$.
+# drawn, as does the loss by which Parallel WaveNet is distilled (lesson 06): both use IAF. KL has no closed form
+# here; the ELBO takes its estimate from the draw, $\log p(x, z) - \log q(z \mid x)$.
 
 # %% tags=["demo"]
 plots.show(figures.flow_posterior())
@@ -1294,9 +1294,9 @@ def iaf(v, A, a, B, b, inverse):
     ### BEGIN SOLUTION
     A, B = A.tril(-1), B.tril(-1)
     e = v[:, :0] if inverse else v
-    for l in range(len(a) if inverse else 0):
-        shift, s = a[l] + e @ A[l, :l], b[l] + e @ B[l, :l]
-        e = torch.cat([e, ((v[:, l] - shift) * torch.exp(-s))[:, None]], 1)
+    for i in range(len(a) if inverse else 0):
+        shift, s = a[i] + e @ A[i, :i], b[i] + e @ B[i, :i]
+        e = torch.cat([e, ((v[:, i] - shift) * torch.exp(-s))[:, None]], 1)
     s = b + e @ B.T
     log_q = -0.5 * (e.square() + math.log(2 * math.pi)).sum(1) - s.sum(1)
     return e if inverse else a + e @ A.T + s.exp() * e, log_q
@@ -1306,27 +1306,27 @@ def iaf(v, A, a, B, b, inverse):
 # %% check="iaf"
 
 # %% [markdown]
-# **A mixture.** Let $q(z \mid x) = \sum_k \pi_k q_k(z)$ with $K$ diagonal Gaussians $q_k$ and weights $\pi_k$ that sum
-# to 1, all from the encoder. Drawing it can be told in two steps: first $k$ with probability $\pi_k$, then $z$ from
-# $q_k$. Multiply and divide by $q$ in
+# **A mixture.** Let $q(z \mid x) = \sum_k \pi_k q_k(z)$ with $K$ diagonal Gaussians $q_k$ and weights $\pi_k$ that
+# sum to 1, all from the encoder. Drawing it can be told in two steps: first $k$ with probability $\pi_k$, then $z$
+# from $q_k$. Multiply and divide by $q$ in
 #
 # $$\sum_k \pi_k \operatorname{KL}(q_k \,\|\, p) = \sum_k \pi_k\, \mathbb{E}_{q_k}\!\Big[\log \frac{q_k(z)}{q(z)} + \log \frac{q(z)}{p(z)}\Big] = I(k; z) + \operatorname{KL}(q \,\|\, p) .$$
 #
-# The first part is the **mutual information** of $k$ and $z$, a mean over $k$ of KL divergences of $q_k$ from $q$, so at least
-# 0. It is also $H(\pi) - \mathbb{E}_q[H(k \mid z)]$, the entropy of the choice minus what is still open about it when $z$
-# is known, so at most $H(\pi) \le \log K$:
+# The first part is the **mutual information** of $k$ and $z$, a mean over $k$ of KL divergences of $q_k$ from $q$, so
+# at least 0. It is also $H(\pi) - \mathbb{E}_q[H(k \mid z)]$, the entropy of the choice minus what is still open
+# about it when $z$ is known, so at most $H(\pi) \le \log K$:
 #
 # $$\sum_k \pi_k \operatorname{KL}(q_k \,\|\, p) - H(\pi) \;\le\; \operatorname{KL}(q \,\|\, p) \;\le\; \sum_k \pi_k \operatorname{KL}(q_k \,\|\, p) .$$
 #
-# The upper bound is exact if all components are equal, the lower one if they do not overlap. Nothing here used that $p$ is
-# normalised. So with $p(x, z)$ in its place the same holds for the ELBO as a functional of $q$:
+# The upper bound is exact if all components are equal, the lower one if they do not overlap. Nothing here used that
+# $p$ is normalised. So with $p(x, z)$ in its place the same holds for the ELBO as a functional of $q$:
 #
 # $$\mathcal{L}[q] = \sum_k \pi_k \mathcal{L}[q_k] + I(k; z) \;\le\; \max_k \mathcal{L}[q_k] + \log K .$$
 #
-# **$K$ components gain at most $\log K$ nats** over the best single Gaussian: 0.7 nats with two, 2.3 with ten, and that only
-# if all are equally good and far apart. The choice of $k$ has no derivative. So draw from *every*
-# component and weight by $\pi_k$: $\mathcal{L}[q] = \sum_k \pi_k\, \mathbb{E}_{q_k}[\log p(x, z) - \log q(z)]$, at the
-# price of $K$ decoder passes.
+# **$K$ components gain at most $\log K$ nats** over the best single Gaussian: 0.7 nats with two, 2.3 with ten, and
+# that only if all are equally good and far apart. The choice of $k$ has no derivative. So draw from *every* component
+# and weight by $\pi_k$: $\mathcal{L}[q] = \sum_k \pi_k\, \mathbb{E}_{q_k}[\log p(x, z) - \log q(z)]$, at the price of
+# $K$ decoder passes.
 #
 # #### Exercise 11 · `mixture_kl_bounds`
 
@@ -1357,10 +1357,10 @@ def mixture_kl_bounds(log_pi, mean, log_variance):
 # %% check="mixture_kl_bounds"
 
 # %% [markdown]
-# **The posterior, seen.** With two latent variables a grid shows the true posterior (of section 7's smaller VAE), and gives
-# $\log p(x)$, so gaps are exact. For two test digits we search, with the decoder as it is, for the best diagonal Gaussian, the
-# best mixture of two, and the best flow of four steps by your `iaf`. One posterior is a bent ridge, the other has two
-# separate modes. Where will the flow gain more than the mixture?
+# **The posterior, seen.** With two latent variables a grid shows the true posterior (of section 7's smaller VAE), and
+# gives $\log p(x)$, so gaps are exact. For two test digits we search, with the decoder as it is, for the best
+# diagonal Gaussian, the best mixture of two, and the best flow of four steps by your `iaf`. One posterior is a bent
+# ridge, the other has two separate modes. Where will the flow gain more than the mixture?
 
 # %% tags=["demo"]
 guess("the flow gains more than the mixture for", ..., choices=["the ridge", "the two modes", "both", "neither"])
@@ -1395,48 +1395,48 @@ with waits_for("iaf"):
 # The number above each panel is its gap in nats. Most of the encoder's gap closes as soon as the Gaussian is searched
 # for this one digit, which is the amortization gap again. The flow takes the ridge's shape, where two axis-aligned
 # ellipses are only a rough patch. But a continuous map of the plane cannot tear a Gaussian in two, so the flow
-# settles on one mode, as the Gaussian does: it misses the other, and pays for it by half a nat. The mixture covers both, and gains
-# 0.53 nats of the possible $\log 2 = 0.69$, as its modes are not equally heavy. All three are narrower than the truth
-# where they cannot match it (section 4).
+# settles on one mode, as the Gaussian does: it misses the other, and pays for it by half a nat. The mixture covers
+# both, and gains 0.53 nats of the possible $\log 2 = 0.69$, as its modes are not equally heavy. All three are
+# narrower than the truth where they cannot match it (section 4).
 #
 # TABLE_A
 #
 # ### Latents that are categories
 #
-# Which digit is it? Ten answers, and nothing in between. Let $z$ be one of $K$ categories with $p(z) = 1/K$, written as
-# a **one-hot** vector with a single 1; or $N$ such variables, with $K^N$ combinations. The encoder gives logits
+# Which digit is it? Ten answers, and nothing in between. Let $z$ be one of $K$ categories with $p(z) = 1/K$, written
+# as a **one-hot** vector with a single 1; or $N$ such variables, with $K^N$ combinations. The encoder gives logits
 # $a_1, \dots, a_K$ and $q(z = k \mid x) = \pi_k = e^{a_k} / S$, where $S = \sum_j e^{a_j}$.
 #
 # **Enumeration.** While $K^N$ is small, nothing needs a bound: $\log p(x) = \log \sum_z p(z)\, p(x \mid z)$, and
-# $\nabla \sum_k \pi_k f(k)$ is a sum, too. The decoder runs once for all combinations, since they do not depend on $x$.
-# With ten variables of ten categories there are $10^{10}$, and one is back to draws.
+# $\nabla \sum_k \pi_k f(k)$ is a sum, too. The decoder runs once for all combinations, since they do not depend on
+# $x$. With ten variables of ten categories there are $10^{10}$, and one is back to draws.
 #
-# **REINFORCE.** The score-function estimate, $f(z)\, \nabla \log q(z \mid x)$, minus a baseline: unbiased, and noisy (*Two
-# gradients of an expectation*). With $\log \pi_k = a_k - \log S$, the score's entries are
+# **REINFORCE.** The score-function estimate, $f(z)\, \nabla \log q(z \mid x)$, minus a baseline: unbiased, and noisy
+# (*Two gradients of an expectation*). With $\log \pi_k = a_k - \log S$, the score's entries are
 # $\partial \log \pi_k / \partial a_j = [j = k] - \pi_j$.
 #
 # **A draw as a function of noise.** A category can be reparameterized, too. Let $u_1, \dots, u_K$ be uniform and
 # $g_k = -\log(-\log u_k)$. Since $P(g_k \le t) = P(u_k \le \exp(-e^{-t})) = \exp(-e^{-t})$, the $g_k$ have the
 # **Gumbel distribution**, with density $e^{-t} \exp(-e^{-t})$. The **Gumbel-max trick**: the index of the largest
-# $a_k + g_k$ is $k$ with probability $\pi_k$. For let $a_k + g_k = t$. It is the largest if all others are
-# below $t$, so
+# $a_k + g_k$ is $k$ with probability $\pi_k$. For let $a_k + g_k = t$. It is the largest if all others are below $t$,
+# so
 #
 # $$P(k \text{ wins}) = \int e^{-(t - a_k)} \exp\!\big(-e^{-(t - a_k)}\big) \prod_{j \ne k} \exp\!\big(-e^{-(t - a_j)}\big)\, dt = \int e^{a_k} e^{-t} \exp\!\big(-S e^{-t}\big)\, dt ,$$
 #
-# since the exponents of all $K$ factors add up to $-e^{-t} \sum_j e^{a_j}$. With $v = e^{-t}$, $dv = -e^{-t} dt$, this is
-# $e^{a_k} \int_0^\infty e^{-S v} dv = e^{a_k} / S = \pi_k$.
+# since the exponents of all $K$ factors add up to $-e^{-t} \sum_j e^{a_j}$. With $v = e^{-t}$, $dv = -e^{-t} dt$,
+# this is $e^{a_k} \int_0^\infty e^{-S v} dv = e^{a_k} / S = \pi_k$.
 #
-# Now the noise is apart from the parameters, but the gradient is still lost: the winner does not change when $a$ changes
-# a little, so its derivative is 0 wherever there is one. **Gumbel-softmax** (Jang, Gu and Poole, 2017; Maddison, Mnih and
-# Teh, 2017) softens the choice:
+# Now the noise is apart from the parameters, but the gradient is still lost: the winner does not change when $a$
+# changes a little, so its derivative is 0 wherever there is one. **Gumbel-softmax** (Jang, Gu and Poole, 2017;
+# Maddison, Mnih and Teh, 2017) softens the choice:
 #
 # $$y = \operatorname{softmax}\Big(\frac{a + g}{\tau}\Big), \qquad y_k = \frac{e^{(a_k + g_k)/\tau}}{\sum_j e^{(a_j + g_j)/\tau}} .$$
 #
-# For $\tau \to 0$, $y$ becomes the winner's one-hot vector, an exact draw; for $\tau \to \infty$, all $y_k$ become $1/K$.
-# In between $y$ is differentiable, but the decoder is given mixtures of categories which $p(z)$ never draws. So
-# $\nabla f(y)$ is an unbiased gradient of $\mathbb{E}[f(y)]$, and *biased* as one of $\mathbb{E}[f(z)]$. **Straight-through**
-# (Bengio, Léonard and Courville, 2013) gives the decoder the one-hot vector and takes the gradient of $y$: the value is
-# right, and the gradient is still biased.
+# For $\tau \to 0$, $y$ becomes the winner's one-hot vector, an exact draw; for $\tau \to \infty$, all $y_k$ become
+# $1/K$. In between $y$ is differentiable, but the decoder is given mixtures of categories which $p(z)$ never draws.
+# So $\nabla f(y)$ is an unbiased gradient of $\mathbb{E}[f(y)]$, and *biased* as one of $\mathbb{E}[f(z)]$.
+# **Straight-through** (Bengio, Léonard and Courville, 2013) gives the decoder the one-hot vector and takes the
+# gradient of $y$: the value is right, and the gradient is still biased.
 #
 # #### Exercise 12 · `gumbel_softmax`
 
@@ -1468,9 +1468,9 @@ def gumbel_softmax(logits, u, tau, hard):
 # %% check="gumbel_softmax"
 
 # %% [markdown]
-# **Bias against noise.** The categories are the ten digits, the decoder's logits are $y^\top T$ with a template $T_k$ for each (the
-# logits of its mean training image), and $f(y) = \log p(x \mid y)$ for a test digit $x$. At $a = 0$ the true gradient is a sum
-# over ten categories. How long is the bias, relative to the true gradient, at temperature 1?
+# **Bias against noise.** The categories are the ten digits, the decoder's logits are $y^\top T$ with a template $T_k$
+# for each (the logits of its mean training image), and $f(y) = \log p(x \mid y)$ for a test digit $x$. At $a = 0$ the
+# true gradient is a sum over ten categories. How long is the bias, relative to the true gradient, at temperature 1?
 
 # %% tags=["demo"]
 guess("relative bias at temperature 1", ...)
@@ -1508,16 +1508,16 @@ with waits_for("gumbel_softmax"):
     outcome("relative bias at temperature 1", bias["Gumbel-softmax"][temperatures.index(1)])
 
 # %% [markdown]
-# The bias at temperature 1 is 0.40 of the gradient's length, and it falls as the temperature falls, while the noise of a
-# draw grows: at 0.1 it is 6.5 lengths, nearly that of REINFORCE, 9.2. (What is left of the bias there is partly the noise
-# of 50,000 draws, about 0.04.) The baseline brings REINFORCE to 2.8 without any bias, what the relaxation has near
-# temperature 0.4. More draws remove noise, but never bias. Straight-through is noisier at every temperature, and no less
-# biased; what it offers is a decoder that sees only categories.
+# The bias at temperature 1 is 0.40 of the gradient's length, and it falls as the temperature falls, while the noise
+# of a draw grows: at 0.1 it is 6.5 lengths, nearly that of REINFORCE, 9.2. (What is left of the bias there is partly
+# the noise of 50,000 draws, about 0.04.) The baseline brings REINFORCE to 2.8 without any bias, what the relaxation
+# has near temperature 0.4. More draws remove noise, but never bias. Straight-through is noisier at every temperature,
+# and no less biased; what it offers is a decoder that sees only categories.
 #
-# **A hundred codes.** `CategoricalVAE` with two variables of ten categories has 100 states, so $\log p(x)$ is exact. Three
-# trainings differ in the gradient alone: enumeration, Gumbel-softmax at temperature 0.5, and REINFORCE with four draws per
-# image, whose baseline for each is the mean of the other three. The VAE with two *real* latent variables has an exact NLL of
-# 19.2 nats. What will a hundred codes have, by enumeration?
+# **A hundred codes.** `CategoricalVAE` with two variables of ten categories has 100 states, so $\log p(x)$ is exact.
+# Three trainings differ in the gradient alone: enumeration, Gumbel-softmax at temperature 0.5, and REINFORCE with
+# four draws per image, whose baseline for each is the mean of the other three. The VAE with two *real* latent
+# variables has an exact NLL of 19.2 nats. What will a hundred codes have, by enumeration?
 
 # %% tags=["demo"]
 guess("exact test NLL with 100 codes, by enumeration, in nats", ...)
@@ -1535,17 +1535,17 @@ for estimator in ("enumeration", "gumbel", "reinforce"):
         outcome("exact test NLL with 100 codes, by enumeration, in nats", nll)
 
 # %% [markdown]
-# With the exact gradient a hundred codes do better than a plane of real numbers, by half a nat. The two estimates from
-# draws cost 0.8 nats after the same number of epochs, about equally, and lose them in different ways: the relaxed
-# training did not maximise the ELBO of real categories, and its encoder is further from the posterior, 0.9 nats against
-# 0.5. (Two more seeds give NLLs within 0.2 of these, in the same order of gaps.) Lesson 08 has 512 codes at each of many positions,
-# where enumeration is out of the question, and a third way through the choice.
+# With the exact gradient a hundred codes do better than a plane of real numbers, by half a nat. The two estimates
+# from draws cost 0.8 nats after the same number of epochs, about equally, and lose them in different ways: the
+# relaxed training did not maximise the ELBO of real categories, and its encoder is further from the posterior, 0.9
+# nats against 0.5. (Two more seeds give NLLs within 0.2 of these, in the same order of gaps.) Lesson 08 has 512 codes
+# at each of many positions, where enumeration is out of the question, and a third way through the choice.
 #
 # ### A decoder that reads pixels: PixelVAE
 #
-# Section 10 said what independent pixels cost: ragged borders. The remedy is at hand. **PixelVAE** (Gulrajani et al., 2017) lets
-# the decoder turn $z$ into a context for each pixel, and a gated PixelCNN (lesson 04) reads it beside the earlier
-# pixels:
+# Section 10 said what independent pixels cost: ragged borders. The remedy is at hand. **PixelVAE** (Gulrajani et al.,
+# 2017) lets the decoder turn $z$ into a context for each pixel, and a gated PixelCNN (lesson 04) reads it beside the
+# earlier pixels:
 #
 # $$p(x \mid z) = \prod_d p(x_d \mid x_1, \dots, x_{d-1}, z) .$$
 #
@@ -1555,31 +1555,32 @@ for estimator in ("enumeration", "gumbel", "reinforce"):
 plots.show(figures.pixel_decoder())
 
 # %% [markdown]
-# **Why $z$ is ignored.** Let $r(x)$ be the distribution of the data, $H(r)$ its entropy, and draw $x$ from $r$ and $z$ from
-# $q(z \mid x)$. Let $q(z)$ be the mean of $q(z \mid x)$ over $x$, and $I$ the mutual information of $x$ and $z$. The two
-# terms of the ELBO's cost are, on average,
+# **Why $z$ is ignored.** Let $r(x)$ be the distribution of the data, $H(r)$ its entropy, and draw $x$ from $r$ and
+# $z$ from $q(z \mid x)$. Let $q(z)$ be the mean of $q(z \mid x)$ over $x$, and $I$ the mutual information of $x$ and
+# $z$. The two terms of the ELBO's cost are, on average,
 #
 # $$\mathbb{E}\big[\operatorname{KL}(q(z \mid x) \,\|\, p(z))\big] = \mathbb{E}\Big[\log \frac{q(z \mid x)}{q(z)} + \log \frac{q(z)}{p(z)}\Big] = I + \operatorname{KL}(q(z) \,\|\, p(z)) \;\ge\; I ,$$
 #
 # $$\mathbb{E}[-\log p(x \mid z)] = \mathbb{E}[-\log q(x \mid z)] + \mathbb{E}\Big[\log \frac{q(x \mid z)}{p(x \mid z)}\Big] \;\ge\; H(r) - I ,$$
 #
-# with $q(x \mid z) = r(x)\, q(z \mid x) / q(z)$, whose mean cost is the entropy of $x$ given $z$, $H(r) - I$; what is added is
-# a mean KL divergence. So $I$ nats in $z$ cost at least $I$ and save at most $I$. A decoder that gets by without $z$,
-# $p(x \mid z) = r(x)$, reaches the least possible sum, $H(r)$, with KL 0. With $I > 0$ the same sum is reached only if
-# $q(z \mid x)$ is *exactly* the posterior. Every nat that $q$ lacks is lost, so there is nothing to win and something to
-# lose. This is the **information preference** of the ELBO (Chen et al., 2017): what the decoder can tell on its own, $z$ does not
-# say.
+# with $q(x \mid z) = r(x)\, q(z \mid x) / q(z)$, whose mean cost is the entropy of $x$ given $z$, $H(r) - I$; what is
+# added is a mean KL divergence. So $I$ nats in $z$ cost at least $I$ and save at most $I$. A decoder that gets by
+# without $z$, $p(x \mid z) = r(x)$, reaches the least possible sum, $H(r)$, with KL 0. With $I > 0$ the same sum is
+# reached only if $q(z \mid x)$ is *exactly* the posterior. Every nat that $q$ lacks is lost, so there is nothing to
+# win and something to lose. This is the **information preference** of the ELBO (Chen et al., 2017): what the decoder
+# can tell on its own, $z$ does not say.
 #
-# **The same in bits.** To send $x$, draw $z$ from $q(z \mid x)$, send it by the prior's code, $-\log p(z)$ nats, and $x$ by
-# the decoder's, $-\log p(x \mid z)$. The receiver, who now has $x$, knows $q(z \mid x)$, and can read from the choice of
-# $z$ a message of $-\log q(z \mid x)$ nats that the sender had hidden in it: **bits back** (Hinton and van Camp, 1993;
-# Townsend, Bird and Barber, 2019, built the coder). The net mean cost is $-\mathcal{L}(x) = -\log p(x) + \operatorname{KL}(q \,\|\, p(z \mid x))$.
-# If $z$ says nothing, nothing is sent and nothing is lost; if it says something, the imperfect $q$ costs its KL.
+# **The same in bits.** To send $x$, draw $z$ from $q(z \mid x)$, send it by the prior's code, $-\log p(z)$ nats, and
+# $x$ by the decoder's, $-\log p(x \mid z)$. The receiver, who now has $x$, knows $q(z \mid x)$, and can read from the
+# choice of $z$ a message of $-\log q(z \mid x)$ nats that the sender had hidden in it: **bits back** (Hinton and van
+# Camp, 1993; Townsend, Bird and Barber, 2019, built the coder). The net mean cost is
+# $-\mathcal{L}(x) = -\log p(x) + \operatorname{KL}(q \,\|\, p(z \mid x))$. If $z$ says nothing, nothing is sent and
+# nothing is lost; if it says something, the imperfect $q$ costs its KL.
 #
-# **Cures.** (1) A short **receptive field**: a decoder that sees only near pixels cannot tell which digit it is, so $z$
-# has to. (2) **Free bits**, (3) **warm-up**: the factor before KL rises slowly from 0, so that $z$ is in use before it
-# is charged. The latter two change the way, the first one changes the model. Which of them keeps $z$ alive? One
-# looks at the **share of bits**: what part of the cost is the pixels given $z$, and what part is KL.
+# **Cures.** (1) A short **receptive field**: a decoder that sees only near pixels cannot tell which digit it is, so
+# $z$ has to. (2) **Free bits**, (3) **warm-up**: the factor before KL rises slowly from 0, so that $z$ is in use
+# before it is charged. The latter two change the way, the first one changes the model. Which of them keeps $z$ alive?
+# One looks at the **share of bits**: what part of the cost is the pixels given $z$, and what part is KL.
 #
 # #### Exercise 13 · `pixelvae_bits`
 
@@ -1608,29 +1609,32 @@ def pixelvae_bits(reconstruction, kl, D):
 # %% [markdown]
 # TABLE_C
 #
-# **Two levels.** One vector $z$ has to hold everything from the kind of digit to the slant of a stroke. A hierarchy draws $z_2$ from
-# $N(0, I)$, then $z_1$ from $p(z_1 \mid z_2)$, a Gaussian whose mean and variance a network computes, then $x$. With
-# $q(z_1, z_2 \mid x) = q(z_2 \mid x)\, q(z_1 \mid x, z_2)$, the logarithm of the ratio splits into two, and
+# **Two levels.** One vector $z$ has to hold everything from the kind of digit to the slant of a stroke. A hierarchy
+# draws $z_2$ from $N(0, I)$, then $z_1$ from $p(z_1 \mid z_2)$, a Gaussian whose mean and variance a network
+# computes, then $x$. With $q(z_1, z_2 \mid x) = q(z_2 \mid x)\, q(z_1 \mid x, z_2)$, the logarithm of the ratio
+# splits into two, and
 #
 # $$\mathcal{L}(x) = \mathbb{E}_q[\log p(x \mid z_1, z_2)] - \operatorname{KL}\big(q(z_2 \mid x) \,\|\, p(z_2)\big) - \mathbb{E}_{q(z_2 \mid x)}\big[\operatorname{KL}\big(q(z_1 \mid x, z_2) \,\|\, p(z_1 \mid z_2)\big)\big] ,$$
 #
 # one price per level. Why does $q$ go from the top to the bottom, as $p$ does? By Bayes' rule
 # $p(z_1 \mid x, z_2) \propto p(z_1 \mid z_2)\, p(x \mid z_1, z_2)$: the posterior of the lower level is its prior,
-# corrected by what $x$ says. The **ladder VAE** (Sønderby et al., 2016) builds $q$ in this way. The encoder gives a Gaussian
-# $N(a, b)$ in place of $p(x \mid z_1, z_2)$, and with the prior $N(m, v)$, for each dimension, the product is
+# corrected by what $x$ says. The **ladder VAE** (Sønderby et al., 2016) builds $q$ in this way. The encoder gives a
+# Gaussian $N(a, b)$ in place of $p(x \mid z_1, z_2)$, and with the prior $N(m, v)$, for each dimension, the product
+# is
 #
 # $$-\frac{(z - m)^2}{2 v} - \frac{(z - a)^2}{2 b} = -\frac12 \Big(\frac1v + \frac1b\Big) z^2 + \Big(\frac mv + \frac ab\Big) z + \text{const},$$
 #
-# again a Gaussian, whose precision is the sum $\frac1s = \frac1v + \frac1b$, and whose mean $s\,(\frac mv + \frac ab)$
-# weights each side by its precision. If $x$ says nothing, $b \to \infty$, $q$ is the prior, and the level costs 0.
+# again a Gaussian, whose precision is the sum $\frac1s = \frac1v + \frac1b$, and whose mean
+# $s\,(\frac mv + \frac ab)$ weights each side by its precision. If $x$ says nothing, $b \to \infty$, $q$ is the
+# prior, and the level costs 0.
 
 # %% tags=["demo"]
 plots.show(figures.ladder())
 
 # %% [markdown]
-# Does the lower level get used? Two ladder VAEs, 2 latent variables at the top and 8 below, with independent pixels, whose decoder reads
-# both levels: one trained on the plain ELBO, one with free bits, 0.1 nats for each latent variable. What is the KL
-# of the lower level on the plain ELBO, in nats?
+# Does the lower level get used? Two ladder VAEs, 2 latent variables at the top and 8 below, with independent pixels,
+# whose decoder reads both levels: one trained on the plain ELBO, one with free bits, 0.1 nats for each latent
+# variable. What is the KL of the lower level on the plain ELBO, in nats?
 
 # %% tags=["demo"]
 guess("KL of the lower level, plain ELBO, in nats", ...)
@@ -1670,37 +1674,40 @@ with waits_for("pixelvae_bits"):
 #
 # ### How far is the bound from log p?
 #
-# Section 2 averaged $p(x \mid z)$ over the prior and hardly ever hit; importance weights from $q$ fail where $q$ has no mass.
-# **Annealed importance sampling** (AIS; Neal, 2001) needs no $q$. It goes from prior to posterior in small steps,
+# Section 2 averaged $p(x \mid z)$ over the prior and hardly ever hit; importance weights from $q$ fail where $q$ has
+# no mass. **Annealed importance sampling** (AIS; Neal, 2001) needs no $q$. It goes from prior to posterior in small
+# steps,
 #
 # $$f_t(z) = p(z)\, p(x \mid z)^{\beta_t}, \qquad 0 = \beta_0 < \beta_1 < \dots < \beta_T = 1 ,$$
 #
-# from $f_0 = p(z)$ to $f_T = p(z)\, p(x \mid z)$, whose integral is $p(x)$. Start with $z_0 \sim p(z)$. At each $t$, first
-# take the ratio $f_t / f_{t-1} = p(x \mid z)^{\beta_t - \beta_{t-1}}$ at $z_{t-1}$ as a factor of the weight, then move:
-# draw $z_t$ from a transition $\mathcal{T}_t(z_t \mid z_{t-1})$ that leaves $f_t$ invariant, that is,
+# from $f_0 = p(z)$ to $f_T = p(z)\, p(x \mid z)$, whose integral is $p(x)$. Start with $z_0 \sim p(z)$. At each $t$,
+# first take the ratio $f_t / f_{t-1} = p(x \mid z)^{\beta_t - \beta_{t-1}}$ at $z_{t-1}$ as a factor of the weight,
+# then move: draw $z_t$ from a transition $\mathcal{T}_t(z_t \mid z_{t-1})$ that leaves $f_t$ invariant, that is,
 # $\int f_t(z)\, \mathcal{T}_t(z' \mid z)\, dz = f_t(z')$. The weight is
 #
 # $$w = \prod_{t=1}^T p(x \mid z_{t-1})^{\beta_t - \beta_{t-1}}, \qquad \mathbb{E}[w] = p(x) .$$
 #
-# **Why it is unbiased.** Let $w_t$ be the product of the first $t$ factors, and $h_t(z)$ the density of $z_t$ with each
-# path counted $w_t$ times, so that $\int h_t(z)\, \phi(z)\, dz = \mathbb{E}[w_t\, \phi(z_t)]$ for every function $\phi$. We claim
-# that $h_t = f_t$. At the start $w_0 = 1$ and $h_0 = p(z) = f_0$. If $h_{t-1} = f_{t-1}$, then the new factor makes it
-# $f_{t-1} \cdot f_t / f_{t-1} = f_t$, and the move makes that $\int f_t(z)\, \mathcal{T}_t(z' \mid z)\, dz = f_t(z')$. So
-# $h_T = f_T$, and with $\phi = 1$: $\mathbb{E}[w] = \int f_T(z)\, dz = p(x)$. (The last move changes no weight, and may be left out.)
-# Nothing asks that $z_t$ has reached $f_t$: a bad transition makes the weights noisy, not wrong.
+# **Why it is unbiased.** Let $w_t$ be the product of the first $t$ factors, and $h_t(z)$ the density of $z_t$ with
+# each path counted $w_t$ times, so that $\int h_t(z)\, \phi(z)\, dz = \mathbb{E}[w_t\, \phi(z_t)]$ for every function
+# $\phi$. We claim that $h_t = f_t$. At the start $w_0 = 1$ and $h_0 = p(z) = f_0$. If $h_{t-1} = f_{t-1}$, then the
+# new factor makes it $f_{t-1} \cdot f_t / f_{t-1} = f_t$, and the move makes that
+# $\int f_t(z)\, \mathcal{T}_t(z' \mid z)\, dz = f_t(z')$. So $h_T = f_T$, and with $\phi = 1$:
+# $\mathbb{E}[w] = \int f_T(z)\, dz = p(x)$. (The last move changes no weight, and may be left out.) Nothing asks that
+# $z_t$ has reached $f_t$: a bad transition makes the weights noisy, not wrong.
 #
-# By Jensen, $\mathbb{E}[\log w] \le \log p(x)$: still a bound, and with $k$ chains $\log \frac1k \sum_j w_j$ is a tighter one.
-# But it tightens with $T$. $T = 1$ is section 2's average. With more steps each factor is a ratio of two similar
-# densities.
+# By Jensen, $\mathbb{E}[\log w] \le \log p(x)$: still a bound, and with $k$ chains $\log \frac1k \sum_j w_j$ is a
+# tighter one. But it tightens with $T$. $T = 1$ is section 2's average. With more steps each factor is a ratio of two
+# similar densities.
 #
-# **A move that leaves $f$ invariant.** Propose $z'$ from $z$ with a symmetric density, $s(z' \mid z) = s(z \mid z')$, and accept it
-# with probability $\min(1, f(z')/f(z))$, else stay. For $z' \ne z$ then
-# $f(z)\, \mathcal{T}(z' \mid z) = s(z' \mid z) \min(f(z), f(z'))$, which does not change when $z$ and $z'$ are exchanged. So
-# $\int f(z)\, \mathcal{T}(z' \mid z)\, dz = \int f(z')\, \mathcal{T}(z \mid z')\, dz = f(z')$ (Metropolis). **Hamiltonian Monte Carlo**
-# adds a velocity $r \sim N(0, I)$ and follows the slope of $\log f$: half a step of $r$, then $z \mathrel{+}= \epsilon\, r$ and
-# $r \mathrel{+}= \epsilon\, \nabla \log f(z)$ in turn, half a step of $r$ at the end. Each of these shifts one of the two by a function
-# of the other, so volumes stay as they are, and with $r$ turned round the same steps lead back. So it is a symmetric proposal, to be
-# accepted by the ratio of $f(z)\, e^{-|r|^2/2}$ (Neal, 2011).
+# **A move that leaves $f$ invariant.** Propose $z'$ from $z$ with a symmetric density, $s(z' \mid z) = s(z \mid z')$,
+# and accept it with probability $\min(1, f(z')/f(z))$, else stay. For $z' \ne z$ then
+# $f(z)\, \mathcal{T}(z' \mid z) = s(z' \mid z) \min(f(z), f(z'))$, which does not change when $z$ and $z'$ are
+# exchanged. So $\int f(z)\, \mathcal{T}(z' \mid z)\, dz = \int f(z')\, \mathcal{T}(z \mid z')\, dz = f(z')$
+# (Metropolis). **Hamiltonian Monte Carlo** adds a velocity $r \sim N(0, I)$ and follows the slope of $\log f$: half a
+# step of $r$, then $z \mathrel{+}= \epsilon\, r$ and $r \mathrel{+}= \epsilon\, \nabla \log f(z)$ in turn, half a
+# step of $r$ at the end. Each of these shifts one of the two by a function of the other, so volumes stay as they are,
+# and with $r$ turned round the same steps lead back. So it is a symmetric proposal, to be accepted by the ratio of
+# $f(z)\, e^{-|r|^2/2}$ (Neal, 2011).
 #
 # #### Exercise 14 · `ais_log_weights`
 
@@ -1733,11 +1740,11 @@ def ais_log_weights(z, betas, log_likelihood, move):
 # %% check="ais_log_weights"
 
 # %% [markdown]
-# **Where the truth is known.** Back to section 2: the grey digits, 20 latent variables, where the average over 10,000 draws
-# was hopeless. With ten chains of 1,000 steps there are as many decoder passes. In this model a *perfect* move exists:
-# $p(x \mid z)^\beta$ is proportional to a Gaussian density with the variance $s^2 / \beta$, so section 3 gives $f_t$'s own distribution, from
-# which to draw. The other move is Hamiltonian, with five leapfrog steps. How many nats below the truth with 1,000
-# perfect steps?
+# **Where the truth is known.** Back to section 2: the grey digits, 20 latent variables, where the average over 10,000
+# draws was hopeless. With ten chains of 1,000 steps there are as many decoder passes. In this model a *perfect* move
+# exists: $p(x \mid z)^\beta$ is proportional to a Gaussian density with the variance $s^2 / \beta$, so section 3
+# gives $f_t$'s own distribution, from which to draw. The other move is Hamiltonian, with five leapfrog steps. How
+# many nats below the truth with 1,000 perfect steps?
 
 # %% tags=["demo"]
 guess("nats below log p(x), AIS with 1,000 steps", ...)
@@ -1793,13 +1800,13 @@ with waits_for("ais_log_weights"):
     outcome("nats below log p(x), AIS with 1,000 steps", below["perfect moves"][-1])
 
 # %% [markdown]
-# From 35 nats below to 0.01. Hamiltonian moves are nearly as good: 0.08, though they pay five leapfrog steps, each with
-# a gradient, for each move. The weights of single chains still scatter; their mean does not betray it, which is why AIS,
-# too, should be run with more steps until the answer stays.
+# From 35 nats below to 0.01. Hamiltonian moves are nearly as good: 0.08, though they pay five leapfrog steps, each
+# with a gradient, for each move. The weights of single chains still scatter; their mean does not betray it, which is
+# why AIS, too, should be run with more steps until the answer stays.
 #
-# **The VAEs of section 7.** `metrics.ais` (after Wu et al., 2017) does the same with any decoder, by Hamiltonian moves whose step sizes
-# are found in a run before the run: adapting them to the chain's own past would break the proof above. For the first 40 test
-# digits, beside the bounds and, for the smaller VAE, the exact value:
+# **The VAEs of section 7.** `metrics.ais` (after Wu et al., 2017) does the same with any decoder, by Hamiltonian
+# moves whose step sizes are found in a run before the run: adapting them to the chain's own past would break the
+# proof above. For the first 40 test digits, beside the bounds and, for the smaller VAE, the exact value:
 
 # %% tags=["train"] folded="Annealed importance sampling for both VAEs of section 7, beside their bounds and the exact value."
 first = test[:40]
@@ -1819,21 +1826,21 @@ for L, model in vaes.items():
 #
 # ### Today: hierarchies, and diffusion of codes
 #
-# **Deep hierarchies.** Two levels are few. NVAE (Vahdat and Kautz, 2020) and very deep VAEs (Child, 2021) stack dozens,
-# each with maps of latent variables, from a few pixels wide at the top to the full image at the bottom. Prior and
-# posterior share the way down, as in the ladder. On CIFAR-10, NVAE states 2.91 bits/dim (its abstract), where Gated PixelCNN has
-# 3.03 (lesson 04), and Child's abstract claims higher likelihoods than PixelCNN's on all natural image benchmarks,
-# with samples thousands of times faster. These are bounds beside exact numbers, so the comparison is
-# conclusive. Child's argument is this section's: an autoregressive model *is* a hierarchical VAE, one pixel per level,
-# whose encoder copies. A hierarchy can have fewer steps than pixels.
+# **Deep hierarchies.** Two levels are few. NVAE (Vahdat and Kautz, 2020) and very deep VAEs (Child, 2021) stack
+# dozens, each with maps of latent variables, from a few pixels wide at the top to the full image at the bottom. Prior
+# and posterior share the way down, as in the ladder. On CIFAR-10, NVAE states 2.91 bits/dim (its abstract), where
+# Gated PixelCNN has 3.03 (lesson 04), and Child's abstract claims higher likelihoods than PixelCNN's on all natural
+# image benchmarks, with samples thousands of times faster. These are bounds beside exact numbers, so the comparison
+# is conclusive. Child's argument is this section's: an autoregressive model *is* a hierarchical VAE, one pixel per
+# level, whose encoder copies. A hierarchy can have fewer steps than pixels.
 #
-# **Two stages.** The share of bits explains another design. Most bits of an image describe texture that nobody would miss; PixelVAE
-# leaves them to the pixels. Latent diffusion (Rombach et al., 2022) trains an autoencoder first, with a KL term so
-# small that $z$ keeps nearly everything that is seen, and then a diffusion model of its codes. In the language of section 4: the prior
-# $N(0, I)$, far from $q(z)$, is replaced by one that is learnt afterwards, which removes the term
-# $\operatorname{KL}(q(z) \,\|\, p(z))$ above. Vahdat, Kreis and Kautz (2021) train both at once, by the ELBO. Lesson 08
-# does the same with categories for codes and an autoregressive prior: a PixelCNN of codes (lesson 04) in place of a
-# PixelCNN of pixels. There the gradient passes the choice straight through.
+# **Two stages.** The share of bits explains another design. Most bits of an image describe texture that nobody would
+# miss; PixelVAE leaves them to the pixels. Latent diffusion (Rombach et al., 2022) trains an autoencoder first, with
+# a KL term so small that $z$ keeps nearly everything that is seen, and then a diffusion model of its codes. In the
+# language of section 4: the prior $N(0, I)$, far from $q(z)$, is replaced by one that is learnt afterwards, which
+# removes the term $\operatorname{KL}(q(z) \,\|\, p(z))$ above. Vahdat, Kreis and Kautz (2021) train both at once, by
+# the ELBO. Lesson 08 does the same with categories for codes and an autoregressive prior: a PixelCNN of codes (lesson
+# 04) in place of a PixelCNN of pixels. There the gradient passes the choice straight through.
 #
 # ### Reading published tables
 #
@@ -1863,9 +1870,9 @@ for L, model in vaes.items():
 # by the wake-sleep algorithm, with KL the wrong way round in one phase. The reparameterization made one objective of
 # it.
 #
-# Normalizing flows came to the posterior with Rezende and Mohamed (2015); IAF made them wide enough for images. That a latent
-# variable is ignored by a strong decoder was first a nuisance of language models (Bowman et al., 2016). The use of
-# annealed importance sampling to judge decoders is that of Wu, Burda, Salakhutdinov and Grosse (2017).
+# Normalizing flows came to the posterior with Rezende and Mohamed (2015); IAF made them wide enough for images. That
+# a latent variable is ignored by a strong decoder was first a nuisance of language models (Bowman et al., 2016). The
+# use of annealed importance sampling to judge decoders is that of Wu, Burda, Salakhutdinov and Grosse (2017).
 #
 # * P. Baldi and K. Hornik. Neural networks and principal component analysis: learning from examples without local
 #   minima. *Neural Networks* 2, 1989.

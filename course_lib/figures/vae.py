@@ -387,7 +387,7 @@ def flow_posterior() -> Figure:
     fig = diagram(boxes, [*chains, ("e", "gauss", "first", "turn", "second", "z")])
     fig.set_label(
         "Noise e becomes m plus sigma times e, with m and sigma from the encoder. Two steps follow, with the order of "
-        "the dimensions reversed between them. Each is a masked network that reads the encoder's context h(x), too, and "
+        "the dimensions reversed between them. Each is a masked network that also reads the encoder's context h(x); it "
         "shifts and scales each dimension by what it computes from the earlier ones. The result is z."
     )
     return fig
