@@ -11,11 +11,13 @@ from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
 from course_lib.models.images import ImageModel
+from course_lib.models.ladder_vae import LadderVAE, PixelLadderVAE
 from course_lib.models.latent import LatentVariableModel
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
 from course_lib.models.parallel_wavenet import ParallelWaveNet
+from course_lib.models.pixel_vae import PixelVAE
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.pixelrnn import PixelRNN
@@ -44,6 +46,7 @@ __all__ = [
     "Histogram",
     "ImageModel",
     "IndependentPixels",
+    "LadderVAE",
     "LatentVariableModel",
     "LinearPrediction",
     "MADEEnsemble",
@@ -51,7 +54,9 @@ __all__ = [
     "ParallelWaveNet",
     "PixelCNN",
     "PixelCNNPlusPlus",
+    "PixelLadderVAE",
     "PixelRNN",
+    "PixelVAE",
     "ProbabilisticPCA",
     "SequenceModel",
     "TabularModel",

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from course_lib import distributions
-from course_lib.models.latent import ROWS, Draws, LatentVariableModel
+from course_lib.models.latent import Draws, LatentVariableModel
 from course_lib.models.vae import likelihood_of
 from course_lib.nn import Decoder, Encoder
 
@@ -217,7 +217,7 @@ class CategoricalVAE(LatentVariableModel):
     def _of_all_states(self, x: torch.Tensor) -> torch.Tensor:
         """log p(x | z) of every state z, (K^N, n)."""
         outputs, rows = self._decode(self.states()), []
-        for some in outputs.split(max(1, ROWS // max(1, len(x)))):
+        for some in outputs.split(max(1, self.likelihood.rows // max(1, len(x)))):
             repeated = x.repeat(len(some), *[1] * (x.ndim - 1))
             log_p = self.likelihood.log_prob(some.repeat_interleave(len(x), 0), repeated)
             rows.append(log_p.view(len(some), len(x)))

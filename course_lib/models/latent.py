@@ -24,8 +24,6 @@ from course_lib import distributions
 from course_lib.models.base import GenerativeModel, checked_uniforms
 from course_lib.models.likelihoods import Likelihood
 
-ROWS = 2**15  # that `log_weights` decodes at once
-
 
 class Draws(NamedTuple):
     """Draws of z from the posteriors of n images, as functions of the posteriors' parameters, with their densities.
@@ -340,7 +338,7 @@ class LatentVariableModel(GenerativeModel):
 
         Args:
             x, labels, generator: as in `elbo_terms`.
-            k: number of draws. They are decoded in groups of about 32,768 images.
+            k: number of draws. They are decoded in groups of about `likelihood.rows` images.
             uniforms: (k, n, L) in [0, 1), instead of drawn ones.
 
         Raises:
@@ -352,7 +350,7 @@ class LatentVariableModel(GenerativeModel):
             raise ValueError(f"k is {k}; expected at least 1 draw")
         if uniforms is not None:
             uniforms = self._uniforms(uniforms, generator, (k, len(x), self.latents))
-        step, weights = max(1, ROWS // max(1, len(x) * self.strata)), []
+        step, weights = max(1, self.likelihood.rows // max(1, len(x) * self.strata)), []
         for start in range(0, k, step):
             draws = min(step, k - start)
             u = uniforms[start : start + draws] if uniforms is not None else None

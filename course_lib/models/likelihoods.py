@@ -17,9 +17,10 @@ class Likelihood(nn.Module):
 
     Attributes:
         outputs: number P of the outputs that each dimension has.
+        rows: number of images whose outputs and likelihoods fit into memory at once, without gradients.
     """
 
-    outputs = 1
+    outputs, rows = 1, 2**15
 
     def log_prob(self, outputs: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, the sum over the dimensions: (n,)."""

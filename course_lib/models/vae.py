@@ -9,7 +9,7 @@ D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014: secti
 divergence) and C (the networks). K. Sohn, H. Lee and X. Yan, "Learning Structured Output Representation using Deep
 Conditional Generative Models", NIPS 28, 2015, section 4.1: the conditional VAE. I. Higgins et al., "beta-VAE", ICLR
 2017: beta. D. P. Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow", NIPS 29, 2016,
-appendix C.8: free bits.
+appendix C.8: free bits. C. K. Sønderby et al., "Ladder Variational Autoencoders", NIPS 29, 2016: the warm-up.
 """
 
 import math
@@ -20,7 +20,7 @@ import torch
 
 from course_lib import distributions
 from course_lib.models.base import checked_classes
-from course_lib.models.latent import DiagonalGaussian, LatentVariableModel, Posterior
+from course_lib.models.latent import DiagonalGaussian, Draws, LatentVariableModel, Posterior
 from course_lib.models.likelihoods import Bernoulli, Categorical, DiscretizedLogistic, Gaussian, Likelihood
 from course_lib.models.posteriors import InverseAutoregressiveFlow, MixturePosterior
 from course_lib.nn import Condition, Decoder, Encoder
@@ -38,7 +38,7 @@ class VAE(LatentVariableModel):
         hidden: widths of the encoder's hidden layers.
         channels: channels of the convolutions before them, each of which halves the grid; none by default.
         likelihood: `bernoulli` for K = 2, `categorical` (the default) or `discretized logistic` for more levels,
-            `gaussian` for real x.
+            `gaussian` for real x; or a `Likelihood`.
         variance: of a Gaussian likelihood, see `likelihoods.Gaussian`; `shared` by default.
         posterior: `diagonal`, `iaf` or `mixture`, see `course_lib.models.posteriors`. The KL divergence of the last two
             is estimated from the draws.
@@ -48,6 +48,8 @@ class VAE(LatentVariableModel):
         beta: factor of the KL divergence in the loss. It does not change `elbo`.
         free_bits: nats that the KL divergence of each latent variable, averaged over a batch, may have without adding
             to the loss. It does not change `elbo`. A diagonal posterior alone has them.
+        warmup: number of training steps in which the factor of the KL divergence grows from 0 to beta. In eval mode,
+            and so in the validation loss of `fit`, it is beta. 0 for none.
 
     Attributes:
         encoder, decoder: the networks, see `course_lib.nn.Encoder` and `Decoder`. The encoder's outputs begin with the
@@ -56,8 +58,8 @@ class VAE(LatentVariableModel):
         likelihood: p(x | z), see `course_lib.models.likelihoods`.
 
     Raises:
-        ValueError: a size, beta or free_bits is out of range, the likelihood does not fit the levels, the posterior is
-            none of the three, or is an `iaf` of one latent variable.
+        ValueError: a size, beta, free_bits or warmup is out of range, the likelihood does not fit the levels, the
+            posterior is none of the three, or is an `iaf` of one latent variable.
 
     >>> model = VAE((64,), levels=2, latents=8, hidden=[100])
     >>> x = model.sample(5, generator=torch.Generator().manual_seed(0))
@@ -74,16 +76,17 @@ class VAE(LatentVariableModel):
         hidden: Sequence[int] = (200, 200),
         *,
         channels: Sequence[int] = (),
-        likelihood: str | None = None,
+        likelihood: str | Likelihood | None = None,
         variance: float | str | None = None,
         posterior: Literal["diagonal", "iaf", "mixture"] = "diagonal",
         flows: int = 2,
         components: int = 4,
         beta: float = 1.0,
         free_bits: float = 0.0,
+        warmup: int = 0,
     ):
         super().__init__(event_shape, levels, latents)
-        for name, number in {"beta": beta, "free_bits": free_bits}.items():
+        for name, number in {"beta": beta, "free_bits": free_bits, "warmup": warmup}.items():
             if not 0 <= number < math.inf:
                 raise ValueError(f"{name} is {number}; expected a number, 0 or more")
         if posterior not in ("diagonal", "iaf", "mixture"):
@@ -92,7 +95,9 @@ class VAE(LatentVariableModel):
             raise ValueError(f"free_bits is {free_bits}, but the posterior is {posterior!r}; only 'diagonal' has them")
         if components < 1:
             raise ValueError(f"components is {components}; expected at least 1")
-        self.beta, self.free_bits, self.flow = beta, free_bits, None
+        self.beta, self.free_bits, self.warmup, self.flow = beta, free_bits, warmup, None
+        if warmup:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         others = 0
         if posterior == "iaf":
             self.flow = InverseAutoregressiveFlow(latents, max([latents, *hidden[-1:]]), flows)
@@ -111,10 +116,20 @@ class VAE(LatentVariableModel):
         self._check(x)
         given = self._given(len(x), labels, None)
         posterior, draws, outputs = self(x, self._uniforms(None, None, (1, len(x), self.latents)), **given)
-        reconstruction, kl, _ = self._terms(x, posterior, draws, outputs)
-        if isinstance(posterior, DiagonalGaussian):
-            kl = posterior.kl_by_latent(self.prior()).mean(0).clamp_min(self.free_bits).sum()
-        return self.beta * kl.mean() - reconstruction.mean()
+        terms, by_latent = self._terms(x, posterior, draws, outputs), self._kl_by_latent(posterior, draws)
+        kl = terms.kl.mean() if by_latent is None else by_latent.mean(0).clamp_min(self.free_bits).sum()
+        return self._kl_factor() * kl - terms.reconstruction.mean()
+
+    def _kl_by_latent(self, posterior: Posterior, draws: Draws) -> torch.Tensor | None:
+        """The KL divergence of each latent variable, (n, L), or None if it has no closed form."""
+        return posterior.kl_by_latent(self.prior()) if isinstance(posterior, DiagonalGaussian) else None
+
+    def _kl_factor(self) -> torch.Tensor | float:
+        """The factor of the KL divergence in the loss: beta, once warm. Each call in training mode is a step."""
+        if not (self.warmup and self.training):
+            return self.beta
+        self.steps += 1
+        return self.beta * (self.steps / self.warmup).clamp_max(1)
 
     def _encode(self, x: torch.Tensor, added: torch.Tensor | None = None) -> Posterior:
         if self.levels is not None:
@@ -175,8 +190,10 @@ class ConditionalVAE(VAE):
         return super()._decode(z, self.decoder_condition(labels))
 
 
-def likelihood_of(levels: int | None, name: str | None, variance: float | str | None) -> Likelihood:
+def likelihood_of(levels: int | None, name: str | Likelihood | None, variance: float | str | None) -> Likelihood:
     """The likelihood of that name, or the first that fits."""
+    if isinstance(name, Likelihood):
+        return name
     of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
     fitting = ["gaussian"] if levels is None else of_levels
     name = fitting[0] if name is None else name

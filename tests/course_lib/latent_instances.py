@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.models import VAE, CategoricalVAE, ConditionalVAE, LatentVariableModel, ProbabilisticPCA
+from course_lib.models import (
+    VAE,
+    CategoricalVAE,
+    ConditionalVAE,
+    LadderVAE,
+    LatentVariableModel,
+    PixelLadderVAE,
+    PixelVAE,
+    ProbabilisticPCA,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ class LatentInstance:
         zero_is_uniform: whether all-zero parameters make the model uniform and its bound exact.
         spread: added to the log-variance of an encoder's outputs. Neither a grid nor a sample sees the tails of the
             weights p(x, z) / q(z | x) if q is narrow.
+        pixels: whether p(x | z) is a `PixelLikelihood`: a network of its own, whose mean is estimated from samples.
     """
 
     name: str
@@ -30,6 +40,7 @@ class LatentInstance:
     continuous: bool = True
     zero_is_uniform: bool = True
     spread: float = 1.5
+    pixels: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -58,6 +69,10 @@ class Labelled(LatentVariableModel):
 
 
 REAL = dict(zero_is_uniform=False)
+SMALL = dict(context=2, pixel_channels=3, pixel_layers=1, head=3)
+COLOURS = SMALL | dict(pixel_channels=4, head=4)
+# At all-zero parameters what x says of the lower level is N(0, 1), which is not nothing.
+LADDER = dict(scale=0.3, zero_is_uniform=False)
 LATENT_INSTANCES = [
     LatentInstance("VAE", lambda: VAE((4,), 2, 1, [8])),
     LatentInstance("VAE, two latents", lambda: VAE((5,), 2, 2, [7, 6]), scale=0.4),
@@ -98,6 +113,22 @@ LATENT_INSTANCES = [
         lambda: CategoricalVAE((1,), None, 2, 2, [5], estimator="reinforce"),
         continuous=False,
         **REAL,
+    ),
+    LatentInstance("PixelVAE", lambda: PixelVAE((1, 2, 2), 2, 1, [6], **SMALL), pixels=True),
+    LatentInstance(
+        "PixelVAE, two colours, convolutions, free bits, warm-up",
+        lambda: PixelVAE((2, 2, 1), 3, 1, [5], channels=[4], **COLOURS, free_bits=0.01, warmup=5),
+        scale=0.3,
+        pixels=True,
+    ),
+    LatentInstance("LadderVAE", lambda: LadderVAE((4,), 2, [1, 1], [6], width=4), **LADDER),
+    LatentInstance(
+        "LadderVAE, categorical, beta, free bits",
+        lambda: LadderVAE((3,), 3, [1, 1], [6], width=4, beta=2.0, free_bits=0.1),
+        **LADDER,
+    ),
+    LatentInstance(
+        "PixelLadderVAE", lambda: PixelLadderVAE((1, 2, 2), 2, [1, 1], [6], width=4, **SMALL), pixels=True, **LADDER
     ),
     LatentInstance("ProbabilisticPCA", lambda: ProbabilisticPCA(2, 1), exact=True, **REAL),
     LatentInstance("ProbabilisticPCA, two latents", lambda: ProbabilisticPCA(1, 2), exact=True, **REAL),

@@ -7,12 +7,14 @@ import torch
 from _pytest.outcomes import Failed
 
 from course_lib import distributions
-from course_lib.models import VAE, CategoricalVAE, LatentVariableModel, ProbabilisticPCA
+from course_lib.models import VAE, CategoricalVAE, LadderVAE, LatentVariableModel, PixelVAE, ProbabilisticPCA
 from course_lib.models.categorical_vae import IndependentCategoricals
+from course_lib.models.ladder_vae import TopDown
 from course_lib.models.latent import DiagonalGaussian, Draws, ELBOTerms, FullGaussian
 from course_lib.models.likelihoods import Bernoulli, Gaussian
 from course_lib.models.posteriors import IAFPosterior, MixturePosterior
-from tests.course_lib.latent_instances import LatentInstance
+from course_lib.nn import MaskedConv2d
+from tests.course_lib.latent_instances import LADDER, LatentInstance
 from tests.course_lib.latent_properties import LATENT_PROPERTIES
 
 
@@ -487,6 +489,92 @@ class StatesOfOneVariable(TinyCategorical):
         return super().states()[[0, 4, 8]].repeat(3, 1)
 
 
+class TinyPixelVAE(PixelVAE):
+    """Without a mistake."""
+
+    def __init__(self):
+        super().__init__((1, 2, 2), 2, 1, [6], context=2, pixel_channels=3, pixel_layers=1, head=3)
+
+
+class SeesItself(TinyPixelVAE):
+    """The PixelCNN's first layer has mask B: a pixel reads itself."""
+
+    def __init__(self):
+        super().__init__()
+        first = self.likelihood.pixels.layers[0].horizontal
+        self.likelihood.pixels.layers[0].horizontal = MaskedConv2d(
+            "B", first.input_colours, first.output_colours, left=first.left
+        )
+
+
+class PixelsWithoutContext(TinyPixelVAE):
+    """The sampler's pixels ignore z."""
+
+    def __init__(self):
+        super().__init__()
+        invert = self.likelihood.invert
+        self.likelihood.invert = lambda outputs, u: invert(torch.zeros_like(outputs), u)
+
+
+class TeacherForcing(TinyPixelVAE):
+    """The mean of p(x | z) is that of each pixel given zeros before it."""
+
+    def __init__(self):
+        super().__init__()
+        pixels = self.likelihood.pixels
+        self.likelihood.mean = lambda outputs: pixels(
+            torch.zeros(len(outputs), 1, 2, 2), context=outputs.flatten(1, 2)
+        ).sigmoid()
+
+
+class TinyLadder(LadderVAE):
+    """Without a mistake."""
+
+    def __init__(self):
+        super().__init__((2,), 2, [1, 1], [4], width=3)
+
+
+class StandardLowerLevel(TinyLadder):
+    """The KL divergence of the lower level is that to N(0, I)."""
+
+    def _kl_by_latent(self, posterior, z):
+        standard = DiagonalGaussian(torch.zeros(1, 1), torch.zeros(1, 1))
+        return [q.kl_by_latent(standard) for q in posterior.levels(z)]
+
+
+class SamplesFromOneLevel(TinyLadder):
+    """Samples have the lower level from N(0, I)."""
+
+    def sample(self, n, *, generator=None, uniforms=None):
+        u = self._uniforms(uniforms, generator, (n, 4))
+        z = distributions.normal_quantile(u[:, :2])
+        return self.likelihood.invert(self._decode(z), u[:, 2:])
+
+
+class PriorOfTheMean(TinyLadder):
+    """The KL divergence of the lower level is that at the mean of the level above."""
+
+    def _kl_by_latent(self, posterior, z):
+        return super()._kl_by_latent(posterior, posterior.mean)
+
+
+class VariancesAddUp(TinyLadder):
+    """The lower level of q(z | x) merges the two densities with the sum of their variances."""
+
+    def _encode(self, x):
+        posterior = super()._encode(x)
+
+        def conditional(i, above):
+            level = posterior.conditional(i, above)
+            if above is None:
+                return level
+            prior = self._prior_of_level(i, above)
+            precision = (-level.log_variance).exp() - (-prior.log_variance).exp()
+            return DiagonalGaussian(level.mean, (prior.log_variance.exp() + 1 / precision).log())
+
+        return TopDown(self.sizes, conditional)
+
+
 BROKEN = {
     MeanOverLatents: {"bound", "slopes", "terms"},
     KLWithoutLogVariance: {"bound", "slopes", "terms"},
@@ -534,6 +622,13 @@ BROKEN = {
     EntropyAlone: {"bound", "terms", "zero"},
     SumWithoutPrior: {"exact", "mass"},
     StatesOfOneVariable: {"exact", "sampler"},
+    SeesItself: {"mass", "sampler"},
+    PixelsWithoutContext: {"means", "sampler"},
+    TeacherForcing: {"means"},
+    StandardLowerLevel: {"bound", "slopes", "terms"},
+    SamplesFromOneLevel: {"sampler"},
+    PriorOfTheMean: {"bound", "slopes", "terms"},
+    VariancesAddUp: {"bound", "draws", "terms"},
 }
 RIGHT = {
     TinyVAE: lambda model: LatentInstance(model.__name__, model, scale=0.4),
@@ -542,6 +637,8 @@ RIGHT = {
     TinyMixture: lambda model: LatentInstance(model.__name__, model),
     TinyCategorical: lambda model: LatentInstance(model.__name__, model, continuous=False),
     TinyPCA: lambda model: LatentInstance(model.__name__, model, exact=True, zero_is_uniform=False),
+    TinyPixelVAE: lambda model: LatentInstance(model.__name__, model, scale=0.4, pixels=True),
+    TinyLadder: lambda model: LatentInstance(model.__name__, model, **LADDER),
 }
 
 

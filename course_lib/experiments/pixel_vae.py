@@ -1,0 +1,133 @@
+"""What a PixelVAE says by z and what it leaves to the pixels: receptive fields, free bits and a warm-up.
+
+`python -m course_lib.experiments.pixel_vae` trains VAEs of the binary digits (8x8) with three decoders, from several
+seeds, and PixelCNNs without z beside them, and prints what `MEASURED` and `WITHOUT_Z` hold. It takes about 5 minutes of
+processor time. With numbers after the command it trains from those seeds alone.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from course_lib import data, metrics
+from course_lib.models import VAE, GatedPixelCNN, PixelVAE
+from course_lib.training import fit
+
+__all__ = ["DECODERS", "MEASURED", "SETTINGS", "WITHOUT_Z", "Costs", "build", "measure", "train"]
+
+SHAPE, LATENTS, HIDDEN = (1, 8, 8), 10, [200, 200]
+PIXELS = dict(pixel_channels=8, head=24)
+DECODERS: dict[str, dict[str, int]] = {
+    "independent pixels": {},
+    "short": dict(kernel=3, pixel_layers=1),  # two rows above and one column to each side
+    "long": dict(kernel=7, pixel_layers=2),  # seven rows above and six columns to each side: nearly all
+}
+EPOCHS, BATCH = 60, 64
+# All but the second start with a PixelCNN that ignores its context, and so z: its weights for it are 0.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "zero start": {},
+    "random start": {},
+    "warm-up": dict(warmup=380),  # steps: a third of the training
+    "free bits": dict(free_bits=0.25),  # nats, for each of 10 latent variables
+}
+TRAINED = {
+    "independent pixels": ["random start"],
+    "short": ["zero start", "random start"],
+    "long": list(SETTINGS),
+}
+
+
+class Costs(NamedTuple):
+    """What a model costs on the test digits, in nats per image.
+
+    Attributes:
+        elbo: the negative ELBO, mean of 20 draws of z for each image.
+        kl: the part of it that is KL(q(z | x) || p(z)).
+        iwae: the negative importance-weighted bound with 100 draws.
+        active: number of active latent variables, see `course_lib.metrics.active_units`.
+
+    >>> costs = Costs(elbo=20.0, kl=5.0, iwae=19.0, active=6)
+    >>> costs.share, round(costs.bits_per_dim, 3)
+    (0.25, 0.451)
+    """
+
+    elbo: float
+    kl: float
+    iwae: float
+    active: int
+
+    @property
+    def share(self) -> float:
+        """The fraction of the cost that z carries."""
+        return self.kl / self.elbo
+
+    @property
+    def bits_per_dim(self) -> float:
+        """`elbo` in bits per pixel."""
+        return metrics.bits_per_dim(self.elbo, 64)
+
+
+MEASURED: dict[str, dict[str, list[Costs]]] = {}
+WITHOUT_Z: dict[str, list[float]] = {}
+
+
+def build(decoder: str, setting: str = "random start") -> VAE:
+    """An untrained VAE with 10 latent variables and two hidden layers of 200 units in either network.
+
+    Args:
+        decoder: a key of `DECODERS`.
+        setting: a key of `SETTINGS`; of independent pixels there is the random start alone.
+    """
+    pixels, settings = DECODERS[decoder], SETTINGS[setting]
+    if not pixels:
+        return VAE(SHAPE, 2, LATENTS, HIDDEN)
+    model = PixelVAE(SHAPE, 2, LATENTS, HIDDEN, **PIXELS, **pixels, **settings)
+    if setting != "random start":
+        for layer in model.likelihood.pixels.layers:
+            torch.nn.init.zeros_(layer.condition.of_context)
+    return model
+
+
+def train(model: VAE | GatedPixelCNN, seed: int, epochs: int = EPOCHS) -> None:
+    """Train a model on the binary digits; keep the weights of the epoch that is best in validation."""
+    fit(model, data.digits("binary"), epochs=epochs, batch_size=BATCH, lr=4e-3, average=0.99, seed=seed, progress=False)
+
+
+def measure(model: VAE) -> Costs:
+    """What a VAE of the binary digits costs on the test images."""
+    x, generator = data.digits("binary").test.x, torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        terms = [model.elbo_terms(x, generator=generator) for _ in range(20)]
+    kl, reconstruction = (float(torch.stack([each[i] for each in terms]).mean()) for i in (1, 0))
+    iwae = metrics.nll(model, x, draws=100).mean
+    return Costs(kl - reconstruction, kl, iwae, int(metrics.active_units(model, x).active.sum()))
+
+
+def without_z(decoder: str) -> GatedPixelCNN:
+    """The untrained PixelCNN of a decoder alone, with a position bias for the decoder's maps."""
+    sizes = dict(channels=PIXELS["pixel_channels"], layers=DECODERS[decoder]["pixel_layers"])
+    kernel = DECODERS[decoder]["kernel"]
+    return GatedPixelCNN(SHAPE, 2, **sizes, kernel=kernel, head=PIXELS["head"], position_bias=True)
+
+
+def main(seeds: Sequence[int], decoders: Sequence[str] = tuple(DECODERS)) -> None:
+    for seed in seeds:
+        for decoder in decoders:
+            for setting in TRAINED[decoder]:
+                torch.manual_seed(seed)
+                model = build(decoder, setting)
+                train(model, seed)
+                print(f"{decoder}, {setting}, seed {seed}: {measure(model)}", flush=True)
+            if DECODERS[decoder]:
+                torch.manual_seed(seed)
+                pixels = without_z(decoder)
+                train(pixels, seed)
+                cost = metrics.nll(pixels, data.digits("binary").test.x)
+                print(f"{decoder}, without z, seed {seed}: {cost.mean:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main([int(seed) for seed in sys.argv[1:]] or range(3))
