@@ -50,7 +50,7 @@ import numpy as np
 from autograder.checks import vae as checks
 from course_lib import budget, data, latent_sizes, metrics, plots
 from course_lib.clinic import vae_clinic
-from course_lib.experiments import plane
+from course_lib.experiments import pixel_vae, plane, posteriors
 from course_lib.figures import vae as figures
 from course_lib.models import VAE, Autoencoder, CategoricalVAE, ConditionalVAE, LadderVAE, ProbabilisticPCA
 from course_lib.models.latent import DiagonalGaussian
@@ -1367,7 +1367,7 @@ guess("the flow gains more than the mixture for", ..., choices=["the ridge", "th
 
 # %% tags=["train"] folded="Searches three families for two posteriors, with your function in the flow, and draws them beside the truth."
 with waits_for("iaf"):
-    exact_model, rows = copy.deepcopy(vaes[2]).double().requires_grad_(False), {}
+    exact_model, rows, mixtures = copy.deepcopy(vaes[2]).double().requires_grad_(False), {}, {}
     for image, i in {"a ridge": 135, "two modes": 294}.items():
         truth, x = plane.Plane(exact_model, test[i : i + 1]), test[i : i + 1]
         amortized_q = plane.GaussianMixture(exact_model.encode(x).mean)
@@ -1379,7 +1379,7 @@ with waits_for("iaf"):
         }
         for family in families.values():
             plane.search(truth, family, steps=budget(smoke=2, cpu=250, gpu=500))
-        rows[image] = {"true posterior": (truth.log_posterior, None)}
+        rows[image], mixtures[image] = {"true posterior": (truth.log_posterior, None)}, families["mixture of 2"]
         for name, family in {"encoder's q": amortized_q, **families}.items():
             density = family.log_prob(truth.z).view(truth.log_posterior.shape)
             rows[image][name] = density, truth.gap(family)
@@ -1396,10 +1396,43 @@ with waits_for("iaf"):
 # for this one digit, which is the amortization gap again. The flow takes the ridge's shape, where two axis-aligned
 # ellipses are only a rough patch. But a continuous map of the plane cannot tear a Gaussian in two, so the flow
 # settles on one mode, as the Gaussian does: it misses the other, and pays for it by half a nat. The mixture covers
-# both, and gains 0.53 nats of the possible $\log 2 = 0.69$, as its modes are not equally heavy. All three are
-# narrower than the truth where they cannot match it (section 4).
+# both, and gains 0.53 nats of the possible $\log 2 = 0.69$, as its modes are not equally heavy. Where a family cannot
+# match the truth, its best member is narrower (section 4). Your bounds of KL, for the two mixtures:
+
+# %% tags=["demo"] folded="Your bounds of KL(q || p(z)) for the mixtures of the figure, and the value that 200,000 draws give."
+with waits_for("iaf", "mixture_kl_bounds"):
+    for image, q in mixtures.items():
+        mean, log_variance, logits = (each[None] for each in q.parameters)
+        lower, upper = (float(each) for each in mixture_kl_bounds(logits.log_softmax(1), mean, log_variance))
+        z, log_q, weights = q.draws(torch.randn(200_000, 2, dtype=torch.float64, generator=seeded()))
+        kl = float((weights * (log_q - exact_model.prior().log_prob(z))).sum())
+        print(f"{image:9}  lower bound {lower:.2f}, KL {kl:.2f}, upper bound {upper:.2f} nats")
+
+# %% [markdown]
+# For the two modes KL is at its lower bound: components that do not overlap. On the ridge they do.
 #
-# TABLE_A
+# **Trained with it.** The search above left the decoder as it was, and asked for one image at a time. In training, an
+# encoder has to serve all images, and a decoder learns along with it. VAEs with two latent variables, whose exact
+# $\log p(x)$ is an integral, were trained with a diagonal Gaussian, a mixture of four, and a flow of two steps, three
+# seeds each (`python -m course_lib.experiments.posteriors`). Beside them, *new* encoders of the three families for
+# the decoder of the diagonal one: trained on images that this decoder draws, so that they cannot overfit. Which gap
+# does a richer family close?
+
+# %% tags=["demo"]
+guess("smallest mean gap when trained together", ..., choices=["diagonal", "mixture", "iaf"])
+
+# %% tags=["demo"] folded="Draws the table: gaps of the three families, trained together with the decoder or after it, and exact NLLs."
+gaps = {
+    "trained together": {name: [costs.gap for costs in seeds] for name, seeds in posteriors.JOINT.items()},
+    "new encoder": {name: [given.gap for given, _ in seeds] for name, seeds in posteriors.REFITTED.items()},
+    "new encoder, images of its own": {name: [own.gap for _, own in seeds] for name, seeds in posteriors.REFITTED.items()},
+}
+nlls = {name: [costs.nll for costs in seeds] for name, seeds in posteriors.JOINT.items()}
+plots.show(figures.worth_of_posteriors(gaps, nlls))
+outcome("smallest mean gap when trained together", min(nlls, key=lambda name: np.mean(gaps["trained together"][name])))
+
+# %% [markdown]
+# TEXT_A
 #
 # ### Latents that are categories
 #
@@ -1535,11 +1568,12 @@ for estimator in ("enumeration", "gumbel", "reinforce"):
         outcome("exact test NLL with 100 codes, by enumeration, in nats", nll)
 
 # %% [markdown]
-# With the exact gradient a hundred codes do better than a plane of real numbers, by half a nat. The two estimates
-# from draws cost 0.8 nats after the same number of epochs, about equally, and lose them in different ways: the
-# relaxed training did not maximise the ELBO of real categories, and its encoder is further from the posterior, 0.9
-# nats against 0.5. (Two more seeds give NLLs within 0.2 of these, in the same order of gaps.) Lesson 08 has 512 codes
-# at each of many positions, where enumeration is out of the question, and a third way through the choice.
+# With the exact gradient a hundred codes do better than a plane of real numbers, by half a nat, with smaller networks
+# and a third of the epochs. The two estimates from draws cost 0.8 nats after the same number of epochs, about
+# equally, and lose them in different ways: the relaxed training did not maximise the ELBO of real categories, and its
+# encoder is further from the posterior, 0.9 nats against 0.5. (Two more seeds give NLLs within 0.2 of these, in the
+# same order of gaps.) Lesson 08 has codes at many positions, where enumeration is out of the question, and passes the
+# gradient straight through.
 #
 # ### A decoder that reads pixels: PixelVAE
 #
@@ -1565,10 +1599,10 @@ plots.show(figures.pixel_decoder())
 #
 # with $q(x \mid z) = r(x)\, q(z \mid x) / q(z)$, whose mean cost is the entropy of $x$ given $z$, $H(r) - I$; what is
 # added is a mean KL divergence. So $I$ nats in $z$ cost at least $I$ and save at most $I$. A decoder that gets by
-# without $z$, $p(x \mid z) = r(x)$, reaches the least possible sum, $H(r)$, with KL 0. With $I > 0$ the same sum is
-# reached only if $q(z \mid x)$ is *exactly* the posterior. Every nat that $q$ lacks is lost, so there is nothing to
-# win and something to lose. This is the **information preference** of the ELBO (Chen et al., 2017): what the decoder
-# can tell on its own, $z$ does not say.
+# without $z$, $p(x \mid z) = r(x)$, reaches the least possible sum, $H(r)$, with KL 0. With $I > 0$ the same sum
+# needs both divergences to be 0, that is, $p(z)\, p(x \mid z) = r(x)\, q(z \mid x)$: $q$ has to be *exactly* the
+# posterior. So there is nothing to win, and with an imperfect $q$ something to lose. This is the **information
+# preference** of the ELBO (Chen et al., 2017): what the decoder can tell on its own, $z$ does not say.
 #
 # **The same in bits.** To send $x$, draw $z$ from $q(z \mid x)$, send it by the prior's code, $-\log p(z)$ nats, and
 # $x$ by the decoder's, $-\log p(x \mid z)$. The receiver, who now has $x$, knows $q(z \mid x)$, and can read from the
@@ -1607,7 +1641,33 @@ def pixelvae_bits(reconstruction, kl, D):
 # %% check="pixelvae_bits"
 
 # %% [markdown]
-# TABLE_C
+# **Measured.** VAEs of the binary digits with ten latent variables, three seeds each, by `python -m
+# course_lib.experiments.pixel_vae`. The decoders: independent pixels; a gated PixelCNN of 8 channels with a *short*
+# field, two rows above and one column to each side; and a *long* one that sees nearly everything. Its weights for the
+# context start at 0, that is, without $z$ (plain), or at random; or plain with a warm-up over a third of the
+# training; or plain with free bits, 0.25 nats for each latent variable. Beside them the PixelCNNs alone. How much of
+# the cost will $z$ carry with the long field and plain training?
+
+# %% tags=["demo"]
+guess("nats of KL, long field, plain training", ...)
+
+# %% tags=["demo"] folded="Draws the table: nats of the pixels given z, and of z, for each decoder and cure."
+rows = {}
+for decoder, cures in pixel_vae.MEASURED.items():
+    for cure, seeds in cures.items():
+        name = decoder if decoder == "independent pixels" else f"{decoder} field, {cure}"
+        rows[name] = [(costs.elbo - costs.kl, costs.kl) for costs in seeds]
+    if decoder in pixel_vae.WITHOUT_Z:
+        rows[f"{decoder} field, without z"] = [(cost, 0.0) for cost in pixel_vae.WITHOUT_Z[decoder]]
+plots.show(figures.shares_of_bits(rows))
+for decoder, cures in pixel_vae.MEASURED.items():
+    for cure, seeds in cures.items():
+        tighter = ", ".join(f"{costs.iwae:.2f}" for costs in seeds)
+        print(f"{decoder:18} {cure:12} importance-weighted bounds of the three seeds: {tighter}")
+outcome("nats of KL, long field, plain training", float(np.mean([costs.kl for costs in pixel_vae.MEASURED["long"]["plain"]])))
+
+# %% [markdown]
+# TEXT_C
 #
 # **Two levels.** One vector $z$ has to hold everything from the kind of digit to the slant of a stroke. A hierarchy
 # draws $z_2$ from $N(0, I)$, then $z_1$ from $p(z_1 \mid z_2)$, a Gaussian whose mean and variance a network
@@ -1641,13 +1701,13 @@ guess("KL of the lower level, plain ELBO, in nats", ...)
 
 # %% tags=["train"] folded="Trains two ladder VAEs; your shares of bits; samples with the noise of one level varied at a time."
 with waits_for("pixelvae_bits"):
-    grey_shape, lower = data.digits("binary"), {}
+    square, lower = data.digits("binary"), {}
     for free_bits in (0.0, 0.1):
         torch.manual_seed(0)
-        rungs = LadderVAE((1, 8, 8), 2, [2, 8], [200, 200], free_bits=free_bits)
-        fit(rungs, grey_shape, epochs=budget(smoke=1, cpu=30, gpu=100), batch_size=64, lr=4e-3)
+        two_levels = LadderVAE((1, 8, 8), 2, [2, 8], [200, 200], free_bits=free_bits)
+        fit(two_levels, square, epochs=budget(smoke=1, cpu=30, gpu=100), batch_size=64, lr=4e-3)
         with torch.no_grad():
-            terms = [rungs.elbo_terms(grey_shape.test.x, generator=seeded(i)) for i in range(10)]
+            terms = [two_levels.elbo_terms(square.test.x, generator=seeded(i)) for i in range(10)]
         reconstruction, kl = (
             torch.stack([getattr(each, name) for each in terms]).mean(0).double()
             for name in ("reconstruction", "kl_by_level")
@@ -1662,8 +1722,8 @@ with waits_for("pixelvae_bits"):
     outcome("KL of the lower level, plain ELBO, in nats", lower[0.0])
     grids = {}
     for level, name in {2: "top", 1: "bottom", 0: "pixels"}.items():
-        grids[f"noise varied: {name}"] = rungs.sample_varying(level, 12, generator=seeded(1))
-        groups = [rungs.sample_varying(level, 16, generator=seeded(i)).flatten(1).float() for i in range(40)]
+        grids[f"noise varied: {name}"] = two_levels.sample_varying(level, 12, generator=seeded(1))
+        groups = [two_levels.sample_varying(level, 16, generator=seeded(i)).flatten(1).float() for i in range(40)]
         differ = np.mean([float(torch.cdist(each, each, p=1).sum()) / (16 * 15) for each in groups])
         print(f"noise varied at the {name}: two samples differ in {differ:.1f} of 64 pixels")
     alt = "Samples in three groups. New noise at the top changes the kind of digit, at the bottom its shape, in the pixels its borders."
@@ -1671,10 +1731,10 @@ with waits_for("pixelvae_bits"):
 
 # %% [markdown]
 # On the plain ELBO the lower level says nothing: its KL is 0.00 nats, and what is left is a VAE with two latent
-# variables. That is not the optimum of this model. With free bits both levels are used, and the ELBO itself, in which
-# nothing is free, is better by 1.9 nats. Early in training the lower level explains nothing yet, so KL drives $q$ to
-# the prior, and from there training does not come back. So a level may be dead because it does not pay, or because it
-# was never given the time to; only a second training tells.
+# variables (one seed). That is not the optimum of this model. With free bits both levels are used, and the ELBO
+# itself, in which nothing is free, is better by 1.9 nats. Early in training the lower level explains nothing yet, so
+# KL drives $q$ to the prior, and from there training does not come back. So a level may be dead because it does not
+# pay, or because it was never given the time to; only a second training tells.
 #
 # New noise at one level makes two samples differ in 9 of 64 pixels, whichever level it is: the three decide about
 # equally much, but not the same things. A new top often gives another digit, a new bottom another shape, and new
@@ -1808,9 +1868,9 @@ with waits_for("ais_log_weights"):
     outcome("nats below log p(x), AIS with 1,000 steps", below["perfect moves"][-1])
 
 # %% [markdown]
-# From 35 nats below to 0.01. Hamiltonian moves are nearly as good: 0.08, though they pay five leapfrog steps, each
-# with a gradient, for each move. The weights of single chains still scatter; their mean does not betray it, which is
-# why AIS, too, should be run with more steps until the answer stays.
+# From 35 nats below to 0.01. Hamiltonian moves come to 0.08, at the price of five leapfrog steps, each with a
+# gradient, for each move. The estimate does not say what it still lacks: run AIS with more steps until its answer no
+# longer moves.
 #
 # **The VAEs of section 7.** `metrics.ais` (after Wu et al., 2017) does the same with any decoder, by Hamiltonian
 # moves whose step sizes are found in a run before the run: adapting them to the chain's own past would break the
@@ -1839,20 +1899,20 @@ for L, model in vaes.items():
 # ### Today: hierarchies, and diffusion of codes
 #
 # **Deep hierarchies.** Two levels are few. NVAE (Vahdat and Kautz, 2020) and very deep VAEs (Child, 2021) stack
-# dozens, each with maps of latent variables, from a few pixels wide at the top to the full image at the bottom. Prior
-# and posterior share the way down, as in the ladder. On CIFAR-10, NVAE states 2.91 bits/dim (its abstract), where
-# Gated PixelCNN has 3.03 (lesson 04), and Child's abstract claims higher likelihoods than PixelCNN's on all natural
-# image benchmarks, with samples thousands of times faster. These are bounds beside exact numbers, so the comparison
-# is conclusive. Child's argument is this section's: an autoregressive model *is* a hierarchical VAE, one pixel per
-# level, whose encoder copies. A hierarchy can have fewer steps than pixels.
+# dozens, each with maps of latent variables, coarse at the top and fine at the bottom. Prior and posterior share the
+# way down, as in the ladder. On CIFAR-10, NVAE states 2.91 bits/dim (its abstract), where Gated PixelCNN has 3.03
+# (lesson 04), and Child's abstract claims higher likelihoods than PixelCNN's on all natural image benchmarks, with
+# samples thousands of times faster. The VAEs' numbers are upper bounds, so where they are lower than exact ones, the
+# comparison is conclusive. Child's argument is this section's: an autoregressive model *is* a hierarchical VAE, one
+# pixel per level, whose encoder copies. A hierarchy can have fewer steps than pixels.
 #
 # **Two stages.** The share of bits explains another design. Most bits of an image describe texture that nobody would
 # miss; PixelVAE leaves them to the pixels. Latent diffusion (Rombach et al., 2022) trains an autoencoder first, with
 # a KL term so small that $z$ keeps nearly everything that is seen, and then a diffusion model of its codes. In the
-# language of section 4: the prior $N(0, I)$, far from $q(z)$, is replaced by one that is learnt afterwards, which
-# removes the term $\operatorname{KL}(q(z) \,\|\, p(z))$ above. Vahdat, Kreis and Kautz (2021) train both at once, by
-# the ELBO. Lesson 08 does the same with categories for codes and an autoregressive prior: a PixelCNN of codes (lesson
-# 04) in place of a PixelCNN of pixels. There the gradient passes the choice straight through.
+# language of PixelVAE's two inequalities: the prior $N(0, I)$, far from $q(z)$, is replaced by one that is learnt
+# afterwards, which lowers $\operatorname{KL}(q(z) \,\|\, p(z))$. Vahdat, Kreis and Kautz (2021) train both at once,
+# by the ELBO. Lesson 08 does the same with categories for codes and an autoregressive prior: a PixelCNN of codes
+# (lesson 04) in place of a PixelCNN of pixels. There the gradient passes the choice straight through.
 #
 # ### Reading published tables
 #
