@@ -1436,8 +1436,8 @@ outcome("smallest mean gap when trained together", min(nlls, key=lambda name: np
 # *model*: an exact NLL of 18.8 to 18.9 instead of 19.2. The ELBO charges for the gap, so a decoder that is trained
 # with a diagonal $q$ learns to have posteriors that a diagonal $q$ can match. A richer $q$ lifts this restriction,
 # and the decoder uses it. For a decoder that is kept, the families differ as expected: on the images that it draws,
-# 0.46 nats are left to the diagonal Gaussian, 0.34 to the mixture and 0.3 to the flow. Test digits, which are not
-# draws of this model, cost 0.2 to 0.3 more. And the larger part of the old 1.1 nats was the encoder's even so.
+# 0.46 nats are left to the diagonal Gaussian, 0.35 to the mixture and 0.31 to the flow. Test digits, which are not
+# draws of this model, cost 0.2 to 0.4 more. And the larger part of the old 1.1 nats was the encoder's even so.
 #
 # ### Latents that are categories
 #
