@@ -151,8 +151,8 @@ def _categorical_vae(training: Mapping[str, Any]) -> Recipe:
 
 def _pixel_vae(load: Callable[[], Dataset], levels: int, training: Mapping[str, Any]) -> Recipe:
     """The same networks before a PixelCNN of one layer, which reads two rows above and one column to each side."""
-    channels, draws = budget(smoke=(6, 10), cpu=(16, 500), gpu=(16, 5000))
-    settings = dict(pixel_channels=channels, pixel_layers=1, kernel=3, head=32)
+    channels, warmup, draws = budget(smoke=(6, 100, 10), cpu=(16, 380, 500), gpu=(16, 380, 5000))
+    settings = dict(pixel_channels=channels, pixel_layers=1, kernel=3, head=32, warmup=warmup)
     build = partial(PixelVAE, (1, 8, 8), levels, 12, [200, 200], **settings)
     return Recipe("PixelVAE", load, build, training, "bound", draws)
 
@@ -187,7 +187,7 @@ def digits_recipes() -> list[Recipe]:
     plus_plus = pixels | dict(epochs=budget(smoke=2, cpu=40, gpu=40), optimizer=partial(AdamW, weight_decay=0.01))
     pixels |= dict(optimizer=partial(AdamW, weight_decay=0.3))
     vae = dict(epochs=budget(smoke=15, cpu=150, gpu=300), patience=20, batch_size=64, lr=2e-3, average=0.99)
-    pixel_vae = vae | dict(epochs=budget(smoke=15, cpu=100, gpu=200), lr=4e-3)
+    pixel_vae = vae | dict(epochs=budget(smoke=15, cpu=100, gpu=200), patience=40, lr=4e-3)
     return [
         Recipe("uniform", _binary, lambda: IndependentPixels(64)),
         Recipe("independent pixels", _binary, lambda: IndependentPixels(64), convex),
@@ -282,10 +282,10 @@ def published_recipes() -> dict[str, Recipe]:
     return _mnist_recipes() | _cifar10_recipes() | _speech_recipes()
 
 
-def _mnist_pixel_vae(steps: int) -> PixelVAE:
+def _mnist_pixel_vae(steps: int, warmup: int) -> PixelVAE:
     """A PixelVAE between convolutions, with a PixelCNN of so many layers."""
     maps, top, channels = budget(smoke=([2], 10, 2), cpu=([16, 32], 100, 16), gpu=([32, 64], 400, 32))
-    settings = dict(context=8, pixel_channels=channels, pixel_layers=steps, kernel=5, head=2 * channels)
+    settings = dict(context=8, pixel_channels=channels, pixel_layers=steps, kernel=5, head=2 * channels, warmup=warmup)
     return PixelVAE((1, 28, 28), 2, 16, [top], channels=maps, **settings)
 
 
@@ -307,7 +307,7 @@ def _mnist_recipes() -> dict[str, Recipe]:
         "ICLR 2016, as quoted in the README of github.com/nbip/IWAE); about 2 nats more on the *fixed* one, as here "
         "(README of github.com/yburda/iwae, the authors' code)"
     )
-    steps, warmup = budget(smoke=(1, 5), cpu=(3, 2500), gpu=(12, 100_000))
+    steps, warmup = budget(smoke=(1, 5), cpu=(3, 2500), gpu=(12, 20_000))
     maps, top = budget(smoke=([2], 10), cpu=([16, 32], 100), gpu=([32, 64], 400))
     table = "Table 4, as reprinted in A. Courville's lecture 'Autoregressive Generative Models'"
     return {
@@ -420,7 +420,7 @@ def _mnist_recipes() -> dict[str, Recipe]:
         "pixelvae": Recipe(
             f"PixelVAE, {steps} PixelCNN layer{'s' * (steps > 1)} of 5x5, 16 latent variables",
             data.binarized_mnist,
-            lambda: _mnist_pixel_vae(steps),
+            lambda: _mnist_pixel_vae(steps, warmup),
             latent,
             "bound",
             budget(smoke=5, cpu=20, gpu=1000),

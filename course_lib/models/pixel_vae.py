@@ -64,9 +64,6 @@ class PixelLikelihood(Likelihood):
             event_shape, levels, channels, layers, kernel=kernel, context_channels=context, head=head
         )
         self.rows = max(1, 2**16 // math.prod(event_shape))
-        for layer in self.pixels.layers:
-            # Not from 0, where the encoder has no gradient but that of the KL divergence.
-            torch.nn.init.normal_(layer.condition.of_context, std=context**-0.5)
 
     def _context(self, outputs: torch.Tensor) -> torch.Tensor:
         """(n, P C, H, W)."""
@@ -97,7 +94,8 @@ class PixelVAE(VAE):
     model's cached steps; row i of its uniforms has L numbers for z, then D for the pixels. `mean` and `reconstruct`
     are estimates, see `PixelLikelihood.mean`.
 
-    The paper's Figure 4 breaks the cost into its two terms: see `course_lib.experiments.pixel_vae` for the digits.
+    The weights of the context start at 0: a new model ignores z, and the KL divergence may keep it so. A warm-up leaves
+    training the time to find a use for z. `course_lib.experiments.pixel_vae` has the digits' costs with and without.
 
     Args:
         event_shape: (C, H, W).
