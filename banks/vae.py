@@ -1575,6 +1575,49 @@ slip(
 )
 
 
+@bank.wrong("iaf", loses={"gradients"})
+def iaf_back_in_place():
+    """Each e_i is written into a tensor that an earlier product needs for its gradients."""
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        A, B = torch.tril(A, -1), torch.tril(B, -1)
+        e = v
+        if inverse:
+            e = torch.zeros_like(v)
+            for i in range(len(a)):
+                e[:, i] = (v[:, i] - a[i] - e @ A[i]) * torch.exp(-b[i] - e @ B[i])
+        log_scale = b + e @ B.T
+        w = e if inverse else a + e @ A.T + torch.exp(log_scale) * e
+        return w, -(log_scale + (e**2 + math.log(2 * math.pi)) / 2).sum(1)
+
+    return iaf
+
+
+@bank.wrong("iaf", loses={"draw", "density"})
+def iaf_from_earlier_z():
+    """An autoregressive flow that is not inverse: mean and log-scale are read from z, so the way back is parallel."""
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        A, B = torch.tril(A, -1), torch.tril(B, -1)
+        z = v
+        if not inverse:
+            z = torch.zeros_like(v)
+            for i in range(len(a)):
+                z_i = a[i] + z @ A[i] + torch.exp(b[i] + z @ B[i]) * v[:, i]
+                z = torch.cat([z[:, :i], z_i[:, None], z[:, i + 1 :]], 1)
+        log_scale = b + z @ B.T
+        e = (z - a - z @ A.T) * torch.exp(-log_scale)
+        return e if inverse else z, -(log_scale + (e**2 + math.log(2 * math.pi)) / 2).sum(1)
+
+    return iaf
+
+
 # ----------------------------------------------------------------------------------------------- mixture_kl_bounds
 
 

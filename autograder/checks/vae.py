@@ -16,6 +16,7 @@ from autograder.checking.check import check
 from autograder.checking.comparing import close, count, differs, not_one, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import judge_gradients, lacks_parameter
+from autograder.checking.samplers import ALMOST_ONE, say_uniforms
 from autograder.given import Callback
 
 __all__ = [
@@ -1064,7 +1065,7 @@ def _em_short_variance(x: np.ndarray, W: np.ndarray, variance: float, new: np.nd
         "a draw are then two products with e. On the way back, e_i = (z_i - mean_i) / scale_i, where mean_i and "
         "scale_i need only the e_j that you have already.",
         "torch.tril(A, -1) keeps what counts. The way back is a loop over i: collect the columns of e in a list, and "
-        "stack them at the end, since writing into a tensor that a product has used breaks its gradients. log_q is "
+        "stack them at the end, since writing into a tensor that a product has used breaks its gradients. log q is "
         "the same formula both ways: the log density of e, a sum over L, minus the sum of the log-scales.",
     ],
     side_effects="gradients",
@@ -1078,7 +1079,7 @@ def iaf(student, rng):
     (n, L), (n,)                                   two sizes: "shapes", a gate for draws
     z = mean + exp(log_scale) * e                  mean and scale alone, each matrix alone, L from 1 to 6, n = L,
                                                    drawn: "draw"
-    log_q, the log density of z in nats            the same, also on the way back, where it is also accepted if it is
+    log q(z), the log density of z in nats         the same, also on the way back, where it is also accepted if it is
                                                    right for the answer's own e: "density"
     inverse: e from z                              the same sizes; also accepted if the answer's own draw from this e
                                                    is z, and it depends on A, a, B and b: "inverse"
@@ -1111,8 +1112,8 @@ def iaf(student, rng):
         A, B = (np.where(counts, one, rng.choice([np.nan, np.inf, -np.inf], one.shape)) for one in (A, B))
         return [v, A, a, B, b, inverse]
 
-    def read(value, v, *_):
-        return real_parts(value, {"w": v.shape, "log_q": v.shape[:1]})
+    def read(value, v, *parameters):
+        return real_parts(value, {"e" if parameters[-1] else "z": v.shape, "log q(z)": v.shape[:1]})
 
     def say_flow(v, A, a, B, b, inverse):
         numbers = {"z" if inverse else "e": v, "A": A, "a": a, "B": B, "b": b}
@@ -1142,9 +1143,9 @@ def iaf(student, rng):
 
             def name(row, e=e, log_scale=log_scale):
                 return (
-                    f"e is {say(e[row])} and log_scale is {say(log_scale[row])} in row {row}, so log_q of it"
+                    f"e is {say(e[row])} and log_scale is {say(log_scale[row])} in row {row}, so log q(z)"
                     if e.shape[1] <= 6
-                    else f"log_q of row {row}"
+                    else f"log q(z) of row {row}"
                 )
 
             this = differs(got[1], want, name, size=sum(terms).sum(1))
@@ -1163,7 +1164,7 @@ def iaf(student, rng):
         return why
 
     def reads_all(got, v, *parameters):
-        """Whether w changes with each parameter that counts."""
+        """Whether the answer changes with each parameter that counts."""
         for place in range(4) if v.shape[1] > 1 else (1, 3):
             moved = [one + 0.3 if which == place else one for which, one in enumerate(parameters[:-1])]
             other = ask(v, *moved, parameters[-1])
@@ -1289,7 +1290,7 @@ def mixture_kl_bounds(student, rng):
         return log_pi, *(np.where(never[..., None], rng.choice(holds, one.shape), one) for one in others)
 
     def read(value, log_pi, *_):
-        return real_parts(value, dict.fromkeys(("lower", "upper"), log_pi.shape[:1]))
+        return real_parts(value, dict.fromkeys(("the lower bound", "the upper bound"), log_pi.shape[:1]))
 
     def say_mixture(log_pi, mean, log_variance):
         n, K, L = mean.shape
@@ -1306,7 +1307,15 @@ def mixture_kl_bounds(student, rng):
 
     def wrong_upper(got, *mixture):
         upper, size, _ = by_definition(*mixture)
-        return differs(got[1], upper, lambda row: f"upper of row {row}", size=size)
+
+        def name(row):
+            return (
+                f"in row {row} pi is {say(np.exp(mixture[0][row]))}, and the upper bound"
+                if len(mixture[0][row]) <= 4
+                else f"the upper bound of row {row}"
+            )
+
+        return differs(got[1], upper, name, size=size)
 
     def wrong_lower(got, *mixture):
         upper, size, entropy = by_definition(*mixture)
@@ -1315,7 +1324,7 @@ def mixture_kl_bounds(student, rng):
                 return ""
 
         def name(row):
-            return f"the entropy of pi in row {row} is {say(entropy[row])} nats, and lower"
+            return f"the entropy of pi in row {row} is {say(entropy[row])} nats, and the lower bound"
 
         return differs(got[0], upper - entropy, name, size=size + entropy)
 
@@ -1413,7 +1422,10 @@ def gumbel_softmax(student, rng):
         return real(value, logits.shape, "y")
 
     def say_draw(logits, u, tau, hard):
-        return f"hard={hard}, tau = {tau:g}, {say_case(logits=logits, u=u)}"
+        numbers = say_case(logits=logits, u=u)
+        if u.size <= 4:
+            numbers = f"logits = {say(logits)}, u = {say_uniforms(u)}"
+        return f"hard={hard}, tau = {tau:g}, {numbers}"
 
     def name_entry(row, k):
         return f"y[{row}, {k}]"
@@ -1438,7 +1450,7 @@ def gumbel_softmax(student, rng):
             want = softmax(np.log(y) / tau, axis=1)
 
         def name(row, k):
-            return f"at tau = 1 your y is {say(y[row])} in this row, so at tau = {tau:g} {name_entry(row, k)}"
+            return f"at tau = 1 your y is {say(y[row])} in row {row}, so at tau = {tau:g} {name_entry(row, k)}"
 
         return differs(got, want, name, size=np.maximum(want, 1e-6), tolerance=1e-6)
 
@@ -1450,8 +1462,8 @@ def gumbel_softmax(student, rng):
 
             def name(row, k):
                 return (
-                    f"with {say(by[row, 0])} subtracted from each logit of the row it is {say(own.got[row, k])}, which "
-                    f"changes nothing, so {name_entry(row, k)}"
+                    f"with {say(by[row, 0])} subtracted from each logit of row {row}, which changes nothing, your "
+                    f"{name_entry(row, k)} is {say(own.got[row, k])}, so here it"
                 )
 
             return differs(got, own.got, name, size=1)
@@ -1481,7 +1493,8 @@ def gumbel_softmax(student, rng):
 
         def name(row, k):
             return (
-                f"the gradient of the soft y, summed with factors {say(along[row])} in row {row}, to logits[{row}, {k}]"
+                f"the soft y, summed with factors {say(along[row])} in row {row}, has a gradient: that with respect to "
+                f"logits[{row}, {k}]"
             )
 
         return differs(mine, want, name, size=size)
@@ -1501,8 +1514,8 @@ def gumbel_softmax(student, rng):
     ask_gradients = asking_gradients(student, {"logits": 0}, read=read, say=say_draw)
     for n, K in ((1, 2), (3, 4)):
         args = case(n, K, rng.choice([0.5, 2.0]))
-        answer = ask_gradients(args, tenths(rng, n, K), [thousandths(rng, n, K)])
-        yield answer.holds("relaxation", foretold("logits"))
+        move = thousandths(rng, n, K) / 10 + np.arange(K) / 2000  # equal moves would change nothing
+        yield ask_gradients(args, tenths(rng, n, K), [move]).holds("relaxation", foretold("logits"))
     ends = 1e-3, 1e3
     cases = [(case(n, K, tau), not_limit) for tau in ends for n, K in ((1, 3), (3, 5))]
     for far in (1000.0, -1000.0):
@@ -1512,7 +1525,7 @@ def gumbel_softmax(student, rng):
     mixed = np.where(np.arange(3) == rng.integers(3), 1000.0, -1000.0)[None]
     cases += [((mixed, uniform(1, 3), tau, False), wrong) for tau in (1e-3, 1.0, 10.0)]
     if right["relaxation"]:
-        tails = np.array([[1e-300, 1e-17, 1 - 2.0**-53, 0.5]])
+        tails = np.array([[1e-300, 1e-17, ALMOST_ONE, 0.5]])
         cases += [((tenths(rng, 1, 4), rng.permuted(tails, axis=1), tau, False), wrong) for tau in (*ends, 1.0, 10.0)]
         cases += [(draw(3, 4, tau), wrong_closely) for tau in ends for draw in (case, near)]
     for args, test in cases:
@@ -1561,7 +1574,7 @@ def pixelvae_bits(student, rng):
         return -size * np.abs(tenths(rng, n, most=9.0)), size * np.abs(tenths(rng, n, levels)), D
 
     def read(value, reconstruction, kl, D):
-        return real_parts(value, {"total": (), "shares": (kl.shape[1] + 1,)})
+        return real_parts(value, {"the total": (), "the shares": (kl.shape[1] + 1,)})
 
     def say_images(reconstruction, kl, D):
         return f"D = {D}, {say_case(reconstruction=reconstruction, kl=kl)}"
@@ -1570,11 +1583,11 @@ def pixelvae_bits(student, rng):
         return np.array([-reconstruction.mean(), *kl.mean(0)])
 
     def wrong_total(got, reconstruction, kl, D):
-        return differs(got[0], nats(reconstruction, kl).sum() / (D * np.log(2)), lambda: "total")
+        return differs(got[0], nats(reconstruction, kl).sum() / (D * np.log(2)), lambda: "the total")
 
     def wrong_shares(got, reconstruction, kl, D):
         cost = nats(reconstruction, kl)
-        why = differs(got[1], cost / cost.sum(), lambda: "shares", size=1, axes=0)
+        why = differs(got[1], cost / cost.sum(), lambda: "the vector of shares", size=1, axes=0)
         return why or not_one(got[1].sum(), "the vector of shares")
 
     ask = asking(student.call, read=read, say=say_images)
@@ -1607,10 +1620,11 @@ class _Chain:
     top: float = np.inf
 
     def __str__(self) -> str:
+        distance = "|z|^2" if self.c == 0 else f"|z {'-' if self.c > 0 else '+'} {abs(self.c):g}|^2"
         impossible = f", -inf where z_0 > {self.top:g}" if np.isfinite(self.top) else ""
-        stays = (self.r, self.h) == (1.0, 0.0)
-        move = "z" if stays else f"{self.r:g} z + {self.h:g} beta"
-        return f"log p(x | z) = -{self.s:g} |z - {self.c:g}|^2{impossible}, move(z, beta) = {move}"
+        move = "z" if self.r == 1 else f"{self.r:g} z"
+        move += f" {'+' if self.h > 0 else '-'} {abs(self.h):g} beta" if self.h else ""
+        return f"log p(x | z) = -{self.s:g} {distance}{impossible}, move(z, beta) = {move}"
 
     def log_likelihood(self, z: np.ndarray) -> np.ndarray:
         return np.where(z[:, 0] > self.top, -np.inf, -self.s * ((z - self.c) ** 2).sum(1))
@@ -1683,10 +1697,10 @@ def ais_log_weights(student, rng):
         visited, steps = by_definition(z, betas, chain), np.diff(betas)
 
         def name(row):
-            path = f"log p(x | z) is {say(visited[:, row])} at z_0 to z_{len(steps) - 1} of draw {row}, and " * (
-                len(steps) <= 5
-            )
-            return f"{path}its log weight" if path else f"the log weight of draw {row}"
+            if len(steps) > 5:
+                return f"the log weight of draw {row}"
+            places = "z_0" if len(steps) == 1 else f"z_0 to z_{len(steps) - 1}"
+            return f"draw {row} has log p(x | z) = {say(visited[:, row])} at {places}, and its log weight"
 
         finite = np.where(np.isfinite(visited), visited, 0.0)
         return differs(got, steps @ visited, name, size=steps @ np.abs(finite))
