@@ -176,6 +176,8 @@ class ELBOTerms(NamedTuple):
 class LatentVariableModel(GenerativeModel):
     """A distribution p(x) = integral of p(x | z) p(z) over z in R^L, with an approximate posterior q(z | x).
 
+    Where z is discrete, the integral is a sum.
+
     Where `log_prob` is not defined, `elbo` and `iwae_bound` bound it from below: their mean over the noise is at most
     log p(x). All noise is uniform, from `generator` or given as `uniforms`; normal variables are its quantiles.
 

@@ -492,9 +492,9 @@ class ByIntegration:
 
     def __init__(self, posterior: Posterior):
         self.log_prob = posterior.log_prob
-        line = torch.linspace(-30, 30, 401, dtype=torch.float64)
+        line = torch.linspace(-30, 30, 201, dtype=torch.float64)
         z = torch.cartesian_prod(line, line)
-        p = self.log_prob(z[:, None].expand(-1, len(posterior.mean), -1)).exp() * 0.15**2
+        p = self.log_prob(z[:, None].expand(-1, len(posterior.mean), -1)).exp() * 0.3**2
         assert_close(p.sum(0), torch.ones_like(p[0]), "the density of q does not integrate to 1")
         self.mean = torch.einsum("gn,gl->nl", p, z)
         centred = z[:, None] - self.mean
