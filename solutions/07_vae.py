@@ -1907,11 +1907,11 @@ for L, model in vaes.items():
     print()
 
 # %% [markdown]
-# For the smaller VAE 1,000 draws lack 0.2 nats, since $q$ misses a part of some posteriors, and annealing, which uses
-# no $q$, lacks 0.02. For ten latent variables two estimates made in quite different ways agree to 0.02 nats. That is
-# no proof, as both err on the same side; but it is good evidence that the 17.5 nats of section 7 lack little. (The
-# first 40 digits happen to be cheap ones.) The price: 300 steps with ten leapfrog steps for each of four chains,
-# 12,000 gradients per image, against 1,000 decoder passes. Where $q$ is good, its weights are the better bargain.
+# For the smaller VAE 1,000 draws lack 0.2 nats, since $q$ misses a part of some posteriors, and annealing, which uses no
+# $q$, lacks 0.1. For ten latent variables two estimates made in quite different ways agree to 0.01 nats. That is no
+# proof, as both err on the same side; but it is good evidence that the 17.5 nats of section 7 lack little. (The first 40
+# digits happen to be cheap ones.) The price: 300 steps with ten leapfrog steps for each of four chains, 12,000 gradients
+# per image, against 1,000 decoder passes. Where $q$ is good, its weights are the better bargain.
 #
 # ### Today: hierarchies, and diffusion of codes
 #
