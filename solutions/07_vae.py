@@ -1913,7 +1913,7 @@ for L, model in vaes.items():
 # %% [markdown]
 # For the smaller VAE 1,000 draws lack 0.3 nats, since $q$ misses a part of some posteriors, and annealing, which uses
 # no $q$, lacks 0.1. For ten latent variables $q$ is good, and its weights win by 0.1. Both estimates err on the same
-# side, so this is no proof; but that two so different ones come so close is good evidence that the 17.5 nats of
+# side, so this does not prove it; but that two so different ones come so close is good evidence that the 17.5 nats of
 # section 7 lack little. (The first 30 digits happen to be cheap ones.) The price: 300 steps with ten leapfrog steps
 # for each of four chains, 12,000 gradients per image, against 1,000 decoder passes.
 #
