@@ -121,6 +121,31 @@ EXAMPLES = {
     vae.gaps: ({"encoder's q": -18.4, "searched q": -17.8, "importance-weighted": -17.5},),
     vae.explained: (GREY[:5, :10], ["shape", "colour", "angle", "place", "light"]),
     vae.styles: (GREY[:40], range(10)),
+    vae.plane_posteriors: (
+        {
+            name: {"true posterior": (GREY[:20, :20].log(), None), "encoder's q": (GREY[20:40, :20].log(), 1.16)}
+            | {family: (GREY[:20, 20:40].log(), 0.47) for family in ("Gaussian", "mixture of 2", "flow")}
+            for name in ("a ridge", "two modes")
+        },
+        4.0,
+    ),
+    vae.worth_of_posteriors: (
+        {
+            "trained together": {"diagonal": [1.2, 1.3], "flow": [0.9, 1.0]},
+            "refitted": {"diagonal": [0.5, 0.4], "flow": [0.2, 0.3]},
+        },
+        {"diagonal": [19.2, 19.3], "flow": [18.9, 19.0]},
+    ),
+    vae.relaxed_gradients: (
+        [0.1, 1, 10],
+        {"Gumbel-softmax": [0.05, 0.4, 0.9], "straight-through": [0.1, 0.4, 0.9]},
+        {"Gumbel-softmax": [6.5, 1.0, 0.01], "straight-through": [9.0, 1.7, 0.1]},
+        {"REINFORCE": 9.2, "REINFORCE, with baseline": 2.8},
+    ),
+    vae.shares_of_bits: (
+        {"independent pixels": [(13.0, 5.5), (13.1, 5.4)], "PixelCNN, long field": [(17.0, 0.1), (17.1, 0.0)]},
+    ),
+    vae.annealed: ([1, 10, 100], {"perfect moves": [150.0, 3.0, 0.2], "Hamiltonian moves": [140.0, 12.0, 0.9]}, 35.4),
     wavenet.distilled: ([900.0, 30.0, 2.0, 1.0], {"teacher": SOUND[:90], "student": 0.9 * SOUND[:90]}),
 }
 
