@@ -14,11 +14,11 @@ its own on the way up, and batch normalization; here p(x | z) reads all levels, 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from course_lib import distributions
@@ -45,18 +45,50 @@ class LadderTerms(NamedTuple):
     kl_by_level: torch.Tensor
 
 
-@dataclass(frozen=True)
-class TopDown:
+class Downward(NamedTuple):
+    """The network of p(z_i | z_{i+1}), a normal distribution with (mean, log_variance) = V tanh(W z_{i+1} + b) + c.
+
+    Attributes:
+        W, b, V, c: (H, size above), (H,), (2 size, H) and (2 size,).
+    """
+
+    W: torch.Tensor
+    b: torch.Tensor
+    V: torch.Tensor
+    c: torch.Tensor
+
+    def given(self, above: torch.Tensor) -> DiagonalGaussian:
+        """p(z_i | above), for above (*draws, n, size above)."""
+        h = torch.tanh(F.linear(above.to(self.W.dtype), self.W, self.b))
+        return DiagonalGaussian(*distributions.at_least_float32(F.linear(h, self.V, self.c)).chunk(2, -1))
+
+
+class TopDown(NamedTuple):
     """A distribution of z whose levels are drawn from the top to the bottom, each given the one above it.
 
     Attributes:
-        sizes: the number of latent variables of each level, the top first: this is the order of z.
-        conditional: gives the distribution of level i (0 is the top) from the z of the level above, (*draws, n, size),
-            which is None for the top.
+        downward: the networks of p(z_i | z_{i+1}), from the top down.
+        likelihoods: what x says of each level, the top first, by which p(z_i | z_{i+1}) is corrected; none for p(z).
     """
 
-    sizes: Sequence[int]
-    conditional: Callable[[int, torch.Tensor | None], DiagonalGaussian]
+    downward: tuple[Downward, ...]
+    likelihoods: tuple[DiagonalGaussian, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of latent variables of each level, the top first: this is the order of z."""
+        return self.downward[0].W.shape[1], *(len(network.c) // 2 for network in self.downward)
+
+    def conditional(self, i: int, above: torch.Tensor | None) -> DiagonalGaussian:
+        """The distribution of level i, 0 for the top, given the level above it, (*draws, n, size); None for the top."""
+        if above is not None:
+            prior = self.downward[i - 1].given(above)
+            return merged(prior, self.likelihoods[i]) if self.likelihoods else prior
+        if self.likelihoods:
+            return self.likelihoods[0]
+        weight = self.downward[0].W
+        zeros = weight.new_zeros(1, self.sizes[0], dtype=torch.promote_types(weight.dtype, torch.float32))
+        return DiagonalGaussian(zeros, zeros)
 
     def levels(self, z: torch.Tensor) -> list[DiagonalGaussian]:
         """The distribution of each level given the one above it, for z (*draws, n, L)."""
@@ -146,26 +178,11 @@ class LadderVAE(VAE):
 
     def prior(self) -> TopDown:
         """p(z): the top level is N(0, I)."""
-        return TopDown(self.sizes, self._prior_of_level)
-
-    def _prior_of_level(self, i: int, above: torch.Tensor | None) -> DiagonalGaussian:
-        """p(z_i | the level above), as `TopDown.conditional`."""
-        if above is None:
-            zeros = torch.zeros(1, self.sizes[0], dtype=self._real(), device=self._device())
-            return DiagonalGaussian(zeros, zeros)
-        network = self.downward[i - 1]
-        outputs = distributions.at_least_float32(network(above.to(network[0].weight.dtype)))
-        return DiagonalGaussian(*outputs.chunk(2, -1))
+        return TopDown(tuple(Downward(a.weight, a.bias, b.weight, b.bias) for a, _, b in self.downward))
 
     def _encode(self, x: torch.Tensor) -> TopDown:
-        approximate = super()._encode(x)
-        likelihoods = list(zip(*(part.split(self.sizes, -1) for part in approximate), strict=True))
-
-        def conditional(i: int, above: torch.Tensor | None) -> DiagonalGaussian:
-            likelihood = DiagonalGaussian(*likelihoods[i])
-            return likelihood if above is None else merged(self._prior_of_level(i, above), likelihood)
-
-        return TopDown(self.sizes, conditional)
+        parts = (part.split(self.sizes, -1) for part in super()._encode(x))
+        return TopDown(self.prior().downward, tuple(map(DiagonalGaussian, *parts)))
 
     def _terms(self, x: torch.Tensor, posterior: TopDown, draws: Draws, outputs: torch.Tensor) -> LadderTerms:
         by_level = [kl.sum(-1) for kl in self._kl_by_latent(posterior, draws).split(self.sizes, -1)]

@@ -557,21 +557,23 @@ class PriorOfTheMean(TinyLadder):
         return super()._kl_by_latent(posterior, draws._replace(z=posterior.mean[None, None]))
 
 
+class SumOfVariances(TopDown):
+    """Levels merge the two densities with the sum of their variances."""
+
+    def conditional(self, i, above):
+        level = super().conditional(i, above)
+        if above is None:
+            return level
+        prior = self.downward[i - 1].given(above)
+        precision = (-level.log_variance).exp() - (-prior.log_variance).exp()
+        return DiagonalGaussian(level.mean, (prior.log_variance.exp() + 1 / precision).log())
+
+
 class VariancesAddUp(TinyLadder):
-    """The lower level of q(z | x) merges the two densities with the sum of their variances."""
+    """The lower level of q(z | x) has the sum of the variances of the two densities."""
 
     def _encode(self, x):
-        posterior = super()._encode(x)
-
-        def conditional(i, above):
-            level = posterior.conditional(i, above)
-            if above is None:
-                return level
-            prior = self._prior_of_level(i, above)
-            precision = (-level.log_variance).exp() - (-prior.log_variance).exp()
-            return DiagonalGaussian(level.mean, (prior.log_variance.exp() + 1 / precision).log())
-
-        return TopDown(self.sizes, conditional)
+        return SumOfVariances(*super()._encode(x))
 
 
 BROKEN = {
