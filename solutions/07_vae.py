@@ -48,9 +48,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from autograder.checks import vae as checks
-from course_lib import budget, data, latent_sizes, metrics, plots
+from course_lib import budget, data, metrics, plots
 from course_lib.clinic import vae_clinic
-from course_lib.experiments import pixel_vae, plane, posteriors
+from course_lib.experiments import latent_sizes, pixel_vae, plane, posteriors
 from course_lib.figures import vae as figures
 from course_lib.models import VAE, Autoencoder, CategoricalVAE, ConditionalVAE, LadderVAE, ProbabilisticPCA
 from course_lib.models.latent import DiagonalGaussian
@@ -850,7 +850,7 @@ outcome("least cross-entropy of a grey digit, in nats", float(-(x.xlogy(x) + (1 
 #
 # ### How many latent variables?
 #
-# VAEs of the binary digits with 2, 5, 10 and 20, three seeds each, made by `python -m course_lib.latent_sizes`. The
+# VAEs of the binary digits with 2, 5, 10 and 20, three seeds each, made by `python -m course_lib.experiments.latent_sizes`. The
 # models with 2 and 10 are those of section 7; the others are trained here for a third of the time.
 
 # %% tags=["demo"]

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from course_lib import plots
-from course_lib.latent_sizes import Costs
+from course_lib.experiments.latent_sizes import Costs
 from course_lib.schematics import Box, diagram
 
 

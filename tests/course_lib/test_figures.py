@@ -12,8 +12,9 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from course_lib import figures, gates, latent_sizes, plots, reach, recurrence
+from course_lib import figures, plots
 from course_lib.dependencies import influence
+from course_lib.experiments import gates, latent_sizes, reach, recurrence
 from course_lib.explore import open_paths
 from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, wavenet
 from course_lib.models import MADE, PixelCNN, orderings
