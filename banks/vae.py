@@ -1330,3 +1330,923 @@ slip(
 slip("em_loadings_transposed", "return new,", "return new.T,", loses={"shapes"})
 slip("em_variance_of_each_pixel", "residual / (n * D)", "residual / (n * D) * torch.ones(D)", loses={"shapes"})
 slip("em_loadings_alone", "return new, residual / (n * D)", "return new", loses={"shapes"})
+
+
+# ------------------------------------------------------------------------------------------------------------- iaf
+
+
+@bank.right("iaf")
+def iaf_by_triangles():
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        A, B = torch.tril(A, -1), torch.tril(B, -1)
+        if inverse:
+            columns = []
+            for i in range(len(a)):
+                e = torch.stack([*columns, *[torch.zeros_like(v[:, 0])] * (len(a) - i)], 1)
+                scale = torch.exp(b[i] + e @ B[i])
+                columns.append((v[:, i] - a[i] - e @ A[i]) / scale)
+            w = e = torch.stack(columns, 1)
+        else:
+            e = v
+            w = a + e @ A.T + torch.exp(b + e @ B.T) * e
+        log_scale = b + e @ B.T
+        log_normal = -(e**2 + math.log(2 * math.pi)) / 2
+        return w, (log_normal - log_scale).sum(1)
+
+    return iaf
+
+
+@bank.right("iaf")
+def iaf_entry_by_entry():
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        normal = torch.distributions.Normal(0.0, 1.0)
+        noise, other = [], []
+        log_q = torch.zeros(len(v), dtype=v.dtype)
+        for i in range(v.shape[1]):
+            mean, log_scale = a[i], b[i]
+            for j in range(i):
+                mean = mean + A[i, j] * noise[j]
+                log_scale = log_scale + B[i, j] * noise[j]
+            if inverse:
+                noise.append((v[:, i] - mean) * torch.exp(-log_scale))
+                other.append(noise[i])
+            else:
+                noise.append(v[:, i])
+                other.append(mean + torch.exp(log_scale) * v[:, i])
+            log_q = log_q + normal.log_prob(noise[i]) - log_scale
+        return torch.stack(other, dim=1), log_q
+
+    return iaf
+
+
+@bank.right("iaf")
+def iaf_by_repeated_steps():
+    """The way back as a fixed point: after the i-th step the first i entries are final."""
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        n, L = v.shape
+        counts = torch.arange(L)[:, None] > torch.arange(L)
+        A, B = A.masked_fill(~counts, 0.0), torch.where(counts, B, 0.0)
+
+        def network(e):
+            return torch.addmm(a, e, A.T), torch.addmm(b, e, B.T)
+
+        e = v
+        if inverse:
+            e = torch.zeros_like(v)
+            for _ in range(L):
+                mean, log_scale = network(e)
+                e = (v - mean) * torch.exp(-log_scale)
+        mean, log_scale = network(e)
+        w = e if inverse else mean + torch.exp(log_scale) * e
+        log_normal = -0.5 * e.square().sum(1) - 0.5 * L * math.log(2 * math.pi)
+        return w, log_normal - log_scale.sum(1)
+
+    return iaf
+
+
+for old, new, why in (
+    ("torch.zeros_like(v[:, 0])", "v[:, 0]", "what is not known yet is multiplied by 0"),
+    ("v[:, 0])] *", "v[:, -1])] *", "only its shape counts"),
+    ("torch.zeros(len(v), dtype=v.dtype)", "torch.zeros(len(v))", "a sum with a float64 is a float64"),
+    ("torch.zeros_like(v)", "v", "L steps lead to the fixed point from anywhere"),
+    ("e = torch.zeros_like(v)", "pass", "L steps lead to the fixed point from anywhere"),
+):
+    bank.equivalent("iaf", old, new, why)
+
+
+slip = bank.slips("iaf", of=iaf_by_triangles)
+slip("iaf_without_mean", "w = a + e @ A.T + torch", "w = torch", loses={"draw", "gradients"})
+slip("iaf_without_a", "w = a + e @ A.T + torch", "w = e @ A.T + torch", loses={"draw", "gradients"})
+slip("iaf_mean_reads_the_past_only_through_a", "w = a + e @ A.T + torch", "w = a + torch", loses={"draw", "gradients"})
+slip(
+    "iaf_scale_applied_to_the_mean",
+    "w = a + e @ A.T + torch.exp(b + e @ B.T) * e",
+    "w = (a + e @ A.T + e) * torch.exp(b + e @ B.T)",
+    loses={"draw"},
+)
+slip("iaf_divides_by_scale", "torch.exp(b + e @ B.T) * e", "torch.exp(-b - e @ B.T) * e", loses={"draw"})
+slip("iaf_log_variance", "torch.exp(b + e @ B.T) * e", "torch.exp((b + e @ B.T) / 2) * e", loses={"draw"})
+slip("iaf_scale_without_exp", "torch.exp(b + e @ B.T) * e", "(b + e @ B.T) * e", loses={"draw"})
+slip(
+    "iaf_scale_by_softplus",
+    "torch.exp(b + e @ B.T) * e",
+    "torch.nn.functional.softplus(b + e @ B.T) * e",
+    loses={"draw"},
+)
+slip("iaf_scale_by_tanh", "torch.exp(b + e @ B.T) * e", "torch.exp(torch.tanh(b + e @ B.T)) * e", loses={"draw"})
+slip("iaf_transposed_mean", "w = a + e @ A.T", "w = a + e @ A", loses={"draw"})
+slip("iaf_clamped_scale", "torch.exp(b + e @ B.T) * e", "torch.exp((b + e @ B.T).clamp(-10, 10)) * e", loses={"draw"})
+# Above the diagonal, in its mean and log-scale alike.
+slip(
+    "iaf_above_the_diagonal",
+    "A, B = torch.tril(A, -1), torch.tril(B, -1)",
+    "A, B = torch.triu(A, 1).nan_to_num(), torch.triu(B, 1).nan_to_num()",
+    loses={"draw", "density", "inverse"},
+)
+slip(
+    "iaf_with_the_diagonal",
+    "A, B = torch.tril(A, -1), torch.tril(B, -1)",
+    "A, B = torch.tril(A), torch.tril(B)",
+    loses={"draw", "density"},
+)
+slip(
+    "iaf_mask_times_nan",
+    "A, B = torch.tril(A, -1), torch.tril(B, -1)",
+    "mask = torch.ones_like(A).tril(-1)\n    A, B = mask * A, mask * B",
+    loses={"draw"},
+)
+slip(
+    "iaf_only_the_first_subdiagonal",
+    "torch.tril(A, -1), torch.tril(B, -1)",
+    "torch.tril(A, -1).triu(-1), torch.tril(B, -1)",
+    loses={"draw"},
+)
+slip("iaf_log_scales_added", "(log_normal - log_scale)", "(log_normal + log_scale)", loses={"density"})
+slip("iaf_without_log_scales", "(log_normal - log_scale)", "(log_normal - 0 * log_scale)", loses={"density"})
+slip("iaf_density_of_z", "log_normal = -(e**2", "log_normal = -((v if inverse else w)**2", loses={"density"})
+slip("iaf_density_without_two_pi", "(e**2 + math.log(2 * math.pi)) / 2", "e**2 / 2", loses={"density"})
+slip(
+    "iaf_density_without_half",
+    "(e**2 + math.log(2 * math.pi)) / 2",
+    "(e**2 + math.log(2 * math.pi))",
+    loses={"density"},
+)
+slip(
+    "iaf_density_in_bits",
+    "(log_normal - log_scale).sum(1)",
+    "(log_normal - log_scale).sum(1) / math.log(2)",
+    loses={"density"},
+)
+slip("iaf_density_mean", "(log_normal - log_scale).sum(1)", "(log_normal - log_scale).mean(1)", loses={"density"})
+slip(
+    "iaf_density_negative",
+    "return w, (log_normal - log_scale)",
+    "return w, (log_scale - log_normal)",
+    loses={"density"},
+)
+slip("iaf_density_of_scales_twice", "(log_normal - log_scale)", "(log_normal - 2 * log_scale)", loses={"density"})
+slip("iaf_density_without_b", "log_scale = b + e", "log_scale = 0 * b + e", loses={"density"})
+slip(
+    "iaf_density_turned_on_the_way_back",
+    "(log_normal - log_scale)",
+    "(log_normal + log_scale if inverse else log_normal - log_scale)",
+    loses={"density"},
+)
+slip(
+    "iaf_density_by_the_scale_again",
+    "log_scale = b + e @ B.T",
+    "log_scale = torch.exp(b + e @ B.T).clamp(1e-30, 1e30).log()",
+    loses={"density"},
+)
+slip("iaf_density_reads_v_on_the_way_back", "log_scale = b + e @ B.T", "log_scale = b + v @ B.T", loses={"density"})
+slip(
+    "iaf_back_in_one_pass",
+    "w = e = torch.stack(columns, 1)",
+    "w = e = (v - a - v @ A.T) / torch.exp(b + v @ B.T)",
+    loses={"inverse"},
+)
+slip("iaf_back_not_at_all", "if inverse:", "if False:", loses={"density", "inverse"})
+slip("iaf_back_times_scale", "- e @ A[i]) / scale", "- e @ A[i]) * scale", loses={"inverse"})
+slip("iaf_back_mean_added", "(v[:, i] - a[i] - e @ A[i])", "(v[:, i] + a[i] + e @ A[i])", loses={"inverse"})
+slip(
+    "iaf_back_scale_first",
+    "(v[:, i] - a[i] - e @ A[i]) / scale",
+    "v[:, i] / scale - a[i] - e @ A[i]",
+    loses={"inverse"},
+)
+slip("iaf_back_mean_of_z", "- a[i] - e @ A[i]", "- a[i] - v @ A[i]", loses={"inverse"})
+slip("iaf_back_scale_of_z", "torch.exp(b[i] + e @ B[i])", "torch.exp(b[i] + v @ B[i])", loses={"inverse"})
+slip("iaf_back_without_b", "torch.exp(b[i] + e @ B[i])", "torch.exp(e @ B[i])", loses={"inverse"})
+slip("iaf_back_with_epsilon", "- e @ A[i]) / scale", "- e @ A[i]) / (scale + 1e-8)", loses={"inverse"})
+slip(
+    "iaf_back_without_the_last",
+    "range(len(a))",
+    "range(len(a) - 1)",
+    ("w = e = torch.stack(columns, 1)", "w = e = torch.stack([*columns, v[:, -1]], 1)"),
+    loses={"inverse"},
+)
+slip(
+    "iaf_back_from_the_last",
+    "w = e = torch.stack(columns, 1)",
+    "w = e = torch.stack(columns[::-1], 1)",
+    loses={"inverse"},
+)
+slip(
+    "iaf_log_q_detached",
+    "return w, (log_normal - log_scale).sum(1)",
+    "return w, (log_normal - log_scale).sum(1).detach()",
+    loses={"gradients"},
+)
+slip("iaf_log_scale_detached", "(log_normal - log_scale)", "(log_normal - log_scale.detach())", loses={"gradients"})
+slip(
+    "iaf_scale_detached_in_the_draw",
+    "torch.exp(b + e @ B.T) * e",
+    "torch.exp(b + e @ B.T).detach() * e",
+    loses={"gradients"},
+)
+slip(
+    "iaf_back_earlier_detached",
+    "columns.append((v[:, i] - a[i] - e @ A[i]) / scale)",
+    "columns.append(((v[:, i] - a[i] - e @ A[i]) / scale).detach())",
+    loses={"gradients"},
+)
+slip("iaf_without_log_q", "return w, (log_normal - log_scale).sum(1)", "return w", loses={"shapes"})
+slip(
+    "iaf_log_q_of_each_dimension",
+    "return w, (log_normal - log_scale).sum(1)",
+    "return w, (log_normal - log_scale)",
+    loses={"shapes"},
+)
+slip(
+    "iaf_log_q_of_the_batch",
+    "return w, (log_normal - log_scale).sum(1)",
+    "return w, (log_normal - log_scale).sum()",
+    loses={"shapes"},
+)
+
+
+@bank.wrong("iaf", loses={"gradients"})
+def iaf_back_in_place():
+    """Each e_i is written into a tensor that an earlier product needs for its gradients."""
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        A, B = torch.tril(A, -1), torch.tril(B, -1)
+        e = v
+        if inverse:
+            e = torch.zeros_like(v)
+            for i in range(len(a)):
+                e[:, i] = (v[:, i] - a[i] - e @ A[i]) * torch.exp(-b[i] - e @ B[i])
+        log_scale = b + e @ B.T
+        w = e if inverse else a + e @ A.T + torch.exp(log_scale) * e
+        return w, -(log_scale + (e**2 + math.log(2 * math.pi)) / 2).sum(1)
+
+    return iaf
+
+
+@bank.wrong("iaf", loses={"draw", "density"})
+def iaf_from_earlier_z():
+    """An autoregressive flow that is not inverse: mean and log-scale are read from z, so the way back is parallel."""
+    import math
+
+    import torch
+
+    def iaf(v, A, a, B, b, inverse):
+        A, B = torch.tril(A, -1), torch.tril(B, -1)
+        z = v
+        if not inverse:
+            z = torch.zeros_like(v)
+            for i in range(len(a)):
+                z_i = a[i] + z @ A[i] + torch.exp(b[i] + z @ B[i]) * v[:, i]
+                z = torch.cat([z[:, :i], z_i[:, None], z[:, i + 1 :]], 1)
+        log_scale = b + z @ B.T
+        e = (z - a - z @ A.T) * torch.exp(-log_scale)
+        return e if inverse else z, -(log_scale + (e**2 + math.log(2 * math.pi)) / 2).sum(1)
+
+    return iaf
+
+
+# ----------------------------------------------------------------------------------------------- mixture_kl_bounds
+
+
+@bank.right("mixture_kl_bounds")
+def bounds_where_it_counts():
+    import torch
+
+    def mixture_kl_bounds(log_pi, mean, log_variance):
+        counts = log_pi > -torch.inf
+        kl = (log_variance.exp() + mean**2 - 1 - log_variance).sum(2) / 2
+        kl = torch.where(counts, kl, 0.0)
+        pi, log_pi = log_pi.exp(), torch.where(counts, log_pi, 0.0)
+        upper = (pi * kl).sum(1)
+        return upper + (pi * log_pi).sum(1), upper
+
+    return mixture_kl_bounds
+
+
+@bank.right("mixture_kl_bounds")
+def bounds_by_distributions():
+    import torch
+    from torch.distributions import Normal, kl_divergence
+
+    def mixture_kl_bounds(log_pi, mean, log_variance):
+        pi = torch.exp(log_pi)
+        never = (pi == 0)[:, :, None]
+        components = Normal(mean.masked_fill(never, 0.0), torch.exp(log_variance.masked_fill(never, 0.0) / 2))
+        upper = torch.einsum("nk,nkl->n", pi, kl_divergence(components, Normal(0.0, 1.0)))
+        return upper - torch.special.entr(pi).sum(-1), upper
+
+    return mixture_kl_bounds
+
+
+@bank.right("mixture_kl_bounds")
+def bounds_row_by_row():
+    import math
+
+    import torch
+
+    def mixture_kl_bounds(log_pi, mean, log_variance):
+        lower, upper = [], []
+        for row, weights in enumerate(log_pi.tolist()):
+            average, entropy = 0.0, 0.0
+            for k, log_weight in enumerate(weights):
+                weight = math.exp(log_weight)
+                if weight:
+                    variance = log_variance[row, k].exp()
+                    price = 0.5 * float((variance + mean[row, k] ** 2).sum() - log_variance[row, k].sum())
+                    average += weight * (price - 0.5 * mean.shape[2])
+                    entropy -= weight * log_weight
+            lower.append(average - entropy)
+            upper.append(average)
+        return torch.tensor(lower, dtype=mean.dtype), torch.tensor(upper, dtype=mean.dtype)
+
+    return mixture_kl_bounds
+
+
+for old, new in (
+    ("torch.where(counts, kl, 0.0)", "torch.where(counts, kl, 1.0)"),
+    ("torch.where(counts, log_pi, 0.0)", "torch.where(counts, log_pi, 1.0)"),
+    ("mean.masked_fill(never, 0.0)", "mean.masked_fill(never, 1.0)"),
+    ("log_variance.masked_fill(never, 0.0)", "log_variance.masked_fill(never, 1.0)"),
+):
+    bank.equivalent("mixture_kl_bounds", old, new, "it is multiplied by a weight of 0")
+bank.equivalent("mixture_kl_bounds", "sum(-1)", "sum(1)", "there are two axes")
+for name in ("lower", "upper"):
+    of_double, of_single = f"tensor({name}, dtype=mean.dtype)", f"tensor({name})"
+    bank.equivalent("mixture_kl_bounds", of_double, of_single, "single precision is near enough")
+
+
+slip = bank.slips("mixture_kl_bounds", of=bounds_where_it_counts)
+BOUNDS = {"upper bound", "lower bound"}
+slip("bounds_entropy_added", "return upper + (pi * log_pi)", "return upper - (pi * log_pi)", loses={"lower bound"})
+slip("bounds_the_same", "return upper + (pi * log_pi).sum(1)", "return 1 * upper", loses={"lower bound"})
+slip(
+    "bounds_less_log_K", "+ (pi * log_pi).sum(1)", "- torch.log(torch.tensor(1.0 * pi.shape[1]))", loses={"lower bound"}
+)
+slip(
+    "bounds_entropy_in_bits", "(pi * log_pi).sum(1)", "(pi * log_pi).sum(1) / 0.6931471805599453", loses={"lower bound"}
+)
+slip("bounds_entropy_not_weighted", "(pi * log_pi).sum(1)", "log_pi.sum(1)", loses={"lower bound"})
+slip("bounds_entropy_mean_over_k", "(pi * log_pi).sum(1)", "(pi * log_pi).mean(1)", loses={"lower bound"})
+slip(
+    "bounds_zero_log_zero",
+    "pi, log_pi = log_pi.exp(), torch.where(counts, log_pi, 0.0)",
+    "pi = log_pi.exp()",
+    loses={"lower bound"},
+)
+slip("bounds_entropy_with_epsilon", "(pi * log_pi).sum(1)", "(pi * (pi + 1e-4).log()).sum(1)", loses={"lower bound"})
+slip(
+    "bounds_not_below_zero",
+    "return upper + (pi * log_pi).sum(1)",
+    "return (upper + (pi * log_pi).sum(1)).clamp(min=0)",
+    loses={"lower bound"},
+)
+slip(
+    "bounds_swapped",
+    "return upper + (pi * log_pi).sum(1), upper",
+    "return upper, upper + (pi * log_pi).sum(1)",
+    loses=BOUNDS,
+)
+slip("bounds_weights_not_used", "upper = (pi * kl).sum(1)", "upper = kl.mean(1)", loses={"upper bound"})
+slip("bounds_sum_of_components", "upper = (pi * kl).sum(1)", "upper = kl.sum(1)", loses={"upper bound"})
+slip("bounds_largest_component", "upper = (pi * kl).sum(1)", "upper = kl.amax(1)", loses={"upper bound"})
+slip("bounds_log_weights", "upper = (pi * kl).sum(1)", "upper = (log_pi * kl).sum(1)", loses={"upper bound"})
+slip(
+    "bounds_likeliest_component",
+    "upper = (pi * kl).sum(1)",
+    "upper = kl.gather(1, log_pi.nan_to_num().argmax(1, keepdim=True))[:, 0]",
+    loses={"upper bound"},
+)
+slip("bounds_kl_without_half", ".sum(2) / 2", ".sum(2)", loses={"upper bound"})
+slip("bounds_kl_mean_over_latents", ".sum(2) / 2", ".mean(2) / 2", loses={"upper bound"})
+slip("bounds_kl_without_mean", " + mean**2", "", loses={"upper bound"})
+slip(
+    "bounds_kl_of_variances",
+    "log_variance.exp() + mean**2 - 1 - log_variance",
+    "log_variance + mean**2 - 1 - log_variance.log()",
+    loses=BOUNDS,
+)
+slip("bounds_kl_without_log", "- 1 - log_variance)", "- 1)", loses={"upper bound"})
+slip(
+    "bounds_kl_the_other_way_round",
+    "(log_variance.exp() + mean**2 - 1 - log_variance)",
+    "((1 + mean**2) * (-log_variance).exp() - 1 + log_variance)",
+    loses={"upper bound"},
+)
+slip("bounds_zero_times_nan", "kl = torch.where(counts, kl, 0.0)", "kl = 1 * kl", loses={"upper bound"})
+slip("bounds_clamped_log_variance", "log_variance.exp()", "log_variance.clamp(-20, 20).exp()", loses={"upper bound"})
+# The divergence of one Gaussian with the mixture's mean and variance.
+slip(
+    "bounds_of_the_moments",
+    "upper = (pi * kl).sum(1)",
+    "m, s = mean.nan_to_num(0, 0, 0), log_variance.clamp(-50, 50).exp().nan_to_num()\n"
+    "    first = (pi[:, :, None] * m).sum(1)\n"
+    "    variance = (pi[:, :, None] * (s + m**2)).sum(1) - first**2\n"
+    "    upper = (variance + first**2 - 1 - variance.log()).sum(1) / 2",
+    loses={"upper bound"},
+)
+slip(
+    "bounds_of_the_batch",
+    "return upper + (pi * log_pi).sum(1), upper",
+    "return (upper + (pi * log_pi).sum(1)).mean(), upper.mean()",
+    loses={"shapes"},
+)
+slip("bounds_upper_alone", "return upper + (pi * log_pi).sum(1), upper", "return upper", loses={"shapes"})
+slip(
+    "bounds_of_each_component",
+    "upper = (pi * kl).sum(1)",
+    "upper = pi * kl",
+    ("upper + (pi * log_pi).sum(1)", "upper + pi * log_pi"),
+    loses={"shapes"},
+)
+
+
+# -------------------------------------------------------------------------------------------------- gumbel_softmax
+
+
+@bank.right("gumbel_softmax")
+def gumbel_by_softmax():
+    import torch
+
+    def gumbel_softmax(logits, u, tau, hard):
+        scores = logits - torch.log(-torch.log(u))
+        y = torch.softmax(scores / tau, 1)
+        if hard:
+            one_hot = torch.zeros_like(y).scatter(1, scores.argmax(1, keepdim=True), 1.0)
+            y = one_hot + y - y.detach()
+        return y
+
+    return gumbel_softmax
+
+
+@bank.right("gumbel_softmax")
+def gumbel_from_the_largest():
+    import torch
+
+    def gumbel_softmax(logits, u, tau, hard):
+        scores = logits - u.log().neg().log()
+        shifted = (scores - scores.amax(-1, keepdim=True)) / tau
+        weights = shifted.exp()
+        y = weights / weights.sum(-1, keepdim=True)
+        if not hard:
+            return y
+        first = torch.nn.functional.one_hot(scores.argmax(-1), logits.shape[-1]).to(y.dtype)
+        return (first - y).detach() + y
+
+    return gumbel_softmax
+
+
+@bank.right("gumbel_softmax")
+def gumbel_with_its_own_backward():
+    import torch
+
+    class Choice(torch.autograd.Function):
+        """The forward pass gives the one-hot vector, the backward pass leaves the gradient as it is."""
+
+        @staticmethod
+        def forward(ctx, y, scores):
+            return torch.eye(y.shape[1], dtype=y.dtype)[scores.argmax(1)]
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient, None
+
+    def gumbel_softmax(logits, u, tau, hard):
+        scores = logits.add(torch.log(u).neg().log(), alpha=-1)
+        y = torch.nn.functional.log_softmax(scores / tau, dim=1).exp()
+        return Choice.apply(y, scores) if hard else y
+
+    return gumbel_softmax
+
+
+for old, new, why in (
+    ("amax(-1,", "amax(1,", "there are two axes"),
+    ("sum(-1,", "sum(1,", "there are two axes"),
+    ("argmax(-1)", "argmax(1)", "there are two axes"),
+    ("logits.shape[-1]", "logits.shape[1]", "there are two axes"),
+    (", dim=1)", ")", "the last of two axes is the default"),
+    ("weights.sum(-1, keepdim=True)", "(weights.sum(-1, keepdim=True) + 1e-08)", "the largest weight is 1"),
+    ("eye(y.shape[1], dtype=y.dtype)", "eye(y.shape[1])", "zeros and ones are exact"),
+):
+    bank.equivalent("gumbel_softmax", old, new, why)
+
+
+slip = bank.slips("gumbel_softmax", of=gumbel_by_softmax)
+slip(
+    "gumbel_noise_subtracted",
+    "logits - torch.log(-torch.log(u))",
+    "logits + torch.log(-torch.log(u))",
+    loses={"relaxation"},
+)
+slip("gumbel_without_noise", "logits - torch.log(-torch.log(u))", "logits", loses={"relaxation"})
+slip("gumbel_uniform_noise", "logits - torch.log(-torch.log(u))", "logits + u", loses={"relaxation"})
+slip("gumbel_log_of_u", "logits - torch.log(-torch.log(u))", "logits + torch.log(u)", loses={"relaxation"})
+slip("gumbel_exponential_noise", "logits - torch.log(-torch.log(u))", "logits - torch.log(u)", loses={"relaxation"})
+slip("gumbel_logistic_noise", "logits - torch.log(-torch.log(u))", "logits + torch.logit(u)", loses={"relaxation"})
+slip(
+    "gumbel_normal_noise", "logits - torch.log(-torch.log(u))", "logits + torch.special.ndtri(u)", loses={"relaxation"}
+)
+slip("gumbel_turned_uniforms", "torch.log(u))", "torch.log1p(-u))", loses={"relaxation"})
+slip(
+    "gumbel_noise_of_its_own",
+    "torch.log(u))",
+    "torch.log(torch.rand_like(u)))",
+    loses={"relaxation", "limits", "straight-through"},
+)
+slip("gumbel_tau_multiplies", "scores / tau", "scores * tau", loses={"relaxation", "limits"})
+slip("gumbel_without_tau", "scores / tau", "scores", loses={"relaxation", "limits"})
+slip(
+    "gumbel_tau_divides_logits_only",
+    "torch.softmax(scores / tau, 1)",
+    "torch.softmax(logits / tau - torch.log(-torch.log(u)), 1)",
+    loses={"relaxation", "limits"},
+)
+slip(
+    "gumbel_tau_after_the_softmax",
+    "torch.softmax(scores / tau, 1)",
+    "torch.softmax(scores, 1) / tau",
+    loses={"relaxation", "limits"},
+)
+slip(
+    "gumbel_over_rows",
+    "torch.softmax(scores / tau, 1)",
+    "torch.softmax(scores / tau, 0)",
+    loses={"relaxation", "limits", "straight-through"},
+)
+slip("gumbel_one_noise_for_all", "torch.log(u))", "torch.log(u[:1]))", loses={"relaxation"})
+slip(
+    "gumbel_probabilities_for_logits",
+    "logits - torch",
+    "torch.softmax(logits, 1) - torch",
+    loses={"relaxation", "limits"},
+)
+slip("gumbel_log_softmax_y", "torch.softmax(", "torch.log_softmax(", loses={"relaxation", "limits"})
+slip("gumbel_always_hard", "if hard:", "if True:", loses={"relaxation", "limits"})
+slip(
+    "gumbel_not_stable",
+    "y = torch.softmax(scores / tau, 1)",
+    "y = torch.exp(scores / tau)\n    y = y / y.sum(1, keepdim=True)",
+    loses={"limits"},
+)
+slip("gumbel_epsilon", "torch.log(-torch.log(u))", "torch.log(-torch.log(u + 1e-20) + 1e-20)", loses={"limits"})
+slip(
+    "gumbel_clamped_uniforms",
+    "torch.log(-torch.log(u))",
+    "torch.log(-torch.log(u.clamp(1e-6, 1 - 1e-6)))",
+    loses={"limits"},
+)
+slip("gumbel_tau_at_least_a_tenth", "scores / tau", "scores / max(tau, 0.1)", loses={"limits"})
+slip("gumbel_tau_with_epsilon", "scores / tau", "scores / (tau + 1e-4)", loses={"relaxation"})
+slip("gumbel_single_precision", "torch.log(u))", "torch.log(u.float()))", loses={"limits"})
+slip("gumbel_clamped_logits", "logits - torch", "logits.clamp(-50, 50) - torch", loses={"limits"})
+slip("gumbel_never_hard", "if hard:", "if False:", loses={"straight-through"})
+slip("gumbel_hard_without_gradient", "y = one_hot + y - y.detach()", "y = one_hot", loses={"straight-through"})
+slip(
+    "gumbel_hard_of_the_scores",
+    "y = one_hot + y - y.detach()",
+    "y = one_hot + scores - scores.detach()",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_at_tau_one",
+    "y = one_hot + y - y.detach()",
+    "y = one_hot + scores.softmax(1) - scores.softmax(1).detach()",
+    loses={"straight-through"},
+)
+slip("gumbel_hard_plus_soft", "y = one_hot + y - y.detach()", "y = one_hot + y", loses={"straight-through"})
+slip(
+    "gumbel_hard_masks_the_gradient",
+    "y = one_hot + y - y.detach()",
+    "y = one_hot * (1 + y - y.detach())",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_of_logits",
+    "scores.argmax(1, keepdim=True)",
+    "logits.argmax(1, keepdim=True)",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_smallest",
+    "scores.argmax(1, keepdim=True)",
+    "scores.argmin(1, keepdim=True)",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_all_at_ties",
+    "torch.zeros_like(y).scatter(1, scores.argmax(1, keepdim=True), 1.0)",
+    "(scores == scores.amax(1, keepdim=True)).to(y)",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_last_at_ties",
+    "scores.argmax(1, keepdim=True)",
+    "(scores.shape[1] - 1 - scores.flip(1).argmax(1, keepdim=True))",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_more_than_half",
+    "torch.zeros_like(y).scatter(1, scores.argmax(1, keepdim=True), 1.0)",
+    "(y > 0.5).to(y)",
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_hard_by_rounding",
+    "torch.zeros_like(y).scatter(1, scores.argmax(1, keepdim=True), 1.0)",
+    "y.round()",
+    ("y - y.detach()", "(y - y.detach())"),
+    loses={"straight-through"},
+)
+slip(
+    "gumbel_soft_detached",
+    "y = torch.softmax(scores / tau, 1)",
+    "y = torch.softmax(scores.detach() / tau, 1)",
+    loses={"relaxation", "straight-through"},
+)
+slip(
+    "gumbel_index",
+    "y = one_hot + y - y.detach()\n    return y",
+    "y = one_hot + y - y.detach()\n    return y.argmax(1)",
+    loses={"shape"},
+)
+slip("gumbel_first_category", "    return y\n", "    return y[:, 0]\n", loses={"shape"})
+
+
+@bank.wrong("gumbel_softmax", loses={"straight-through"})
+def gumbel_hard_in_place():
+    """The 1 is written into y, whose gradient is lost."""
+    import torch
+
+    def gumbel_softmax(logits, u, tau, hard):
+        scores = logits - torch.log(-torch.log(u))
+        y = torch.softmax(scores / tau, 1)
+        if hard:
+            index = scores.argmax(1)
+            y = torch.zeros_like(y)
+            y[torch.arange(len(y)), index] = 1.0
+        return y
+
+    return gumbel_softmax
+
+
+# --------------------------------------------------------------------------------------------------- pixelvae_bits
+
+
+@bank.right("pixelvae_bits")
+def bits_by_means():
+    import math
+
+    import torch
+
+    def pixelvae_bits(reconstruction, kl, D):
+        nats = torch.cat([-reconstruction[:, None], kl], 1).mean(0)
+        return nats.sum() / (D * math.log(2)), nats / nats.sum()
+
+    return pixelvae_bits
+
+
+@bank.right("pixelvae_bits")
+def bits_by_sums():
+    import math
+
+    def pixelvae_bits(reconstruction, kl, D):
+        parts = [-float(reconstruction.sum()), *kl.sum(0).tolist()]
+        whole = sum(parts)
+        return whole / len(kl) / D / math.log(2), [part / whole for part in parts]
+
+    return pixelvae_bits
+
+
+@bank.right("pixelvae_bits")
+def bits_by_the_elbo():
+    import torch
+
+    def pixelvae_bits(reconstruction, kl, D):
+        elbo = reconstruction - kl.sum(1)
+        bits = -elbo.mean() / torch.log(torch.tensor(2.0, dtype=torch.float64))
+        levels = kl.mean(0) / -elbo.mean()
+        return bits / D, torch.cat([1 - levels.sum()[None], levels])
+
+    return pixelvae_bits
+
+
+for old in ("math.log(2)", "D", "torch.log(torch.tensor(2.0, dtype=torch.float64))"):
+    bank.equivalent("pixelvae_bits", old, f"({old} + 1e-08)", "neither a count nor the logarithm of 2 is near 0")
+both = "D * math.log(2)"
+bank.equivalent("pixelvae_bits", both, f"{both} + 1e-08", "neither a count nor the logarithm of 2 is near 0")
+two = "torch.tensor(2.0, dtype=torch.float64)"
+for changed in (f"torch.as_tensor({two}).clamp(min=1e-06)", f"{two} + 1e-08", "torch.tensor(2.0)"):
+    bank.equivalent("pixelvae_bits", two, changed, "the logarithm of 2 is near enough")
+
+
+slip = bank.slips("pixelvae_bits", of=bits_by_means)
+TOTAL = "nats.sum() / (D * math.log(2))"
+slip("bits_in_nats", TOTAL, "nats.sum() / D", loses={"total"})
+slip("bits_times_log_two", TOTAL, "nats.sum() / D * math.log(2)", loses={"total"})
+slip("bits_of_the_image", TOTAL, "nats.sum() / math.log(2)", loses={"total"})
+slip("bits_of_the_pixels", TOTAL, "nats[0] / (D * math.log(2))", loses={"total"})
+slip("bits_of_the_elbo", TOTAL, "-nats.sum() / (D * math.log(2))", loses={"total"})
+slip("bits_of_all_images", TOTAL, "len(kl) * nats.sum() / (D * math.log(2))", loses={"total"})
+slip("bits_mean_over_levels", TOTAL, "nats.mean() / (D * math.log(2))", loses={"total"})
+slip("bits_kl_subtracted", TOTAL, "(nats[0] - nats[1:].sum()) / (D * math.log(2))", loses={"total"})
+slip("bits_of_the_first_level", TOTAL, "nats[:2].sum() / (D * math.log(2))", loses={"total"})
+slip("bits_of_the_first_image", TOTAL, "(kl[0].sum() - reconstruction[0]) / (D * math.log(2))", loses={"total"})
+SHARES = "nats / nats.sum()\n"
+slip("bits_shares_in_nats", SHARES, "nats\n", loses={"shares"})
+slip("bits_shares_in_bits", SHARES, "nats / (D * math.log(2))\n", loses={"shares"})
+slip("bits_shares_by_softmax", SHARES, "nats.softmax(0)\n", loses={"shares"})
+slip("bits_shares_of_kl_to_pixels", SHARES, "nats / nats[0]\n", loses={"shares"})
+slip("bits_shares_levels_first", SHARES, "nats.roll(-1) / nats.sum()\n", loses={"shares"})
+slip("bits_shares_turned_round", SHARES, "nats.flip(0) / nats.sum()\n", loses={"shares"})
+slip(
+    "bits_shares_of_the_first_image",
+    SHARES,
+    "torch.cat([-reconstruction[:1], kl[0]]) / (kl[0].sum() - reconstruction[0])\n",
+    loses={"shares"},
+)
+slip("bits_shares_with_epsilon", SHARES, "nats / (nats.sum() + 1e-6)\n", loses={"shares"})
+slip(
+    "bits_shares_levels_in_one",
+    SHARES,
+    "torch.cat([nats[:1], nats[1:].mean().expand(len(nats) - 1)]) / nats.sum()\n",
+    loses={"shares"},
+)
+slip(
+    "bits_mean_of_ratios",
+    SHARES,
+    "(torch.cat([-reconstruction[:, None], kl], 1) / (kl.sum(1) - reconstruction)[:, None]).mean(0)\n",
+    loses={"shares"},
+)
+slip(
+    "bits_reconstruction_not_negated",
+    "[-reconstruction[:, None], kl]",
+    "[reconstruction[:, None], kl]",
+    loses={"total", "shares"},
+)
+slip(
+    "bits_kl_counts_only_above_zero",
+    "reconstruction[:, None], kl]",
+    "reconstruction[:, None], kl.clamp(min=0)]",
+    loses={"total", "shares"},
+)
+slip("bits_of_each_image", ".mean(0)\n", "\n", ("return nats.sum() /", "return nats.sum(1) /"), loses={"shapes"})
+slip("bits_without_pixels", "nats / nats.sum()\n", "(nats / nats.sum())[1:]\n", loses={"shapes"})
+slip("bits_share_of_pixels", "nats / nats.sum()\n", "nats[0] / nats.sum()\n", loses={"shapes"})
+slip(
+    "bits_total_alone",
+    "return nats.sum() / (D * math.log(2)), nats / nats.sum()",
+    "return nats.sum() / (D * math.log(2))",
+    loses={"shapes"},
+)
+
+
+# ------------------------------------------------------------------------------------------------- ais_log_weights
+
+
+@bank.right("ais_log_weights")
+def ais_by_pairs():
+    """The chain runs to its end, and the log-likelihood there is asked for, though no weight needs it."""
+
+    def ais_log_weights(z, betas, log_likelihood, move):
+        log_w = 0.0
+        present = log_likelihood(z)
+        for before, beta in zip(betas[:-1], betas[1:], strict=True):
+            log_w = log_w + (beta - before) * present
+            z = move(z, beta)
+            present = log_likelihood(z)
+        return log_w
+
+    return ais_log_weights
+
+
+@bank.right("ais_log_weights")
+def ais_without_the_last_move():
+    def ais_log_weights(z, betas, log_likelihood, move):
+        log_w = betas[1] * log_likelihood(z)
+        for t in range(2, len(betas)):
+            z = move(z, betas[t - 1])
+            log_w = log_w + (betas[t] - betas[t - 1]) * log_likelihood(z)
+        return log_w
+
+    return ais_log_weights
+
+
+@bank.right("ais_log_weights")
+def ais_all_steps_at_the_end():
+    import torch
+
+    def ais_log_weights(z, betas, log_likelihood, move):
+        visited = []
+        for beta in betas[1:]:
+            visited.append(torch.as_tensor(log_likelihood(z)))
+            z = move(z, beta)
+        steps = torch.tensor(betas, dtype=torch.float64).diff()
+        return (steps[:, None] * torch.stack(visited)).sum(0)
+
+    return ais_log_weights
+
+
+bank.equivalent("ais_log_weights", "(betas, dtype=torch.float64)", "(betas)", "single precision is near enough")
+
+
+slip = bank.slips("ais_log_weights", of=ais_without_the_last_move)
+slip("ais_weight_negative", "return log_w", "return -log_w", loses={"importance weight", "annealing"})
+slip("ais_in_bits", "return log_w", "return log_w / 0.6931471805599453", loses={"importance weight", "annealing"})
+slip("ais_weights_themselves", "return log_w", "return log_w.exp()", loses={"importance weight", "annealing"})
+slip("ais_with_the_prior", "return log_w", "return log_w - (z**2).sum(1) / 2", loses={"importance weight", "annealing"})
+slip("ais_normalised_weights", "return log_w", "return log_w.log_softmax(0)", loses={"importance weight", "annealing"})
+slip("ais_only_the_prior", "range(2, len(betas))", "range(0)", loses={"annealing"})
+slip(
+    "ais_without_the_first_step",
+    "log_w = betas[1] * log_likelihood(z)",
+    "log_w = 0 * log_likelihood(z)",
+    loses={"importance weight", "annealing"},
+)
+slip("ais_without_the_last_step", "range(2, len(betas))", "range(2, len(betas) - 1)", loses={"annealing"})
+slip("ais_beta_of_the_step_after", "move(z, betas[t - 1])", "move(z, betas[t])", loses={"annealing"})
+slip("ais_beta_of_the_step_before", "move(z, betas[t - 1])", "move(z, betas[t - 2])", loses={"annealing"})
+slip("ais_moves_at_one", "move(z, betas[t - 1])", "move(z, 1.0)", loses={"annealing"})
+slip("ais_never_moves", "z = move(z, betas[t - 1])", "move(z, betas[t - 1])", loses={"annealing"})
+slip("ais_moves_once", "z = move(z, betas[t - 1])", "z = move(z, betas[t - 1]) if t == 2 else z", loses={"annealing"})
+slip(
+    "ais_starts_anew",
+    "z = move(z, betas[t - 1])",
+    "moved = move(z, betas[t - 1])",
+    (
+        "log_w + (betas[t] - betas[t - 1]) * log_likelihood(z)",
+        "log_w + (betas[t] - betas[t - 1]) * log_likelihood(moved)",
+    ),
+    loses={"annealing"},
+)
+slip("ais_beta_for_its_step", "(betas[t] - betas[t - 1])", "betas[t]", loses={"annealing"})
+slip(
+    "ais_steps_of_equal_size",
+    "(betas[t] - betas[t - 1])",
+    "1 / (len(betas) - 1)",
+    ("log_w = betas[1] *", "log_w = 1 / (len(betas) - 1) *"),
+    loses={"annealing"},
+)
+slip(
+    "ais_last_only",
+    "log_w = log_w + (betas[t] - betas[t - 1]) * log_likelihood(z)",
+    "log_w = log_likelihood(z)",
+    loses={"annealing"},
+)
+slip("ais_mean_of_steps", "return log_w", "return log_w / (len(betas) - 1)", loses={"annealing"})
+slip(
+    "ais_clamped_likelihoods",
+    "* log_likelihood(z)\n    return",
+    "* log_likelihood(z).clamp(min=-1e4)\n    return",
+    loses={"annealing"},
+)
+slip("ais_minus_infinity_cleaned", "return log_w", "return log_w.nan_to_num(neginf=-1e30)", loses={"importance weight"})
+slip("ais_mean_weight", "return log_w", "return log_w.mean()", loses={"shape"})
+slip("ais_column", "return log_w", "return log_w[:, None]", loses={"shape"})
+slip("ais_row_by_row", "move(z, betas[t - 1])", "move(z[:1], betas[t - 1])", loses={"annealing"})
+slip(
+    "ais_asks_twice",
+    "* log_likelihood(z)\n    return",
+    "* (log_likelihood(z) + log_likelihood(z)) / 2\n    return",
+    loses={"annealing"},
+)
+
+
+@bank.wrong("ais_log_weights", loses={"importance weight"})
+def ais_by_densities():
+    """-inf minus -inf, and 0 times -inf, where the log-likelihood is -inf."""
+
+    def ais_log_weights(z, betas, log_likelihood, move):
+        log_w = 0.0
+        for before, beta in zip(betas[:-1], betas[1:], strict=True):
+            present = log_likelihood(z)
+            log_w = log_w + beta * present - before * present
+            z = move(z, beta)
+        return log_w
+
+    return ais_log_weights
+
+
+@bank.wrong("ais_log_weights", loses={"annealing"})
+def ais_moves_first():
+    """The weight of a step is taken after its move."""
+
+    def ais_log_weights(z, betas, log_likelihood, move):
+        log_w = 0.0
+        for before, beta in zip(betas[:-1], betas[1:], strict=True):
+            z = move(z, beta)
+            log_w = log_w + (beta - before) * log_likelihood(z)
+        return log_w
+
+    return ais_log_weights

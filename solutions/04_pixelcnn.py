@@ -59,10 +59,11 @@ from sklearn.svm import SVC
 from torch.utils.flop_counter import FlopCounterMode
 
 from autograder.checks import pixelcnn as checks
-from course_lib import budget, data, distributions, explore, gates, metrics, plots
+from course_lib import budget, data, distributions, explore, metrics, plots
 from course_lib.clinic import pixelcnn_clinic
 from course_lib.data.tiny_world import GLYPHS
 from course_lib.dependencies import dependencies, influence
+from course_lib.experiments import gates
 from course_lib.figures import pixelcnn as figures
 from course_lib.models import MADE, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus, gated_pixelcnn
 from course_lib.nn import AttentionSteps, CausalSelfAttention, fixed_masks, strided_masks
@@ -862,7 +863,7 @@ def gate(a, of_label):
 
 # %% [markdown]
 # The paper reports gates and two stacks together. To see what each is worth, we take only one of them away and keep the
-# number of weights: 13,000 on the small world, 22,000 on the digits with 16 levels. `python -m course_lib.gates` trains
+# number of weights: 13,000 on the small world, 22,000 on the digits with 16 levels. `python -m course_lib.experiments.gates` trains
 # each of these networks from 5 and 3 seeds, which takes 10 minutes of processor time; the points below are its results. What do
 # you expect: by how many nats does a gate lower the KL divergence, compared with ReLU, if both networks have two stacks?
 

@@ -47,9 +47,10 @@ import time
 import matplotlib.pyplot as plt
 
 from autograder.checks import pixelrnn as checks
-from course_lib import budget, data, distributions, explore, metrics, plots, recurrence
+from course_lib import budget, data, distributions, explore, metrics, plots
 from course_lib.clinic import pixelrnn_clinic
 from course_lib.data import Dataset, Split
+from course_lib.experiments import recurrence
 from course_lib.figures import pixelrnn as figures
 from course_lib.models import ConvNADE, PixelCNN, PixelRNN
 from course_lib.models.pixelrnn import skew as given_skew
@@ -579,7 +580,7 @@ with waits_for("OwnRowLSTM", "train_own"):
 # ## 9 · What recurrence costs, and what it buys
 #
 # Four networks with 35,000 to 36,500 weights (masked ones not counted) on the digits with 16 levels: once with 30
-# seconds of processor time each, once with 30 epochs. Three seeds; `python -m course_lib.recurrence` made the
+# seconds of processor time each, once with 30 epochs. Three seeds; `python -m course_lib.experiments.recurrence` made the
 # table. Which is best at equal time?
 
 # %% tags=["demo"]

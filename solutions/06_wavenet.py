@@ -59,9 +59,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from autograder.checks import wavenet as checks
-from course_lib import budget, companding, data, metrics, plots, reach, speech
+from course_lib import budget, companding, data, metrics, plots
 from course_lib.clinic import wavenet_clinic
 from course_lib.data.sound import RATE, harmonic_share
+from course_lib.experiments import reach, speech
 from course_lib.figures import wavenet as figures
 from course_lib.models import Histogram, LinearPrediction, ParallelWaveNet, WaveNet
 from course_lib.models.parallel_wavenet import distillation_loss, power_loss
@@ -393,7 +394,7 @@ outcome("WaveNet, bits per sample", bits(wavenet))
 #
 # **Take one part away.** All networks below have 8 layers and (nearly) the same number of weights. The first three
 # differ in dilations alone; the others lack gates (a plain $\tanh$), skips (only the last layer leads to the output) or
-# residual connections. Three seeds each; made by `python -m course_lib.reach`. Which costs most?
+# residual connections. Three seeds each; made by `python -m course_lib.experiments.reach`. Which costs most?
 
 # %% tags=["demo"]
 names = list(reach.NETWORKS)
@@ -887,7 +888,7 @@ plots.show(figures.on_its_own([1000 * (s + 200 - T // 2) / RATE for s in starts]
 #
 # Given digit and speaker, the same network models speech. Below are three digits drawn from a WaveNet of 11 layers and
 # 32 channels ($R = 2048$, a quarter of a second) in one speaker's voice, each the first draw. `python -m
-# course_lib.speech` trains it on the *Free Spoken Digit Dataset*, in about 20 minutes on one core, to 4.62 bits per
+# course_lib.experiments.speech` trains it on the *Free Spoken Digit Dataset*, in about 20 minutes on one core, to 4.62 bits per
 # sample on the test recordings. That is far too short to speak: the power lies where a voice has it, below 1 kHz, and
 # comes in bursts, but there is no steady pitch, so no word can be understood.
 #

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logsumexp, ndtri
+from scipy.special import expit, logsumexp, ndtri, softmax
 
 from autograder.checking.answers import asking, binary, one_per_row, real, real_parts
 from autograder.checking.cases import all_images, say_case, say_image, tensors, tenths
@@ -16,17 +16,23 @@ from autograder.checking.check import check
 from autograder.checking.comparing import close, count, differs, not_one, say, should_be
 from autograder.checking.gradients import asking_gradients, foretold, thousandths
 from autograder.checking.models import judge_gradients, lacks_parameter
+from autograder.checking.samplers import ALMOST_ONE, say_uniforms
 from autograder.given import Callback
 
 __all__ = [
     "OwnVAE",
+    "ais_log_weights",
     "best_variance",
     "elbo_terms",
     "em_step",
     "gaussian_kl",
     "gradient_estimates",
+    "gumbel_softmax",
+    "iaf",
     "iwae_bound",
     "latent_posterior",
+    "mixture_kl_bounds",
+    "pixelvae_bits",
     "reparameterize",
 ]
 
@@ -1047,3 +1053,709 @@ def _em_short_variance(x: np.ndarray, W: np.ndarray, variance: float, new: np.nd
     """The same in a shorter form, which holds for the best new W."""
     means, _ = _em_moments(x, W, variance)
     return ((x**2).sum() - (x * (means @ new.T)).sum()) / x.size
+
+
+@check(
+    gates=["shapes"],
+    points={"draw": 0.5, "density": 0.5, "inverse": 1, "gradients": 0.5},
+    hints=[
+        "Take L = 2. Which numbers does z_0 depend on, and which ones z_1? So the matrix of dz_i/de_j has zeros on one "
+        "side of its diagonal: what is its determinant? For the way back: which e can be found first?",
+        "Set to 0 whatever does not count before you multiply, since 0 times NaN is NaN. All means and log-scales of "
+        "a draw are then two products with e. On the way back, e_i = (z_i - mean_i) / scale_i, where mean_i and "
+        "scale_i need only the e_j that you have already.",
+        "torch.tril(A, -1) keeps what counts. The way back is a loop over i: collect the columns of e in a list, and "
+        "stack them at the end, since writing into a tensor that a product has used breaks its gradients. log q is "
+        "the same formula both ways: the log density of e, a sum over L, minus the sum of the log-scales.",
+    ],
+    side_effects="gradients",
+)
+def iaf(student, rng):
+    """An inverse autoregressive flow.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (n, L), (n,)                                   two sizes: "shapes", a gate for draws
+    z = mean + exp(log_scale) * e                  mean and scale alone, each matrix alone, L from 1 to 6, n = L,
+                                                   drawn: "draw"
+    log q(z), the log density of z in nats         the same, also on the way back, where it is also accepted if it is
+                                                   right for the answer's own e: "density"
+    inverse: e from z                              the same sizes; also accepted if the answer's own draw from this e
+                                                   is z, and it depends on A, a, B and b: "inverse"
+    only what is below the diagonals counts        other numbers there in each case; NaN and inf: "draw"; the others
+                                                   where that is right
+    |log_scale| up to 200                          both ends, by b and by B, for each
+    gradients flow to v, A, a, B and b             each is moved, and the gradient must foretell how the answer's own
+                                                   results change, in both directions where these can be read; exactly
+                                                   0 for what does not count, also beside NaN: "gradients"
+    =============================================  ===========================================================
+    """
+
+    def case(n, L, inverse):
+        A, B, a, b = tenths(rng, L, L, most=1.5), tenths(rng, L, L, most=0.5), tenths(rng, L), tenths(rng, L, most=1)
+        e = tenths(rng, n, L)
+        if L > 3:  # else iterations towards e overflow on their way
+            B[:, 1:] = np.where(np.tri(L, k=-1), 0, B)[:, 1:]
+        z = _iaf_draw(e, A, a, B, b)[0].round(3 if L <= 3 else 17)
+        return [z if inverse else e, A, a, B, b, inverse]
+
+    def two(noise, inverse, below=(0.0, 0.0), a=(0.0, 0.0), b=(0.0, 0.0)):
+        """Two dimensions, one row; what does not count is drawn."""
+        A, B = (np.where(np.tri(2, k=-1), one, tenths(rng, 2, 2)) for one in below)
+        e, a, b = np.array([noise]), np.array(a), np.array(b)
+        return [_iaf_draw(e, A, a, B, b)[0] if inverse else e, A, a, B, b, inverse]
+
+    def spoilt(v, A, a, B, b, inverse):
+        """The same with anything where nothing counts."""
+        counts = np.tri(len(a), k=-1, dtype=bool)
+        A, B = (np.where(counts, one, rng.choice([np.nan, np.inf, -np.inf], one.shape)) for one in (A, B))
+        return [v, A, a, B, b, inverse]
+
+    def read(value, v, *parameters):
+        return real_parts(value, {"e" if parameters[-1] else "z": v.shape, "log q(z)": v.shape[:1]})
+
+    def say_flow(v, A, a, B, b, inverse):
+        numbers = {"z" if inverse else "e": v, "A": A, "a": a, "B": B, "b": b}
+        return f"inverse={inverse}, n = {len(v)}, L = {len(a)}, {say_case(**numbers)}"
+
+    def wrong_draw(got, e, *parameters):
+        z, mean, log_scale = _iaf_draw(e, *parameters[:-1])
+
+        def name(row, i):
+            return (
+                f"mean_{i} of row {row} is {say(mean[row, i])}, log_scale_{i} {say(log_scale[row, i])}, "
+                f"e_{i} {say(e[row, i])}, and z_{i}"
+            )
+
+        return differs(got[0], z, name, size=np.abs(mean) + np.exp(log_scale) * np.abs(e))
+
+    def wrong_density(got, v, *parameters):
+        inverse, parameters = parameters[-1], parameters[:-1]
+        if inverse and not np.isfinite(got[0]).all():
+            return ""  # there is no density at such an e
+        why = ""
+        for e in (got[0], _iaf_noise(v, *parameters)) if inverse else (v,):
+            with np.errstate(all="ignore"):  # the answer's own e may be anything
+                log_scale = _iaf_draw(e, *parameters)[2]
+                terms = np.log(2 * np.pi) / 2 + e**2 / 2, np.abs(log_scale)
+                want = -(terms[0] + log_scale).sum(1)
+
+            def name(row, e=e, log_scale=log_scale):
+                return (
+                    f"e is {say(e[row])} and log_scale is {say(log_scale[row])} in row {row}, so log q(z)"
+                    if e.shape[1] <= 6
+                    else f"log q(z) of row {row}"
+                )
+
+            this = differs(got[1], want, name, size=sum(terms).sum(1))
+            if not this:
+                return ""
+            why = why or this
+        return why
+
+    def wrong_noise(got, z, *parameters):
+        e = _iaf_noise(z, *parameters[:-1])
+        why = differs(got[0], e, lambda row, i: f"e_{i} in row {row}, which gives z_{i} = {say(z[row, i])},")
+        if why and not right["draw"] and np.isfinite(got[0]).all():
+            own = ask(got[0], *parameters[:-1], False)
+            if not own.why and close(own.got[0], z) and reads_all(got, z, *parameters):
+                return ""
+        return why
+
+    def reads_all(got, v, *parameters):
+        """Whether the answer changes with each parameter that counts."""
+        for place in range(4) if v.shape[1] > 1 else (1, 3):
+            moved = [one + 0.3 if which == place else one for which, one in enumerate(parameters[:-1])]
+            other = ask(v, *moved, parameters[-1])
+            if other.why or close(other.got[0], got[0]):
+                return False
+        return True
+
+    def not_zero(got, *_):
+        for name in ("A", "B"):
+            gradient = got.by_name[name]
+            for i, j in np.argwhere(~np.tri(len(gradient), k=-1, dtype=bool) & (gradient != 0)):
+                return f"the gradient of {name}[{i}, {j}], which does not count, is 0; got {say(gradient[i, j])}"
+
+    tests = {False: {"draw": wrong_draw, "density": wrong_density}}
+    tests[True] = {"inverse": wrong_noise, "density": wrong_density}
+    right = dict.fromkeys(("draw", "density", "inverse"), True)
+    ask = asking(student.call, read=read, say=say_flow)
+
+    def judged(args, only=("draw", "density", "inverse")):
+        answer, inverse = ask(*args), args[-1]
+        for name, test in tests[inverse].items():
+            if name in only and not (inverse and name == "density" and answer.why):
+                outcome = answer.holds(name, test)
+                right[name] &= outcome.ok
+                yield outcome
+
+    for n, L in ((1, 1), (2, 3)):
+        yield ask(*case(n, L, False)).gate("shapes")
+    for inverse in (False, True):
+        few = [
+            two([1.0, 0.5], inverse),
+            two([1.0, 0.5], inverse, a=(1.0, -1.0)),
+            two([1.0, 0.5], inverse, b=(1.0, -1.0)),
+        ]
+        few += [two([1.0, 0.5], inverse, below=(1.0, 0.0)), two([1.0, 0.5], inverse, below=(0.0, 1.0))]
+        sizes = (1, 1), (1, 2), (3, 1), (3, 3), (2, 6), (40, 2)
+        for args in [*few, *(case(n, L, inverse) for n, L in sizes)]:
+            yield from judged(args)
+    for far in (200.0, -200.0):
+        by_b = two(tenths(rng, 2).tolist(), False, below=(0.5, 0.0), b=(far, -far))
+        by_B = two([2.0, 0.5], False, below=(0.5, far / 2))
+        yield from judged(by_b)
+        yield from judged(by_B)
+        # With a mean of 0, so that nothing is rounded away.
+        yield from judged(two(tenths(rng, 2).tolist(), True, b=(far, -far)))
+        yield from judged(two([2.0, 0.5], True, below=(0.0, far / 2)))
+    for n, L in ((1, 1), (2, 3)):
+        args = spoilt(*case(n, L, False))
+        yield from judged(args, only=["draw"])
+        if right["draw"]:
+            yield from judged(args, only=["density"])
+            yield from judged(spoilt(*case(n, L, True)))
+    wrt = {"v": 0, "A": 1, "a": 2, "B": 3, "b": 4}
+    ask_gradients = asking_gradients(student, wrt, read=read, say=say_flow)
+    for inverse in (False, True) if right["inverse"] else (False,):
+        with_nan = case(2, 3, inverse)
+        for args in (case(1, 2, inverse), spoilt(*with_nan) if right["draw"] else with_nan):
+            moves = [thousandths(rng, *args[place].shape) for place in wrt.values()]
+            answer = ask_gradients(args, (tenths(rng, *args[0].shape), tenths(rng, len(args[0]))), moves)
+            yield answer.holds("gradients", *[not_zero] * right["draw"], foretold(*wrt))
+
+
+def _iaf_draw(e: np.ndarray, A: np.ndarray, a: np.ndarray, B: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+    """z, and the means and log-scales that gave it, each (n, L)."""
+    mean, log_scale = a + e @ np.tril(A, -1).T, b + e @ np.tril(B, -1).T
+    return mean + np.exp(log_scale) * e, mean, log_scale
+
+
+def _iaf_noise(z: np.ndarray, A: np.ndarray, a: np.ndarray, B: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The e that give z."""
+    e = np.zeros_like(z)
+    for i in range(z.shape[1]):
+        mean, log_scale = a[i] + e[:, :i] @ A[i, :i], b[i] + e[:, :i] @ B[i, :i]
+        e[:, i] = (z[:, i] - mean) * np.exp(-log_scale)
+    return e
+
+
+@check(
+    gates=["shapes"],
+    points={"upper bound": 0.75, "lower bound": 0.75},
+    hints=[
+        "Take K = 1: what are the two bounds then, and from which exercise do you know them? With two components that "
+        "are the same Gaussian, what is the divergence itself, and what are the bounds?",
+        "Each component has the divergence of a diagonal Gaussian, a sum over L; the upper bound is their mean, "
+        "weighted by exp(log_pi). The entropy is the mean of -log_pi with the same weights. Two products go wrong "
+        "where log_pi is -inf: which ones?",
+        "0 times inf and 0 times NaN are NaN. Choose with torch.where, once for the divergences and once for log_pi, "
+        "so that 0 takes their place wherever the weight is 0; then multiply by the weights, and add up over K.",
+    ],
+)
+def mixture_kl_bounds(student, rng):
+    """Bounds of the KL divergence of a mixture.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    two (n,)                                       two sizes: "shapes", a gate
+    upper: the weighted mean of KL(q_k || p)       one component; equal components; n, K and L from 1 to 6, all equal,
+                                                   40 components, drawn: "upper bound"
+    lower: upper minus the entropy of the weights  the same; also accepted if the answer's own two bounds differ by
+                                                   the entropy: "lower bound"
+    weights of any size                            e^-1000 beside 1: both
+    a component with log_pi = -inf does not count  with finite numbers: "lower bound", of which 0 log 0 is a part; with
+                                                   NaN and inf: "upper bound", and where this is right "lower bound"
+    mean and log_variance of any size              means of 1e3, log-variances of -200 and 80: "upper bound",
+                                                   and where this is right "lower bound"
+    =============================================  ===========================================================
+    """
+
+    def weights(n, K):
+        parts = rng.integers(1, 10, (n, K))
+        return np.log(parts / parts.sum(1, keepdims=True))
+
+    def case(n, K, L, most=2.0):
+        return weights(n, K), tenths(rng, n, K, L), tenths(rng, n, K, L, most=most)
+
+    def impossible(n, K, L, holds):
+        """At least one component of each row, but not all, cannot occur, and holds some of these numbers."""
+        log_pi, *others = case(n, K, L)
+        never = np.argsort(rng.random((n, K)), 1) < rng.integers(1, K, (n, 1))
+        log_pi = np.where(never, -np.inf, log_pi)
+        log_pi -= logsumexp(log_pi, axis=1, keepdims=True)
+        return log_pi, *(np.where(never[..., None], rng.choice(holds, one.shape), one) for one in others)
+
+    def read(value, log_pi, *_):
+        return real_parts(value, dict.fromkeys(("the lower bound", "the upper bound"), log_pi.shape[:1]))
+
+    def say_mixture(log_pi, mean, log_variance):
+        n, K, L = mean.shape
+        return f"n = {n}, K = {K}, L = {L}, {say_case(log_pi=log_pi, mean=mean, log_variance=log_variance)}"
+
+    def by_definition(log_pi, mean, log_variance):
+        """Upper bounds, the size of their terms, and the entropies, each (n,)."""
+        counts = np.isfinite(log_pi)
+        mean, log_variance = (np.where(counts[..., None], one, 0.0) for one in (mean, log_variance))
+        terms = np.exp(log_variance), mean**2, -np.ones_like(mean), -log_variance
+        pi, log_pi = np.exp(log_pi), np.where(counts, log_pi, 0.0)
+        upper, size = (((pi * sum(each).sum(2)).sum(1)) / 2 for each in (terms, map(np.abs, terms)))
+        return upper, size, (pi * -log_pi).sum(1)
+
+    def wrong_upper(got, *mixture):
+        upper, size, _ = by_definition(*mixture)
+
+        def name(row):
+            return (
+                f"in row {row} pi is {say(np.exp(mixture[0][row]))}, and the upper bound"
+                if len(mixture[0][row]) <= 4
+                else f"the upper bound of row {row}"
+            )
+
+        return differs(got[1], upper, name, size=size)
+
+    def wrong_lower(got, *mixture):
+        upper, size, entropy = by_definition(*mixture)
+        with np.errstate(all="ignore"):  # the answer's own bounds may be anything
+            if close(got[1] - got[0], entropy, size + entropy):
+                return ""
+
+        def name(row):
+            return f"the entropy of pi in row {row} is {say(entropy[row])} nats, and the lower bound"
+
+        return differs(got[0], upper - entropy, name, size=size + entropy)
+
+    tests = {"upper bound": wrong_upper, "lower bound": wrong_lower}
+    right = dict.fromkeys(tests, True)
+    ask = asking(student.call, read=read, say=say_mixture)
+
+    def judged(mixture, *names):
+        answer = ask(*mixture)
+        for name in names:
+            outcome = answer.holds(name, tests[name])
+            right[name] &= outcome.ok
+            yield outcome
+
+    for sizes in ((1, 1, 1), (2, 3, 4)):
+        yield ask(*case(*sizes)).gate("shapes")
+    half, one = np.log(np.full((1, 2), 0.5)), np.ones((1, 2, 1))
+    cases = [(np.zeros((1, 1)), one[:, :1], 0 * one[:, :1]), (half, one, 0 * one)]
+    cases += [
+        (half, one * [[[0.0], [2.0]]], 0 * one),
+        (half, 0 * one, one),
+        (np.log([[0.75, 0.25]]), one * [[[1.0], [0.0]]], 0 * one),
+    ]
+    cases += [case(*sizes) for sizes in ((1, 2, 1), (1, 2, 2), (3, 1, 2), (2, 3, 1), (3, 3, 3), (2, 6, 4), (5, 40, 2))]
+    rare = np.array([[0.0, -1000.0], [-1000.0, 0.0], [-40.0, np.log1p(-np.exp(-40.0))]])
+    cases.append((rare, *case(3, 2, 2)[1:]))
+    for mixture in cases:
+        yield from judged(mixture, *tests)
+    for sizes in ((1, 2, 1), (3, 4, 2)):
+        yield from judged(impossible(*sizes, holds=[-1.5, 0.5, 2.0]), *tests)
+    harder = []
+    for log_variance in (80.0, -200.0):
+        log_pi, mean, others = case(2, 3, 2)
+        harder.append((log_pi, 500 * mean, others + log_variance * (np.arange(3) == 1)[:, None]))
+    for sizes in ((1, 2, 1), (3, 4, 2)):
+        harder.append(impossible(*sizes, holds=[np.nan, np.inf, -np.inf]))
+    for mixture in harder:
+        yield from judged(mixture, "upper bound")
+        if right["upper bound"]:
+            yield from judged(mixture, "lower bound")
+
+
+@check(
+    gates=["shape"],
+    points={"relaxation": 1, "limits": 0.5, "straight-through": 0.5},
+    hints=[
+        "Which u gives g = 0? With it, and tau = 1, what is y? And what happens to y when tau gets smaller and "
+        "smaller: what does it look like in the limit?",
+        "torch.softmax subtracts the largest entry before it takes exponentials, so it survives logits of 1000 "
+        "divided by 0.001. For hard=True you want one tensor whose values are the one-hot vector and whose gradient "
+        "is that of y: which difference has the value 0, and a gradient?",
+        "g is the negative log of the negative log of u, exactly so, without small numbers added for safety. The hard "
+        "result is the one-hot vector plus y minus y.detach(); the position of its 1 comes from argmax of "
+        "logits + g.",
+    ],
+)
+def gumbel_softmax(student, rng):
+    """Gumbel-softmax draws.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (n, K)                                         two sizes: "shape", a gate
+    y = softmax((logits + g) / tau)                equal logits; u = 1/e, where g = 0; tau alone; n and K from 1 to 10,
+                                                   n = K, drawn; tau from 0.2 to 5: "relaxation"
+    gradients flow to logits                       they are moved, and the gradient must foretell how the answer's own
+                                                   y changes: "relaxation"
+    tau from 1e-3 to 1e3                           both ends, which must follow from the answer's own y at tau = 1:
+                                                   "limits"
+    logits of any finite size                      all moved by 1000 or -1000, which changes nothing; 1000 beside
+                                                   -1000, at both ends of tau: "limits"
+    u strictly inside (0, 1)                       1e-300, 1e-17 and the largest number below 1, where "relaxation" is
+                                                   right: "limits"
+    hard: the one-hot vector of logits + g         drawn, each tau; also accepted if it is the largest entry of the
+                                                   answer's own y; exact ties; 1000 beside -1000 where "limits" is
+                                                   right: "straight-through"
+    with the gradient of the soft y                equal to the answer's own, or the right one: "straight-through"
+    =============================================  ===========================================================
+    """
+
+    def uniform(*shape):
+        return rng.integers(10, 991, shape) / 1000
+
+    def case(n, K, tau, hard=False):
+        """Different logits in each row."""
+        logits = rng.permuted(np.tile(np.arange(-20, 21) / 10, (n, 1)), axis=1)[:, :K]
+        return logits, uniform(n, K), float(tau), hard
+
+    def near(n, K, tau):
+        """Logits whose sums with g differ by a few tau."""
+        u = uniform(n, K)
+        return tau * tenths(rng, n, K) + np.log(-np.log(u)), u, tau, False
+
+    def read(value, logits, *_):
+        return real(value, logits.shape, "y")
+
+    def say_draw(logits, u, tau, hard):
+        numbers = say_case(logits=logits, u=u)
+        if u.size <= 4:
+            numbers = f"logits = {say(logits)}, u = {say_uniforms(u)}"
+        return f"hard={hard}, tau = {tau:g}, {numbers}"
+
+    def name_entry(row, k):
+        return f"y[{row}, {k}]"
+
+    def soft(logits, u, tau):
+        return softmax((logits - np.log(-np.log(u))) / tau, axis=1)
+
+    def wrong(got, logits, u, tau, hard):
+        return differs(got, soft(logits, u, tau), name_entry, size=1)
+
+    def wrong_closely(got, logits, u, tau, hard):
+        return differs(got, soft(logits, u, tau), name_entry, size=1, tolerance=1e-6)
+
+    def not_limit(got, logits, u, tau, hard):
+        own = ask(logits, u, 1.0, hard)
+        if own.why:
+            return own.why
+        y = own.got
+        if not (y > 0).all() or (y.shape[1] > 1 and close(y, np.full_like(y, y.flat[0]))):
+            return wrong(got, logits, u, tau, hard)
+        with np.errstate(all="ignore"):  # the answer's own y may be anything
+            want = softmax(np.log(y) / tau, axis=1)
+
+        def name(row, k):
+            return f"at tau = 1 your y is {say(y[row])} in row {row}, so at tau = {tau:g} {name_entry(row, k)}"
+
+        return differs(got, want, name, size=np.maximum(want, 1e-6), tolerance=1e-6)
+
+    def not_moved(by):
+        def test(got, logits, u, tau, hard):
+            own = ask(logits - by, u, tau, hard)
+            if own.why:
+                return own.why
+
+            def name(row, k):
+                return (
+                    f"with {say(by[row, 0])} subtracted from each logit of row {row}, which changes nothing, your "
+                    f"{name_entry(row, k)} is {say(own.got[row, k])}, so here it"
+                )
+
+            return differs(got, own.got, name, size=1)
+
+        return test
+
+    def first_largest(got, logits, u, tau, hard):
+        """The one-hot vector is that of the largest entry, also of the answer's own y."""
+        score = logits - np.log(-np.log(u))
+        want = np.eye(logits.shape[1])[score.argmax(1)]
+        why = differs(got, want, lambda row: f"logits + g is {say(score[row])} in row {row}, and y", axes=1)
+        if why:
+            own = ask(logits, u, tau, False)
+            usable = not own.why and np.isfinite(own.got).all() and not (own.got == own.got.flat[0]).all()
+            if usable and close(got, np.eye(logits.shape[1])[own.got.argmax(1)]):
+                return ""
+        return why
+
+    def other_gradient(got, args, along, moves):
+        logits, u, tau, _ = args
+        y, mine = soft(logits, u, tau), got.by_name["logits"]
+        mean, size = (y * along).sum(1, keepdims=True), (y * np.abs(along)).sum(1, keepdims=True)
+        want, size = y * (along - mean) / tau, y * (np.abs(along) + size) / tau
+        own = ask_gradients([logits, u, tau, False], along)
+        if not own.why and own.got.by_name["logits"].any() and close(mine, own.got.by_name["logits"], size):
+            return ""
+
+        def name(row, k):
+            return (
+                f"the soft y, summed with factors {say(along[row])} in row {row}, has a gradient: that with respect to "
+                f"logits[{row}, {k}]"
+            )
+
+        return differs(mine, want, name, size=size)
+
+    ask = asking(student.call, read=read, say=say_draw)
+    for n, K in ((1, 2), (2, 3)):
+        yield ask(*case(n, K, 1.0)).gate("shape")
+    middle = np.full((1, 2), np.exp(-1.0))  # where g is 0
+    few = [(np.zeros((1, 2)), middle, 1.0, False), (np.array([[1.0, 0.0]]), middle, 1.0, False)]
+    few += [(np.array([[1.0, 0.0]]), middle, 2.0, False), (np.zeros((1, 2)), np.array([[0.5, 0.9]]), 1.0, False)]
+    few += [case(n, K, tau) for n, K in ((1, 1), (1, 3), (3, 3), (40, 2), (2, 10)) for tau in (0.2, 1.0, 5.0)]
+    right = {"relaxation": True, "limits": True}
+    for args in few:
+        outcome = ask(*args).holds("relaxation", wrong)
+        right["relaxation"] &= outcome.ok
+        yield outcome
+    ask_gradients = asking_gradients(student, {"logits": 0}, read=read, say=say_draw)
+    for n, K in ((1, 2), (3, 4)):
+        args = case(n, K, rng.choice([0.5, 2.0]))
+        move = thousandths(rng, n, K) / 10 + np.arange(K) / 2000  # equal moves would change nothing
+        yield ask_gradients(args, tenths(rng, n, K), [move]).holds("relaxation", foretold("logits"))
+    ends = 1e-3, 1e3
+    cases = [(case(n, K, tau), not_limit) for tau in ends for n, K in ((1, 3), (3, 5))]
+    for far in (1000.0, -1000.0):
+        by = far * rng.integers(1, 3, (3, 1))
+        logits, *others = case(3, 4, 0.5)
+        cases.append(((logits + by, *others), not_moved(by)))
+    mixed = np.where(np.arange(3) == rng.integers(3), 1000.0, -1000.0)[None]
+    cases += [((mixed, uniform(1, 3), tau, False), wrong) for tau in (1e-3, 1.0, 10.0)]
+    if right["relaxation"]:
+        tails = np.array([[1e-300, 1e-17, ALMOST_ONE, 0.5]])
+        cases += [((tenths(rng, 1, 4), rng.permuted(tails, axis=1), tau, False), wrong) for tau in (*ends, 1.0, 10.0)]
+        cases += [(draw(3, 4, tau), wrong_closely) for tau in ends for draw in (case, near)]
+    for args, test in cases:
+        outcome = ask(*args).holds("limits", test)
+        right["limits"] &= outcome.ok
+        yield outcome
+    hard = [case(n, K, tau, True) for n, K in ((1, 2), (3, 3), (40, 4)) for tau in (0.1, 1.0, 10.0)]
+    hard.append((np.array([[0.0, 0.0], [-1.0, -1.0]]), np.full((2, 2), 0.25), 1.0, True))
+    hard.append((np.array([[0.5, 1.0, 1.0]]), np.full((1, 3), float(uniform())), 0.5, True))
+    if right["limits"]:
+        hard += [(mixed, uniform(1, 3), tau, True) for tau in ends] + [case(2, 3, tau, True) for tau in ends]
+    for args in hard:
+        yield ask(*args).holds("straight-through", first_largest)
+    for n, K in ((1, 2), (3, 4)):
+        args = case(n, K, rng.choice([0.5, 2.0]), True)
+        yield ask_gradients(args, tenths(rng, n, K)).holds("straight-through", other_gradient)
+
+
+@check(
+    gates=["shapes"],
+    points={"total": 0.5, "shares": 0.5},
+    hints=[
+        "What does one image cost in nats, all levels together? How many bits are that, and how many per dimension?",
+        "The cost of an image is minus its reconstruction plus all its KL terms. Take means over the images before "
+        "you divide anything by anything.",
+        "Put the mean of minus the reconstruction and the means of the KL terms into one vector of levels + 1 numbers. "
+        "Its sum, in bits and divided by D, is the total. The vector divided by its sum is the shares.",
+    ],
+)
+def pixelvae_bits(student, rng):
+    """Where the bits of a PixelVAE are.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    a number, (levels + 1,)                        two sizes: "shapes", a gate
+    total: bits per dimension, mean over images    log 2 nats in all; one image, one level, D from 1 to 3072, drawn
+                                                   sizes from 1e-6 to 1e6 nats: "total"
+    shares: pixels first, then each level          the same; a level that costs nothing; images of very different
+                                                   cost; KL of one draw, which may be negative: "shares"
+    they sum to 1                                  the same, from the answer alone: "shares"
+    =============================================  ===========================================================
+    """
+
+    def case(n, levels, D, size=1.0):
+        return -size * np.abs(tenths(rng, n, most=9.0)), size * np.abs(tenths(rng, n, levels)), D
+
+    def read(value, reconstruction, kl, D):
+        return real_parts(value, {"the total": (), "the shares": (kl.shape[1] + 1,)})
+
+    def say_images(reconstruction, kl, D):
+        return f"D = {D}, {say_case(reconstruction=reconstruction, kl=kl)}"
+
+    def nats(reconstruction, kl):
+        return np.array([-reconstruction.mean(), *kl.mean(0)])
+
+    def wrong_total(got, reconstruction, kl, D):
+        return differs(got[0], nats(reconstruction, kl).sum() / (D * np.log(2)), lambda: "the total")
+
+    def wrong_shares(got, reconstruction, kl, D):
+        cost = nats(reconstruction, kl)
+        why = differs(got[1], cost / cost.sum(), lambda: "the vector of shares", size=1, axes=0)
+        return why or not_one(got[1].sum(), "the vector of shares")
+
+    ask = asking(student.call, read=read, say=say_images)
+    for n, levels, D in ((1, 1, 1), (2, 3, 4)):
+        yield ask(*case(n, levels, D)).gate("shapes")
+    cases = [(-np.log([2.0]) / 2, np.log([[2.0]]) / 2, 1), (-np.log([2.0, 8.0]), np.zeros((2, 1)), 2)]
+    cases += [(np.array([-1.0, -9.0]), np.array([[1.0], [1.0]]), 1), (np.array([-4.0]), np.array([[0.0, 4.0]]), 8)]
+    cases += [case(*sizes) for sizes in ((1, 1, 2), (1, 2, 3), (3, 2, 64), (3, 3, 784), (2, 4, 3072), (200, 2, 64))]
+    cases += [case(3, 2, 10, size) for size in (1e-6, 1e3, 1e6)]
+    reconstruction, kl, D = case(4, 2, 16)
+    cases += [(reconstruction * [1, 10, 100, 1000], kl, D), (reconstruction, kl * [[1.0], [1.0], [-0.5], [1.0]], D)]
+    cases += [(reconstruction, kl * [0.0, 1.0], D), (1e-3 * reconstruction, kl * [1.0, 1e-3], D)]
+    for args in cases:
+        answer = ask(*args)
+        yield answer.holds("total", wrong_total)
+        yield answer.holds("shares", wrong_shares)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """A log-likelihood and a move, both without chance: log p(x | z) = -s |z - c|^2, and z goes to r z + h beta.
+
+    Images are impossible where z_0 lies above `top`.
+    """
+
+    s: float
+    c: float
+    r: float = 1.0
+    h: float = 0.0
+    top: float = np.inf
+
+    def __str__(self) -> str:
+        distance = "|z|^2" if self.c == 0 else f"|z {'-' if self.c > 0 else '+'} {abs(self.c):g}|^2"
+        impossible = f", -inf where z_0 > {self.top:g}" if np.isfinite(self.top) else ""
+        move = "z" if self.r == 1 else f"{self.r:g} z"
+        move += f" {'+' if self.h > 0 else '-'} {abs(self.h):g} beta" if self.h else ""
+        return f"log p(x | z) = -{self.s:g} {distance}{impossible}, move(z, beta) = {move}"
+
+    def log_likelihood(self, z: np.ndarray) -> np.ndarray:
+        return np.where(z[:, 0] > self.top, -np.inf, -self.s * ((z - self.c) ** 2).sum(1))
+
+    def move(self, z: np.ndarray, beta: float) -> np.ndarray:
+        return self.r * z + self.h * beta
+
+
+@check(
+    gates=["shape"],
+    points={"importance weight": 1, "annealing": 1},
+    hints=[
+        "Take betas = [0, 1]: the draws come from p(z), and the target is p(z) p(x | z). What is the importance "
+        "weight of a draw? No move is needed for it.",
+        "Write down the factors of the weight for betas = [0, 0.5, 1], f_1(z_0) / f_0(z_0) and f_2(z_1) / f_1(z_1). "
+        "The prior cancels in each. At which z is each taken, and which beta moved it there?",
+        "A loop over the steps: first add (beta_t minus the beta before) times the log-likelihood at the present z, "
+        "then move z with beta_t. The difference of two betas multiplies one log-likelihood; two products with it, "
+        "subtracted, would give -inf minus -inf.",
+    ],
+)
+def ais_log_weights(student, rng):
+    """Annealed importance sampling.
+
+    The move is a given function without chance, so that each weight has one value.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (n,)                                           two sizes: "shape", a gate
+    T = 1: log p(x | z)                            n and L from 1 to 5, n = L, drawn; the mean weight over the prior, by
+                                                   quadrature, is p(x); a move that changes nothing: "importance
+                                                   weight"
+    the sum over the steps                         moves that change nothing, so that all steps add up to the weight of
+                                                   T = 1; T from 2 to 40, even and uneven betas, drawn: "annealing"
+    z_t = move(z_{t-1}, beta_t)                    moves by beta, drawn: "annealing"
+    log-likelihoods of any size                    up to 1e8 nats: both
+    -inf gives -inf, never NaN                     T = 1: "importance weight"; before, amid and after the moves where
+                                                   that is right: "annealing"
+    log_likelihood, move: called at most T + 1     by `Callback`; more often is an error
+    and T times
+    =============================================  ===========================================================
+    """
+
+    def give(z, betas, chain):
+        def log_likelihood(z_t):
+            return tensors(chain.log_likelihood(_latents(z_t, z.shape)))
+
+        def move(z_t, beta):
+            if np.size(beta) != 1:
+                raise ValueError(f"expected one beta, got {np.size(beta)} numbers")
+            return tensors(chain.move(_latents(z_t, z.shape), float(np.reshape(beta, ()))))
+
+        T = len(betas) - 1
+        return [tensors(z), betas, Callback(log_likelihood, max_calls=T + 1), Callback(move, max_calls=T)]
+
+    def say_run(z, betas, chain):
+        steps = f"betas = {say(betas)}" if len(betas) <= 6 else f"T = {len(betas) - 1}"
+        return f"{say_case(z=z)}, {steps}, {chain}"
+
+    def by_definition(z, betas, chain):
+        """The log-likelihoods at z_0 to z_{T-1}, (T, n)."""
+        visited = []
+        for beta in betas[1:]:
+            visited.append(chain.log_likelihood(z))
+            z = chain.move(z, beta)
+        return np.array(visited)
+
+    def wrong(got, z, betas, chain):
+        visited, steps = by_definition(z, betas, chain), np.diff(betas)
+
+        def name(row):
+            if len(steps) > 5:
+                return f"the log weight of draw {row}"
+            places = "z_0" if len(steps) == 1 else f"z_0 to z_{len(steps) - 1}"
+            return f"draw {row} has log p(x | z) = {say(visited[:, row])} at {places}, and its log weight"
+
+        finite = np.where(np.isfinite(visited), visited, 0.0)
+        return differs(got, steps @ visited, name, size=steps @ np.abs(finite))
+
+    def wrong_mean(got, z, betas, chain):
+        # E[exp(-s (z - c)^2)] under N(0, 1), a Gaussian integral.
+        want = np.exp(-chain.s * chain.c**2 / (1 + 2 * chain.s)) / (1 + 2 * chain.s) ** 0.5
+        with np.errstate(all="ignore"):  # the answer's weights may be anything
+            found = np.exp(got - z[:, 0] ** 2 / 2).sum() * (z[1, 0] - z[0, 0]) / (2 * np.pi) ** 0.5
+        return differs(found, want, lambda: "p(x), the mean weight over the prior by quadrature,")
+
+    def schedule(T):
+        return [0.0, *np.sort(rng.choice(np.arange(1, 100), T - 1, replace=False) / 100).tolist(), 1.0]
+
+    def likelihood():
+        """Drawn parameters of the log-likelihood."""
+        return float(np.abs(tenths(rng))), float(tenths(rng))
+
+    def moving():
+        return _Chain(*likelihood(), rng.choice([0.5, -0.5, 0.8]), float(tenths(rng)))
+
+    ask = asking(student.call, give=give, read=one_per_row("log w"), say=say_run)
+    for (n, L), T in (((1, 1), 2), ((2, 3), 1)):
+        yield ask(tenths(rng, n, L), schedule(T), moving()).gate("shape")
+    once = [0.0, 1.0]
+    plain = [(tenths(rng, n, L), once, _Chain(*likelihood())) for n, L in ((1, 1), (1, 2), (3, 1), (3, 3), (40, 5))]
+    plain += [(tenths(rng, 3, 2), once, _Chain(size, 0.5)) for size in (1e7, 1e-6)]
+    for args in [(np.ones((1, 1)), once, _Chain(1.0, 0.0)), *plain]:
+        yield ask(*args).holds("importance weight", wrong)
+    grid = np.arange(-9, 9.05, 0.1)[:, None]
+    yield ask(grid, once, _Chain(*likelihood())).holds("importance weight", wrong_mean)
+    impossible, right = np.array([[1.0], [-1.0]]) * np.abs(tenths(rng)), True
+    outcome = ask(impossible, once, _Chain(*likelihood(), top=0.0)).holds("importance weight", wrong)
+    yield outcome
+    right = outcome.ok
+    runs = [
+        (np.ones((1, 1)), [0.0, 0.5, 1.0], _Chain(1.0, 0.0)),
+        (np.ones((1, 1)), [0.0, 0.5, 1.0], _Chain(1.0, 0.0, 0.5)),
+    ]
+    runs += [(np.ones((1, 1)), [0.0, 0.25, 1.0], _Chain(1.0, 0.0, 1.0, 1.0))]
+    runs += [
+        (tenths(rng, n, L), schedule(T), moving())
+        for n, L, T in ((1, 1, 2), (2, 1, 3), (3, 3, 3), (40, 2, 5), (3, 5, 40))
+    ]
+    runs += [(tenths(rng, 2, 2), schedule(4), _Chain(1e7, 0.5, 0.5, 1.0))]
+    if right:
+        z = tenths(rng, 4, 2)
+        z[:, 0] = [1.0, 0.2, -0.5, -3.0]
+        runs += [(z, [0.0, 0.1, 0.4, 1.0], _Chain(*likelihood(), 0.9, 1.0, top=top)) for top in (0.0, 0.5, 5.0, -9.0)]
+        runs += [(z, [0.0, 0.1, 0.4, 1.0], _Chain(*likelihood(), 0.5, -0.5, top=top)) for top in (0.5, -0.3)]
+    for args in runs:
+        yield ask(*args).holds("annealing", wrong)
+
+
+def _latents(z: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if np.shape(z) != shape:
+        raise ValueError(f"expected z of shape {shape}, got shape {np.shape(z)}")
+    return np.asarray(z, dtype=np.float64)

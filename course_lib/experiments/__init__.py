@@ -1,1 +1,1 @@
-"""Measurements that need longer than a lesson has, shipped as data with command, seeds and date."""
+"""Measurements that take longer than a lesson has: each module has its results, and prints them when it is run."""

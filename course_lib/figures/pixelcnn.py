@@ -233,7 +233,8 @@ def worth_of_gates(measured: Mapping[str, Mapping[tuple[int, str], Sequence[floa
     """Results of networks with one or two stacks and several activations, a dot for each seed.
 
     Args:
-        measured: as `course_lib.gates.MEASURED`: by data set, by (stacks, activation), one number for each seed.
+        measured: as `course_lib.experiments.gates.MEASURED`: by data set, by (stacks, activation), one number for each
+            seed.
     """
     units = {"world": "small world: KL (nats)", "digits": "digits: test NLL (bits/dim)"}
     fig, axes = plt.subplots(1, len(measured), figsize=(9.6, 2.7), squeeze=False)

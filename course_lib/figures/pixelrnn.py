@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_lib import plots
+from course_lib.experiments.recurrence import EPOCHS, SECONDS, Result
 from course_lib.models.pixelrnn import skew
-from course_lib.recurrence import EPOCHS, SECONDS, Result
 from course_lib.schematics import Box, diagram, mask_grid
 
 
@@ -209,7 +209,7 @@ def worth_of_recurrence(measured: Mapping[str, Result]) -> Figure:
     """Test bits/dim of PixelCNNs and PixelRNNs after equal time and after equal epochs, a dot for each seed.
 
     Args:
-        measured: as `course_lib.recurrence.MEASURED`.
+        measured: as `course_lib.experiments.recurrence.MEASURED`.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9.6, 2.5), sharex=True, sharey=True)
     told = []

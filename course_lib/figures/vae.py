@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from course_lib import plots
-from course_lib.latent_sizes import Costs
+from course_lib.experiments.latent_sizes import Costs
 from course_lib.schematics import Box, diagram
 
 
@@ -365,4 +365,225 @@ def styles(images: torch.Tensor, digits: Sequence[int]) -> Figure:
         f"{len(images) // len(digits)} rows, one z each, decoded with the labels {', '.join(map(str, digits))}: each "
         "column is one digit, and slant and width are alike along a row."
     )
+    return fig
+
+
+def flow_posterior() -> Figure:
+    """A posterior made by a flow: the encoder's Gaussian, then steps whose means and scales read earlier dimensions."""
+    boxes = {
+        "x": Box(0, 0.95, "$x$", "data"),
+        "encoder": Box(1.2, 0.95, "encoder", "layer"),
+        "e": Box(0, -0.1, "$e \\sim N(0, I)$", "faint"),
+        "gauss": Box(2.1, -0.1, r"$m + \sigma \odot e$", "plain"),
+        "first": Box(3.95, -0.1, "step 1: masked\nnetwork", "layer"),
+        "turn": Box(5.5, -0.1, "reverse\norder", "faint"),
+        "second": Box(7.0, -0.1, "step 2: masked\nnetwork", "layer"),
+        "z": Box(8.5, -0.1, "$z$", "data"),
+        "over": Box(7.0, 0.95, kind="corner"),
+        "above": Box(3.95, 0.95, kind="corner"),
+        "context": Box(5.45, 1.13, "context $h(x)$", "text"),
+    }
+    chains = [("x", "encoder", "above", "over", "second"), ("encoder", "gauss"), ("above", "first")]
+    fig = diagram(boxes, [*chains, ("e", "gauss", "first", "turn", "second", "z")])
+    fig.set_label(
+        "Noise e becomes m plus sigma times e, with m and sigma from the encoder. Two steps follow, with the order of "
+        "the dimensions reversed between them. Each is a masked network that also reads the encoder's context h(x); it "
+        "shifts and scales each dimension by what it computes from the earlier ones. The result is z."
+    )
+    return fig
+
+
+def plane_posteriors(rows: Mapping[str, Mapping[str, tuple[torch.Tensor, float | None]]], reach: float) -> Figure:
+    """Densities of two latent variables side by side: true posteriors, and what several families make of them.
+
+    Args:
+        rows: by image, by family, a (points, points) grid of log densities, first axis z_0, and the gap in nats (None
+            for the true posterior).
+        reach: the grid covers -reach..reach in both directions.
+    """
+    names = list(next(iter(rows.values())))
+    fig, axes = plt.subplots(len(rows), len(names), figsize=(1.98 * len(names), 2.15 * len(rows)), squeeze=False)
+    told = []
+    for panels, (image, families) in zip(axes, rows.items(), strict=True):
+        densities = [log_density.exp().nan_to_num(0.0) for log_density, _ in families.values()]
+        seen = (densities[0] > 0.02 * densities[0].max()).nonzero()
+        points = len(densities[0])
+        low, high = (2 * reach * (corner / (points - 1)) - reach for corner in (seen.amin(0), seen.amax(0)))
+        middle, half = (low + high) / 2, float((high - low).max()) / 2 + 0.25
+        for ax, (name, (_, gap)), density in zip(panels, families.items(), densities, strict=True):
+            extent = (-reach, reach, -reach, reach)
+            ax.imshow(density.T, origin="lower", extent=extent, cmap="Blues", vmax=float(densities[0].max()))
+            ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+            ax.set(xticks=[], yticks=[], title=name if gap is None else f"{name}: {gap:.2f}")
+        panels[0].set_ylabel(image)
+        gaps = [f"{name} {gap:.2f}" for name, (_, gap) in families.items() if gap is not None]
+        told.append(f"{image}: {', '.join(gaps)}")
+    fig.set_label(
+        "Each row shows the true posterior of two latent variables on a grid, and the best q of several families; the "
+        f"gaps to log p(x) in nats: {'; '.join(told)}."
+    )
+    return fig
+
+
+def relaxed_gradients(
+    temperatures: Sequence[float],
+    bias: Mapping[str, Sequence[float]],
+    deviation: Mapping[str, Sequence[float]],
+    unbiased: Mapping[str, float],
+) -> Figure:
+    """Bias and standard deviation of gradient estimates for a category, relative to the length of the true gradient.
+
+    Args:
+        temperatures: tau.
+        bias, deviation: by estimate, one value for each temperature.
+        unbiased: by name, the deviation of estimates that have no temperature and no bias.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.0))
+    told = []
+    for mark, name in zip("os^", bias, strict=False):
+        left.plot(temperatures, bias[name], f"{mark}-", label=name)
+        right.plot(temperatures, deviation[name], f"{mark}-", label=name)
+        told.append(
+            f"{name}, bias {bias[name][0]:.2f} to {bias[name][-1]:.2f}, deviation {deviation[name][0]:.2g} to "
+            f"{deviation[name][-1]:.2g}"
+        )
+    for (name, value), style in zip(unbiased.items(), ("--", ":"), strict=False):
+        right.axhline(value, color="black", linestyle=style, label=name)
+        told.append(f"{name}, no bias, deviation {value:.2g}")
+    for ax in (left, right):
+        ax.set(xscale="log", xlabel="temperature")
+        ax.legend(fontsize=8)
+    left.set(title="Bias, relative to the true gradient", ylim=(0, 1))
+    right.set(yscale="log", title="Standard deviation of one draw, relative")
+    fig.set_label(
+        f"Gradient estimates for temperatures {temperatures[0]:g} to {temperatures[-1]:g}, relative to the length of "
+        f"the true gradient: {'; '.join(told)}. The bias rises with the temperature, and the deviation falls."
+    )
+    return fig
+
+
+def annealed(steps: Sequence[int], below: Mapping[str, Sequence[float]], averaged: float) -> Figure:
+    """How far estimates of log p(x) by annealed importance sampling lie below the exact value.
+
+    Args:
+        steps: numbers of temperatures T.
+        below: by kind of move, nats for each number of steps.
+        averaged: nats for the plain average over draws from the prior.
+    """
+    fig, ax = plt.subplots(figsize=(6.2, 2.9))
+    told = []
+    for mark, (name, values) in zip("os^", below.items(), strict=False):
+        ax.plot(steps, values, f"{mark}-", label=name)
+        told.append(f"{name} {values[0]:.0f} to {values[-1]:.2f}")
+    ax.axhline(averaged, color="black", linestyle=":", label="section 2: 10,000 draws from the prior")
+    ax.set(xscale="log", yscale="log", xlabel="annealing steps T", ylabel="nats below log p(x)")
+    ax.legend(fontsize=8)
+    fig.set_label(
+        f"Nats below the exact log p(x) for {steps[0]} to {steps[-1]} annealing steps: {'; '.join(told)}. The average "
+        f"of 10,000 draws from the prior lies {averaged:.0f} nats below."
+    )
+    return fig
+
+
+def pixel_decoder() -> Figure:
+    """PixelVAE: z becomes feature maps, which a masked convolutional network reads beside the earlier pixels."""
+    boxes = {
+        "x": Box(0, 0, "$x$", "data"),
+        "encoder": Box(1.15, 0, "encoder", "layer"),
+        "z": Box(2.9, 0, r"$z \sim q(z \mid x)$", "plain"),
+        "decoder": Box(4.6, 0, "decoder", "layer"),
+        "maps": Box(6.05, 0, "a context for\neach pixel"),
+        "pixels": Box(6.05, 1.15, "gated PixelCNN:\nmasked layers", "layer"),
+        "logits": Box(8.1, 1.15, r"$p(x_d \mid x_{<d}, z)$", "data"),
+        "up": Box(0, 1.15, kind="corner"),
+        "label": Box(2.9, 1.37, "the pixels before $d$", "text"),
+    }
+    fig = diagram(boxes, [("x", "encoder", "z", "decoder", "maps", "pixels", "logits"), ("x", "up", "pixels")])
+    fig.set_label(
+        "An encoder turns x into q(z | x), from which z is drawn; a decoder turns z into a context for each pixel. A "
+        "gated PixelCNN reads this context and the pixels before d, and gives p(x_d | x_<d, z). A second arrow leads "
+        "from x past the encoder to the PixelCNN: what it can tell from the earlier pixels, z need not say."
+    )
+    return fig
+
+
+def ladder() -> Figure:
+    """Two levels of latent variables: prior and posterior share the way from the top level to the lower one."""
+    boxes = {
+        "x": Box(0, 0, "$x$", "data"),
+        "encoder": Box(1.2, 0, "encoder", "layer"),
+        "high": Box(1.2, 0.95, kind="corner"),
+        "z2": Box(3.2, 0.95, r"$z_2 \sim q(z_2 \mid x)$", "data"),
+        "prior": Box(5.5, 0.95, r"prior $p(z_1 \mid z_2)$", "layer"),
+        "merge": Box(3.2, 0, "merge", "plain"),
+        "z1": Box(5.5, 0, r"$z_1 \sim q(z_1 \mid x, z_2)$", "data"),
+        "out": Box(7.8, 0, r"$p(x \mid z_1, z_2)$", "layer"),
+        "over": Box(3.2, 1.5, kind="corner"),
+        "far": Box(7.8, 1.5, kind="corner"),
+    }
+    chains = [("x", "encoder", "merge", "z1", "out"), ("encoder", "high", "z2", "prior", "merge")]
+    arrows = [*chains, ("z2", "over", "far", "out")]
+    fig = diagram(boxes, arrows)
+    fig.set_label(
+        "The encoder reads x and serves both levels. It gives q(z_2 | x). A draw z_2 gives the prior p(z_1 | z_2). "
+        "Merged with what the encoder says of z_1, it becomes q(z_1 | x, z_2). A draw z_1 and z_2 give p(x | z_1, z_2)."
+    )
+    return fig
+
+
+def worth_of_posteriors(
+    gaps: Mapping[str, Mapping[str, Sequence[float]]], nlls: Mapping[str, Sequence[float]]
+) -> Figure:
+    """The gap between log p(x) and the ELBO for several families of q, and the model's NLL; a dot for each seed.
+
+    Args:
+        gaps: by kind of training, by family, nats for each seed.
+        nlls: by family, the exact NLL of the model trained with it, for each seed.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 2.9), width_ratios=[1.6, 1])
+    told = []
+    for mark, (training, families) in zip("os^", gaps.items(), strict=False):
+        color = None
+        for at, values in enumerate(families.values()):
+            (dots,) = left.plot([at] * len(values), values, mark, color=color, alpha=0.7, markersize=6)
+            color = dots.get_color()
+        means = [np.mean(values) for values in families.values()]
+        left.plot(range(len(means)), means, "-", color=color, label=training)
+        told.append(
+            f"{training}: " + ", ".join(f"{name} {mean:.2f}" for name, mean in zip(families, means, strict=True))
+        )
+    for at, values in enumerate(nlls.values()):
+        right.plot([at] * len(values), values, "D", color=plots.COLORS["green"], alpha=0.7, markersize=6)
+    for ax, names in ((left, next(iter(gaps.values()))), (right, nlls)):
+        ax.set(xticks=range(len(names)), xticklabels=names, xlim=(-0.5, len(names) - 0.5))
+    left.set(ylabel="nats per image", title="Gap: log p(x) minus ELBO", ylim=(0, None))
+    left.legend(fontsize=8)
+    right.set_title("Exact NLL, trained jointly")
+    costs = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in nlls.items())
+    fig.set_label(f"Mean gaps in nats over seeds, {'; '.join(told)}. Exact NLL of the models: {costs}.")
+    return fig
+
+
+def shares_of_bits(rows: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
+    """What the pixels and z contribute to the cost of an image, as stacked bars; a dot for the sum of each seed.
+
+    Args:
+        rows: by name, for each seed the nats of the pixels given z, and those of KL(q(z | x) || p(z)).
+    """
+    fig, ax = plt.subplots(figsize=(8.2, 0.34 * len(rows) + 1.0))
+    told = []
+    for y, (name, seeds) in enumerate(rows.items()):
+        pixels, kl = np.mean(seeds, 0)
+        ax.barh(y, pixels, color=plots.COLORS["blue"], height=0.7, label="pixels given z" if y == 0 else None)
+        ax.barh(y, kl, left=pixels, color=plots.COLORS["vermilion"], height=0.7, label="z (KL)" if y == 0 else None)
+        ax.plot(np.sum(seeds, 1), [y] * len(seeds), "o", color="black", markersize=3)
+        ax.annotate(
+            f"{pixels + kl:.1f}, z {kl / (pixels + kl):.0%}", (max(np.sum(seeds, 1)), y), (8, 0),
+            textcoords="offset points", va="center", fontsize=9,
+        )  # fmt: skip
+        told.append(f"{name} {pixels + kl:.1f}, of which z {kl:.1f}")
+    ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6), xlabel="nats per test image")
+    ax.set_xlim(0, 1.22 * max(np.sum(seeds, 1).max() for seeds in map(np.array, rows.values())))
+    ax.legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    fig.set_label(f"Costs in nats per test image, mean over seeds: {'; '.join(told)}.")
     return fig

@@ -6,15 +6,18 @@ A latent-variable model without an exact likelihood bounds it by `elbo(x)` and `
 from course_lib.models import orderings
 from course_lib.models.autoencoder import Autoencoder
 from course_lib.models.base import AutoregressiveModel, GenerativeModel
+from course_lib.models.categorical_vae import CategoricalVAE
 from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
 from course_lib.models.images import ImageModel
+from course_lib.models.ladder_vae import LadderVAE, PixelLadderVAE
 from course_lib.models.latent import LatentVariableModel
 from course_lib.models.made import MADE, MADEEnsemble
 from course_lib.models.nade import NADE
 from course_lib.models.orderless_nade import EoNADE, OrderlessNADE
 from course_lib.models.parallel_wavenet import ParallelWaveNet
+from course_lib.models.pixel_vae import PixelVAE
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelcnn_pp import PixelCNNPlusPlus
 from course_lib.models.pixelrnn import PixelRNN
@@ -37,6 +40,7 @@ __all__ = [
     "VQVAE2",
     "Autoencoder",
     "AutoregressiveModel",
+    "CategoricalVAE",
     "CodeModel",
     "CodePrior",
     "ConditionalVAE",
@@ -47,6 +51,7 @@ __all__ = [
     "Histogram",
     "ImageModel",
     "IndependentPixels",
+    "LadderVAE",
     "LatentVariableModel",
     "LinearPrediction",
     "MADEEnsemble",
@@ -54,7 +59,9 @@ __all__ = [
     "ParallelWaveNet",
     "PixelCNN",
     "PixelCNNPlusPlus",
+    "PixelLadderVAE",
     "PixelRNN",
+    "PixelVAE",
     "ProbabilisticPCA",
     "SequenceModel",
     "TabularModel",

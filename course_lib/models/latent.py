@@ -24,7 +24,28 @@ from course_lib import distributions
 from course_lib.models.base import GenerativeModel, checked_uniforms
 from course_lib.models.likelihoods import Likelihood
 
-ROWS = 2**15  # that `log_weights` decodes at once
+
+class Draws(NamedTuple):
+    """Draws of z from the posteriors of n images, as functions of the posteriors' parameters, with their densities.
+
+    The expectation of f(z) over q(z | x) is that of the sum over s of exp(log_share[s]) f(z[:, s]). Most posteriors are
+    drawn from once, S = 1. A mixture is drawn from once in each component: a gradient passes through its weights and
+    through draws from a component, but not through the choice of one.
+
+    Attributes:
+        z: (k, S, n, L).
+        log_q: log q(z | x) in nats, the density of the whole posterior, (k, S, n).
+        log_share: (S, n).
+    """
+
+    z: torch.Tensor
+    log_q: torch.Tensor
+    log_share: torch.Tensor
+
+    @classmethod
+    def of(cls, z: torch.Tensor, log_q: torch.Tensor) -> "Draws":
+        """From one z (k, n, L) for each of the k draws, and log q(z | x) (k, n)."""
+        return cls(z.unsqueeze(1), log_q.unsqueeze(1), torch.zeros_like(log_q[:1]))
 
 
 class DiagonalGaussian(NamedTuple):
@@ -58,6 +79,11 @@ class DiagonalGaussian(NamedTuple):
     def log_prob(self, z: torch.Tensor) -> torch.Tensor:
         """log of the density in nats: (*draws, n) for z (*draws, n, L)."""
         return distributions.gaussian_log_prob(self.mean, self.log_variance, z).sum(-1)
+
+    def weighted_draws(self, uniforms: torch.Tensor) -> Draws:
+        """One z for each of k draws, from uniforms (k, n, L)."""
+        z = self.draw(uniforms)
+        return Draws.of(z, self.log_prob(z))
 
     def kl_by_latent(self, prior: "DiagonalGaussian") -> torch.Tensor:
         """The terms of `kl`, one for each dimension of z: (n, L)."""
@@ -99,6 +125,11 @@ class FullGaussian(NamedTuple):
         constant = self.scale.diagonal().log().sum() + len(self.scale) / 2 * math.log(2 * math.pi)
         return -0.5 * whitened.square().sum(-2) - constant
 
+    def weighted_draws(self, uniforms: torch.Tensor) -> Draws:
+        """One z for each of k draws, from uniforms (k, n, L)."""
+        z = self.draw(uniforms)
+        return Draws.of(z, self.log_prob(z))
+
     def kl(self, prior: DiagonalGaussian) -> torch.Tensor:
         """KL(this || prior) in nats, in closed form: (n,)."""
         precision = torch.exp(-prior.log_variance)
@@ -108,16 +139,24 @@ class FullGaussian(NamedTuple):
 
 
 class Posterior(Protocol):
-    """q(z | x) for n images, such as `DiagonalGaussian`: draws as functions of uniform noise, and their density."""
+    """q(z | x) for n images, such as `DiagonalGaussian`: draws as functions of uniform noise, and their density.
+
+    `draw` gives z itself, whose distribution is q(z | x). `weighted_draws` gives what an expectation is estimated from.
+    It knows the density of its own draws, which can be much cheaper than that of any other z.
+    """
 
     @property
     def mean(self) -> torch.Tensor: ...
 
     def draw(self, uniforms: torch.Tensor) -> torch.Tensor: ...
 
+    def weighted_draws(self, uniforms: torch.Tensor) -> Draws: ...
+
     def log_prob(self, z: torch.Tensor) -> torch.Tensor: ...
 
-    def kl(self, prior: DiagonalGaussian) -> torch.Tensor: ...
+    def kl(self, prior: DiagonalGaussian) -> torch.Tensor | None:
+        """KL(this || prior) in nats, (n,), or None if it has no closed form."""
+        ...
 
 
 class ELBOTerms(NamedTuple):
@@ -125,7 +164,7 @@ class ELBOTerms(NamedTuple):
 
     Attributes:
         reconstruction: log p(x | z).
-        kl: KL(q(z | x) || p(z)), in closed form.
+        kl: KL(q(z | x) || p(z)), in closed form; `sampled_kl` where it has none.
         sampled_kl: its estimate log q(z | x) - log p(z) from the draw.
     """
 
@@ -137,10 +176,13 @@ class ELBOTerms(NamedTuple):
 class LatentVariableModel(GenerativeModel):
     """A distribution p(x) = integral of p(x | z) p(z) over z in R^L, with an approximate posterior q(z | x).
 
+    Where z is discrete, the integral is a sum.
+
     Where `log_prob` is not defined, `elbo` and `iwae_bound` bound it from below: their mean over the noise is at most
     log p(x). All noise is uniform, from `generator` or given as `uniforms`; normal variables are its quantiles.
 
-    A model defines `likelihood`, `_encode` and `_decode`. p(z) is standard normal unless it overrides `prior`.
+    A model defines `likelihood`, `_encode` and `_decode`, and `strata` if its posterior is drawn from S times at once,
+    see `Draws`. p(z) is standard normal unless it overrides `prior`.
 
     Under autocast the networks of the bounds run in autocast's precision, and densities are computed in float32.
     `sample` ignores autocast. `model.compile()` compiles `forward`, which both bounds call.
@@ -158,6 +200,7 @@ class LatentVariableModel(GenerativeModel):
     """
 
     likelihood: Likelihood
+    strata = 1  # S
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, latents: int):
         super().__init__(event_shape, levels)
@@ -184,7 +227,7 @@ class LatentVariableModel(GenerativeModel):
 
     def forward(
         self, x: torch.Tensor, uniforms: torch.Tensor, labels: torch.Tensor | None = None
-    ) -> tuple[Posterior, torch.Tensor, torch.Tensor]:
+    ) -> tuple[Posterior, Draws, torch.Tensor]:
         """q(z | x), draws of z from it, and the decoder's outputs for them.
 
         Args:
@@ -193,13 +236,13 @@ class LatentVariableModel(GenerativeModel):
             labels: (n,) or (n, kinds), for a conditional model.
 
         Returns:
-            A tuple: the posterior; z (k, n, L); the outputs, (k n, ...), draw by draw.
+            A tuple: the posterior; the draws; the outputs, (k S n, ...), draw by draw.
         """
         posterior = self._encode(x, **_given(labels))
-        z = posterior.draw(uniforms)
+        draws = posterior.weighted_draws(uniforms)
         if labels is not None:
-            labels = labels.repeat(len(uniforms), *[1] * (labels.ndim - 1))
-        return posterior, z, self._decode(z.flatten(0, 1), **_given(labels))
+            labels = labels.repeat(len(draws.z) * draws.z.shape[1], *[1] * (labels.ndim - 1))
+        return posterior, draws, self._decode(draws.z.flatten(0, 2), **_given(labels))
 
     def encode(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> Posterior:
         """q(z | x), for x (n, *event_shape).
@@ -211,16 +254,19 @@ class LatentVariableModel(GenerativeModel):
         return self._encode(x, **self._given(len(x), labels, None))
 
     def decode(self, z: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """The parameters of p(x | z) for z (n, L), as `likelihood` reads them: logits, or means.
+        """The parameters of p(x | z) for z, as `likelihood` reads them: logits, or means.
+
+        z is (n, L), or one-hot vectors (n, N K) where the latent variables are categorical.
 
         (n, *event_shape), or (n, P, *event_shape) for a likelihood with P outputs per dimension.
 
         Raises:
             ValueError: z or labels has another shape or dtype, is missing or not taken.
         """
-        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or z.shape[1:] != (self.latents,):
+        width = self.prior().mean.shape[1]
+        if not isinstance(z, torch.Tensor) or not z.is_floating_point() or z.shape[1:] != (width,):
             got = f"{z.dtype}, {tuple(z.shape)}" if isinstance(z, torch.Tensor) else type(z).__name__
-            raise ValueError(f"z must be real numbers of shape (n, {self.latents}), in a tensor; got {got}")
+            raise ValueError(f"z must be real numbers of shape (n, {width}), in a tensor; got {got}")
         return self._decode(z, **self._given(len(z), labels, None))
 
     def mean(self, z: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
@@ -229,7 +275,7 @@ class LatentVariableModel(GenerativeModel):
 
     @torch.no_grad()
     def reconstruct(self, x: torch.Tensor, *, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """E[x | z] at the mean of q(z | x): (n, *event_shape) real numbers on x's own scale, without noise.
+        """E[x | z] at `mean` of q(z | x): (n, *event_shape) real numbers on x's own scale, without noise.
 
         Raises:
             ValueError: as in `encode`.
@@ -260,10 +306,7 @@ class LatentVariableModel(GenerativeModel):
         self._check(x)
         given = self._given(len(x), labels, None)
         u = self._uniforms(uniforms, generator, (len(x), self.latents))
-        posterior, z, outputs = self(x, u[None], **given)
-        prior = self.prior()
-        sampled = posterior.log_prob(z)[0] - prior.log_prob(z)[0]
-        return ELBOTerms(self.likelihood.log_prob(outputs, x), posterior.kl(prior), sampled)
+        return self._terms(x, *self(x, u[None], **given))
 
     def elbo(
         self,
@@ -273,7 +316,8 @@ class LatentVariableModel(GenerativeModel):
         generator: torch.Generator | None = None,
         uniforms: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """An estimate of the ELBO of each image in nats, (n,): log p(x | z) for one draw of z minus the KL divergence.
+        """An estimate of the ELBO of each image in nats, (n,): log p(x | z) for one draw of z minus the KL divergence,
+        or its estimate from the same draw where it has no closed form.
 
         Its mean over the noise is at most log p(x). Arguments and errors are those of `elbo_terms`.
         """
@@ -291,11 +335,12 @@ class LatentVariableModel(GenerativeModel):
     ) -> torch.Tensor:
         """log p(x, z) - log q(z | x) in nats for k draws of z from q(z | x): (k, n).
 
-        The mean of their exponentials is an unbiased estimate of p(x).
+        The mean of their exponentials is an unbiased estimate of p(x). From a mixture, a draw is one z from each
+        component, and has the weight sum over s of exp(log_share[s]) p(x, z_s) / q(z_s | x).
 
         Args:
             x, labels, generator: as in `elbo_terms`.
-            k: number of draws. They are decoded in groups of about 32,768 images.
+            k: number of draws. They are decoded in groups of about `likelihood.rows` images.
             uniforms: (k, n, L) in [0, 1), instead of drawn ones.
 
         Raises:
@@ -307,15 +352,14 @@ class LatentVariableModel(GenerativeModel):
             raise ValueError(f"k is {k}; expected at least 1 draw")
         if uniforms is not None:
             uniforms = self._uniforms(uniforms, generator, (k, len(x), self.latents))
-        step, weights = max(1, ROWS // max(1, len(x))), []
+        step, weights = max(1, self.likelihood.rows // max(1, len(x) * self.strata)), []
         for start in range(0, k, step):
             draws = min(step, k - start)
             u = uniforms[start : start + draws] if uniforms is not None else None
             u = self._uniforms(None, generator, (draws, len(x), self.latents)) if u is None else u
-            posterior, z, outputs = self(x, u, **given)
-            repeated = x.repeat(draws, *[1] * (x.ndim - 1))
-            log_likelihood = self.likelihood.log_prob(outputs, repeated).view(draws, len(x))
-            weights.append(log_likelihood + self.prior().log_prob(z) - posterior.log_prob(z))
+            _, each, outputs = self(x, u, **given)
+            log_w = self._log_likelihood(outputs, x, each) + self.prior().log_prob(each.z) - each.log_q
+            weights.append((each.log_share + log_w).logsumexp(1))
         return torch.cat(weights)
 
     def iwae_bound(
@@ -376,6 +420,20 @@ class LatentVariableModel(GenerativeModel):
             return self.likelihood.invert(outputs, u[:, self.latents :].view(n, *self.event_shape)).to(self._dtype())
 
     # Shared steps
+
+    def _terms(self, x: torch.Tensor, posterior: Posterior, draws: Draws, outputs: torch.Tensor) -> ELBOTerms:
+        """The terms of `elbo_terms` from one draw, k = 1, as `forward` gives it."""
+        prior, share = self.prior(), draws.log_share.exp()
+        reconstruction = (share * self._log_likelihood(outputs, x, draws)[0]).sum(0)
+        sampled = (share * (draws.log_q - prior.log_prob(draws.z))[0]).sum(0)
+        kl = posterior.kl(prior)
+        return ELBOTerms(reconstruction, sampled if kl is None else kl, sampled)
+
+    def _log_likelihood(self, outputs: torch.Tensor, x: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """log p(x | z) of each draw, (k, S, n)."""
+        shape = draws.z.shape[:3]
+        repeated = x.repeat(shape[0] * shape[1], *[1] * (x.ndim - 1))
+        return self.likelihood.log_prob(outputs, repeated).view(shape)
 
     def _uniforms(
         self, uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, ...]

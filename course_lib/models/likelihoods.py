@@ -17,9 +17,10 @@ class Likelihood(nn.Module):
 
     Attributes:
         outputs: number P of the outputs that each dimension has.
+        rows: number of images whose outputs and likelihoods fit into memory at once, without gradients.
     """
 
-    outputs = 1
+    outputs, rows = 1, 2**15
 
     def log_prob(self, outputs: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """log p(x | z) in nats, the sum over the dimensions: (n,)."""
@@ -156,17 +157,22 @@ class Gaussian(Likelihood):
         return mean + torch.exp(log_variance / 2) * distributions.normal_quantile(u)
 
 
-def likelihood_named(name: str | None, levels: int | None, variance: float | str | None = None) -> Likelihood:
+def likelihood_named(
+    name: str | Likelihood | None, levels: int | None, variance: float | str | None = None
+) -> Likelihood:
     """The likelihood of that name for K levels or real x, or the first that fits for None.
 
     Args:
-        name: `bernoulli` for K = 2, `categorical` or `discretized logistic` for more levels, `gaussian` for real x.
+        name: `bernoulli` for K = 2, `categorical` or `discretized logistic` for more levels, `gaussian` for real x. A
+            likelihood stands for itself.
         levels: K, or None.
         variance: of a Gaussian, `shared` by default.
 
     Raises:
         ValueError: the likelihood does not fit the levels, or has no variance.
     """
+    if isinstance(name, Likelihood):
+        return name
     of_levels = ["bernoulli"] if levels == 2 else ["categorical", "discretized logistic"]
     fitting = ["gaussian"] if levels is None else of_levels
     name = fitting[0] if name is None else name

@@ -1,22 +1,29 @@
 """What must be true of every latent-variable model. Each property is a function that raises AssertionError.
 
 An expectation over the noise is taken over all of it: a sum over a grid of the uniforms' normal quantiles t, with
-weights N(t; 0, 1) (trapezoidal rule). So most statements about expectations are exact, up to TOLERANCE. Those about
-many draws are tested by the mean of samples and its standard error, at a false-alarm rate of 1e-6 per test (over the
-choice of the seed; the seeds are fixed, so a test passes always or never), and so is the sampler, by chi-square.
+weights N(t; 0, 1) (trapezoidal rule); for categorical z a sum over one row of uniforms for each value of z. So most
+statements about expectations are exact, up to TOLERANCE. Those about many draws are tested by the mean of samples and
+its standard error, at a false-alarm rate of 1e-6 per test (over the choice of the seed; the seeds are fixed, so a test
+passes always or never), and so is the sampler, by chi-square.
 
-The exact log p(x) is an integral over another grid, of z, see `course_lib.metrics.log_probs_by_integration`.
+The exact log p(x) is an integral over another grid, of z, see `course_lib.metrics.log_probs_by_integration`; for
+categorical z a sum over all of its values.
 """
 
 import copy
+import itertools
 import math
+from unittest import mock
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal, OneHotCategorical
 
 from course_lib.metrics import log_probs_by_integration
-from course_lib.models import LatentVariableModel
+from course_lib.models import LatentVariableModel, likelihoods, pixel_vae
+from course_lib.models.categorical_vae import IndependentCategoricals
+from course_lib.models.latent import Posterior
+from course_lib.models.posteriors import IAFPosterior, MixturePosterior
 from tests.course_lib.latent_instances import LatentInstance
 from tests.course_lib.properties import (
     HALF,
@@ -70,29 +77,36 @@ def sampler(instance: LatentInstance) -> None:
 def draws(instance: LatentInstance) -> None:
     """The draws of z have the mean and the covariance of q(z | x)."""
     model = random_model(instance)
-    x = some_x(model, 3)
-    u, weights = all_noise(model.latents)
-    _, z, _ = model(x, u[:, None].expand(-1, len(x), -1))
-    q = reference(model, x)
-    mean = torch.einsum("g,gnl->nl", weights, z)
-    covariance = torch.einsum("g,gnl,gnm->nlm", weights, z - mean, z - mean)
-    assert_close(mean, q.mean, "the draws' mean differs from q's")
-    assert_close(covariance, q.covariance_matrix, "the draws' covariance differs from q's")
+    for image in some_x(model, 3).split(1):
+        u, weights = all_noise(model, image)
+        drawn = model(image, u[:, None])[1]
+        q, share = reference(model, image), drawn.log_share[:, 0].exp()
+        assert_close(share.sum(), torch.tensor(1.0).double(), "the shares of a draw do not sum to 1")
+        z = drawn.z[:, :, 0]
+        mean = torch.einsum("g,s,gsl->l", weights, share, z)
+        covariance = torch.einsum("g,s,gsl,gsm->lm", weights, share, z - mean, z - mean)
+        assert_close(mean, q.mean[0], "the draws' mean differs from q's")
+        assert_close(covariance, q.covariance_matrix[0], "the draws' covariance differs from q's")
 
 
 @prop
 def terms(instance: LatentInstance) -> None:
     """Each draw's terms are those of q, p(z) and p(x | z); both forms of the KL divergence have the same mean."""
     model = random_model(instance)
-    u, weights = all_noise(model.latents)
     for image in some_x(model, 3).split(1):
+        u, weights = all_noise(model, image)
         images = image.expand(len(u), *image.shape[1:])
-        reconstruction, kl, sampled_kl = model.elbo_terms(images, uniforms=u)
-        z, q, prior = model(images, u[None])[1][0], reference(model, image), standard(model)
-        assert_close(reconstruction, model.likelihood.log_prob(model.decode(z), images), "log p(x | z) differs")
-        assert_close(sampled_kl, q.log_prob(z) - prior.log_prob(z), "log q(z | x) - log p(z) differs")
+        reconstruction, kl, sampled_kl = model.elbo_terms(images, uniforms=u)[:3]
+        posterior, (z, log_q, log_share), _ = model(images, u[None])
+        q, prior, share = reference(model, image), standard(model), log_share.exp()
+        given_z, log_q_z = log_likelihood(model, z[0], images), q.log_prob(z[0].flatten(0, 1)).view_as(z[0, ..., 0])
+        assert_close(log_q[0], log_q_z, "the draws' density is not that of q")
+        assert_close(reconstruction, (share * given_z).sum(0), "log p(x | z) differs")
+        expected = (share * (log_q_z - prior.log_prob(z[0]))).sum(0)
+        assert_close(sampled_kl, expected, "log q(z | x) - log p(z) differs")
         assert_close(weights @ kl, weights @ sampled_kl, "the two forms of the KL divergence differ")
-        assert_close(kl, kl[:1].expand(len(u)), "the closed form depends on the draw")
+        if posterior.kl(model.prior()) is not None:
+            assert_close(kl, kl[:1].expand(len(u)), "the closed form depends on the draw")
         assert_close(model.elbo(images, uniforms=u), reconstruction - kl, "elbo is not the difference of its terms")
 
 
@@ -102,14 +116,15 @@ def bound(instance: LatentInstance) -> None:
     model = random_model(instance)
     x = some_x(model, 3)
     log_p = integral(model, x)
-    u, weights = all_noise(model.latents)
     for image, exact in zip(x.split(1), log_p, strict=True):
+        u, weights = all_noise(model, image)
         images = image.expand(len(u), *image.shape[1:])
         elbo = weights @ model.elbo(images, uniforms=u)
         assert elbo <= exact + TOLERANCE, f"the mean ELBO is {elbo:.6f}, above log p(x) = {exact:.6f}"
-        q, z = reference(model, image), model(images, u[None])[1][0]
-        log_joint = model.likelihood.log_prob(model.decode(z), images) + standard(model).log_prob(z)
-        gap = weights @ (q.log_prob(z) - (log_joint - exact))
+        z, _, log_share = model(images, u[None])[1]
+        log_joint = log_likelihood(model, z[0], images) + standard(model).log_prob(z[0])
+        log_q = reference(model, image).log_prob(z[0].flatten(0, 1)).view_as(log_joint)
+        gap = weights @ (log_share.exp() * (log_q - (log_joint - exact))).sum(0)
         assert_close(exact - elbo, gap, "log p(x) minus the ELBO is not KL(q || p(z | x))")
 
 
@@ -119,12 +134,13 @@ def unbiased(instance: LatentInstance) -> None:
     model = random_model(instance)
     x = some_x(model, 3)
     p = integral(model, x).exp()
-    u, weights = all_noise(model.latents)
-    u = u[:, None].expand(-1, len(x), -1)
-    mean_weight = weights @ model.log_weights(x, len(u), uniforms=u).exp()
-    assert_close(mean_weight / p, torch.ones_like(p), "the mean weight is not p(x)")
-    one = model.iwae_bound(x, 1, uniforms=u[:1])
-    assert_close(one, model.log_weights(x, 1, uniforms=u[:1])[0], "with one draw the bound is not its log-weight")
+    for image, exactly in zip(x.split(1), p, strict=True):
+        u, weights = all_noise(model, image)
+        mean_weight = weights @ model.log_weights(image, len(u), uniforms=u[:, None]).exp()
+        assert_close(mean_weight / exactly, torch.ones(1).double(), "the mean weight is not p(x)")
+    u = torch.rand(1, len(x), model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    one = model.iwae_bound(x, 1, uniforms=u)
+    assert_close(one, model.log_weights(x, 1, uniforms=u)[0], "with one draw the bound is not its log-weight")
     for k in (2, 5, 20):
         values = model.iwae_bound(x.repeat(2000, *[1] * (x.ndim - 1)), k, generator=torch.Generator().manual_seed(k))
         ratio = values.view(2000, len(x)).exp() / p
@@ -153,13 +169,14 @@ def monotone(instance: LatentInstance) -> None:
 
 @prop
 def exact(instance: LatentInstance) -> None:
-    """At the true posterior log p(x, z) - log q(z | x) is log p(x) in every draw, and so is its ELBO on average."""
-    if not instance.exact:
-        return
+    """`log_prob` is log p(x). At the true posterior, log p(x, z) - log q(z | x) is log p(x) in every draw."""
     model = random_model(instance)
     x = some_x(model, 20)
+    if hasattr(model, "log_prob"):
+        assert_close(model.log_prob(x), integral(model, x), "log_prob is not the integral")
+    if not instance.exact:
+        return
     log_p = model.log_prob(x)
-    assert_close(log_p, integral(model, x), "log_prob is not the integral")
     log_w = model.log_weights(x, 50, generator=torch.Generator().manual_seed(0))
     assert_close(log_w, log_p.expand(50, -1), "log p(x, z) - log q(z | x) is not log p(x) in every draw")
 
@@ -167,16 +184,18 @@ def exact(instance: LatentInstance) -> None:
 @prop
 def slopes(instance: LatentInstance) -> None:
     """The gradient through the draws has the mean of the score-function one, for every parameter."""
+    if not instance.continuous:
+        return
     model = random_model(instance)
-    u, weights = all_noise(model.latents)
     for image in some_x(model, 2).split(1):
+        u, weights = all_noise(model, image)
         images = image.expand(len(u), *image.shape[1:])
         through_draws = gradients(weights @ model.elbo(images, uniforms=u), model)
-        z = model(images, u[None])[1][0].detach()
-        posterior = model.encode(image)
-        log_joint = model.likelihood.log_prob(model.decode(z), images) + model.prior().log_prob(z)
-        log_q = posterior.log_prob(z)
-        score = gradients(weights @ (log_joint + (log_joint - log_q).detach() * log_q), model)
+        z, _, log_share = (each.detach() for each in model(images, u[None])[1])
+        log_joint = log_likelihood(model, z[0], images) + model.prior().log_prob(z[0])
+        log_q = model.encode(images).log_prob(z[0])
+        surrogate = log_joint + (log_joint - log_q).detach() * log_q
+        score = gradients(weights @ (log_share.exp() * surrogate).sum(0), model)
         for name, ours, expected in zip(dict(model.named_parameters()), through_draws, score, strict=True):
             assert_close(ours, expected, f"the gradient of {name} is not that of the score-function estimate")
 
@@ -276,6 +295,7 @@ def rounding(instance: LatentInstance) -> None:
         model = low_precision(instance, precision)
         exact, x = copy.deepcopy(model).double(), in_float32(some_x(model, 8))
         u = torch.rand(3, 8, model.latents, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        u = u if instance.continuous else far_from_ends(exact, x, u)
         for call in (lambda m, x=x, u=u: m.elbo(x, uniforms=u[0]), lambda m, x=x, u=u: m.iwae_bound(x, 3, uniforms=u)):
             with precision.active():
                 value = call(model)
@@ -294,9 +314,14 @@ def likelihood(instance: LatentInstance) -> None:
     for precision in LOW:
         model, x = low_precision(instance, precision), in_float32(some_x(random_model(instance), 12))
         with precision.active():
-            outputs = model.decode(torch.randn(12, model.latents, generator=torch.Generator().manual_seed(0)))
+            z = torch.randn(12, model.prior().mean.shape[1], generator=torch.Generator().manual_seed(0))
+            outputs = model.decode(z)
             found = model.likelihood.log_prob(outputs, x)
-        expected = model.likelihood.log_prob(outputs.double(), x)
+            if instance.pixels:  # whose network follows: its outputs are what counts
+                outputs = model.likelihood.pixels(x, context=outputs.flatten(1, -3))
+        likelihood = likelihoods.Categorical(model.levels) if outputs.ndim > x.ndim else likelihoods.Bernoulli()
+        likelihood = likelihood if instance.pixels else model.likelihood
+        expected = likelihood.log_prob(outputs.double(), x)
         assert found.dtype in WIDE, f"in {precision.name} log p(x | z) is {found.dtype}"
         error = ((found - expected).abs() / (1 + expected.abs())).max().item()
         assert error <= IN_FLOAT32, f"in {precision.name} the likelihood has a relative error of {error:.1g}"
@@ -330,15 +355,21 @@ def possible(instance: LatentInstance) -> None:
 @prop
 def means(instance: LatentInstance) -> None:
     """The mean of p(x | z) is the mean of its probabilities, and what `reconstruct` gives for the mean of q(z | x)."""
-    model = random_model(instance)
+    model = random_model(instance, 2 * instance.scale)
     x, everything = some_x(model, 3), states(model)
     z = model.encode(x).mean
     outputs = model.decode(z)
     for i in range(3):
         repeated = outputs[i : i + 1].expand(len(everything), *outputs.shape[1:])
         p = model.likelihood.log_prob(repeated, everything).exp()
-        mean = (p / p.sum()) @ everything.flatten(1).to(p.dtype)
-        assert_close(model.mean(z)[i].flatten(), mean, "the mean of p(x | z) differs from that of its probabilities")
+        p, numbers = p / p.sum(), everything.flatten(1).to(p.dtype)
+        mean = p @ numbers
+        with mock.patch.object(pixel_vae, "MEAN_DRAWS", 10_000):
+            difference = model.mean(z[i : i + 1]).flatten() - mean
+        if instance.pixels:
+            error = (p @ numbers.square() - mean.square()).sqrt() / math.sqrt(10_000)
+            difference = (difference.abs() - DEVIATIONS * error).clamp_min(0)
+        assert_close(difference, torch.zeros_like(mean), "the mean of p(x | z) differs from that of its probabilities")
     assert_close(model.reconstruct(x), model.mean(z), "reconstruct differs from the mean at q's mean")
 
 
@@ -360,7 +391,12 @@ class Marginal(torch.nn.Module):
 
 
 def integral(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
-    """log p(x) by integration over a grid of z, coarser for two latent variables, which take longer."""
+    """log p(x) by integration over a grid of z, coarser for two latent variables, which take longer, or by a sum."""
+    if isinstance(model.prior(), IndependentCategoricals):
+        K = model.categories
+        rows = [torch.cat([torch.eye(K)[k] for k in row]) for row in itertools.product(range(K), repeat=model.latents)]
+        z = torch.stack(rows).double().unsqueeze(1).expand(-1, len(x), -1)
+        return log_likelihood(model, z, x).logsumexp(0) - math.log(len(rows))
     return log_probs_by_integration(model, x, points=321 if model.latents == 1 else 121)
 
 
@@ -371,7 +407,8 @@ def random_model(instance: LatentInstance, scale: float | None = None) -> Latent
     encoder = getattr(getattr(model, "model", model), "encoder", None)
     if encoder is not None:
         with torch.no_grad():
-            encoder.layers[-1].bias[model.latents :] += instance.spread
+            means = model.strata * model.latents
+            encoder.layers[-1].bias[means : 2 * means] += instance.spread
     return model
 
 
@@ -384,24 +421,154 @@ def some_x(model: LatentVariableModel, n: int) -> torch.Tensor:
     return random_x(model, n, torch.Generator().manual_seed(0))
 
 
-def all_noise(latents: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A grid of uniforms, (G, L), and the weights of their normal quantiles, (G,), which sum to 1."""
+def all_noise(model: LatentVariableModel, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A grid of uniforms, (G, L), and the weights of their normal quantiles, (G,), which sum to 1.
+
+    For a categorical q(z | image) the uniforms are the middles of all categories' intervals, with their probabilities.
+    """
+    posterior, latents = model.encode(image), model.latents
+    if isinstance(posterior, IndependentCategoricals):
+        p = posterior.log_p[0].detach().exp()
+        u = torch.cartesian_prod(*(p.cumsum(1) - p / 2)).view(-1, latents)
+        return u, torch.cartesian_prod(*p).view(-1, latents).prod(1)
     line = torch.linspace(-QUANTILES, QUANTILES, 281 if latents == 1 else 141, dtype=torch.float64)
     t = torch.cartesian_prod(*[line] * latents).view(-1, latents)
     weights = torch.exp(-t.square().sum(1) / 2)
     return torch.special.ndtr(t), weights / weights.sum()
 
 
-def reference(model: LatentVariableModel, x: torch.Tensor) -> MultivariateNormal:
-    """q(z | x) as a distribution of torch's."""
+class TwoLevels:
+    """q(z | x) of a ladder with one latent variable on each of two levels, or p(z) for x = None.
+
+    Of q(z | x) it has the mean, (n, 2), and the covariance matrix, (n, 2, 2), by a sum over a grid of the top level.
+    """
+
+    def __init__(self, model: LatentVariableModel, x: torch.Tensor | None = None):
+        self.model, self.said = model, None
+        self.top = Normal(torch.zeros(1).double(), 1.0)
+        if x is not None:
+            outputs = model.encoder(x.double() / (model.levels - 1))
+            mean, variance = outputs[:, :2], outputs[:, 2:].exp()
+            self.top, self.said = Normal(mean[:, 0], variance[:, 0].sqrt()), (mean[:, 1], variance[:, 1])
+
+    def bottom(self, top: torch.Tensor) -> Normal:
+        """The lower level given the higher one, (*draws, n)."""
+        mean, log_variance = self.model.downward[0](top.unsqueeze(-1)).unbind(-1)
+        variance = log_variance.exp()
+        if self.said is None:
+            return Normal(mean, variance.sqrt())
+        a, b = self.said
+        return Normal((b * mean + variance * a) / (b + variance), (b * variance / (b + variance)).sqrt())
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        return self.top.log_prob(z[..., 0]) + self.bottom(z[..., 0]).log_prob(z[..., 1])
+
+    def _moments(self) -> tuple[torch.Tensor, torch.Tensor]:
+        t = torch.linspace(-QUANTILES, QUANTILES, 281, dtype=torch.float64)
+        weights = torch.exp(-t.square() / 2) / torch.exp(-t.square() / 2).sum()
+        top = self.top.mean + self.top.stddev * t[:, None]
+        bottom = self.bottom(top)
+        mean = weights @ bottom.mean
+        variance = weights @ (bottom.variance + (bottom.mean - mean).square())
+        covariance = weights @ ((top - self.top.mean) * bottom.mean)
+        matrix = torch.stack([self.top.variance, covariance, covariance, variance], -1)
+        return torch.stack([self.top.mean, mean], -1), matrix.unflatten(-1, (2, 2))
+
+    @property
+    def mean(self) -> torch.Tensor:
+        return self._moments()[0]
+
+    @property
+    def covariance_matrix(self) -> torch.Tensor:
+        return self._moments()[1]
+
+
+class ByIntegration:
+    """q(z | x) of n images by its density alone, with its moments by integration over a grid of two latent variables.
+
+    Raises:
+        AssertionError: the density does not integrate to 1.
+    """
+
+    def __init__(self, posterior: Posterior):
+        self.log_prob = posterior.log_prob
+        line = torch.linspace(-30, 30, 201, dtype=torch.float64)
+        z = torch.cartesian_prod(line, line)
+        p = self.log_prob(z[:, None].expand(-1, len(posterior.mean), -1)).exp() * 0.3**2
+        assert_close(p.sum(0), torch.ones_like(p[0]), "the density of q does not integrate to 1")
+        self.mean = torch.einsum("gn,gl->nl", p, z)
+        centred = z[:, None] - self.mean
+        self.covariance_matrix = torch.einsum("gn,gnl,gnm->nlm", p, centred, centred)
+
+
+class Mixture(MixtureSameFamily):
+    """torch's mixture of normal distributions, with its covariance."""
+
+    def __init__(self, log_pi: torch.Tensor, means: torch.Tensor, log_variances: torch.Tensor):
+        components = MultivariateNormal(means, torch.diag_embed(log_variances.exp()))
+        super().__init__(Categorical(logits=log_pi), components)
+
+    @property
+    def covariance_matrix(self) -> torch.Tensor:
+        pi, components = self.mixture_distribution.probs, self.component_distribution
+        centred = components.mean - self.mean.unsqueeze(1)
+        second = components.covariance_matrix + centred.unsqueeze(-1) * centred.unsqueeze(-2)
+        return torch.einsum("nk,nklm->nlm", pi, second)
+
+
+class OneHot:
+    """Independent categorical variables as one-hot vectors in a row, by torch's distributions."""
+
+    def __init__(self, log_p: torch.Tensor):
+        self.each = OneHotCategorical(logits=log_p)
+        self.mean = self.each.probs.flatten(1)
+        self.covariance_matrix = torch.stack(
+            [torch.block_diag(*(p.diag() - p.outer(p) for p in q)) for q in log_p.exp()]
+        )
+
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+        return self.each.log_prob(z.unflatten(-1, self.each.probs.shape[1:])).sum(-1)
+
+
+def far_from_ends(model: LatentVariableModel, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """The middles of the categories' intervals in which uniforms (k, n, N) lie: rounding q changes no choice."""
+    p = model.encode(x).log_p.detach().exp()
+    ends = p.cumsum(-1)
+    chosen = (ends[..., :-1] <= u.unsqueeze(-1)).sum(-1, keepdim=True)
+    return (ends - p / 2).expand(len(u), -1, -1, -1).gather(-1, chosen).squeeze(-1)
+
+
+Reference = MultivariateNormal | Mixture | ByIntegration | OneHot | TwoLevels
+
+
+def reference(model: LatentVariableModel, x: torch.Tensor) -> Reference:
+    """q(z | x) as a distribution of torch's, or by its density."""
+    if hasattr(model, "sizes"):
+        return TwoLevels(model, x)
     posterior = model.encode(x)
+    if isinstance(posterior, MixturePosterior):
+        return Mixture(*posterior)
+    if isinstance(posterior, IndependentCategoricals):
+        return OneHot(posterior.log_p)
+    if isinstance(posterior, IAFPosterior):
+        return ByIntegration(posterior)
     if hasattr(posterior, "covariance"):
         return MultivariateNormal(posterior.mean, posterior.covariance)
     return MultivariateNormal(posterior.mean, torch.diag_embed(posterior.log_variance.exp()))
 
 
-def standard(model: LatentVariableModel) -> MultivariateNormal:
-    """N(0, I), p(z) of every model here."""
+def log_likelihood(model: LatentVariableModel, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """log p(x | z), (S, n), of z (S, n, L)."""
+    repeated = x.repeat(len(z), *[1] * (x.ndim - 1))
+    return model.likelihood.log_prob(model.decode(z.flatten(0, 1)), repeated).view(z.shape[:2])
+
+
+def standard(model: LatentVariableModel) -> MultivariateNormal | OneHot | TwoLevels:
+    """p(z) of every model here: N(0, I), all categories equally probable, or a ladder's."""
+    if hasattr(model, "sizes"):
+        return TwoLevels(model)
+    if isinstance(model.prior(), IndependentCategoricals):
+        return OneHot(torch.zeros(1, model.latents, model.categories).double().log_softmax(-1))
     return MultivariateNormal(torch.zeros(model.latents).double(), torch.eye(model.latents).double())
 
 

@@ -12,8 +12,9 @@ import torch
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from course_lib import figures, gates, latent_sizes, plots, reach, recurrence
+from course_lib import figures, plots
 from course_lib.dependencies import influence
+from course_lib.experiments import gates, latent_sizes, reach, recurrence
 from course_lib.experiments.vqvae import Coded, Usage
 from course_lib.explore import open_paths
 from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, vqvae, wavenet
@@ -123,6 +124,31 @@ EXAMPLES = {
     vae.gaps: ({"encoder's q": -18.4, "searched q": -17.8, "importance-weighted": -17.5},),
     vae.explained: (GREY[:5, :10], ["shape", "colour", "angle", "place", "light"]),
     vae.styles: (GREY[:40], range(10)),
+    vae.plane_posteriors: (
+        {
+            name: {"true posterior": (GREY[:20, :20].log(), None), "encoder's q": (GREY[20:40, :20].log(), 1.16)}
+            | {family: (GREY[:20, 20:40].log(), 0.47) for family in ("Gaussian", "mixture of 2", "flow")}
+            for name in ("a ridge", "two modes")
+        },
+        4.0,
+    ),
+    vae.worth_of_posteriors: (
+        {
+            "trained together": {"diagonal": [1.2, 1.3], "flow": [0.9, 1.0]},
+            "refitted": {"diagonal": [0.5, 0.4], "flow": [0.2, 0.3]},
+        },
+        {"diagonal": [19.2, 19.3], "flow": [18.9, 19.0]},
+    ),
+    vae.relaxed_gradients: (
+        [0.1, 1, 10],
+        {"Gumbel-softmax": [0.05, 0.4, 0.9], "straight-through": [0.1, 0.4, 0.9]},
+        {"Gumbel-softmax": [6.5, 1.0, 0.01], "straight-through": [9.0, 1.7, 0.1]},
+        {"REINFORCE": 9.2, "REINFORCE, with baseline": 2.8},
+    ),
+    vae.shares_of_bits: (
+        {"independent pixels": [(13.0, 5.5), (13.1, 5.4)], "PixelCNN, long field": [(17.0, 0.1), (17.1, 0.0)]},
+    ),
+    vae.annealed: ([1, 10, 100], {"perfect moves": [150.0, 3.0, 0.2], "Hamiltonian moves": [140.0, 12.0, 0.9]}, 35.4),
     vqvae.patches: (255 * GREY[:3, :64].view(3, 8, 8), {"K = 8: 0.19 bits per pixel": 255 * GREY[3:6].view(3, 8, 8)}),
     vqvae.pulls: (torch.tensor([*ROWS, [4.0, 1.0]]), 3 * GREY[:8, :2], 0.2 * GREY[:8, 2:4]),
     vqvae.tracks: (GREY[:, :2], GREY[:60, :2].view(10, 6, 2), GREY[:5, :2]),

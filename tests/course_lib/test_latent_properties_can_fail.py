@@ -7,10 +7,14 @@ import torch
 from _pytest.outcomes import Failed
 
 from course_lib import distributions
-from course_lib.models import VAE, LatentVariableModel, ProbabilisticPCA
-from course_lib.models.latent import DiagonalGaussian, ELBOTerms, FullGaussian
+from course_lib.models import VAE, CategoricalVAE, LadderVAE, LatentVariableModel, PixelVAE, ProbabilisticPCA
+from course_lib.models.categorical_vae import IndependentCategoricals
+from course_lib.models.ladder_vae import TopDown
+from course_lib.models.latent import DiagonalGaussian, Draws, ELBOTerms, FullGaussian
 from course_lib.models.likelihoods import Bernoulli, Gaussian
-from tests.course_lib.latent_instances import LatentInstance
+from course_lib.models.posteriors import IAFPosterior, MixturePosterior
+from course_lib.nn import MaskedConv2d
+from tests.course_lib.latent_instances import LADDER, LatentInstance
 from tests.course_lib.latent_properties import LATENT_PROPERTIES
 
 
@@ -164,7 +168,7 @@ class PriorForgotten(TinyVAE):
     def log_weights(self, x, k, **noise):
         self._check(x)
         uniforms = self._uniforms(noise.get("uniforms"), noise.get("generator"), (k, len(x), self.latents))
-        z = self(x, uniforms)[1]
+        z = self(x, uniforms)[1].z[:, 0]
         return super().log_weights(x, k, uniforms=uniforms) - self.prior().log_prob(z)
 
 
@@ -363,6 +367,215 @@ class Inverted(FullGaussian):
         return self.mean + distributions.normal_quantile(uniforms) @ torch.linalg.inv(self.scale).mT.to(uniforms.dtype)
 
 
+class TinyFlow(VAE):
+    """Without a mistake. A subclass may have another posterior."""
+
+    posterior = IAFPosterior
+
+    def __init__(self):
+        super().__init__((2,), 2, 2, [4], posterior="iaf", flows=1)
+
+    def _encode(self, x):
+        return self.posterior(*super()._encode(x))
+
+
+class ReadsItself(TinyFlow):
+    """Each dimension's scale depends on the dimension itself: the mask is not strict."""
+
+    def __init__(self):
+        super().__init__()
+        for layer in self.flow.output:
+            layer.mask.fill_(1)
+
+
+class ScaleWithTheWrongSign(TinyFlow):
+    """The density of a draw has the sum of the log-scales added."""
+
+    class posterior(IAFPosterior):
+        def weighted_draws(self, uniforms):
+            z, log_q, log_share = super().weighted_draws(uniforms)
+            return Draws(z, 2 * self.base.log_prob(self.base.draw(uniforms)).unsqueeze(1) - log_q, log_share)
+
+
+class InverseInOneRound(TinyFlow):
+    """The inverse reads z where it should read the noise found so far."""
+
+    class posterior(IAFPosterior):
+        def log_prob(self, z):
+            (step,) = self.steps
+            mean, log_scale = step.mean_and_log_scale(z, self.context[:, 0])
+            return self.base.log_prob((z - mean) * torch.exp(-log_scale)) - log_scale.sum(-1)
+
+
+class TinyMixture(VAE):
+    """Without a mistake. A subclass may have another posterior."""
+
+    posterior = MixturePosterior
+
+    def __init__(self):
+        super().__init__((3,), 2, 1, [4], posterior="mixture", components=2)
+
+    def _encode(self, x):
+        return self.posterior(*super()._encode(x))
+
+
+class EqualWeights(TinyMixture):
+    """Every component's draw counts the same, whatever its weight."""
+
+    class posterior(MixturePosterior):
+        def weighted_draws(self, uniforms):
+            z, log_q, log_share = super().weighted_draws(uniforms)
+            return Draws(z, log_q, torch.full_like(log_share, -math.log(len(log_share))))
+
+
+class OwnComponentAlone(TinyMixture):
+    """The density of a draw is that of its own component: the ELBO is a bound, but not the mixture's."""
+
+    class posterior(MixturePosterior):
+        def weighted_draws(self, uniforms):
+            z, _, log_share = super().weighted_draws(uniforms)
+            own = DiagonalGaussian(self.means.transpose(0, 1), self.log_variances.transpose(0, 1))
+            return Draws(z, own.log_prob(z), log_share)
+
+
+class WeightsWithoutGradient(TinyMixture):
+    """The weights are taken for constants."""
+
+    class posterior(MixturePosterior):
+        def weighted_draws(self, uniforms):
+            z, log_q, log_share = super().weighted_draws(uniforms)
+            return Draws(z, log_q, log_share.detach())
+
+
+class TinyCategorical(CategoricalVAE):
+    """Without a mistake. A subclass may have another posterior."""
+
+    posterior = IndependentCategoricals
+
+    def __init__(self):
+        super().__init__((3,), 2, 2, 3, [4])
+
+    def _encode(self, x):
+        return self.posterior(*super()._encode(x))
+
+
+class FirstCategoryOfMany(TinyCategorical):
+    """All variables are drawn from the first one's probabilities."""
+
+    class posterior(IndependentCategoricals):
+        def draw(self, uniforms):
+            return IndependentCategoricals(self.log_p[:, :1].expand_as(self.log_p)).draw(uniforms)
+
+
+class EntropyAlone(TinyCategorical):
+    """The KL divergence lacks log K for each variable."""
+
+    class posterior(IndependentCategoricals):
+        def kl(self, prior):
+            return (self.log_p.exp() * self.log_p).sum((-2, -1))
+
+
+class SumWithoutPrior(TinyCategorical):
+    """`log_prob` sums p(x | z) over all states."""
+
+    def log_prob(self, x):
+        return super().log_prob(x) + 2 * math.log(3)
+
+
+class StatesOfOneVariable(TinyCategorical):
+    """`log_prob` goes through states in which all variables are equal."""
+
+    def states(self):
+        return super().states()[[0, 4, 8]].repeat(3, 1)
+
+
+class TinyPixelVAE(PixelVAE):
+    """Without a mistake."""
+
+    def __init__(self):
+        super().__init__((1, 2, 2), 2, 1, [6], context=2, pixel_channels=3, pixel_layers=1, head=3)
+
+
+class SeesItself(TinyPixelVAE):
+    """The PixelCNN's first layer has mask B: a pixel reads itself."""
+
+    def __init__(self):
+        super().__init__()
+        first = self.likelihood.pixels.layers[0].horizontal
+        self.likelihood.pixels.layers[0].horizontal = MaskedConv2d(
+            "B", first.input_colours, first.output_colours, left=first.left
+        )
+
+
+class OneUniformForAllPixels(TinyPixelVAE):
+    """All pixels of a sample are drawn from the first one's uniform."""
+
+    def __init__(self):
+        super().__init__()
+        invert = self.likelihood.invert
+        self.likelihood.invert = lambda outputs, u: invert(outputs, u[..., :1, :1].expand_as(u))
+
+
+class MedianForMean(TinyPixelVAE):
+    """The mean of p(x | z) is the image of the uniforms 0.5."""
+
+    def __init__(self):
+        super().__init__()
+        invert = self.likelihood.invert
+        half = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
+        self.likelihood.mean = lambda outputs: invert(outputs, half.expand(len(outputs), -1, -1, -1)).to(outputs.dtype)
+
+
+class TinyLadder(LadderVAE):
+    """Without a mistake."""
+
+    def __init__(self):
+        super().__init__((2,), 2, [1, 1], [4], width=3)
+
+
+class StandardLowerLevel(TinyLadder):
+    """The KL divergence of the lower level is that to N(0, I)."""
+
+    def _kl_by_latent(self, posterior, draws):
+        standard = DiagonalGaussian(torch.zeros(1, 1), torch.zeros(1, 1))
+        return torch.cat([q.kl_by_latent(standard) for q in posterior.levels(draws.z[0, 0])], -1)
+
+
+class SamplesFromOneLevel(TinyLadder):
+    """Samples have the lower level from N(0, I)."""
+
+    def sample(self, n, *, generator=None, uniforms=None):
+        u = self._uniforms(uniforms, generator, (n, 4))
+        z = distributions.normal_quantile(u[:, :2])
+        return self.likelihood.invert(self._decode(z), u[:, 2:])
+
+
+class PriorOfTheMean(TinyLadder):
+    """The KL divergence of the lower level is that at the mean of the level above."""
+
+    def _kl_by_latent(self, posterior, draws):
+        return super()._kl_by_latent(posterior, draws._replace(z=posterior.mean[None, None]))
+
+
+class SumOfVariances(TopDown):
+    """Levels merge the two densities with the sum of their variances."""
+
+    def conditional(self, i, above):
+        level = super().conditional(i, above)
+        if above is None:
+            return level
+        prior = self.downward[i - 1].given(above)
+        precision = (-level.log_variance).exp() - (-prior.log_variance).exp()
+        return DiagonalGaussian(level.mean, (prior.log_variance.exp() + 1 / precision).log())
+
+
+class VariancesAddUp(TinyLadder):
+    """The lower level of q(z | x) has the sum of the variances of the two densities."""
+
+    def _encode(self, x):
+        return SumOfVariances(*super()._encode(x))
+
+
 BROKEN = {
     MeanOverLatents: {"bound", "slopes", "terms"},
     KLWithoutLogVariance: {"bound", "slopes", "terms"},
@@ -400,11 +613,33 @@ BROKEN = {
     IndependentLatents: {"exact", "mass"},
     NoDeterminant: {"exact", "mass"},
     PrecisionForCovariance: {"bound", "draws", "slopes", "terms"},
+    ReadsItself: {"bound", "draws", "monotone", "slopes", "terms", "unbiased"},
+    ScaleWithTheWrongSign: {"bound", "monotone", "slopes", "terms", "unbiased"},
+    InverseInOneRound: {"bound", "draws", "slopes", "terms"},
+    EqualWeights: {"draws", "slopes", "unbiased"},
+    OwnComponentAlone: {"bound", "slopes", "terms"},
+    WeightsWithoutGradient: {"slopes"},
+    FirstCategoryOfMany: {"bound", "draws", "monotone", "terms", "unbiased"},
+    EntropyAlone: {"bound", "terms", "zero"},
+    SumWithoutPrior: {"exact", "mass"},
+    StatesOfOneVariable: {"exact", "sampler"},
+    SeesItself: {"mass"},
+    OneUniformForAllPixels: {"sampler"},
+    MedianForMean: {"means"},
+    StandardLowerLevel: {"bound", "slopes", "terms"},
+    SamplesFromOneLevel: {"sampler"},
+    PriorOfTheMean: {"bound", "slopes", "terms"},
+    VariancesAddUp: {"bound", "draws", "terms"},
 }
 RIGHT = {
     TinyVAE: lambda model: LatentInstance(model.__name__, model, scale=0.4),
     TinyGaussianVAE: lambda model: LatentInstance(model.__name__, model, zero_is_uniform=False),
+    TinyFlow: lambda model: LatentInstance(model.__name__, model, scale=0.4, spread=2.5),
+    TinyMixture: lambda model: LatentInstance(model.__name__, model),
+    TinyCategorical: lambda model: LatentInstance(model.__name__, model, continuous=False),
     TinyPCA: lambda model: LatentInstance(model.__name__, model, exact=True, zero_is_uniform=False),
+    TinyPixelVAE: lambda model: LatentInstance(model.__name__, model, scale=0.4, pixels=True),
+    TinyLadder: lambda model: LatentInstance(model.__name__, model, **LADDER),
 }
 
 

@@ -54,7 +54,10 @@ def test_every_model_beats_the_baselines():
         assert {model: nats for model, nats in models.items() if nats >= baselines[-1]} == {}
 
 
-@pytest.mark.parametrize("name, levels", [("VAE", 2), ("VAE, logistic", 16)])
+VAES = [("VAE", 2), ("VAE, categorical", 2), ("VAE, logistic", 16)]
+
+
+@pytest.mark.parametrize("name, levels", VAES)
 def test_a_vae_is_measured_by_its_bound_and_beats_independent_pixels(name, levels):
     row = measure(recipe(name, levels), seeds=range(2))
     assert row.likelihood == "bound, k = 50"

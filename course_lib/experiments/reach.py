@@ -1,7 +1,7 @@
 """What a WaveNet's receptive field, gates, residual and skip connections are worth: networks without one of them.
 
-`python -m course_lib.reach` trains all networks on the tones from several seeds and prints what `MEASURED` holds, in
-about 5 minutes of processor time.
+`python -m course_lib.experiments.reach` trains all networks on the tones from several seeds and prints what `MEASURED`
+holds, in about 5 minutes of processor time.
 """
 
 import math
@@ -76,8 +76,8 @@ NETWORKS = {
     "no skip connections": dict(dilations=DOUBLED, channels=18, skips=False),
     "no residual connections": dict(dilations=DOUBLED, channels=16, residuals=False),
 }
-# Printed by `python -m course_lib.reach` on 28 November 2026 on one CPU core: for each network, the test bits per
-# sample from the seeds 0, 1 and 2. Without skip connections, the training from seed 2 got stuck.
+# Printed by `python -m course_lib.experiments.reach` on 28 November 2026 on one CPU core: for each network, the test
+# bits per sample from the seeds 0, 1 and 2. Without skip connections, the training from seed 2 got stuck.
 MEASURED: dict[str, list[float]] = {
     "dilations 1 to 128": [4.865, 4.871, 4.918],
     "1 to 8, twice": [4.987, 5.003, 5.054],

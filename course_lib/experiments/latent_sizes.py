@@ -1,7 +1,7 @@
 """What the number of latent variables does to a VAE of the binary digits.
 
-`python -m course_lib.latent_sizes` trains VAEs of several sizes from several seeds and prints what `MEASURED` holds, in
-about 3 minutes of processor time.
+`python -m course_lib.experiments.latent_sizes` trains VAEs of several sizes from several seeds and prints what
+`MEASURED` holds, in about 3 minutes of processor time.
 """
 
 from typing import NamedTuple
@@ -32,8 +32,8 @@ class Costs(NamedTuple):
 
 
 SIZES = (2, 5, 10, 20)
-# Printed by `python -m course_lib.latent_sizes` on 29 November 2026 on one CPU core: for each number of latent
-# variables, the costs from the seeds 0, 1 and 2.
+# Printed by `python -m course_lib.experiments.latent_sizes` on 29 November 2026 on one CPU core: for each number of
+# latent variables, the costs from the seeds 0, 1 and 2.
 MEASURED: dict[int, list[Costs]] = {
     2: [Costs(20.40, 3.26, 19.42, 2), Costs(20.18, 3.36, 19.20, 2), Costs(20.36, 3.29, 19.35, 2)],
     5: [Costs(18.35, 5.27, 17.47, 5), Costs(18.22, 5.29, 17.38, 5), Costs(18.37, 5.22, 17.49, 5)],

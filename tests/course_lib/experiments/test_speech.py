@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from course_lib import speech
 from course_lib.data.sound import RATE
+from course_lib.experiments import speech
 from course_lib.models import WaveNet
 from course_lib.notebook import player
 

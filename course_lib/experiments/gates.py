@@ -1,8 +1,8 @@
 """What two stacks and gates are worth: networks that differ in one of the two, at equal numbers of weights.
 
 The gated PixelCNN differs from the PixelCNN before it in two ways at once, two stacks and gates, and its paper reports
-them together. Here either can be left out alone. `python -m course_lib.gates` trains all networks on the tiny world and
-on the digits from several seeds and prints what `MEASURED` holds, in about 10 minutes of processor time.
+them together. Here either can be left out alone. `python -m course_lib.experiments.gates` trains all networks on the
+tiny world and on the digits from several seeds and prints what `MEASURED` holds, in about 10 minutes of processor time.
 """
 
 import math
@@ -118,9 +118,9 @@ SIZES = {
     "digits": dict(event_shape=(1, 8, 8), levels=16, layers=3, head=48),
 }
 TRAINING = {"world": train_on_the_world, "digits": train_on_digits}
-# Printed by `python -m course_lib.gates` on 28 November 2026 on one CPU core: for each network, one number for each of
-# the seeds 0, 1, ...: the KL divergence in nats on the world, the test bits/dim on the digits (± 0.015, since there are
-# 300 test images).
+# Printed by `python -m course_lib.experiments.gates` on 28 November 2026 on one CPU core: for each network, one number
+# for each of the seeds 0, 1, ...: the KL divergence in nats on the world, the test bits/dim on the digits (± 0.015,
+# since there are 300 test images).
 MEASURED: dict[str, dict[tuple[int, str], list[float]]] = {
     "world": {
         (2, "gate"): [0.121, 0.0814, 0.107, 0.1078, 0.0962],

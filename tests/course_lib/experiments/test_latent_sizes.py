@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from course_lib import data, latent_sizes
+from course_lib import data
+from course_lib.experiments import latent_sizes
 from course_lib.models import VAE
 
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from course_lib import data, gates
+from course_lib import data
 from course_lib.dependencies import dependencies
+from course_lib.experiments import gates
 
 NETWORKS = [(dataset, *network) for dataset, networks in gates.MEASURED.items() for network in networks]
 

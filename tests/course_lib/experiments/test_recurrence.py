@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib import gates, recurrence
+from course_lib.experiments import gates, recurrence
 
 
 def test_every_network_was_measured_from_the_same_seeds():

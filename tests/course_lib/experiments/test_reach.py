@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from course_lib import data, reach
+from course_lib import data
 from course_lib.dependencies import influence
+from course_lib.experiments import reach
 
 
 def reads(model, length: int) -> list[int]:

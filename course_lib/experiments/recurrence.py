@@ -1,7 +1,7 @@
 """What recurrence costs and buys: PixelRNN beside PixelCNN on the digits, at equal weights and equal training.
 
-`python -m course_lib.recurrence` trains all networks from several seeds, once for the same processor time and once for
-the same number of epochs, and prints what `MEASURED` holds, in about 16 minutes of processor time.
+`python -m course_lib.experiments.recurrence` trains all networks from several seeds, once for the same processor time
+and once for the same number of epochs, and prints what `MEASURED` holds, in about 16 minutes of processor time.
 """
 
 import math
@@ -44,8 +44,8 @@ class Result(NamedTuple):
     equal_epochs: list[float]
 
 
-# Printed by `python -m course_lib.recurrence` on 28 November 2026 on one CPU core that had other work as well. In equal
-# time the networks had 31, 27, 24 and 8 epochs.
+# Printed by `python -m course_lib.experiments.recurrence` on 28 November 2026 on one CPU core that had other work as
+# well. In equal time the networks had 31, 27, 24 and 8 epochs.
 MEASURED: dict[str, Result] = {
     "PixelCNN": Result(0.97, [1.7404, 1.7459, 1.7347], [1.7403, 1.7488, 1.7347]),
     "Gated PixelCNN": Result(1.1, [1.7517, 1.7624, 1.771], [1.7466, 1.7504, 1.7647]),

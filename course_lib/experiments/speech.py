@@ -1,7 +1,7 @@
 """Three spoken digits, drawn from a WaveNet of ours and saved, so that a lesson can play them without the recordings.
 
-`python -m course_lib.speech` trains the model on the Free Spoken Digit Dataset, in about 20 minutes on one CPU core,
-prints its cost on the test recordings (4.620 ± 0.061 bits per sample), draws the digits and writes `FILE`. An
+`python -m course_lib.experiments.speech` trains the model on the Free Spoken Digit Dataset, in about 20 minutes on one
+CPU core, prints its cost on the test recordings (4.620 ± 0.061 bits per sample), draws the digits and writes `FILE`. An
 interrupted training continues from build/speech.safetensors.
 """
 
@@ -20,7 +20,7 @@ from course_lib.training import fit
 
 __all__ = ["CREDIT", "DIGITS", "FILE", "SPEAKER", "build", "draw", "save", "saved"]
 
-FILE = Path(__file__).with_name("data") / "wavenet_digits.wav"
+FILE = Path(data.__file__).with_name("wavenet_digits.wav")
 CREDIT = "a WaveNet's, trained on the Free Spoken Digit Dataset, Zohar Jackson and contributors, CC BY-SA 4.0"
 DIGITS, SPEAKER = (4, 0, 7), "jackson"
 LENGTH = 3000  # samples of each digit: as much as the model was trained on
