@@ -7,6 +7,7 @@ from course_lib.clinic.nade import nade_clinic
 from course_lib.clinic.pixelcnn import pixelcnn_clinic
 from course_lib.clinic.pixelrnn import pixelrnn_clinic
 from course_lib.clinic.vae import vae_clinic
+from course_lib.clinic.vqvae import vqvae_clinic
 from course_lib.clinic.wavenet import wavenet_clinic
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "pixelrnn_clinic",
     "train_on_world",
     "vae_clinic",
+    "vqvae_clinic",
     "wavenet_clinic",
 ]

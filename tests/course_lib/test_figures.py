@@ -15,8 +15,9 @@ from matplotlib.text import Text
 from course_lib import figures, plots
 from course_lib.dependencies import influence
 from course_lib.experiments import gates, latent_sizes, reach, recurrence
+from course_lib.experiments.vqvae import Coded, Usage
 from course_lib.explore import open_paths
-from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, wavenet
+from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, vqvae, wavenet
 from course_lib.models import MADE, PixelCNN, orderings
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn.causal import conv_mask
@@ -26,6 +27,7 @@ BITS, GREY = torch.randint(0, 2, (40, 64), generator=rng), torch.rand(200, 64, g
 P10 = torch.rand(40, 10, generator=rng).softmax(1)
 UNIFORM = torch.full((256,), 1 / 256)
 SOUND = torch.sin(torch.arange(800) * 0.3)
+ROWS = [[0.1, 0.1], [0.9, 0.2], [0.5, 0.5], [0.1, 0.9], [0.8, 0.9]]
 # Arguments for every figure that needs some.
 EXAMPLES = {
     likelihood.luck: (BITS[:10], BITS[10:20], BITS[20:30], {"test": torch.arange(9), "random": torch.arange(15, 30)}),
@@ -147,6 +149,29 @@ EXAMPLES = {
         {"independent pixels": [(13.0, 5.5), (13.1, 5.4)], "PixelCNN, long field": [(17.0, 0.1), (17.1, 0.0)]},
     ),
     vae.annealed: ([1, 10, 100], {"perfect moves": [150.0, 3.0, 0.2], "Hamiltonian moves": [140.0, 12.0, 0.9]}, 35.4),
+    vqvae.patches: (255 * GREY[:3, :64].view(3, 8, 8), {"K = 8: 0.19 bits per pixel": 255 * GREY[3:6].view(3, 8, 8)}),
+    vqvae.pulls: (torch.tensor([*ROWS, [4.0, 1.0]]), 3 * GREY[:8, :2], 0.2 * GREY[:8, 2:4]),
+    vqvae.tracks: (GREY[:, :2], GREY[:60, :2].view(10, 6, 2), GREY[:5, :2]),
+    vqvae.costs: (
+        {"uniform prior": [("-log p(x | s)", 1.9), ("codes", 4.16)], "its exact NLL": [("-log p(x)", 5.3)]},
+        ("entropy", 4.97),
+    ),
+    vqvae.usage: (
+        [
+            Usage(kind, K, (0.2 * K, 0.25 * K, 0.3 * K), (100.0, 101.0, 102.0))
+            for kind in ("codebook loss", "moving averages, revival")
+            for K in (64, 256)
+        ],
+    ),
+    vqvae.rejection: ([1.0, 0.5, 0.1], [0.6, 0.8, 0.9], [97, 90, 60], 99),
+    vqvae.rate_distortion: (
+        [
+            Coded("codes of equal length", 100.0, 0.0, 0.005),
+            Coded("PNG", 760.0, 0.7, 0.0),
+            Coded("JPEG, quality 5", 86.0, 3.1, 0.014),
+            Coded("JPEG, quality 90", 1100.0, 3.9, 0.001),
+        ],
+    ),
     wavenet.distilled: ([900.0, 30.0, 2.0, 1.0], {"teacher": SOUND[:90], "student": 0.9 * SOUND[:90]}),
 }
 
@@ -372,6 +397,27 @@ def test_the_gaps_of_three_families_of_posteriors():
     fig = vae.posteriors(torch.diag(torch.tensor([1.0, 4.0], dtype=torch.float64)))
     names = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert names == ["full: gap 0.00", "diagonal: gap 0.00", "isotropic: gap 0.22"]
+
+
+def test_the_arrows_of_a_codebook_lead_to_the_means_of_its_regions():
+    z = torch.tensor([[0.0, 0.2], [0.0, 0.4], [0.9, 0.9]])
+    ax = vqvae.pulls(torch.tensor(ROWS), z, torch.zeros(3, 2)).axes[0]
+    codebook = next(each for each in ax.collections if each.get_label() == "codebook: to the mean")
+    assert codebook.get_offsets().tolist() == pytest.approx(np.array([[0.1, 0.1], [0.8, 0.9]]))
+    moves = np.array([codebook.U, codebook.V]).T
+    assert np.abs(moves - 0.6 * np.array([[-0.1, 0.2], [0.1, 0.0]])).max() < 1e-6
+
+
+def test_the_rows_in_use_are_those_that_are_nearest_to_vectors():
+    ways = torch.tensor([[[0.0, 0.0], [5.0, 5.0], [9.0, 9.0]], [[1.0, 1.0], [6.0, 6.0], [9.0, 9.0]]])
+    fig = vqvae.tracks(torch.tensor([[1.0, 1.1], [6.0, 6.2]]), ways, ways[1, :2])
+    assert "the ways of 3 rows: 2 end at clusters; 1 are nearest to no vector" in fig.get_label()
+
+
+def test_a_code_without_loss_is_a_line_and_the_others_are_points():
+    ax = vqvae.rate_distortion(EXAMPLES[vqvae.rate_distortion][0]).axes[0]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["codes of equal length", "PNG, without loss", "JPEG"]
 
 
 def test_bounds_and_exact_costs_differ_in_shape_and_sign():
