@@ -1,4 +1,4 @@
-"""Latent-variable models on 28x28 binary images: richer posteriors, PixelVAE's sampler, and codes in place of pixels."""
+"""Latent-variable models of 28x28 binary images: richer posteriors, PixelVAE's sampler, codes in place of pixels."""
 
 from collections.abc import Callable
 
