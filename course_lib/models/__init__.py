@@ -7,6 +7,7 @@ from course_lib.models import orderings
 from course_lib.models.autoencoder import Autoencoder
 from course_lib.models.base import AutoregressiveModel, GenerativeModel
 from course_lib.models.categorical_vae import CategoricalVAE
+from course_lib.models.code_prior import CodeModel, CodePrior
 from course_lib.models.conv_nade import ConvNADE
 from course_lib.models.fvbn import FVBN, IndependentPixels
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
@@ -27,7 +28,7 @@ from course_lib.models.sequences import SequenceModel
 from course_lib.models.sound_baselines import Histogram, LinearPrediction
 from course_lib.models.tabular import TabularModel
 from course_lib.models.vae import VAE, ConditionalVAE
-from course_lib.models.vqvae import VQVAE, VQVAE2, CodeModel, CodePrior
+from course_lib.models.vqvae import VQVAE, VQVAE2
 from course_lib.models.wavenet import WaveNet
 
 __all__ = [
