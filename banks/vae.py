@@ -2221,6 +2221,22 @@ slip(
     "* (log_likelihood(z) + log_likelihood(z)) / 2\n    return",
     loses={"annealing"},
 )
+slip(
+    "ais_asks_twice_from_the_start",
+    "log_w = betas[1] * log_likelihood(z)",
+    "log_w = betas[1] * (log_likelihood(z) + log_likelihood(z)) / 2",
+    (
+        "(betas[t] - betas[t - 1]) * log_likelihood(z)",
+        "(betas[t] - betas[t - 1]) * (log_likelihood(z) + log_likelihood(z)) / 2",
+    ),
+    loses={"annealing"},
+)
+slip(
+    "ais_moves_twice",
+    "z = move(z, betas[t - 1])",
+    "move(z, 1.0)\n        z = move(z, betas[t - 1])",
+    loses={"annealing"},
+)
 
 
 @bank.wrong("ais_log_weights", loses={"importance weight"})

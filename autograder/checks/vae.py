@@ -1124,8 +1124,8 @@ def iaf(student, rng):
 
         def name(row, i):
             return (
-                f"mean_{i} of row {row} is {say(mean[row, i])}, log_scale_{i} {say(log_scale[row, i])}, "
-                f"e_{i} {say(e[row, i])}, and z_{i}"
+                f"mean[{row}, {i}] is {say(mean[row, i])}, log_scale[{row}, {i}] {say(log_scale[row, i])}, "
+                f"e[{row}, {i}] {say(e[row, i])}, and z[{row}, {i}]"
             )
 
         return differs(got[0], z, name, size=np.abs(mean) + np.exp(log_scale) * np.abs(e))
@@ -1156,7 +1156,7 @@ def iaf(student, rng):
 
     def wrong_noise(got, z, *parameters):
         e = _iaf_noise(z, *parameters[:-1])
-        why = differs(got[0], e, lambda row, i: f"e_{i} in row {row}, which gives z_{i} = {say(z[row, i])},")
+        why = differs(got[0], e, lambda row, i: f"e[{row}, {i}], which gives z[{row}, {i}] = {say(z[row, i])},")
         if why and not right["draw"] and np.isfinite(got[0]).all():
             own = ask(got[0], *parameters[:-1], False)
             if not own.why and close(own.got[0], z) and reads_all(got, z, *parameters):
@@ -1610,7 +1610,7 @@ def pixelvae_bits(student, rng):
 class _Chain:
     """A log-likelihood and a move, both without chance: log p(x | z) = -s |z - c|^2, and z goes to r z + h beta.
 
-    Images are impossible where z_0 lies above `top`.
+    Images are impossible where the first coordinate of z lies above `top`.
     """
 
     s: float
@@ -1621,7 +1621,7 @@ class _Chain:
 
     def __str__(self) -> str:
         distance = "|z|^2" if self.c == 0 else f"|z {'-' if self.c > 0 else '+'} {abs(self.c):g}|^2"
-        impossible = f", -inf where z_0 > {self.top:g}" if np.isfinite(self.top) else ""
+        impossible = f", -inf where the first coordinate > {self.top:g}" if np.isfinite(self.top) else ""
         move = "z" if self.r == 1 else f"{self.r:g} z"
         move += f" {'+' if self.h > 0 else '-'} {abs(self.h):g} beta" if self.h else ""
         return f"log p(x | z) = -{self.s:g} {distance}{impossible}, move(z, beta) = {move}"
@@ -1664,8 +1664,8 @@ def ais_log_weights(student, rng):
     log-likelihoods of any size                    up to 1e8 nats: both
     -inf gives -inf, never NaN                     T = 1: "importance weight"; before, amid and after the moves where
                                                    that is right: "annealing"
-    log_likelihood, move: called at most T + 1     by `Callback`; more often is an error
-    and T times
+    log_likelihood, move: called at most T + 1     counted in each case of T > 1, and named: "annealing"; 10 times as
+    and T times                                    often is an error, by `Callback`
     =============================================  ===========================================================
     """
 
@@ -1679,11 +1679,21 @@ def ais_log_weights(student, rng):
             return tensors(chain.move(_latents(z_t, z.shape), float(np.reshape(beta, ()))))
 
         T = len(betas) - 1
-        return [tensors(z), betas, Callback(log_likelihood, max_calls=T + 1), Callback(move, max_calls=T)]
+        functions["log_likelihood"] = Callback(log_likelihood, max_calls=10 * (T + 1))
+        functions["move"] = Callback(move, max_calls=10 * T)
+        return [tensors(z), betas, *functions.values()]
 
     def say_run(z, betas, chain):
         steps = f"betas = {say(betas)}" if len(betas) <= 6 else f"T = {len(betas) - 1}"
         return f"{say_case(z=z)}, {steps}, {chain}"
+
+    def too_often(got, z, betas, chain):
+        """Called right after the answer, whose functions are then the latest."""
+        for most, name in ((len(betas), "log_likelihood"), (len(betas) - 1, "move")):
+            if functions[name].calls > most:
+                return (
+                    f"{name} may be called at most {count(most, 'time')}; yours called it {functions[name].calls} times"
+                )
 
     def by_definition(z, betas, chain):
         """The log-likelihoods at z_0 to z_{T-1}, (T, n)."""
@@ -1722,6 +1732,7 @@ def ais_log_weights(student, rng):
     def moving():
         return _Chain(*likelihood(), rng.choice([0.5, -0.5, 0.8]), float(tenths(rng)))
 
+    functions: dict[str, Callback] = {}
     ask = asking(student.call, give=give, read=one_per_row("log w"), say=say_run)
     for (n, L), T in (((1, 1), 2), ((2, 3), 1)):
         yield ask(tenths(rng, n, L), schedule(T), moving()).gate("shape")
@@ -1752,7 +1763,7 @@ def ais_log_weights(student, rng):
         runs += [(z, [0.0, 0.1, 0.4, 1.0], _Chain(*likelihood(), 0.9, 1.0, top=top)) for top in (0.0, 0.5, 5.0, -9.0)]
         runs += [(z, [0.0, 0.1, 0.4, 1.0], _Chain(*likelihood(), 0.5, -0.5, top=top)) for top in (0.5, -0.3)]
     for args in runs:
-        yield ask(*args).holds("annealing", wrong)
+        yield ask(*args).holds("annealing", wrong, too_often)
 
 
 def _latents(z: Any, shape: tuple[int, ...]) -> np.ndarray:
