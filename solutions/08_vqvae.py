@@ -33,9 +33,9 @@
 # | $x$; $z$ | an image; the encoder's vectors, $C$ numbers at each position of a grid: $(n, C, H, W)$ for $n$ images |
 # | $E$, $e_k$, $K$ | the **codebook**, a matrix $(K, C)$; its $k$-th row; their number |
 # | $s$, $z_q = e_s$ | the **codes**, $0, \dots, K - 1$ at each position; their rows |
-# | $N$; $T$ | number of all vectors in a batch, $n H W$; number of codes of one image |
+# | $N$; $T$ | number of all vectors in a batch, $n H W$; number of codes of one image ($T$ top and $B$ bottom ones of two grids) |
 # | $\operatorname{sg}[\cdot]$ | **stop-gradient**: the value of its argument, and derivative 0 |
-# | $\beta$, $\gamma$ | weight of the commitment loss; decay of a running mean |
+# | $\beta$, $\gamma$ | weight of the commitment loss; decay of a moving average |
 
 # %% setup=true
 import math
@@ -83,10 +83,12 @@ print(f"{shapes.name}: {len(shapes.train)} to train on, {len(shapes.valid)} to v
 # squared distance $\sum_i |z_i - e_{s_i}|^2$? With the rows fixed, the nearest row is best by definition. With the
 # choices fixed, the sum falls apart into one sum for each row, and its derivative $2 \sum_{i: s_i = k} (e_k - z_i)$ is
 # 0 at the mean of the vectors that chose $k$. Taking both steps in turn is **k-means** (Lloyd, 1982). No step raises
-# the distance, and there are finitely many choices, so it ends, though perhaps not at the best codebook.
+# the distance, ties go to the lowest index, and there are finitely many choices: so it ends, though perhaps not at the
+# best codebook.
 #
 # Images were once compressed so: cut a photograph into patches of 4 × 4 pixels, $C = 48$ numbers each, and let k-means
-# find $K = 256$ rows: 8 bits for 16 pixels, half a bit per pixel in place of 24.
+# find $K = 256$ rows: 8 bits for 16 pixels, half a bit per pixel in place of 24. The codebook, $256 \cdot 48$ numbers
+# of 8 bits, takes 4 more bits per pixel of the photograph below: it pays off over many images.
 #
 # ### Exercise 1 · `quantize`
 
@@ -148,16 +150,16 @@ plots.show(figures.architecture())
 # $$z_q = z + \operatorname{sg}[e_s - z] .$$
 #
 # The value is $e_s$, and the derivative with respect to $z$ is $I$: the encoder gets the gradient that the decoder
-# gives *at* $e_s$. That is not the gradient of the loss, which is 0. It is the better, the nearer $z$ is to $e_s$. So
-# two more terms hold them together:
+# gives *at* $e_s$. That is not the gradient of the loss, which is 0 almost everywhere. The approximation is good when
+# $z$ is near $e_s$. So two more terms hold them together:
 #
-# $$\mathcal{J} = \underbrace{-\log p(x \mid z_q)}_{\text{reconstruction}} + \underbrace{\big|\operatorname{sg}[z] - e_s\big|^2}_{\text{codebook}} + \beta \underbrace{\big|z - \operatorname{sg}[e_s]\big|^2}_{\text{commitment}} .$$
+# $$\mathcal{J} = \underbrace{-\frac 1n \sum_x \log p(x \mid z_q)}_{\text{reconstruction}} + \underbrace{\frac 1N \sum_i \big|\operatorname{sg}[z_i] - e_{s_i}\big|^2}_{\text{codebook}} + \beta \underbrace{\frac 1N \sum_i \big|z_i - \operatorname{sg}[e_{s_i}]\big|^2}_{\text{commitment}} .$$
 #
 # Reconstruction trains the decoder and, straight through, the encoder; $E$ gets nothing from it. The codebook loss
 # moves rows to the vectors that chose them. Without the commitment loss nothing would keep vectors near: their scale is
-# free, and the encoder may run away faster than rows can follow. The paper takes $\beta = 0.25$. Squared distances are
-# summed over the $C$ channels and averaged over all $N$ positions; averaging over channels as well, as much code does,
-# divides both terms by $C$.
+# free, and the encoder may run away faster than rows can follow. The paper takes $\beta = 0.25$. Nats are counted per
+# image, distances per vector: each of an image's $T$ vectors has the weight $1 / T$, so what a $\beta$ does depends on
+# $T$. Averaging over channels as well, as much code does, divides both terms by $C$.
 
 # %% tags=["demo"] folded="Draws what each loss moves, for five rows and eight vectors in the plane."
 z = torch.tensor([[0.3, 0.9], [1.0, 1.3], [0.9, 0.5], [2.6, 1.5], [3.1, 1.0], [2.3, 0.6], [1.6, -0.9], [1.1, -0.6]])
@@ -179,10 +181,10 @@ plots.show(figures.pulls(E, z, toward))
 # Let $n_k$ be the number of vectors that chose $k$, and $\bar z_k$ their mean. (a) Through $z_q$ and through the
 # commitment, $g_{z_i} = g_i + \frac{2 \beta}{N} (z_i - e_{s_i})$. From the codebook loss alone, $g_{e_k} = \frac 2N
 # \sum_{i: s_i = k} (e_k - z_i) = \frac{2 n_k}{N} (e_k - \bar z_k)$. (b) $e_k - \eta\, g_{e_k} = (1 - a)\, e_k + a \bar
-# z_k$ with $a = 2 \eta n_k / N$: a step towards the mean, all the way for $\eta = N / (2 n_k)$. A rarely chosen row
-# moves little, and one that is not chosen stays. (c) Both terms are $|z - e_s|^2$, and both reach both sides: the
-# factors are $1 + \beta$ for $z$ and for $E$, in place of $\beta$ and 1. With $\beta = 0.25$ the encoder is held five
-# times as strongly.
+# z_k$ with $a = 2 \eta n_k / N$: a step towards the mean, all the way for $\eta = N / (2 n_k)$. One $\eta$ cannot be
+# that for all $k$ unless all $n_k$ are equal; only then is it a step of k-means. A rarely chosen row moves little, and
+# one that is not chosen stays. (c) Both terms are $|z - e_s|^2$, and both reach both sides: the factors are $1 + \beta$
+# for $z$ and for $E$, in place of $\beta$ and 1. With $\beta = 0.25$ the encoder is held five times as strongly.
 # </details>
 #
 # ### Exercise 2 · `vq_losses`
@@ -198,10 +200,10 @@ def vq_losses(z, E, indices):
         indices: (n, H, W) int64, the codes s. They need not be the nearest ones.
 
     Returns:
-        A tuple: z_q (n, C, H, W), with the values of the rows e_s, whose gradient goes unchanged to z and not to E;
-        the codebook loss, the mean over all n H W positions of the squared distance (a sum over the channels) of z
-        and e_s, with a gradient to E only; the commitment loss, the same number, with a gradient to z only (without
-        the factor beta). The arguments are left unchanged.
+        A tuple: z_q (n, C, H, W), with the values of the rows e_s: a gradient with respect to z_q goes unchanged to z,
+        and none goes to E; the codebook loss, the mean over all n H W positions of the squared distance (a sum over the
+        channels) of z and e_s, with a gradient to E only; the commitment loss, the same number, with a gradient to z
+        only (without the factor beta). The arguments are left unchanged.
     """
     ### BEGIN SOLUTION
     chosen = E[indices].movedim(-1, 1)
@@ -218,26 +220,26 @@ def vq_losses(z, E, indices):
 # ## 3 · A codebook that learns like k-means
 #
 # By (b) above, gradient steps on the codebook loss are a slow k-means. So one may as well run k-means itself, on
-# batches: replace each row by a **running mean** of the vectors that chose it. With running counts $c_k$ and sums
-# $m_k$,
+# batches: replace each row by a **moving average** of the vectors that chose it. With averages $c_k$ of the counts and
+# $m_k$ of the sums,
 #
 # $$c_k \leftarrow \gamma c_k + (1 - \gamma)\, n_k, \qquad m_k \leftarrow \gamma m_k + (1 - \gamma) \sum_{i: s_i = k} z_i, \qquad e_k = \frac{m_k}{c_k} .$$
 #
-# $\gamma = 0$ is k-means on one batch; 0.99 averages over about 100 batches. Put $m_k = c_k e_k$ from the step before
-# into it, and write $c_k'$ for the new count:
+# $\gamma = 0$ is k-means on one batch, for the rows that were chosen; 0.99 averages over about 100 batches. Put $m_k =
+# c_k e_k$ from the step before into it, and write $c_k'$ for the new count:
 #
 # $$e_k \leftarrow \frac{\gamma c_k e_k + (1 - \gamma)\, n_k \bar z_k}{c_k'} = e_k + \frac{(1 - \gamma)\, n_k}{c_k'}\, (\bar z_k - e_k) .$$
 #
 # In (b) the step grew with $n_k / N$; here a row's own count divides it, so rare rows learn as fast as common ones. A
-# row without vectors stays where it is, to the last digit: $m_k$ and $c_k$ shrink alike. At the start they must fit
-# each other, $c_k = 1$ and $m_k = e_k$. (The clinic has a patient who forgot.)
+# row without vectors stays where it is, up to rounding, until $c_k$ underflows: $m_k$ and $c_k$ shrink alike. At the
+# start they must fit each other, $c_k = 1$ and $m_k = e_k$. (The clinic has a patient who forgot.)
 #
 # ### Exercise 3 · `ema_update`
 
 
 # %% exercise="ema_update"
 def ema_update(counts, sums, z, indices, decay):
-    """One step of the running means of a codebook.
+    """One step of the moving averages of a codebook.
 
     counts_k becomes decay * counts_k + (1 - decay) * (number of vectors with code k); sums_k becomes decay * sums_k +
     (1 - decay) * (sum of these vectors); row k of the codebook is sums_k / counts_k, both new.
@@ -264,13 +266,13 @@ def ema_update(counts, sums, z, indices, decay):
 # %% check="ema_update"
 
 # %% [markdown]
-# Twelve clusters in the plane, and twelve rows, which begin as normal draws around the middle. Your running means move
-# them for 400 batches. How many rows will be in use at the end?
+# Twelve clusters in the plane, and twelve rows, which begin as normal draws around the middle. Your moving averages
+# move them for 400 batches. How many rows will be in use at the end?
 
 # %% tags=["demo"]
 guess("rows in use, of 12", ...)
 
-# %% tags=["demo"] folded="Your running means on twelve clusters; draws the ways of the rows, and k-means of the same vectors."
+# %% tags=["demo"] folded="Your moving averages on twelve clusters; draws the ways of the rows, and k-means of the same vectors."
 with waits_for("ema_update"):
     generator = seeded(1)
     centres = 3 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
@@ -303,13 +305,13 @@ with waits_for("ema_update"):
 # $$\log p(x) \;\ge\; \log p(x \mid s(x)) + \log p(s(x)) .$$
 #
 # It is also plain to see: a sum of positive terms is at least each of them. By Bayes' rule this term is $p(x)\, p(s(x)
-# \mid x)$, so the bound is exact but for $-\log p(s(x) \mid x)$, lesson 07's $\operatorname{KL}(q \,\|\, p(s \mid
-# x))$: it lacks whatever other codes could have produced $x$.
+# \mid x)$. The gap is $-\log p(s(x) \mid x) \ge 0$, lesson 07's $\operatorname{KL}(q \,\|\, p(s \mid x))$; it is large
+# when other codes could also have produced $x$.
 #
 # **Stage 1.** Train encoder, decoder and codebook with a *uniform* prior, $p(s) = K^{-T}$. Then KL is $T \log K$,
 # whatever the networks do. A constant has no gradient, so it is left out of the *loss*; leaving it out of the *report*
-# gives a wrong likelihood. This KL cannot be lowered by saying less, so posterior collapse is not rewarded. The price
-# was fixed by choosing $K$ and $T$.
+# gives a wrong likelihood. KL is $T \log K$ even for an encoder that ignores $x$, so ignoring $x$ saves nothing. The
+# price was fixed by choosing $K$ and $T$.
 #
 # **Stage 2.** Freeze all that. The codes of the training images are images of $K$ levels, so any autoregressive model
 # fits $p(s)$ by maximum likelihood, such as a gated PixelCNN. Each nat that it saves of $T \log K$ is gained in the
@@ -420,9 +422,10 @@ outcome("time of a PixelCNN, relative to the codes' prior", seconds[1] / seconds
 #
 # ## 6 · Bug clinic
 #
-# Six patients, all meant to be VQ-VAEs of the toy distribution with two codes of eight; one is healthy. So $p(x)$ is
-# a sum over 64 pairs of codes, and the prior a table of them. You see the NLL that each *reports*, its exact NLL, the
-# perplexity of its codes (an effective number of codes in use, 1 to 8), and samples. The entropy is 4.97 nats.
+# Six patients, all meant to be VQ-VAEs of the toy distribution with two codes of eight; one is healthy. So $p(x)$ is a
+# sum over 64 pairs of codes, and the prior a table of them. You see the NLL that each *reports*, its exact NLL, the
+# perplexity of its codes (an effective number of codes in use, 1 to 8), and samples. The entropy is 4.97 nats. With
+# `COURSE_BUDGET=smoke` they cannot be told apart: use `cpu`.
 
 # %% tags=["train"]
 clinic = vqvae_clinic()
@@ -570,17 +573,19 @@ with waits_for("OwnVQVAE", "train_own"):
     plots.show(figures.costs(rows, ("entropy", world.entropy)))
     outcome("nats, by the bound with independent codes", -bounds[1])
     print("aim: below 6.3 nats with independent codes; the solution reaches about 6.0, and 5.5 with the table")
+    print("above 6.3: is zero_grad there, is a new batch drawn at each step?")
 
 # %% [markdown]
 # Glyph and place *are* choices, and two codes say them better than the VAE's four real numbers. The codes' price falls
-# from 4.16 nats to 3.38 when the prior knows which pairs occur, about $e^{3.38} \approx 29$ of 64. The bound lacks 0.22
-# nats for other codes that $x$ might have come from; the model itself lacks 0.26 to the entropy.
+# from 4.16 nats to 3.90 when the prior knows their frequencies, and to 3.38 when it knows which pairs occur, about
+# $e^{3.38} \approx 29$ of 64. The bound lacks 0.22 nats for other codes that $x$ might have come from; the model itself
+# lacks 0.26 to the entropy.
 #
 # ## 8 · The answer, and what remains
 #
-# **How is a choice trained?** By pretending: the gradient passes straight through, and two distances, or running
-# means, keep vectors and rows together. **How is it counted?** $q$ is a point, so KL is $-\log p(s)$: a constant while
-# the prior is uniform, and afterwards whatever the best model of the codes makes of it. **What is gained?** A few
+# **How is a choice trained?** By pretending: the gradient passes straight through, and two distances, or moving
+# averages, keep vectors and rows together. **How is it counted?** $q$ is a point, so KL is $-\log p(s)$: a constant
+# while the prior is uniform, and afterwards whatever the best model of the codes makes of it. **What is gained?** A few
 # integers in place of all pixels: an autoregressive model has few steps to take, and sees far; causes that *are*
 # choices are found as such; nothing rewards an unused code; and any image becomes a short row of symbols.
 #
@@ -604,15 +609,16 @@ with waits_for("OwnVQVAE", "train_own"):
 #
 # ### Collapse, produced and cured
 #
-# How many codes are in use? The **perplexity** of their frequencies $f_k$, $\exp(-\sum_k f_k \log f_k)$: 1 if all are
-# the same, $K$ if all are equally frequent. Its logarithm bounds what one code can say.
+# How many codes are in use, if rare ones count less? That is the **perplexity** of their frequencies $f_k$,
+# $\exp(-\sum_k f_k \log f_k)$ with $0 \log 0 = 0$: 1 if all are the same, $K$ if all are equally frequent. Its
+# logarithm bounds what one code can say.
 #
 # #### Exercise 6 · `perplexity`
 
 
 # %% exercise="perplexity"
 def perplexity(indices, K):
-    """How many codes are in use: exp of the entropy, in nats, of their relative frequencies.
+    """The perplexity of codes: exp of the entropy, in nats, of their relative frequencies.
 
     Args:
         indices: int64 tensor of codes 0..K-1, of any shape, with at least one axis and one entry.
@@ -632,7 +638,7 @@ def perplexity(indices, K):
 
 # %% [markdown]
 # VQ-VAEs of the 8 × 8 digits with 16 levels, on a 4 × 4 grid. The rows begin as normal draws, and the first vectors are
-# near a few of them. With 64 rows, trained by the codebook loss, how many will be in use?
+# near a few of them. With 64 rows, trained by the codebook loss, what will the perplexity be?
 
 # %% tags=["demo"]
 guess("perplexity of 64 codes, codebook loss", ...)
@@ -645,16 +651,16 @@ for row in experiment.USAGE:
 outcome("perplexity of 64 codes, codebook loss", used)
 
 # %% [markdown]
-# With the codebook loss about ten rows are in use: a code is paid 6 bits, and can say little more than 3. Four times as
-# many rows change nothing. Running means find 19 to 26. The cure is **revival**: put a row that has died where vectors
-# are, by replacing it with one of the encoder's vectors from the batch, chosen at random (Jukebox, Dhariwal et al.,
-# 2020, does so). With running means it brings 39 to 53 of 64 rows into use, and the reconstruction from 69 nats to 65;
-# with 256 rows, 200 and 58.
+# With the codebook loss the perplexity is 6 to 10, as if so many of the 64 rows were in equal use: a code is paid 6
+# bits, and can say little more than 3. Four times as many rows change nothing. Moving averages reach 19 to 26. The cure
+# is **revival**: put a row that has died where vectors are, by replacing it with one of the encoder's vectors from the
+# batch, chosen at random (Jukebox, Dhariwal et al., 2020, does so). With moving averages it brings the perplexity of 64
+# rows to 39 to 53, and the reconstruction from 69 nats to 65; with 256 rows, to about 200 and 58.
 #
-# Beside the codebook loss, revival makes things worse: more rows are in use, and the nats rise above 150. There the
+# Beside the codebook loss, revival makes things worse: the perplexity rises, and the nats rise above 150. There the
 # encoder had run away from its rows, as section 2 warned: when the first rows are revived, after 160 steps, the vectors
-# are 6.1 large and the rows 0.45 (root mean square), and the decoder has never read anything as large as the new rows.
-# Perplexity alone is not the aim.
+# are 6.1 large and the rows 0.45 (root mean square, measured once), and the decoder has never read anything as large as
+# the new rows. Perplexity alone is not the aim.
 #
 # #### Exercise 7 · `revive`
 
@@ -663,8 +669,8 @@ outcome("perplexity of 64 codes, codebook loss", used)
 def revive(E, counts, z, u, threshold):
     """Replace dead rows of a codebook by vectors.
 
-    Rows with counts < threshold are replaced in the order of their index: the j-th of them (j = 0, 1, ...) by
-    z[floor(u_j N)].
+    Rows with counts < threshold are replaced in the order of their index: the j-th of the replaced rows (j = 0, 1, ...)
+    by z[floor(u_j N)], whatever its own index is.
 
     Args:
         E: (K, C) float64 tensor.
@@ -686,7 +692,7 @@ def revive(E, counts, z, u, threshold):
 
 # %% check="revive"
 
-# %% tags=["demo"] folded="Section 3's clusters once more: your running means, with your revival every 20 batches."
+# %% tags=["demo"] folded="Section 3's clusters once more: your moving averages, with your revival every 20 batches."
 with waits_for("ema_update", "revive"):
     generator = seeded(2)
     E = torch.randn(12, 2, generator=generator, dtype=torch.float64)
@@ -711,9 +717,9 @@ with waits_for("ema_update", "revive"):
 #
 # ### Without a codebook: finite scalar quantization
 #
-# A codebook that is not learnt cannot collapse. **Finite scalar quantization** (Mentzer et al., 2024) rounds each of
-# a few coordinates to one of $L$ levels, and calls every combination a code, $K = \prod_d L_d$. There is no codebook
-# loss and no commitment; the straight-through gradient goes around the rounding alone.
+# A codebook that is not learnt has no rows that are left behind. **Finite scalar quantization** (Mentzer et al., 2024)
+# rounds each of a few coordinates to one of $L$ levels, and calls every combination a code, $K = \prod_j L_j$. There is
+# no codebook loss and no commitment; the straight-through gradient goes around the rounding alone.
 #
 # #### Exercise 8 · `fsq`
 
@@ -722,7 +728,7 @@ with waits_for("ema_update", "revive"):
 def fsq(z, levels):
     """Finite scalar quantization with odd numbers of levels.
 
-    h_d = (levels_d - 1) / 2 * tanh(z_d), and the code is h_d rounded to the nearest integer.
+    h_j = (levels_j - 1) / 2 * tanh(z_j), and the code is h_j rounded to the nearest integer.
 
     Args:
         z: (n, d) float64 tensor of any finite numbers: 1000 occurs.
@@ -731,7 +737,7 @@ def fsq(z, levels):
     Returns:
         A tuple: the codes (n, d), a float tensor with values -(L - 1)/2, ..., (L - 1)/2 and the gradient of h; and the
         index (n,) int64, 0 to the product of the levels minus 1: the number whose digits are code + (L - 1)/2, of base
-        levels_d each, dimension 0 the fastest.
+        levels_j each, dimension 0 the fastest.
     """
     ### BEGIN SOLUTION
     sizes = torch.tensor(levels)
@@ -756,10 +762,11 @@ with torch.no_grad():
 print(f"finite scalar quantization: perplexity {used:.0f}, -log p(x | codes) {float(cost):.0f} nats")
 
 # %% [markdown]
-# Without any remedy 41 of 64 codes are in use, 37 and 29 with two other seeds, and the nats are 61, 62 and 63: a little
-# better than the best of the last section with 64 rows, although fewer codes are in use. Rounding is never more than
-# half a level off, so straight-through pretends less. The paper reports results on a par with learnt codebooks, without
-# their machinery.
+# Without any remedy the perplexity is 41, as if 41 of 64 codes were in equal use (37 and 29 with two other seeds; 64,
+# 59 and 54 codes occur), and the nats are 61, 62 and 63: a little better than the best of the last section with 64
+# rows, although the perplexity is lower. Rounding is never more than half a level off, so straight-through perhaps
+# pretends less. For even $L$, such as 4 here, the library's values lie at half steps: $-1.5, -0.5, 0.5, 1.5$. The paper
+# reports results on a par with learnt codebooks, without their machinery.
 #
 # ### Sampling from top to bottom
 #
@@ -854,13 +861,14 @@ plots.show(plots.image_grid(shown, columns=10, title=title), alt=alt)
 # %% [markdown]
 # The bottom codes decide nearly everything: swapping them moves a pixel by 13.2 (squared levels), swapping the top by
 # 0.7. Another top changes some colours and little else. This is not what the hierarchy was made for. Sixteen bottom
-# codes of 5 bits have room for a whole shape, which takes 12.3, and the decoder learns the short way from them first.
+# codes of 5 bits have room for a whole shape, which takes 12.3, and presumably the decoder learns the short way from
+# them first.
 #
 # The last picture says something else: *given* the top codes, bottom codes drawn anew keep the place, and often the
-# colour. So the top codes do know of both. They tell what the bottom codes tell as well, and the prior uses it, but the
-# decoder has no need to listen. What a grid *carries* has two meanings, what could be read from it, and what the
-# decoder reads; swaps measure the second. (In the paper's images of 256 × 256 pixels the top has 1,024 codes, and its
-# samples and reconstructions show global structure there.)
+# colour. So the top codes do know of both. The top codes repeat information of the bottom codes. The prior uses it; the
+# decoder hardly does. What a grid *carries* has two meanings, what could be read from it, and what the decoder reads;
+# swaps measure the second. (In the paper's images of 256 × 256 pixels the top has 1,024 codes, and its samples and
+# reconstructions show global structure there.)
 #
 # ### Rejection by a classifier
 #
@@ -909,10 +917,10 @@ outcome("nearest images of 100 samples, when a tenth is kept", different[-1])
 
 # %% [markdown]
 # It works: of all samples 64 % have a nearest image of the kind asked for, of the best fifth 98 %. And it costs: 100
-# samples have 94 different nearest images, 100 of the best tenth 89, where images of the data have 99. What the
-# classifier does not judge does not improve: the distance to the nearest image is 1.59 squared levels for all samples,
-# and 1.64 for the best tenth. Selection by a judge raises the marks that this judge gives; scores for images that come
-# from a similar classifier (lesson 10) are to be read with that in mind.
+# samples have 94 different nearest images, 100 of the best tenth 89, where images of the data have 99 (one draw of 100
+# each). What the classifier does not judge does not improve: the distance to the nearest image is 1.59 squared levels
+# for all samples, and 1.64 for the best tenth. Selection by a judge raises the marks that this judge gives; scores for
+# images that come from a similar classifier (lesson 10) are to be read with that in mind.
 #
 # ### Compression: rate and distortion
 #
@@ -926,13 +934,13 @@ for row in coded:
 plots.show(figures.rate_distortion(coded))
 
 # %% [markdown]
-# At the same PSNR as JPEG of quality 30, near 23.5 dB, the codes take 45 bits and JPEG 343, more than seven times as
-# many. Two things are not fair. The networks know shapes and nothing else, while JPEG was made for photographs of
-# everything. And the receiver needs decoder and prior: 236,040 weights, nearly a megabyte, which is more than all 5,184
-# images as PNG.
+# At the same PSNR as JPEG of quality 30, near 23.5 dB, the codes take 47 bits (2 of them for the kind of shape) and
+# JPEG 343, more than seven times as many. The comparison favours the codes, for two reasons. The networks know shapes
+# and nothing else, while JPEG was made for photographs of everything. And the receiver needs decoder and prior: 236,040
+# weights, nearly a megabyte, which is more than all 5,184 images as PNG.
 #
-# PNG is without loss, at 764 bits. The codes with all errors repaired are, too: 45 + 419 = 464 bits. That is the bound
-# of section 4, in bits, and such a code (by the coder of lesson 01) can really be written.
+# PNG is without loss, at 764 bits. The codes with all errors repaired are, too: 2 + 45 + 419 = 466 bits. That is the
+# bound of section 4, in bits, and such a code (by the coder of lesson 01) can really be written.
 #
 # ### Beside a VAE
 #
@@ -986,9 +994,9 @@ for row in experiment.BOUNDS:
 
 # %% [markdown]
 # On binary digits at most 19.4 to 22.6 nats: worse than everything since lesson 01 but independent pixels (25.2), and
-# seeds differ by three nats. On 16 levels at most 86 to 90; a second grid gains about two nats, by cheaper codes, and
-# stays far from PixelCNN. Most of the cost, over 60 nats, is $-\log p(x \mid s)$: pixels independent given codes, each
-# grey level to be guessed. A likelihood counts every one of these last bits, which nobody sees. So samples may be
+# seeds differ by three nats. On 16 levels at most 86 to 90; a second grid gains 2.7 nats in the mean, by cheaper codes,
+# and stays far from PixelCNN. Most of the cost, over 60 nats, is $-\log p(x \mid s)$: pixels independent given codes,
+# each grey level to be guessed. A likelihood counts every one of these last bits, which nobody sees. So samples may be
 # good where nats are not: a classifier reads 69 to 92 % of them as the digit asked for. The two need not even agree:
 # VQ-VAE-2 has the better bound of the two, and its samples are read correctly less often. (VQ-VAEs without labels have
 # rows on the scoreboard, `python -m course_lib.scoreboard`.)
@@ -1021,9 +1029,9 @@ for row in experiment.BOUNDS:
 # `loss = torch.mean((z_q.detach()-z)**2) + self.beta * torch.mean((z_q - z.detach()) ** 2)`
 #
 # What does $\beta$ multiply there? The second term, whose $z$ is detached: the *codebook* loss. With $\beta = 0.25$ the
-# commitment has weight 1 and the rows follow slowly; section 2 has it the other way round. It trained all the same:
-# $\beta$ matters little over a wide range. Their mean runs over the channels, too, and their distances come from the
-# expanded square, $|z|^2 - 2 z^\top e + |e|^2$, which exercise 1 forbids.
+# commitment has weight 1 and the rows follow slowly; section 2 has it the other way round. It trained all the same: the
+# VQ-VAE paper (section 3.2) saw little change for $\beta$ from 0.1 to 2. Their mean runs over the channels, too, and
+# their distances come from the expanded square, $|z|^2 - 2 z^\top e + |e|^2$, which exercise 1 forbids.
 #
 # ### History, references and solutions
 #
