@@ -383,7 +383,7 @@ slip(
     "averages_old_sum_not_weighted",
     "decay * sums +",
     "sums +",
-    loses={"moving averages", "unused codes stay"},
+    loses={"moving averages", "unused rows stay"},
 )
 slip(
     "averages_of_means",
@@ -395,32 +395,32 @@ slip(
     "averages_of_means_of_nothing",
     "one_hot.T @ z\n",
     "(one_hot.T @ z / one_hot.sum(0)[:, None]) * one_hot.sum(0)[:, None]\n",
-    loses={"unused codes stay", "any size"},
+    loses={"unused rows stay", "any size"},
 )
 slip(
     "averages_old_codes",
     "sums / counts[:, None]",
     "sums / counts[:, None] * decay",
-    loses={"moving averages", "unused codes stay"},
+    loses={"moving averages", "unused rows stay"},
 )
 slip(
     "averages_of_the_batch_alone",
     "sums / counts[:, None]",
     "(one_hot.T @ z) / one_hot.sum(0).clamp(min=1)[:, None]",
-    loses={"moving averages", "unused codes stay"},
+    loses={"moving averages", "unused rows stay"},
 )
 slip(
     "averages_codes_are_sums",
     "sums / counts[:, None]",
     "1 * sums",
-    loses={"moving averages", "unused codes stay"},
+    loses={"moving averages", "unused rows stay"},
 )
-slip("averages_epsilon", "sums / counts[:, None]", "sums / (counts[:, None] + 1e-5)", loses={"unused codes stay"})
+slip("averages_epsilon", "sums / counts[:, None]", "sums / (counts[:, None] + 1e-5)", loses={"unused rows stay"})
 slip(
     "averages_clamped_counts",
     "sums / counts[:, None]",
     "sums / counts[:, None].clamp(min=1e-8)",
-    loses={"unused codes stay"},
+    loses={"unused rows stay"},
 )
 # Laplace smoothing, as in many implementations.
 slip(
@@ -429,7 +429,7 @@ slip(
     "total = counts.sum()\n"
     "    smoothed = (counts + 1e-5) / (total + len(counts) * 1e-5) * total\n"
     "    return counts, sums, sums / smoothed[:, None]",
-    loses={"unused codes stay"},
+    loses={"unused rows stay"},
 )
 # Only codes with vectors are updated.
 slip(
@@ -439,25 +439,25 @@ slip(
     "    old_sums = sums\n"
     "    counts = torch.where(used, decay * counts + (1 - decay) * one_hot.sum(0), counts)\n",
     ("one_hot.T @ z\n", "one_hot.T @ z\n    sums = torch.where(used[:, None], sums, old_sums)\n"),
-    loses={"unused codes stay"},
+    loses={"unused rows stay"},
 )
 slip(
     "averages_at_least_one_vector",
     "one_hot.sum(0)\n",
     "one_hot.sum(0).clamp(min=1)\n",
-    loses={"unused codes stay"},
+    loses={"unused rows stay"},
 )
 slip(
     "averages_unused_zero",
     "sums / counts[:, None]",
     "torch.where(one_hot.any(0)[:, None], sums / counts[:, None], 0.0)",
-    loses={"unused codes stay"},
+    loses={"unused rows stay"},
 )
 slip(
     "averages_as_many_codes_as_occur",
     "one_hot(indices, len(counts))",
     "one_hot(indices)",
-    loses={"unused codes stay", "any size"},
+    loses={"unused rows stay", "any size"},
 )
 slip(
     "averages_counted_in_bytes",
@@ -1150,36 +1150,36 @@ bank.equivalent("revive", "torch.floor(u[turn] * z.shape[0])", "(u[turn] * z.sha
 
 
 slip = bank.slips("revive", of=revive_by_mask)
-slip("revive_at_the_threshold", "counts < threshold", "counts <= threshold", loses={"live codes"})
-slip("revive_the_living", "counts < threshold", "counts >= threshold", loses={"dead codes", "live codes"})
-slip("revive_all", "counts < threshold", "counts < threshold + 1e9", loses={"dead codes", "live codes"})
-slip("revive_unused_alone", "counts < threshold", "(counts == 0) & (counts < threshold)", loses={"dead codes"})
+slip("revive_at_the_threshold", "counts < threshold", "counts <= threshold", loses={"live rows"})
+slip("revive_the_living", "counts < threshold", "counts >= threshold", loses={"dead rows", "live rows"})
+slip("revive_all", "counts < threshold", "counts < threshold + 1e9", loses={"dead rows", "live rows"})
+slip("revive_unused_alone", "counts < threshold", "(counts == 0) & (counts < threshold)", loses={"dead rows"})
 slip(
     "revive_threshold_in_shares",
     "counts < threshold",
     "counts / counts.sum() < threshold / len(counts)",
-    loses={"dead codes", "live codes"},
+    loses={"dead rows", "live rows"},
 )
-slip("revive_by_their_own_number", "u[: dead.sum()]", "u[dead]", loses={"dead codes"})
-slip("revive_from_the_end", "u[: dead.sum()]", "u[len(u) - dead.sum() :]", loses={"dead codes"})
-slip("revive_by_one_number", "u[: dead.sum()]", "u[:1].expand(dead.sum())", loses={"dead codes"})
+slip("revive_by_their_own_number", "u[: dead.sum()]", "u[dead]", loses={"dead rows"})
+slip("revive_from_the_end", "u[: dead.sum()]", "u[len(u) - dead.sum() :]", loses={"dead rows"})
+slip("revive_by_one_number", "u[: dead.sum()]", "u[:1].expand(dead.sum())", loses={"dead rows"})
 slip(
     "revive_rounded",
     "(u[: dead.sum()] * len(z)).long()",
     "(u[: dead.sum()] * len(z)).round().long().clamp(max=len(z) - 1)",
-    loses={"dead codes"},
+    loses={"dead rows"},
 )
-slip("revive_without_the_last_row", "* len(z))", "* (len(z) - 1))", loses={"dead codes"})
-slip("revive_from_the_first_codes", "* len(z))", "* len(E)).clamp(max=len(z) - 1)", loses={"dead codes"})
+slip("revive_without_the_last_row", "* len(z))", "* (len(z) - 1))", loses={"dead rows"})
+slip("revive_from_the_first_codes", "* len(z))", "* len(E)).clamp(max=len(z) - 1)", loses={"dead rows"})
 slip(
     "revive_in_single_precision",
     "(u[: dead.sum()] * len(z)).long()",
     "(u[: dead.sum()].float() * len(z)).long().clamp(max=len(z))",
-    loses={"dead codes", "live codes"},
+    loses={"dead rows", "live rows"},
 )
-slip("revive_by_the_mean", "z[rows]", "z[rows].mean(0)", loses={"dead codes"})
-slip("revive_in_place", "    E = E.clone()\n", "", loses={"live codes"})
-slip("revive_nothing", "    E[dead] = z[rows]\n", "", loses={"dead codes", "live codes"})
+slip("revive_by_the_mean", "z[rows]", "z[rows].mean(0)", loses={"dead rows"})
+slip("revive_in_place", "    E = E.clone()\n", "", loses={"live rows"})
+slip("revive_nothing", "    E[dead] = z[rows]\n", "", loses={"dead rows", "live rows"})
 slip("revive_gives_the_new_rows", "return E", "return z[rows]", loses={"shape"})
 
 

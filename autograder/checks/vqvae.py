@@ -53,8 +53,8 @@ def _squares(rows: np.ndarray, E: np.ndarray) -> np.ndarray:
     hints=[
         "Take one position: its vector of C numbers, and K rows of the codebook. Write down the K squared distances. "
         "Which of them gives the index?",
-        "Bring the channels to the last axis before you compare vectors: a feature map of shape (n, C, H, W) holds "
-        "the vector of one position with a stride. Bring them back to axis 1 at the end. Subtract first, square "
+        "Did you view (n, C, H, W) as (N, C)? That puts numbers of several positions into one vector. Bring the "
+        "channels to the last axis before you compare vectors, and back to axis 1 at the end. Subtract first, square "
         "then: the expanded square loses its digits far from zero.",
         "z.permute(0, 2, 3, 1) gives (n, H, W, C); with one more axis in front of C, minus E, squared and summed over "
         "the last axis, it gives (n, H, W, K). argmin over the last axis takes the first at ties; E[indices] has the "
@@ -98,10 +98,10 @@ def quantize(student, rng):
         if z.size + E.size <= 12:
             return say_case(z=z, E=E)
         n, C, H, W = z.shape
-        return f"n = {n}, {count(C, 'channel')}, {H} x {W}, {count(len(E), 'code')}"
+        return f"n = {n}, {count(C, 'channel')}, {H} x {W}, {count(len(E), 'row')}"
 
     def wrong_code(got, z, E):
-        """Rounding may decide between codes at distances that are equal up to rounding."""
+        """Rounding may decide between rows at distances that are equal up to rounding."""
         n, _, H, W = z.shape
         rows = _rows(z)
         squares = _squares(rows, E)
@@ -111,8 +111,8 @@ def quantize(student, rng):
             k, best = got[0].flat[place], squares[place].argmin()
             vector, other, nearest = (f" {say(row)}" * (z.shape[1] <= 4) for row in (rows[place], E[k], E[best]))
             return (
-                f"the vector{vector}{where(place, H, W)} is at squared distance {say(chosen[place])} from code {k}"
-                f"{other}, and at {say(squares[place, best])} from code {best}{nearest}"
+                f"the vector{vector}{where(place, H, W)} is at squared distance {say(chosen[place])} from row {k}"
+                f"{other}, and at {say(squares[place, best])} from row {best}{nearest}"
             )
         return wrong_rows(got, z, E)
 
@@ -137,19 +137,17 @@ def quantize(student, rng):
         return why
 
     def not_lowest(got, z, E):
-        """Where the distance is wrong, only equal rows tell which of two equally near codes is chosen."""
+        """Where the distance is wrong, only equal rows tell which of two equally near ones is chosen."""
         squares, indices = _squares(_rows(z), E), got[0].flatten()
         for place, k in enumerate(indices):
             lowest = squares[place].argmin() if right else np.flatnonzero((E[k] == E).all(1))[0]
             if k != lowest:
-                return (
-                    f"code {lowest} is at the same distance from vector {place}, {say(_rows(z)[place])}; got code {k}"
-                )
+                return f"row {lowest} is at the same distance from vector {place}, {say(_rows(z)[place])}; got code {k}"
         if len(z) > 40 and len(set(indices)) == 1:
             return f"all {len(z)} vectors are of code {indices[0]}"
 
     def inexact(got, z, E):
-        """The answer itself says which code is nearest without the offset."""
+        """The answer itself says which row is nearest without the offset."""
         near = ask(z - 1e6, E - 1e6)
         if not near.why and (near.got[0] == got[0]).all() and (len(z) < 40 or len(set(got[0].flat)) > 1):
             return ""
@@ -158,8 +156,8 @@ def quantize(student, rng):
         for place in np.flatnonzero(chosen > squares.min(1)):
             k, best = got[0].flat[place], squares[place].argmin()
             return (
-                f"the vector{where(place, *z.shape[2:])} is at squared distance {say(chosen[place], 6)} from code {k}, "
-                f"and at {say(squares[place, best], 6)} from code {best}"
+                f"the vector{where(place, *z.shape[2:])} is at squared distance {say(chosen[place], 6)} from row {k}, "
+                f"and at {say(squares[place, best], 6)} from row {best}"
             )
 
     def small(*shape):
@@ -207,8 +205,8 @@ def quantize(student, rng):
     hints=[
         "Three results, and three questions of each: which value does it have, does z get a gradient from it, does E? "
         "`detach` (the sg of the paper) keeps a value and stops the gradient. Where does it have to be in each?",
-        "The two losses are the same number. One measures how far the codes are from vectors that do not move, the "
-        "other how far the vectors are from codes that do not move. Divide the sum of squares by the number of "
+        "The two losses are the same number. One measures how far the rows are from vectors that do not move, the "
+        "other how far the vectors are from rows that do not move. Divide the sum of squares by the number of "
         "positions, not by the number of entries.",
         "The straight-through copy is z plus a detached difference, whose value takes z to e_s. Look up e_s once, "
         "with the channels on axis 1; detach z in the codebook loss, e_s in the commitment loss; sum over axis 1, then "
@@ -247,7 +245,7 @@ def vq_losses(student, rng):
         if z.size + E.size + indices.size <= 14:
             return say_case(z=z, E=E, indices=indices)
         n, C, H, W = z.shape
-        return f"n = {n}, {count(C, 'channel')}, {H} x {W}, {count(len(E), 'code')}"
+        return f"n = {n}, {count(C, 'channel')}, {H} x {W}, {count(len(E), 'row')}"
 
     def wrong_values(got, z, E, indices):
         want = _looked_up(E, indices)
@@ -324,11 +322,11 @@ def vq_losses(student, rng):
 
 @check(
     gates=["shapes"],
-    points={"moving averages": 1.5, "unused codes stay": 1, "any size": 0.5},
+    points={"moving averages": 1.5, "unused rows stay": 1, "any size": 0.5},
     hints=[
-        "Take one code and decay 0.5. If the same vectors come again and again, to which number does its count "
+        "Take one row and decay 0.5. If the same vectors come again and again, to which number does its count "
         "converge, and to which vector its sum? What is then sum / count?",
-        "For each code you need the number of vectors that chose it, and the sum of these vectors. Codes that nobody "
+        "For each row you need the number of vectors that chose it, and the sum of these vectors. Rows that no vector "
         "chose have the number 0 and the sum 0: with which factor do their count and their sum shrink? Does the "
         "quotient need anything special?",
         "torch.bincount with minlength gives the numbers; zeros.index_add(0, indices, z) adds vectors up, also where "
@@ -347,8 +345,8 @@ def ema_update(student, rng):
     number and the sum of the vectors of a code
     E is sums / counts                             the same, by the answer's own sums and counts: "moving averages"
     the fixed point is the centroid                updates with the same vectors, 12 times: "moving averages"
-    a code without vectors keeps its row           one, several, the last one, counts down to 1e-30; also where decay
-                                                   and 1 - decay are confused: "unused codes stay"
+    a row without vectors stays                    one, several, the last one, counts down to 1e-30; also where decay
+                                                   and 1 - decay are confused: "unused rows stay"
     any N, K and C                                 no vector at all, one code, one channel, 300 codes, 999 vectors of
                                                    one code; where the formula is wrong, the answer must give the same
                                                    beside one more code and vector: "any size"
@@ -372,7 +370,7 @@ def ema_update(student, rng):
         if sums.size + z.size <= 8:
             return f"{say_case(counts=counts, sums=sums, z=z, indices=indices)}, decay = {decay:g}"
         K, C = sums.shape
-        return f"N = {len(z)}, {count(K, 'code')}, {count(C, 'channel')}, decay = {decay:g}"
+        return f"N = {len(z)}, {count(K, 'row')}, {count(C, 'channel')}, decay = {decay:g}"
 
     def wrong(got, counts, sums, z, indices, decay):
         numbers, added = np.bincount(indices, minlength=len(counts)), np.zeros_like(sums)
@@ -466,7 +464,7 @@ def ema_update(student, rng):
         factors = np.array([1, tiny, 1, tiny])
         unused.append((counts * factors, sums * factors[:, None], z, indices, decay))
     for args in unused:
-        outcome = ask(*args).holds("unused codes stay", not_kept)
+        outcome = ask(*args).holds("unused rows stay", not_kept)
         right &= outcome.ok
         yield outcome
     sizes = [case(1, 1, []), case(3, 2, []), case(1, 4, [0, 0, 0]), case(4, 1, all_used(9, 4))]
@@ -622,9 +620,9 @@ def hierarchical_bound(student, rng):
         "Write the encoder's two layers as a method of its own that gives z of shape (n, M, C); `encode` and `loss` "
         "call it. Write the decoder's two layers as a method that takes vectors (n, M, C); `decode` looks the codes up "
         "first. Then no other method needs a layer.",
-        "In `loss` the decoder gets the straight-through copy, whose value is the codes' and whose gradient goes to z. "
+        "In `loss` the decoder gets the straight-through copy, whose value is the rows' and whose gradient goes to z. "
         "The codebook learns from the codebook loss alone, the encoder from the rest. `bound` has no z at all: only "
-        "the chosen codes, what they say about x, and what they cost under the prior.",
+        "the codes of x, what they say about x, and what they cost under the prior.",
         "loss: the mean over images of the summed binary cross-entropy with logits, plus the squared distance with z "
         "detached, plus beta times the one with e detached, both summed over C and averaged over the rest. bound: "
         "minus the summed cross-entropy of each image, plus the sum over positions m of log_prior[m, code m].",
@@ -728,12 +726,12 @@ def _own_vqvae(student, rng, right: dict[str, bool], networks: bool, D: int, M: 
             best = squares[row, m].argmin()
             return (
                 f"{say_image(x, row)}: the vector of position {m}, {say(vectors(x)[row, m])}, is at squared distance "
-                f"{say(chosen[row, m])} from code {got[row, m]}, and at {say(squares[row, m, best])} from code {best}"
+                f"{say(chosen[row, m])} from row {got[row, m]}, and at {say(squares[row, m, best])} from row {best}"
             )
 
     def not_lowest(got, x):
         want = np.broadcast_to(distances(x).argmin(2), got.shape)
-        return differs(got, want, lambda row, m: f"several codes are equally near to position {m}, so its code")
+        return differs(got, want, lambda row, m: f"several rows are equally near to position {m}, so its code")
 
     def wrong_logits(got, chosen):
         want = network(values["codebook"][chosen].reshape(len(chosen), -1), "decoder_hidden", "decoder_out")
@@ -830,7 +828,7 @@ def _own_vqvae(student, rng, right: dict[str, bool], networks: bool, D: int, M: 
         return 1e-3 * rng.uniform(0.5, 1.5, shapes[name])
 
     def not_straight_through():
-        """Vectors on their codes: both losses are 0, and change by as much forth as back."""
+        """Vectors on their rows: both losses are 0, and change by as much forth as back."""
         by_name, why = loss_and_gradients(x, 0.5, "encoder_out.bias", "codebook")
         move = along("codebook")
         found, other = (None, why) if why else change(x, 0.5, "codebook", move)
@@ -841,10 +839,10 @@ def _own_vqvae(student, rng, right: dict[str, bool], networks: bool, D: int, M: 
         if not close(by_name["codebook"], np.zeros((K, C)), size):
             most = np.abs(by_name["codebook"]).max()
             return (
-                f"all vectors lie on their codes, so the codebook loss is 0, and nothing else may reach the codebook; "
+                f"all vectors lie on their rows, so the codebook loss is 0, and nothing else may reach the codebook; "
                 f"its gradient goes up to {say(most)}, not 0"
             )
-        what = f"all vectors lie on their codes: when these move by about {say(move.max())}"
+        what = f"all vectors lie on their rows: when these move by about {say(move.max())}"
         return untrue(2 * (bias * move[place]).sum(), found, what)
 
     def not_the_two_losses():
@@ -1012,7 +1010,8 @@ def perplexity(student, rng):
     def wrong(got, indices, K):
         counts = np.unique(indices, return_counts=True)[1]
         p = counts / counts.sum()
-        numbers = f"{count(len(p), 'code')} occur" + f", {say(counts)} times" * (len(p) <= 8)
+        occur = f"{count(len(p), 'code')} occur{'s' if len(p) == 1 else ''}"
+        numbers = occur + f", {say(counts)} times" * (len(p) <= 8)
         return differs(got, np.exp(-(p * np.log(p)).sum()), lambda: f"{numbers}, so the perplexity")
 
     def occurring(K, N, *shape):
@@ -1035,35 +1034,35 @@ def perplexity(student, rng):
 
 @check(
     gates=["shape"],
-    points={"dead codes": 0.5, "live codes": 0.5},
+    points={"dead rows": 0.5, "live rows": 0.5},
     hints=[
-        "Which codes are dead? Say that there are two of them, codes 1 and 4. Which uniform number does code 1 use, "
-        "and which one does code 4?",
-        "A uniform number u in [0, 1) gives the row number floor(u N) of z, if there are N rows. The first dead code "
-        "uses the first number, the second dead code the second one, and so on; live codes use none.",
+        "Which rows are dead? Say that there are two of them, rows 1 and 4. Which uniform number does row 1 use, and "
+        "which one does row 4?",
+        "A uniform number u in [0, 1) gives the vector number floor(u N) of z, if there are N vectors. The first dead "
+        "row uses the first number, the second dead row the second one, and so on; live rows use none.",
         "Comparing counts with the threshold gives a mask; its sum m says how many numbers of u are used. Turn u[:m] "
         "times N into int64, take these rows of z, and write them into the dead rows of a copy of E.",
     ],
-    side_effects="live codes",
+    side_effects="live rows",
 )
 def revive(student, rng):
-    """Reviving dead codes.
+    """Reviving dead rows.
 
     =============================================  ===========================================================
     clause of the contract                         tried by
     =============================================  ===========================================================
     (K, C)                                         two sizes: "shape", a gate
     rows with counts below threshold become rows   one, several and all of them; K, N and C from 1 to 50, drawn:
-    of z                                           "dead codes"
-    the j-th of them uses u_j, row floor(u_j N)    the same; u of 0 and of the largest number below 1: "dead codes"
+    of z                                           "dead rows"
+    the j-th of them uses u_j, row floor(u_j N)    the same; u of 0 and of the largest number below 1: "dead rows"
     other rows stay; so do all at the threshold    the same; counts equal to the threshold; none is dead; nothing may
-                                                   stay everywhere: "live codes"
-    E is left as it is                             by `Student`, after each call: "live codes"
+                                                   stay everywhere: "live rows"
+    E is left as it is                             by `Student`, after each call: "live rows"
     =============================================  ===========================================================
     """
 
     def case(K, N, C, dead, threshold=1.0):
-        """Codes of which these are dead."""
+        """Rows of which these are dead."""
         counts = threshold * (1 + rng.integers(1, 9, K) / 4)
         counts[dead] = threshold * rng.integers(0, 4, len(dead)) / 4
         counts[dead[:1]] = 0
@@ -1076,7 +1075,7 @@ def revive(student, rng):
         if E.size + z.size <= 10:
             return f"{say_case(E=E, counts=counts, z=z)}, u = {say_uniforms(u)}, threshold = {threshold:g}"
         K, C = E.shape
-        return f"{count(K, 'code')}, N = {len(z)}, {count(C, 'channel')}, threshold = {threshold:g}"
+        return f"{count(K, 'row')}, N = {len(z)}, {count(C, 'channel')}, threshold = {threshold:g}"
 
     def not_revived(got, E, counts, z, u, threshold):
         dead = np.flatnonzero(counts < threshold)
@@ -1085,17 +1084,17 @@ def revive(student, rng):
         def name(j, c):
             which = f"{ORDINALS[j]} " if j < len(ORDINALS) else ""
             k, number = int(dead[j]), say_uniforms(u[j])
-            return f"code {k} is the {which}dead one, u_{j} = {number} and N = {len(z)}, so E{[k, c]}"
+            return f"row {k} is the {which}dead one, u_{j} = {number} and N = {len(z)}, so E{[k, c]}"
 
         return differs(got[dead], z[rows], name)
 
     def not_kept(got, E, counts, z, u, threshold):
         live = np.flatnonzero(counts >= threshold)
         if len(live) < len(E) and close(got, E):
-            return f"{count(len(E) - len(live), 'code')} below the threshold, and nothing has changed"
+            return f"{count(len(E) - len(live), 'row')} below the threshold, and nothing has changed"
 
         def name(i, c):
-            return f"the count of code {live[i]} is {say(counts[live[i]])}, so E{[int(live[i]), c]}"
+            return f"the count of row {live[i]} is {say(counts[live[i]])}, so E{[int(live[i]), c]}"
 
         return differs(got[live], E[live], name)
 
@@ -1110,12 +1109,12 @@ def revive(student, rng):
         cases.append((E, counts, z, np.array([0.0, ALMOST_ONE, 0.5, u[0]])[rng.permutation(4)], threshold))
     for args in cases:
         answer = ask(*args)
-        yield answer.holds("dead codes", not_revived)
-        yield answer.holds("live codes", not_kept)
+        yield answer.holds("dead rows", not_revived)
+        yield answer.holds("live rows", not_kept)
     for K, dead, threshold in ((2, [1], 1.0), (5, [3], 0.75), (3, [], 2.0), (4, [], 0.0)):
         E, counts, z, u, _ = case(K, 3, 2, dead, threshold)
         counts[0] = threshold
-        yield ask(E, counts, z, u, threshold).holds("live codes", not_kept)
+        yield ask(E, counts, z, u, threshold).holds("live rows", not_kept)
 
 
 @check(

@@ -14,8 +14,8 @@ __all__ = ["vqvae_clinic"]
 
 SYMPTOMS = {
     "healthy": "nothing is wrong",
-    "blind encoder": "the encoder never learns what the decoder needs",
-    "dead codes": "most rows of the codebook can no longer be reached",
+    "blind encoder": "the encoder never learns what the decoder needs, and its codes hardly tell images apart",
+    "dead rows": "rows of the codebook were thrown out of reach at the start; some have not come back",
     "other vectors": "the decoder was trained on other vectors than those that it is given later",
     "estimate": "the model is right, but the number that is reported does not bound its NLL",
     "layout": "the likelihood is right, but the samples are of other pairs of codes",
@@ -203,15 +203,17 @@ def vqvae_clinic() -> Clinic:
             {14, 15},
             "The sampler hands the two codes to the decoder in the other order. Likelihood and table are patient E's; "
             "a pair is drawn with the right frequency, and decoded as another one.",
-            "decode one pair both ways: clinic.patients['C'].model.codebook[s] for s = [2, 5] and for [5, 2]. Are the "
+            "decode one pair both ways, with model = clinic.patients['C'].model: "
+            "model.decoder(model.codebook[s].flatten()).sigmoid().view(4, 4) for s = [2, 5] and for [5, 2]. Are the "
             "images alike?",
         ),
         "D": (
-            "dead codes",
-            {7},
+            "dead rows",
+            {7, 10},  # its line 10 differs as well, by the epsilon
             "The counts start at 0, and the sums at E. A row that no vector of the first batch chooses has a count of "
-            "0, which an epsilon of 0.00001 hides: E = sums / counts is 100,000 times as long as it was, far from all "
-            "vectors. It shrinks by 0.99 per step, and for a thousand steps nobody chooses it.",
+            "0, and its author has hidden this by an epsilon, E = sums / max(counts, 0.00001) on line 10: the row is "
+            "100,000 times as long as it was, far from all vectors. It shrinks by 0.99 per step, and no vector chooses "
+            "it for hundreds of steps.",
             "begin anew: fresh = type(clinic.patients['D'].model)(), then one step, fresh.loss(x) for x = "
             "data.tiny_world().sample(200). How long are the rows, fresh.codebook.norm(dim=1)?",
         ),
@@ -225,8 +227,8 @@ def vqvae_clinic() -> Clinic:
         "F": (
             "other vectors",
             {3},
-            "The decoder was trained on z itself, and nothing made it robust: then it is given E[s], up to half a unit "
-            "away. The codebook follows the vectors all the same, so all codes are in use.",
+            "The decoder was trained on z itself, and nothing made it robust: then it is given E[s], half a unit away "
+            "on average. The codebook follows the vectors all the same, so all codes are in use.",
             "compute the mean of model.given_codes(x, z) and of model.given_codes(x, model.codebook[s]) for z, s = "
             "model.encode(x). Which of the two is good?",
         ),
@@ -239,8 +241,8 @@ def vqvae_clinic() -> Clinic:
 
     def evidence(model: Healthy) -> dict[str, float]:
         reported, exact = float(model.reported(x).mean()), -float(model.log_prob(x).mean())
-        in_use = perplexity(model.encode(x)[1], CODES)
-        return {"reported (nats)": reported, "exact NLL (nats)": exact, "codes in use": in_use}
+        of_codes = perplexity(model.encode(x)[1], CODES)
+        return {"reported (nats)": reported, "exact NLL (nats)": exact, "perplexity": of_codes}
 
     alt = (
         "Samples of six patients. A and E: glyphs, few of them broken. B: noise. C: glyphs at odd places and blends. D "

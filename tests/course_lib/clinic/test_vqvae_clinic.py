@@ -29,7 +29,7 @@ def test_the_lines_that_the_files_name(clinic):
         "A": ["reported = "],
         "B": ["z_q = z + stop_gradient"],
         "C": ["s is drawn", "decoder(E[s])"],
-        "D": ["counts = 1, sums = E"],
+        "D": ["counts = 1, sums = E", "E = sums / counts"],
         "F": ["z_q = z + stop_gradient"],
     }
     for name, patient in clinic.patients.items():
@@ -108,5 +108,5 @@ def test_the_evidence_has_three_numbers(clinic, monkeypatch, capsys):
     monkeypatch.setattr("course_lib.plots.show", lambda fig, alt: None)
     clinic.show()
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split("   ") == ["patient", "reported (nats)", "exact NLL (nats)", "codes in use"]
+    assert header.split("   ") == ["patient", "reported (nats)", "exact NLL (nats)", "perplexity"]
     assert [row.split()[0] for row in rows] == list("ABCDEF") and all(len(row.split()) == 4 for row in rows)
