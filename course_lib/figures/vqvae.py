@@ -1,4 +1,4 @@
-"""Figures of lesson 08: quantized patches, what each loss moves, moving averages, two levels of codes, and file sizes."""
+"""Figures of lesson 08: quantized patches, what each loss moves, moving averages, two levels of codes, file sizes."""
 
 import math
 from collections.abc import Mapping, Sequence
