@@ -444,10 +444,7 @@ class AutoregressiveModel(GenerativeModel):
     def _fill(self, x, known, generator, uniforms, **settings) -> torch.Tensor:
         """Draw the unknown dimensions of x, in place."""
         n, D = len(x), len(self.order)
-        uniforms = checked_uniforms(uniforms, generator, (n, D))
-        # Apple's GPUs have no float64.
-        uniforms = distributions.below_one(uniforms, torch.float32 if x.device.type == "mps" else torch.float64)
-        uniforms = uniforms.to(x.device)
+        uniforms = uniforms_on(x.device, uniforms, generator, (n, D))
         columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
         steps = zip(self.order.tolist(), self.conditionals(x, **settings), strict=False)
         with torch.inference_mode():  # x was made outside: it may take part in training
@@ -492,6 +489,14 @@ def checked_uniforms(
         extremes = f"{uniforms.min():.4g} to {uniforms.max():.4g}"
         raise ValueError(f"uniforms must be {shape} numbers in [0, 1); got {extremes}")
     return uniforms
+
+
+def uniforms_on(
+    device: torch.device, uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """`checked_uniforms` on a device, in float64 where it has it: Apple's GPUs have none."""
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return distributions.below_one(checked_uniforms(uniforms, generator, shape), dtype).to(device)
 
 
 def _without_autocast(steps: Iterator[torch.Tensor], device: str) -> Iterator[torch.Tensor]:

@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel, GenerativeModel, checked_uniforms
+from course_lib.models.base import AutoregressiveModel, GenerativeModel, uniforms_on
 from course_lib.models.gated_pixelcnn import GatedPixelCNN
 from course_lib.models.vqvae import CodeAutoencoder, ResidualBlock, flat_codes, grid_codes
 
@@ -220,11 +219,8 @@ class CodeModel(GenerativeModel):
             ValueError: uniforms or labels have another shape, dtype or range, are missing or not taken.
         """
         T = len(self.prior.order)
-        u = checked_uniforms(uniforms, generator, (n, T + math.prod(self.event_shape)))
+        u = uniforms_on(self.prior.order.device, uniforms, generator, (n, T + math.prod(self.event_shape)))
         codes = self.prior.sample(n, labels=labels, uniforms=u[:, :T], cached=cached)
-        device = codes.device
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        u = distributions.below_one(u[:, T:], dtype).to(device).view(n, *self.event_shape)
-        with torch.autocast(device.type, enabled=False):
+        with torch.autocast(u.device.type, enabled=False):
             outputs = self.autoencoder.decode(grid_codes(codes, self.prior.shapes))
-            return self.autoencoder.likelihood.invert(outputs, u).to(torch.int64)
+            return self.autoencoder.likelihood.invert(outputs, u[:, T:].view(n, *self.event_shape)).to(torch.int64)

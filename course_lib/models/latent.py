@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from course_lib import distributions
-from course_lib.models.base import GenerativeModel, checked_uniforms
+from course_lib.models.base import GenerativeModel, uniforms_on
 from course_lib.models.likelihoods import Likelihood
 
 
@@ -439,9 +439,7 @@ class LatentVariableModel(GenerativeModel):
         self, uniforms: torch.Tensor | None, generator: torch.Generator | None, shape: tuple[int, ...]
     ) -> torch.Tensor:
         """Given or drawn uniforms, on the model's device, in float64 where there is one."""
-        device = self._device()
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        return distributions.below_one(checked_uniforms(uniforms, generator, shape), dtype).to(device)
+        return uniforms_on(self._device(), uniforms, generator, shape)
 
     def _device(self) -> torch.device:
         return next(self.parameters()).device
