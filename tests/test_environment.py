@@ -13,7 +13,6 @@ import pytest
 import torch
 import yaml
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from autograder.release.build import ROOT
@@ -38,15 +37,13 @@ def test_conda_environment_has_pyprojects_packages_and_ranges():
     assert pip == [*PROJECT["dependencies"], "--editable ."]
 
 
-def test_conda_environment_has_the_pythons_that_ci_tests():
+def test_python_is_at_least_the_oldest_that_ci_tests():
+    """Nothing limits the newest: a student has the Python that the system brings."""
     conda, _ = conda_environment()
     (python,) = [entry.removeprefix("python") for entry in conda if re.match(r"python\W", entry)]
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
-    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
-    oldest, newest = min(tested, key=Version), max(tested, key=Version)
-    assert PROJECT["requires-python"] == f">={oldest}"
-    major, minor = Version(newest).release
-    assert SpecifierSet(python) == SpecifierSet(f">={oldest},<{major}.{minor + 1}")
+    oldest = min(workflow["jobs"]["test"]["strategy"]["matrix"]["python"], key=Version)
+    assert python == PROJECT["requires-python"] == f">={oldest}"
 
 
 def test_contributing_says_what_each_dependency_is_for():
