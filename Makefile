@@ -36,8 +36,8 @@ mutants: $(READY) ## change every right answer of the bank in one place, and lis
 grade: grade-packages $(READY) ## grade a sample class from beginning to end
 	$(BIN)/python -m autograder sample-class
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab --notebook-dir notebooks
+lab: $(READY) ## open your own copy of the notebooks, work/, in JupyterLab; takes updates and keeps what you wrote
+	$(BIN)/python -m course_lib.lab
 
 notebooks: $(READY) ## build the student notebooks from solutions/
 	$(BIN)/python -m autograder.release.build

@@ -160,7 +160,7 @@ def load_gradebook(folder: Path) -> GradebookSettings:
         late = Late(**{key: _number(f"late.{key}", value, 1.0) for key, value in late.items()})
     course_id = table.get("course_id", _COURSE_ID)
     if not (isinstance(course_id, str) and re.fullmatch(r"\w[\w.-]*", course_id, re.ASCII)):
-        raise ValueError(f"course_id: expected letters, digits, '-', '_' and '.', as in {_COURSE_ID!r}; got {course_id!r}")
+        raise ValueError(f"course_id: expected letters, digits, '-', '_', '.', as in {_COURSE_ID!r}; got {course_id!r}")
     return GradebookSettings(url.render_as_string(hide_password=False), late, course_id)
 
 
