@@ -2,7 +2,7 @@
 
     python -m course_lib.lab        any further words go to `jupyter lab`, such as --no-browser
 
-copies each lesson of `notebooks/` into `work/` once, takes updates and keeps what you wrote, and opens JupyterLab there.
+copies each lesson of `notebooks/` into `work/` once, keeps what you wrote through updates, and opens JupyterLab.
 `notebooks/` itself stays as it was released, so that a newer release can replace it at any time.
 """
 
