@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-packages grade-packages test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
+.PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,8 +1,8 @@
 """The student bundle: `make student` writes `build/student` and `build/student.zip`; a class has its own.
 
 It holds the student notebooks, the library, and those parts of the autograder that a check in a notebook needs: nothing
-that solves, tests or grades. Students work on copies outside `notebooks/` (`course_lib.lab`), so that a newer bundle may
-be unpacked over an older one.
+that solves, tests or grades. Students work on copies outside `notebooks/` (`course_lib.lab`): a newer bundle may be
+unpacked over an older one.
 """
 
 import os
