@@ -60,7 +60,9 @@ class History:
 
     `train` is the mean loss over the epoch's batches, taken while the weights changed; `valid` is the mean
     loss over the validation images after the epoch, in eval mode. `terms` has the validation means of the model's
-    `loss_terms` by name, if the model has any: the parts of an ELBO.
+    `loss_terms` by name, if the model has any: the parts of an ELBO. `seconds` is the time of all epochs, training and
+    validation, without the time for checkpoints. `ended` says which limit ended the run: `epochs`, `patience` or
+    `minutes`.
 
     >>> print(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.75, 18.8], seconds=1.5))
     3 epochs in 1.5 s; best epoch 2: train 18.50, valid 18.75 nats
@@ -71,6 +73,7 @@ class History:
     seconds: float = 0.0
     terms: dict[str, list[float]] = field(default_factory=dict)
     unit: str = "nats"
+    ended: str = ""
 
     @property
     def best_epoch(self) -> int:
@@ -91,7 +94,8 @@ def fit(
     model: nn.Module,
     dataset: TrainingData,
     *,
-    epochs: int,
+    epochs: int | None = None,
+    minutes: float | None = None,
     batch_size: int,
     lr: float,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
@@ -114,7 +118,10 @@ def fit(
         dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images, and for labels=True
             `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64. For
             context=True it has `train.context` and `valid.context`, real numbers.
-        epochs: maximal number of passes over the training images.
+        epochs: maximal number of passes over the training images; None if `minutes` alone limits them.
+        minutes: the run ends after the epoch in which its epochs have taken so long (wall-clock time, training and
+            validation, including the epochs before a resumption); None for no such limit. The same budget gives
+            another number of epochs on another machine; the weights after each epoch depend on the seed alone.
         batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
         lr: learning rate, passed to `optimizer(model.parameters(), lr=lr)`.
         seed: decides the order of the images and all noise that the model draws while it trains. Every
@@ -162,6 +169,7 @@ def fit(
     """
     _check_settings(
         epochs=epochs,
+        minutes=minutes,
         batch_size=batch_size,
         lr=lr,
         lr_decay=lr_decay,
@@ -169,7 +177,7 @@ def fit(
         seed=seed,
         patience=patience,
     )
-    epochs, batch_size, seed = int(epochs), int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
+    batch_size, seed = int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
     data = _training_data(dataset, labels, context)
     fabric = fabric or _one_device(model)
     home = next(chain(model.parameters(), model.buffers())).device
@@ -184,22 +192,45 @@ def fit(
             run.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
         if resume:
             run.load()
-        if not run.is_over(epochs, patience):
+        limits = _Limits(epochs, patience, minutes)
+        if not limits.reached(run.history):
             run.check_writable()  # in every process: if only the first one failed, the others would wait for it
         with _progress_bar(loop, epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
-            while not run.is_over(epochs, patience):
+            while not limits.reached(run.history):
                 start = time.perf_counter()
                 train_loss = loop.train_epoch(after_step=bar.update)
                 valid_loss = loop.validate()
-                run.record(train_loss, valid_loss, loop.validation_terms(), time.perf_counter() - start)
+                terms = loop.validation_terms()
+                # One clock for all processes: each must take the same decision to stop.
+                run.record(train_loss, valid_loss, terms, fabric.broadcast(time.perf_counter() - start))
                 bar.set_postfix(epoch=run.epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
                 if fabric.is_global_zero:
                     run.save()
                 fabric.barrier()
+        run.history.ended = limits.reached(run.history)
     finally:
         run.restore_best()
         model.to(home).eval()
     return run.history
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What ends a run of `fit`. None is no limit."""
+
+    epochs: int | None
+    patience: int | None
+    minutes: float | None
+
+    def reached(self, history: History) -> str:
+        """The name of a limit that the run has reached, or an empty string."""
+        epoch = len(history.valid)
+        reached = {
+            "epochs": self.epochs is not None and epoch >= self.epochs,
+            "patience": self.patience is not None and epoch - history.best_epoch >= self.patience,
+            "minutes": self.minutes is not None and history.seconds >= 60 * self.minutes,
+        }
+        return next((name for name, is_reached in reached.items() if is_reached), "")
 
 
 # For each of the splits "train" and "valid": the images "x" and, for a conditional model, labels "y" and "context".
@@ -338,10 +369,6 @@ class _Run:
     @property
     def epoch(self) -> int:
         return len(self.history.valid)
-
-    def is_over(self, epochs: int, patience: int | None) -> bool:
-        out_of_patience = patience is not None and self.epoch - self.history.best_epoch >= patience
-        return self.epoch >= epochs or out_of_patience
 
     def record(self, train: float, valid: float, terms: dict[str, float], seconds: float) -> None:
         self.history.train.append(train)
@@ -537,10 +564,13 @@ def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
 
 
 def _check_settings(
-    *, epochs: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
+    *, epochs: Any, minutes: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
 ) -> None:
+    if epochs is None and minutes is None:
+        raise ValueError("nothing would end the run: give epochs, minutes or both")
     rules = {
-        "epochs": (epochs, _is_whole(epochs, 1), "a whole number, at least 1"),
+        "epochs": (epochs, epochs is None or _is_whole(epochs, 1), "a whole number, at least 1, or None"),
+        "minutes": (minutes, minutes is None or _is_number(minutes) and minutes > 0, "a positive number, or None"),
         "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
         "lr": (lr, _is_number(lr) and lr > 0, "a positive number"),
         "lr_decay": (lr_decay, _is_number(lr_decay) and 0 < lr_decay <= 1, "a number above 0 and at most 1"),
@@ -642,11 +672,14 @@ def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _progress_bar(loop: _Loop, epochs: int, wanted: bool) -> tqdm:
-    """A bar over the steps of all epochs. Only the first process shows it, and only in a notebook or on a terminal."""
+def _progress_bar(loop: _Loop, epochs: int | None, wanted: bool) -> tqdm:
+    """A bar over the steps of all epochs, without an end if only time limits them.
+
+    Only the first process shows it, and only in a notebook or on a terminal.
+    """
     silent = not (wanted and loop.fabric.is_global_zero and _is_interactive())
     done = loop.run.epoch * loop.batches
-    return tqdm(total=epochs * loop.batches, initial=done, leave=False, disable=silent)
+    return tqdm(total=epochs and epochs * loop.batches, initial=done, leave=False, disable=silent)
 
 
 def _is_interactive() -> bool:
