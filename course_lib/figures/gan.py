@@ -1,0 +1,345 @@
+"""Figures of lesson 09: density ratios, what a good discriminator tells, modes, paths of a game, distances, diagrams."""
+
+import html
+import math
+import sys
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.animation import FuncAnimation
+from matplotlib.figure import Figure
+from torch import nn
+
+from course_lib import plots
+from course_lib.schematics import Box, diagram
+
+
+def game() -> Figure:
+    """A GAN: what is drawn, what is judged, and the way of the generator's gradient."""
+    boxes = {
+        "z": Box(0, 0, "noise $z$", "data"),
+        "G": Box(1.5, 0, "generator $G$", "layer"),
+        "fake": Box(3.1, 0, "$G(z)$"),
+        "x": Box(3.1, 0.9, "data $x$", "data"),
+        "D": Box(4.9, 0.45, "discriminator", "layer"),
+        "l": Box(6.5, 0.45, "logit $l$"),
+        "answer": Box(8.1, 0.45, "data or\nmade?", "data"),
+        "low l": Box(6.5, -0.75, kind="corner"),
+        "low G": Box(1.5, -0.75, kind="corner"),
+        "name": Box(4.0, -0.6, "gradient of the generator's loss", "text"),
+    }
+    fig = diagram(boxes, [("z", "G", "fake", "D", "l", "answer"), ("x", "D"), ("l", "low l", "low G", "G")])
+    fig.set_label(
+        "Noise z goes through the generator G and becomes a sample G(z). The discriminator gets samples and data x, and "
+        "gives each a logit, from which it answers: data or made? The gradient of the generator's loss goes back from "
+        "the logit through the discriminator and the sample to the generator. The generator never sees x."
+    )
+    return fig
+
+
+def ratios(x: torch.Tensor, exact: torch.Tensor, logits: torch.Tensor, corrected: torch.Tensor) -> Figure:
+    """A classifier's logits on a line, what is left when the sizes of the samples are taken out, and the exact ratio."""
+    fig, ax = plt.subplots(figsize=(6.6, 3.0))
+    ax.plot(x, exact, color="black", linestyle="-", linewidth=3, alpha=0.35, label="exact log ratio")
+    ax.plot(x, logits, color=plots.COLORS["orange"], linestyle="--", label="the classifier's logits")
+    ax.plot(x, corrected, color=plots.COLORS["blue"], linestyle="-.", label="your log ratio")
+    ax.set(xlabel="x", ylabel="nats", ylim=(float(exact.min().clamp(min=-9)) - 1, float(logits.max()) + 1.5))
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    middle = x.abs() <= 3
+    fig.set_label(
+        f"The exact log ratio of two densities on a line, and two curves of a classifier. For |x| up to 3 its logits lie "
+        f"{float((logits - exact)[middle].mean()):.1f} nats too high on average, the corrected ones "
+        f"{float((corrected - exact)[middle].mean()):.1f}. Beyond, both leave the exact curve."
+    )
+    return fig
+
+
+def best_discriminator(
+    x: torch.Tensor,
+    log_p: torch.Tensor,
+    log_q: torch.Tensor,
+    D: torch.Tensor,
+    shifts: torch.Tensor,
+    values: Mapping[float, Sequence[float]],
+) -> Figure:
+    """Two distributions with their best discriminator; and the value of the game as one of them moves away.
+
+    Args:
+        x: (K,) the states; log_p, log_q: (K,) log-probabilities; D: (K,).
+        shifts: (n,) distances; values: by standard deviation, n values in nats.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 2.9))
+    high = float(torch.cat([log_p, log_q]).exp().max())
+    left.fill_between(x, log_p.exp() / high, color=plots.COLORS["blue"], alpha=0.35, label="data")
+    left.fill_between(x, log_q.exp() / high, color=plots.COLORS["orange"], alpha=0.35, hatch="//", label="model")
+    left.plot(x, D, color="black", label="best $D(x)$")
+    left.set(xlim=(-3.5, 5.5), xlabel="x", title="Two distributions, and the best discriminator")
+    left.legend(fontsize=9, loc="center right")
+    for std, series in values.items():
+        right.plot(shifts, series, label=f"standard deviation {std:g}")
+    right.axhline(-math.log(4), color="0.6", linewidth=1, linestyle=":")
+    right.set(xlabel="distance of the two, $a$", ylabel="nats", title="Value of the game with the best discriminator")
+    right.legend(fontsize=9, loc="lower right")
+    told = "; ".join(
+        f"standard deviation {std:g}, from {series[0]:.2f} at distance 0 to {series[-1]:.2f} at {float(shifts[-1]):g}"
+        for std, series in values.items()
+    )
+    fig.set_label(
+        "Two overlapping bell curves; the best D falls from 1 on the side of the data to 0 on that of the model. Beside "
+        f"it the value of the game against the distance, in nats: {told}. Where the curves are flat, distance no longer "
+        "matters."
+    )
+    return fig
+
+
+def two_losses(
+    logits: torch.Tensor,
+    losses: Sequence[torch.Tensor],
+    slopes: Sequence[torch.Tensor],
+    sizes: Mapping[str, Sequence[float]],
+) -> Figure:
+    """Both losses of a generator and their derivatives against the logit; the derivatives while a discriminator learns.
+
+    Args:
+        logits: (n,); losses, slopes: two (n,) each, of the saturating and of the non-saturating loss.
+        sizes: by the name of the loss, the mean size of its derivative before each step of the discriminator.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(9.8, 2.9))
+    styles = dict(zip(sizes, (("blue", "-"), ("vermilion", "--")), strict=True))
+    for (name, (color, line)), loss, slope in zip(styles.items(), losses, slopes, strict=True):
+        style = dict(color=plots.COLORS[color], linestyle=line, label=name)
+        axes[0].plot(logits, loss, **style)
+        axes[1].plot(logits, slope, **style)
+        axes[2].semilogy(sizes[name], **style)
+    axes[0].set(xlabel="logit of a sample", ylabel="nats", title="Losses of the generator")
+    axes[1].set(xlabel="logit of a sample", title="Their derivatives")
+    axes[2].set(xlabel="steps of the discriminator", title="Mean size of the derivatives")
+    axes[0].legend(fontsize=9, loc="upper right")
+    ends = ", ".join(f"{name} {series[0]:.2g} to {series[-1]:.2g}" for name, series in sizes.items())
+    fig.set_label(
+        "For logits far below 0 the saturating loss is flat near 0 and its derivative near 0; the non-saturating one falls "
+        "with slope -1. For logits far above 0 it is the other way round. While a discriminator learns against a fixed "
+        f"generator, the mean size of the derivatives goes from the first to the last step: {ends}."
+    )
+    return fig
+
+
+def rings(samples: Mapping[str, torch.Tensor], centres: torch.Tensor, radius: float) -> Figure:
+    """Samples in the plane, and which modes they cover: a circle is solid where a sample lies in it, else dashed.
+
+    Args:
+        samples: by title, (n, 2).
+        centres: (K, 2) of the modes.
+        radius: samples within this distance of a centre are at its mode.
+    """
+    across = min(len(samples), 4)
+    down = math.ceil(len(samples) / across)
+    fig, axes = plt.subplots(down, across, figsize=(2.4 * across, 2.6 * down), squeeze=False)
+    reach, told = 1.6 * float(centres.abs().max()), []
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (title, x) in zip(axes.flat, samples.items(), strict=False):
+        x = x.detach().cpu()
+        scatter(x, centres, ax=ax, reach=reach)
+        away, nearest = torch.linalg.vector_norm(x[:, None] - centres.to(x), dim=2).min(1)
+        covered = nearest[away <= radius].unique().tolist()
+        share = float((away <= radius).double().mean())
+        for k, centre in enumerate(centres.tolist()):
+            style = dict(color="black", linewidth=1.2) if k in covered else dict(color="0.5", linestyle=":", linewidth=1)
+            ax.add_patch(plt.Circle(centre, max(radius, 0.05 * reach), fill=False, **style))
+        ax.set_title(f"{title}\n{len(covered)} of {len(centres)} modes", fontsize=10)
+        told.append(f"{title}, {len(covered)} modes, {100 * share:.0f} % of the samples at one of them")
+    fig.set_label(f"Samples in the plane, with a circle around each of {len(centres)} modes: {'; '.join(told)}.")
+    return fig
+
+
+def scatter(x: torch.Tensor, centres: torch.Tensor, *, ax: plt.Axes, reach: float, title: str = "") -> None:
+    """Points (n, 2) in the plane, over crosses at (K, 2) centres; those beyond the reach lie on the border."""
+    ax.plot(*centres.T.cpu().numpy(), "x", color="0.6", markersize=4, zorder=1)
+    ax.plot(*x.clamp(-reach, reach).T.numpy(), ".", color=plots.COLORS["blue"], markersize=2, alpha=0.5, zorder=2)
+    ax.set(aspect="equal", xticks=[], yticks=[], xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.05 * reach, 1.05 * reach))
+    ax.set_title(title, fontsize=10)
+
+
+def paths(ways: Mapping[str, torch.Tensor]) -> Figure:
+    """The points (n, 2) of games in the plane, by their names."""
+    fig, axes = plt.subplots(1, len(ways), figsize=(3.4 * len(ways), 3.2), squeeze=False)
+    reach = 1.1 * max(float(way.abs().max()) for way in ways.values())
+    told = []
+    for ax, (name, way) in zip(axes.flat, ways.items(), strict=True):
+        _plane(ax, name, reach)
+        ax.plot(*way.T.numpy(), "-", linewidth=1.2, color=plots.COLORS["blue"])
+        ax.plot(*way[0], "o", color="black", label="start")
+        ax.plot(*way[-1], "s", color=plots.COLORS["vermilion"], label=f"after {len(way) - 1} steps")
+        told.append(f"{name}, from radius {float(way[0].norm()):.2f} to {float(way[-1].norm()):.2f}")
+    axes.flat[0].legend(fontsize=8, loc="upper left")
+    fig.set_label(f"Paths of two players in the plane around the equilibrium at 0: {'; '.join(told)}.")
+    return fig
+
+
+def animate(ways: Mapping[str, torch.Tensor], frames: int = 26) -> None:
+    """Show the paths of `paths` as an animation with controls, part of the notebook. Without a notebook, do nothing."""
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        page, words = animation(ways, frames)
+        ipython.display.display({"text/html": page, "text/plain": words}, raw=True)
+
+
+def animation(ways: Mapping[str, torch.Tensor], frames: int = 26) -> tuple[str, str]:
+    """The animation as HTML that needs no network, and what it shows in words."""
+    fig, axes = plt.subplots(1, len(ways), figsize=(2.6 * len(ways), 2.6), dpi=72, squeeze=False)
+    reach, lines = 1.1 * max(float(way.abs().max()) for way in ways.values()), []
+    for ax, name in zip(axes.flat, ways, strict=True):
+        _plane(ax, name, reach)
+        lines.append((*ax.plot([], [], "-", linewidth=1), *ax.plot([], [], "o", color=plots.COLORS["vermilion"])))
+
+    def draw(frame: int) -> None:
+        for (line, dot), way in zip(lines, ways.values(), strict=True):
+            now = round(frame / (frames - 1) * (len(way) - 1))
+            line.set_data(*way[: now + 1].T.numpy())
+            dot.set_data(*way[now : now + 1].T.numpy())
+
+    page = FuncAnimation(fig, draw, frames=frames, interval=120).to_jshtml(default_mode="once")
+    plt.close(fig)
+    words = f"Animation: both players' point moves along its path, {' and '.join(ways)}; the picture shows the whole paths."
+    return f'<div role="img" aria-label="{html.escape(words)}">{page}</div>', words
+
+
+def _plane(ax: plt.Axes, title: str, reach: float) -> None:
+    ax.axhline(0, color="0.85", linewidth=1, linestyle="-")
+    ax.axvline(0, color="0.85", linewidth=1, linestyle="-")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=title, xlabel="x (descends)")
+    ax.set_ylabel("y (ascends)")
+
+
+def two_distances(shifts: torch.Tensor, wasserstein: Sequence[float], divergences: Sequence[float]) -> Figure:
+    """The Wasserstein distance and the Jensen-Shannon divergence of two distributions as one moves away."""
+    fig, ax = plt.subplots(figsize=(6.4, 2.8))
+    ax.plot(shifts, wasserstein, label="Wasserstein distance")
+    ax.plot(shifts, divergences, label="Jensen–Shannon divergence (nats)")
+    ax.set(xlabel="distance of the two, $a$")
+    ax.legend(fontsize=9)
+    fig.set_label(
+        f"As one of two narrow distributions moves away by up to {float(shifts[-1]):g}, the Wasserstein distance grows "
+        f"along a straight line from {wasserstein[0]:.2f} to {wasserstein[-1]:.2f}. The Jensen-Shannon divergence rises at "
+        f"once to {divergences[-1]:.2f} nats, and stays there."
+    )
+    return fig
+
+
+def critics(models: Mapping[str, nn.Module], data: torch.Tensor, made: torch.Tensor) -> Figure:
+    """What discriminators answer on the plane, and the size of their slope at samples.
+
+    Args:
+        models: by name, networks (n, 2) -> (n, 1).
+        data, made: (n, 2) points.
+    """
+    fig, axes = plt.subplots(1, len(models), figsize=(4.6 * len(models), 3.4), squeeze=False)
+    reach, told = 1.3 * float(torch.cat([data, made]).abs().max()), []
+    side = torch.linspace(-reach, reach, 61)
+    plane = torch.cartesian_prod(side, side)
+    for ax, (name, model) in zip(axes.flat, models.items(), strict=True):
+        with torch.no_grad():
+            answer = model(plane).view(61, 61).T
+        lines = ax.contourf(side, side, answer, levels=12, cmap="cividis")
+        fig.colorbar(lines, ax=ax)
+        ax.plot(*data.T.numpy(), ".", color="white", markersize=2)
+        ax.plot(*made.T.numpy(), "x", color=plots.COLORS["vermilion"], markersize=3)
+        slope = slopes(model, made)
+        ax.set(aspect="equal", xticks=[], yticks=[], title=f"{name}\nmean slope at samples {float(slope.mean()):.2f}")
+        low, high = float(answer.min()), float(answer.max())
+        told.append(
+            f"{name}, answers from {low:.0f} to {high:.0f}, slope at samples {float(slope.mean()):.2f} on average, "
+            f"standard deviation {float(slope.std()):.2f}"
+        )
+    fig.set_label(f"Answers of discriminators on the plane, with data as dots and samples as crosses: {'; '.join(told)}.")
+    return fig
+
+
+def slopes(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The size of a network's gradient with respect to its input, at each of the points (n, d): (n,)."""
+    x = x.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x).sum(), x)
+    return torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+
+
+def vae_and_gan() -> Figure:
+    """How a VAE and a GAN are trained, side by side: what is drawn, what is compared with what."""
+    boxes = {
+        "VAE": Box(-0.2, 1.35, "VAE", "text"),
+        "x": Box(0, 0.7, "$x$", "data"),
+        "E": Box(1.1, 0.7, "encoder", "layer"),
+        "q": Box(2.4, 0.7, r"$q(z \mid x)$"),
+        "kl": Box(2.4, 1.5, r"KL to $N(0, I)$", "faint"),
+        "z": Box(3.5, 0.7, "$z$", "data"),
+        "P": Box(4.6, 0.7, "decoder", "layer"),
+        "p": Box(5.9, 0.7, r"$p(x \mid z)$"),
+        "nll": Box(7.7, 0.7, r"$-\log p(x \mid z)$" + "\nof the same $x$", "faint"),
+        "low x": Box(0, 0.0, kind="corner"),
+        "low p": Box(7.7, 0.0, kind="corner"),
+        "GAN": Box(-0.2, -0.7, "GAN", "text"),
+        "noise": Box(3.5, -1.0, "$z$", "data"),
+        "G": Box(4.6, -1.0, "generator", "layer"),
+        "made": Box(5.9, -1.0, "$G(z)$"),
+        "any": Box(5.9, -1.9, "any $x$", "data"),
+        "D": Box(7.7, -1.45, "discriminator", "layer"),
+        "loss": Box(9.2, -1.45, "two\nlosses", "faint"),
+    }
+    arrows = [
+        ("x", "E", "q", "z", "P", "p", "nll"),
+        ("q", "kl"),
+        ("x", "low x", "low p", "nll"),
+        ("noise", "G", "made", "D", "loss"),
+        ("any", "D"),
+    ]
+    fig = diagram(boxes, arrows)
+    fig.set_label(
+        "Above, a VAE: an image x goes through the encoder, which gives q(z given x) and a KL term; a draw z goes through "
+        "the decoder, and the loss compares its answer with the same x. Below, a GAN: noise z goes through the generator; "
+        "a discriminator compares samples with any images x, and gives two losses. No sample is paired with an image."
+    )
+    return fig
+
+
+def bigan() -> Figure:
+    """A BiGAN: a discriminator of pairs, one kind from the encoder, the other from the generator."""
+    boxes = {
+        "x": Box(0, 0.9, "data $x$", "data"),
+        "E": Box(1.5, 0.9, "encoder $E$", "layer"),
+        "pair E": Box(3.3, 0.9, "$(x, E(x))$"),
+        "z": Box(0, 0, "noise $z$", "data"),
+        "G": Box(1.5, 0, "generator $G$", "layer"),
+        "pair G": Box(3.3, 0, "$(G(z), z)$"),
+        "D": Box(5.2, 0.45, "discriminator\nof pairs", "layer"),
+        "answer": Box(7.3, 0.45, "from $E$ or from $G$?", "data"),
+    }
+    fig = diagram(boxes, [("x", "E", "pair E", "D", "answer"), ("z", "G", "pair G", "D")])
+    fig.set_label(
+        "Data x go through the encoder E and form pairs (x, E(x)); noise z goes through the generator G and forms pairs "
+        "(G(z), z). One discriminator reads a whole pair, and answers whether it came from E or from G."
+    )
+    return fig
+
+
+def dcgan() -> Figure:
+    """The layers of a DCGAN of 8 x 8 images, generator and discriminator."""
+    boxes, chains = {}, []
+    rows = {
+        "G": ["$z$", "transposed\nconvolution", "batch norm,\nReLU", "transposed\nconvolution", "tanh", "8 × 8\nimage"],
+        "D": ["8 × 8\nimage", "strided\nconvolution", "leaky ReLU", "strided\nconvolution", "batch norm,\nleaky ReLU", "logit"],
+    }
+    for y, (name, layers) in zip((0.9, 0.0), rows.items(), strict=True):
+        boxes[name] = Box(-0.9, y, name, "text")
+        for i, text in enumerate(layers):
+            kind = "data" if i in (0, len(layers) - 1) else "layer" if "convolution" in text else "plain"
+            boxes[f"{name}{i}"] = Box(1.45 * i, y, text, kind)
+        chains.append(tuple(f"{name}{i}" for i in range(len(layers))))
+    fig = diagram(boxes, chains)
+    fig.set_label(
+        "Above the generator: noise, a transposed convolution, batch normalization and ReLU, a second transposed "
+        "convolution, tanh, the image. Below the discriminator: the image, a strided convolution, leaky ReLU without "
+        "batch normalization, a second strided convolution, batch normalization and leaky ReLU, the logit."
+    )
+    return fig
