@@ -7,6 +7,7 @@ such as a GAN, has samples alone.
 from course_lib.models import orderings
 from course_lib.models.autoencoder import Autoencoder
 from course_lib.models.base import AutoregressiveModel, GenerativeModel
+from course_lib.models.bigan import BiGAN
 from course_lib.models.categorical_vae import CategoricalVAE
 from course_lib.models.code_prior import CodeModel, CodePrior
 from course_lib.models.conv_nade import ConvNADE
@@ -46,6 +47,7 @@ __all__ = [
     "VQVAE2",
     "Autoencoder",
     "AutoregressiveModel",
+    "BiGAN",
     "CategoricalVAE",
     "CodeModel",
     "CodePrior",
