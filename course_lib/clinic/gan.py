@@ -2,11 +2,11 @@
 
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from course_lib import budget, data
+from course_lib import budget, data, plots
 from course_lib.clinic.clinic import Clinic, Patient
-from course_lib.figures.gan import scatter
 
 __all__ = ["gan_clinic"]
 
@@ -135,11 +135,12 @@ def gan_clinic() -> Clinic:
         "A": (
             "relative",
             {1},
-            "The discriminator's network begins with batch normalization, and data and samples come in batches of their "
-            "own. So each batch is moved and scaled to mean 0 and variance 1 before it is judged: a ring of the wrong size "
-            "looks right. Batch normalization does not belong into the discriminator's input layer, says DCGAN.",
-            "with model = clinic.patients['A'].model.train(), compare model.logits(x) and model.logits(3 * x + 5) for x = "
-            "data.ring().sample(200). Should they be alike?",
+            "The discriminator's network begins with batch normalization, and data and samples come in batches of "
+            "their own. So each batch is moved and scaled to mean 0 and variance 1 before it is judged: a ring of the "
+            "wrong size looks right. Batch normalization does not belong into the discriminator's input layer, says "
+            "DCGAN.",
+            "with model = clinic.patients['A'].model.train(), compare model.logits(x) and model.logits(3 * x + 5) for "
+            "x = data.ring().sample(200). Should they be alike?",
         ),
         "B": (
             "healthy",
@@ -153,33 +154,33 @@ def gan_clinic() -> Clinic:
             "The discriminator is told that samples are data and data are samples. The generator wants high logits, "
             "and gets them where the discriminator gives them to samples: far away from the data. Nobody plays against "
             "anybody, and both losses fall.",
-            "look at the mean of D over data and over samples. What should each be for a discriminator that is good at its "
-            "task?",
+            "look at the mean of D over data and over samples. What should each be for a discriminator that is good "
+            "at its task?",
         ),
         "D": (
             "timid",
             {1},
             "The network ends in a sigmoid, and the loss takes another one of it. So l(x) lies between 0 and 1, D "
-            "between 0.5 and 0.73, and the loss of a perfect discriminator would still be 1.01. Its gradient is too weak to "
-            "pull samples to the modes.",
+            "between 0.5 and 0.73, and the loss of a perfect discriminator would still be 1.01. Its gradient is too "
+            "weak to pull samples to the modes.",
             "which values does clinic.patients['D'].model.logits(x) take, for x = 100 * torch.randn(1000, 2)?",
         ),
         "E": (
             "accomplice",
             {4, 5},
             "The step down loss_D changes the generator as well: nothing stops the gradient at the samples, and the "
-            "optimizer has all weights. It pulls samples to where they are recognised, and the generator's own step pulls "
-            "them back. They end in one clump.",
-            "with model = clinic.patients['E'].model, compute model.loss_D(x, model.generator(z)).backward() for some x and "
-            "z. Do the generator's weights have a gradient?",
+            "optimizer has all weights. It pulls samples to where they are recognised, and the generator's own step "
+            "pulls them back. They end in one clump.",
+            "with model = clinic.patients['E'].model, compute model.loss_D(x, model.generator(z)).backward() for some "
+            "x and z. Do the generator's weights have a gradient?",
         ),
         "F": (
             "unmoved",
             {6, 7, 8},
-            "The gradient is stopped at the samples in loss_G, too, so the generator's weights get none. Its samples are those "
-            "of an untrained network, and the discriminator has an easy task.",
-            "compute model.loss_G(model.generator(z)).backward() for model = clinic.patients['F'].model. How large is the "
-            "gradient of the generator's weights?",
+            "The gradient is stopped at the samples in loss_G, too, so the generator's weights get none. Its samples "
+            "are those of an untrained network, and the discriminator has an easy task.",
+            "compute model.loss_G(model.generator(z)).backward() for model = clinic.patients['F'].model. How large is "
+            "the gradient of the generator's weights?",
         ),
     }
     x, z = ring.sample(2000, generator=torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)
@@ -198,12 +199,12 @@ def gan_clinic() -> Clinic:
         }
 
     alt = (
-        "Samples of six patients in the plane, with crosses at the eight modes. A: a ring that is too small. B: clusters at "
-        "all eight crosses. C: one clump far outside. D: a smeared ring. E: one clump at a cross. F: a small clump near the "
-        "middle."
+        "Samples of six patients in the plane, with crosses at the eight modes. A: a ring that is too small. B: "
+        "clusters at all eight crosses. C: one clump at the border, far outside. D: a wide patch that fills the ring. "
+        "E: one clump at a cross. F: a small clump near the middle."
     )
 
-    def draw(samples: Tensor, ax, title: str) -> None:
-        scatter(samples, ring.centres, ax=ax, reach=3.2, title=title)
+    def draw(samples: Tensor, ax: Axes, title: str) -> None:
+        plots.scatter(samples, centres=ring.centres, reach=3.2, title=title, ax=ax)
 
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, evidence=evidence, draw=draw)

@@ -1,18 +1,15 @@
-"""Figures of lesson 09: density ratios, what a good discriminator tells, modes, paths of a game, distances, diagrams."""
+"""Figures of lesson 09: ratios, what a good discriminator tells, modes, paths of a game, distances, diagrams."""
 
-import html
 import math
-import sys
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
-from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from torch import nn
 
 from course_lib import plots
+from course_lib.experiments.gan import Modes, Rule
 from course_lib.schematics import Box, diagram
 
 
@@ -32,15 +29,15 @@ def game() -> Figure:
     }
     fig = diagram(boxes, [("z", "G", "fake", "D", "l", "answer"), ("x", "D"), ("l", "low l", "low G", "G")])
     fig.set_label(
-        "Noise z goes through the generator G and becomes a sample G(z). The discriminator gets samples and data x, and "
-        "gives each a logit, from which it answers: data or made? The gradient of the generator's loss goes back from "
-        "the logit through the discriminator and the sample to the generator. The generator never sees x."
+        "Noise z goes through the generator G and becomes a sample G(z). The discriminator gets samples and data x, "
+        "and gives each a logit, from which it answers: data or made? The gradient of the generator's loss goes back "
+        "from the logit through the discriminator and the sample to the generator. The generator never sees x."
     )
     return fig
 
 
 def ratios(x: torch.Tensor, exact: torch.Tensor, logits: torch.Tensor, corrected: torch.Tensor) -> Figure:
-    """A classifier's logits on a line, what is left when the sizes of the samples are taken out, and the exact ratio."""
+    """A classifier's logits on a line, the same without the sizes of the samples, and the exact log ratio."""
     fig, ax = plt.subplots(figsize=(6.6, 3.0))
     ax.plot(x, exact, color="black", linestyle="-", linewidth=3, alpha=0.35, label="exact log ratio")
     ax.plot(x, logits, color=plots.COLORS["orange"], linestyle="--", label="the classifier's logits")
@@ -49,8 +46,8 @@ def ratios(x: torch.Tensor, exact: torch.Tensor, logits: torch.Tensor, corrected
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     middle = x.abs() <= 3
     fig.set_label(
-        f"The exact log ratio of two densities on a line, and two curves of a classifier. For |x| up to 3 its logits lie "
-        f"{float((logits - exact)[middle].mean()):.1f} nats too high on average, the corrected ones "
+        "The exact log ratio of two densities on a line, and two curves of a classifier. For |x| up to 3 its logits "
+        f"lie {float((logits - exact)[middle].mean()):.1f} nats too high on average, the corrected ones "
         f"{float((corrected - exact)[middle].mean()):.1f}. Beyond, both leave the exact curve."
     )
     return fig
@@ -87,9 +84,9 @@ def best_discriminator(
         for std, series in values.items()
     )
     fig.set_label(
-        "Two overlapping bell curves; the best D falls from 1 on the side of the data to 0 on that of the model. Beside "
-        f"it the value of the game against the distance, in nats: {told}. Where the curves are flat, distance no longer "
-        "matters."
+        "Two overlapping bell curves; the best D falls from 1 on the side of the data to 0 on that of the model. "
+        f"Beside it the value of the game against the distance, in nats: {told}. Where the curves are flat, distance "
+        "no longer matters."
     )
     return fig
 
@@ -119,9 +116,9 @@ def two_losses(
     axes[0].legend(fontsize=9, loc="upper right")
     ends = ", ".join(f"{name} {series[0]:.2g} to {series[-1]:.2g}" for name, series in sizes.items())
     fig.set_label(
-        "For logits far below 0 the saturating loss is flat near 0 and its derivative near 0; the non-saturating one falls "
-        "with slope -1. For logits far above 0 it is the other way round. While a discriminator learns against a fixed "
-        f"generator, the mean size of the derivatives goes from the first to the last step: {ends}."
+        "For logits far below 0 the saturating loss is flat near 0 and its derivative near 0; the non-saturating one "
+        "falls with slope -1. For logits far above 0 it is the other way round. While a discriminator learns against "
+        f"a fixed generator, the mean size of the derivatives goes from the first to the last step: {ends}."
     )
     return fig
 
@@ -142,25 +139,17 @@ def rings(samples: Mapping[str, torch.Tensor], centres: torch.Tensor, radius: fl
         ax.set_axis_off()
     for ax, (title, x) in zip(axes.flat, samples.items(), strict=False):
         x = x.detach().cpu()
-        scatter(x, centres, ax=ax, reach=reach)
+        plots.scatter(x, centres=centres, reach=reach, ax=ax)
         away, nearest = torch.linalg.vector_norm(x[:, None] - centres.to(x), dim=2).min(1)
         covered = nearest[away <= radius].unique().tolist()
         share = float((away <= radius).double().mean())
         for k, centre in enumerate(centres.tolist()):
-            style = dict(color="black", linewidth=1.2) if k in covered else dict(color="0.5", linestyle=":", linewidth=1)
-            ax.add_patch(plt.Circle(centre, max(radius, 0.05 * reach), fill=False, **style))
+            color, line = ("black", "-") if k in covered else ("0.5", ":")
+            ax.add_patch(plt.Circle(centre, max(radius, 0.05 * reach), fill=False, edgecolor=color, linestyle=line))
         ax.set_title(f"{title}\n{len(covered)} of {len(centres)} modes", fontsize=10)
         told.append(f"{title}, {len(covered)} modes, {100 * share:.0f} % of the samples at one of them")
     fig.set_label(f"Samples in the plane, with a circle around each of {len(centres)} modes: {'; '.join(told)}.")
     return fig
-
-
-def scatter(x: torch.Tensor, centres: torch.Tensor, *, ax: plt.Axes, reach: float, title: str = "") -> None:
-    """Points (n, 2) in the plane, over crosses at (K, 2) centres; those beyond the reach lie on the border."""
-    ax.plot(*centres.T.cpu().numpy(), "x", color="0.6", markersize=4, zorder=1)
-    ax.plot(*x.clamp(-reach, reach).T.numpy(), ".", color=plots.COLORS["blue"], markersize=2, alpha=0.5, zorder=2)
-    ax.set(aspect="equal", xticks=[], yticks=[], xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.05 * reach, 1.05 * reach))
-    ax.set_title(title, fontsize=10)
 
 
 def paths(ways: Mapping[str, torch.Tensor]) -> Figure:
@@ -179,35 +168,8 @@ def paths(ways: Mapping[str, torch.Tensor]) -> Figure:
     return fig
 
 
-def animate(ways: Mapping[str, torch.Tensor], frames: int = 26) -> None:
-    """Show the paths of `paths` as an animation with controls, part of the notebook. Without a notebook, do nothing."""
-    ipython = sys.modules.get("IPython")
-    if ipython and ipython.get_ipython():
-        page, words = animation(ways, frames)
-        ipython.display.display({"text/html": page, "text/plain": words}, raw=True)
-
-
-def animation(ways: Mapping[str, torch.Tensor], frames: int = 26) -> tuple[str, str]:
-    """The animation as HTML that needs no network, and what it shows in words."""
-    fig, axes = plt.subplots(1, len(ways), figsize=(2.6 * len(ways), 2.6), dpi=72, squeeze=False)
-    reach, lines = 1.1 * max(float(way.abs().max()) for way in ways.values()), []
-    for ax, name in zip(axes.flat, ways, strict=True):
-        _plane(ax, name, reach)
-        lines.append((*ax.plot([], [], "-", linewidth=1), *ax.plot([], [], "o", color=plots.COLORS["vermilion"])))
-
-    def draw(frame: int) -> None:
-        for (line, dot), way in zip(lines, ways.values(), strict=True):
-            now = round(frame / (frames - 1) * (len(way) - 1))
-            line.set_data(*way[: now + 1].T.numpy())
-            dot.set_data(*way[now : now + 1].T.numpy())
-
-    page = FuncAnimation(fig, draw, frames=frames, interval=120).to_jshtml(default_mode="once")
-    plt.close(fig)
-    words = f"Animation: both players' point moves along its path, {' and '.join(ways)}; the picture shows the whole paths."
-    return f'<div role="img" aria-label="{html.escape(words)}">{page}</div>', words
-
-
 def _plane(ax: plt.Axes, title: str, reach: float) -> None:
+    """Axes of the plane of two players."""
     ax.axhline(0, color="0.85", linewidth=1, linestyle="-")
     ax.axvline(0, color="0.85", linewidth=1, linestyle="-")
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=title, xlabel="x (descends)")
@@ -222,9 +184,9 @@ def two_distances(shifts: torch.Tensor, wasserstein: Sequence[float], divergence
     ax.set(xlabel="distance of the two, $a$")
     ax.legend(fontsize=9)
     fig.set_label(
-        f"As one of two narrow distributions moves away by up to {float(shifts[-1]):g}, the Wasserstein distance grows "
-        f"along a straight line from {wasserstein[0]:.2f} to {wasserstein[-1]:.2f}. The Jensen-Shannon divergence rises at "
-        f"once to {divergences[-1]:.2f} nats, and stays there."
+        f"As one of two narrow distributions moves away by up to {float(shifts[-1]):g}, the Wasserstein distance "
+        f"grows along a straight line from {wasserstein[0]:.2f} to {wasserstein[-1]:.2f}. The Jensen-Shannon "
+        f"divergence rises at once to {divergences[-1]:.2f} nats, and stays there."
     )
     return fig
 
@@ -247,18 +209,18 @@ def critics(models: Mapping[str, nn.Module], data: torch.Tensor, made: torch.Ten
         fig.colorbar(lines, ax=ax)
         ax.plot(*data.T.numpy(), ".", color="white", markersize=2)
         ax.plot(*made.T.numpy(), "x", color=plots.COLORS["vermilion"], markersize=3)
-        slope = slopes(model, made)
+        slope = _slopes(model, made)
         ax.set(aspect="equal", xticks=[], yticks=[], title=f"{name}\nmean slope at samples {float(slope.mean()):.2f}")
         low, high = float(answer.min()), float(answer.max())
         told.append(
             f"{name}, answers from {low:.0f} to {high:.0f}, slope at samples {float(slope.mean()):.2f} on average, "
             f"standard deviation {float(slope.std()):.2f}"
         )
-    fig.set_label(f"Answers of discriminators on the plane, with data as dots and samples as crosses: {'; '.join(told)}.")
+    fig.set_label(f"Answers of discriminators on the plane, data as dots and samples as crosses: {'; '.join(told)}.")
     return fig
 
 
-def slopes(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def _slopes(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """The size of a network's gradient with respect to its input, at each of the points (n, d): (n,)."""
     x = x.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model(x).sum(), x)
@@ -296,9 +258,10 @@ def vae_and_gan() -> Figure:
     ]
     fig = diagram(boxes, arrows)
     fig.set_label(
-        "Above, a VAE: an image x goes through the encoder, which gives q(z given x) and a KL term; a draw z goes through "
-        "the decoder, and the loss compares its answer with the same x. Below, a GAN: noise z goes through the generator; "
-        "a discriminator compares samples with any images x, and gives two losses. No sample is paired with an image."
+        "Above, a VAE: an image x goes through the encoder, which gives q(z given x) and a KL term; a draw z goes "
+        "through the decoder, and the loss compares its answer with the same x. Below, a GAN: noise z goes through "
+        "the generator; a discriminator compares samples with any images x, and gives two losses. No sample is paired "
+        "with an image."
     )
     return fig
 
@@ -317,29 +280,80 @@ def bigan() -> Figure:
     }
     fig = diagram(boxes, [("x", "E", "pair E", "D", "answer"), ("z", "G", "pair G", "D")])
     fig.set_label(
-        "Data x go through the encoder E and form pairs (x, E(x)); noise z goes through the generator G and forms pairs "
-        "(G(z), z). One discriminator reads a whole pair, and answers whether it came from E or from G."
+        "Data x go through the encoder E and form pairs (x, E(x)); noise z goes through the generator G and forms "
+        "pairs (G(z), z). One discriminator reads a whole pair, and answers whether it came from E or from G."
     )
     return fig
 
 
 def dcgan() -> Figure:
     """The layers of a DCGAN of 8 x 8 images, generator and discriminator."""
-    boxes, chains = {}, []
+    up, down = "transposed\nconvolution\n", "strided\nconvolution\n"
+    unit, leaky = "batch norm,\nReLU", "batch norm,\nleaky ReLU"
     rows = {
-        "G": ["$z$", "transposed\nconvolution", "batch norm,\nReLU", "transposed\nconvolution", "tanh", "8 × 8\nimage"],
-        "D": ["8 × 8\nimage", "strided\nconvolution", "leaky ReLU", "strided\nconvolution", "batch norm,\nleaky ReLU", "logit"],
+        "G": ["$z$", "linear\n64 × 2 × 2", unit, f"{up}32 × 4 × 4", unit, f"{up}1 × 8 × 8", "tanh", "image"],
+        "D": ["image", f"{down}32 × 4 × 4", "leaky\nReLU", f"{down}64 × 2 × 2", leaky, "linear", "logit"],
     }
-    for y, (name, layers) in zip((0.9, 0.0), rows.items(), strict=True):
-        boxes[name] = Box(-0.9, y, name, "text")
+    boxes, chains = {}, []
+    for y, (name, layers) in zip((1.0, 0.0), rows.items(), strict=True):
+        boxes[name] = Box(-0.5, y, f"${name}$", "text")
         for i, text in enumerate(layers):
-            kind = "data" if i in (0, len(layers) - 1) else "layer" if "convolution" in text else "plain"
-            boxes[f"{name}{i}"] = Box(1.45 * i, y, text, kind)
+            kind = "data" if i in (0, len(layers) - 1) else "layer" if "con" in text or "linear" in text else "plain"
+            boxes[f"{name}{i}"] = Box(1.22 * i, y, text, kind)
         chains.append(tuple(f"{name}{i}" for i in range(len(layers))))
     fig = diagram(boxes, chains)
     fig.set_label(
-        "Above the generator: noise, a transposed convolution, batch normalization and ReLU, a second transposed "
-        "convolution, tanh, the image. Below the discriminator: the image, a strided convolution, leaky ReLU without "
-        "batch normalization, a second strided convolution, batch normalization and leaky ReLU, the logit."
+        "Above the generator: noise z, a linear layer to 64 channels of 2 x 2, batch normalization and ReLU, a "
+        "transposed convolution to 32 channels of 4 x 4, batch normalization and ReLU, a transposed convolution to 8 "
+        "x 8, tanh, the image. Below the discriminator: the image, a strided convolution to 32 channels of 4 x 4, "
+        "leaky ReLU, a strided convolution to 64 channels of 2 x 2, batch normalization and leaky ReLU, a linear "
+        "layer, the logit."
     )
+    return fig
+
+
+def modes(rows: Sequence[Modes]) -> Figure:
+    """How many modes GANs cover, and how many of their samples are at a mode; a dot for each seed."""
+    kinds, worlds = (list(dict.fromkeys(each)) for each in zip(*((row.game, row.mixture) for row in rows), strict=True))
+    fig, axes = plt.subplots(1, len(worlds), figsize=(9.4, 0.32 * len(kinds) + 1.2), sharey=True, squeeze=False)
+    told = []
+    for ax, world in zip(axes.flat, worlds, strict=True):
+        for row in rows:
+            if row.mixture == world:
+                y = kinds.index(row.game)
+                ax.plot(row.covered, [y] * len(row.covered), "o", color=plots.COLORS["blue"], alpha=0.6)
+                shares = ", ".join(f"{100 * share:.0f}" for share in row.share)
+                ax.annotate(f"{shares} %", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+                told.append(f"{world}, {row.game}, {', '.join(map(str, row.covered))} ({shares} %)")
+        ax.set(xlabel="modes covered", title=f"{world}; at the right, samples at a mode")
+        ax.set_xlim(-0.5, 1.05 * ax.dataLim.x1)
+        ax.set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))
+    fig.set_label(f"Modes covered by each seed, and in brackets the share of the samples at a mode: {'; '.join(told)}.")
+    return fig
+
+
+def rules(rows: Sequence[Rule]) -> Figure:
+    """What is left of a DCGAN when one rule is taken away: three measures, a dot for each seed."""
+    measures = {
+        "read": ("read with confidence (%)", 100),
+        "classes": ("effective number of classes", 1),
+        "distance": ("distance of the pixels", 1),
+    }
+    fig, axes = plt.subplots(1, 3, figsize=(9.8, 0.3 * len(rows) + 1.1), sharey=True)
+    for ax, (measure, (name, scale)) in zip(axes, measures.items(), strict=True):
+        for y, row in enumerate(rows):
+            values = [scale * value for value in getattr(row, measure)]
+            ax.plot(values, [y] * len(values), "o", color=plots.COLORS["blue"], alpha=0.6)
+        ax.set(yticks=range(len(rows)), yticklabels=[row.kind for row in rows], ylim=(len(rows) - 0.5, -0.5))
+        ax.set_xlabel(name)
+    axes[0].set_xlim(0, 105)
+    axes[1].set_xlim(0, 10.5)
+    axes[2].set_xlim(0, None)
+    told = "; ".join(
+        f"{row.kind}: read {', '.join(f'{100 * value:.0f} %' for value in row.read)}, classes "
+        f"{', '.join(f'{value:.1f}' for value in row.classes)}, distance "
+        f"{', '.join(f'{value:.2f}' for value in row.distance)}"
+        for row in rows
+    )
+    fig.set_label(f"Three measures of samples, one value for each seed. {told}.")
     return fig
