@@ -130,7 +130,7 @@ def gan_clinic() -> Clinic:
         "F": Detached,
     }
     points = ring.dataset().train.x
-    models = {name: kind().train_on(points, budget(smoke=4, cpu=1500, gpu=1500)) for name, kind in kinds.items()}
+    models = {name: kind().train_on(points, budget(smoke=4, cpu=1000, gpu=1500)) for name, kind in kinds.items()}
     files = {
         "A": (
             "relative",

@@ -73,7 +73,7 @@ def best_discriminator(
     left.fill_between(x, log_q.exp() / high, color=plots.COLORS["orange"], alpha=0.35, hatch="//", label="model")
     left.plot(x, D, color="black", label="best $D(x)$")
     left.set(xlim=(-3.5, 5.5), xlabel="x", title="Two distributions, and the best discriminator")
-    left.legend(fontsize=9, loc="center right")
+    left.legend(fontsize=9, loc="upper right")
     for std, series in values.items():
         right.plot(shifts, series, label=f"standard deviation {std:g}")
     right.axhline(-math.log(4), color="0.6", linewidth=1, linestyle=":")
@@ -154,7 +154,7 @@ def rings(samples: Mapping[str, torch.Tensor], centres: torch.Tensor, radius: fl
 
 def paths(ways: Mapping[str, torch.Tensor]) -> Figure:
     """The points (n, 2) of games in the plane, by their names."""
-    fig, axes = plt.subplots(1, len(ways), figsize=(3.4 * len(ways), 3.2), squeeze=False)
+    fig, axes = plt.subplots(1, len(ways), figsize=(3.4 * len(ways) + 1.4, 3.2), squeeze=False)
     reach = 1.1 * max(float(way.abs().max()) for way in ways.values())
     told = []
     for ax, (name, way) in zip(axes.flat, ways.items(), strict=True):
@@ -163,7 +163,8 @@ def paths(ways: Mapping[str, torch.Tensor]) -> Figure:
         ax.plot(*way[0], "o", color="black", label="start")
         ax.plot(*way[-1], "s", color=plots.COLORS["vermilion"], label=f"after {len(way) - 1} steps")
         told.append(f"{name}, from radius {float(way[0].norm()):.2f} to {float(way[-1].norm()):.2f}")
-    axes.flat[0].legend(fontsize=8, loc="upper left")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    fig.legend(handles, labels, fontsize=9, loc="outside right upper")
     fig.set_label(f"Paths of two players in the plane around the equilibrium at 0: {'; '.join(told)}.")
     return fig
 
@@ -238,16 +239,16 @@ def vae_and_gan() -> Figure:
         "z": Box(3.5, 0.7, "$z$", "data"),
         "P": Box(4.6, 0.7, "decoder", "layer"),
         "p": Box(5.9, 0.7, r"$p(x \mid z)$"),
-        "nll": Box(7.7, 0.7, r"$-\log p(x \mid z)$" + "\nof the same $x$", "faint"),
+        "nll": Box(7.5, 0.7, r"$-\log p(x \mid z)$" + "\nof the same $x$", "faint"),
         "low x": Box(0, 0.0, kind="corner"),
-        "low p": Box(7.7, 0.0, kind="corner"),
+        "low p": Box(7.5, 0.0, kind="corner"),
         "GAN": Box(-0.2, -0.7, "GAN", "text"),
         "noise": Box(3.5, -1.0, "$z$", "data"),
         "G": Box(4.6, -1.0, "generator", "layer"),
         "made": Box(5.9, -1.0, "$G(z)$"),
         "any": Box(5.9, -1.9, "any $x$", "data"),
-        "D": Box(7.7, -1.45, "discriminator", "layer"),
-        "loss": Box(9.2, -1.45, "two\nlosses", "faint"),
+        "D": Box(7.5, -1.45, "discriminator", "layer"),
+        "loss": Box(8.9, -1.45, "two\nlosses", "faint"),
     }
     arrows = [
         ("x", "E", "q", "z", "P", "p", "nll"),
@@ -282,6 +283,30 @@ def bigan() -> Figure:
     fig.set_label(
         "Data x go through the encoder E and form pairs (x, E(x)); noise z goes through the generator G and forms "
         "pairs (G(z), z). One discriminator reads a whole pair, and answers whether it came from E or from G."
+    )
+    return fig
+
+
+def inference(x: torch.Tensor, z: torch.Tensor, back: torch.Tensor, y: torch.Tensor) -> Figure:
+    """Data in the plane with the numbers of their modes, their codes, and what a generator makes of these.
+
+    Args:
+        x, z, back: (n, 2) each.
+        y: (n,) the number of each point's mode.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(9.4, 3.2))
+    panels = {"data $x$": x, "codes $E(x)$": z, "$G(E(x))$": back}
+    reach = 1.3 * float(x.abs().max())
+    for ax, (title, points) in zip(axes, panels.items(), strict=True):
+        plots.scatter(points, reach=3.0 if points is z else reach, title=title, ax=ax)
+        for mode in y.unique().tolist():
+            centre = points[y == mode].median(0).values
+            style = dict(ha="center", va="center", fontsize=9, weight="bold")
+            ax.text(*centre.tolist(), str(mode), bbox=dict(boxstyle="circle,pad=0.15", fc="white", ec="0.4"), **style)
+    away = float(torch.linalg.vector_norm(back - x, dim=1).mean())
+    fig.set_label(
+        f"Data around {len(y.unique())} numbered modes; their codes, where each mode has a region of its own; and "
+        f"what the generator makes of the codes, {away:.2f} from the data on average."
     )
     return fig
 

@@ -194,6 +194,12 @@ EXAMPLES = {
         0.1,
     ),
     gan.paths: ({"at once": GREY[:30, :2], "in turn": GREY[30:60, :2]},),
+    gan.inference: (
+        3 * torch.tensor(ROWS).repeat(8, 1) - 1.5,
+        2 - 4 * torch.tensor(ROWS).repeat(8, 1),
+        3 * torch.tensor(ROWS).repeat(8, 1) - 1.4,
+        torch.arange(5).repeat(8),
+    ),
     gan.two_distances: (torch.linspace(0, 4, 5), [0, 1, 2, 3, 4], [0, 0.69, 0.69, 0.69, 0.69]),
     gan.critics: (
         {"cross-entropy": torch.nn.Linear(2, 1), "Wasserstein, penalty": torch.nn.Linear(2, 1)},
