@@ -200,7 +200,7 @@ def gan_clinic() -> Clinic:
 
     alt = (
         "Samples of six patients in the plane, with crosses at the eight modes. A: a ring that is too small. B: "
-        "clusters at all eight crosses. C: one clump at the border, far outside. D: a wide patch that fills the ring. "
+        "clusters at all eight crosses. C: one clump at the border, far outside. D: a wide patch across the plane. "
         "E: one clump at a cross. F: a small clump near the middle."
     )
 
