@@ -776,9 +776,9 @@ slip(
     loses={"discriminator"},
 )
 slip(
-    "own_discriminator_relu_out",
+    "own_discriminator_tanh_out",
     "self.discriminator_hidden(x))).squeeze(1)",
-    "self.discriminator_hidden(x))).squeeze(1).relu()",
+    "self.discriminator_hidden(x))).squeeze(1).tanh()",
     loses={"discriminator"},
 )
 slip(

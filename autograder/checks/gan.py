@@ -587,10 +587,10 @@ def _own_gan(student, rng, noise: int, D: int, hidden: int):
             name="discriminator gradients",
             shape=(),
             still=networks[0],
-            step=0.01,
+            step=0.003,
         )
         yield judge_gradients(
-            model, "generator_loss", [z], networks[0], rng, words, name="generator gradients", shape=(), step=0.01
+            model, "generator_loss", [z], networks[0], rng, words, name="generator gradients", shape=(), step=0.003
         )
     for far in (1000.0, -1000.0):
         state = f"all parameters 0 but the discriminator's last bias, {far:g}, "
@@ -1003,7 +1003,7 @@ def modes_covered(student, rng):
     cases = [(np.array([[0.2]]), line, 0.9), (np.array([[0.2], [-0.1], [0.0]]), line, 0.5)]
     cases += [(np.array([[0.5]]), np.zeros((1, 1)), 0.5), (np.array([[3.0, 4.0], [3.0, 4.5]]), np.zeros((1, 2)), 5.0)]
     cases += [(np.array([[0.0, -0.25], [8.0, 0.25]]), np.array([[0.0, 0.0], [8.0, 0.0]]), 0.25)]
-    cases += [(np.full((2, 2), 5.0), tenths(rng, 3, 2), 1.0), (np.zeros((2, 1)), line, 0.0)]
+    cases += [(np.full((2, 2), 5.0), tenths(rng, 3, 2), 1.0), (np.zeros((2, 1)), line, 1e-9)]
     for n, K, D, radius in (
         (1, 2, 1, 1.0),
         (3, 2, 2, 1.0),
