@@ -55,6 +55,18 @@ def ratio_in_numpy():
     return log_density_ratio
 
 
+for old, new, why in (
+    ("n_data / n_model", "n_data / (n_model + 1e-08)", "a count is at least 1"),
+    ("(n_data + n_model)", "(n_data + n_model + 1e-08)", "a count is at least 1"),
+    ("counts.log()", "torch.as_tensor(counts).clamp(min=1e-06).log()", "a count is at least 1"),
+    ("counts.log()", "(counts + 1e-08).log()", "a count is at least 1"),
+    ("float(n_model)", "float(n_model) + 1e-08", "a count is at least 1"),
+    ("float(n_data)", "float(n_data) + 1e-08", "a count is at least 1"),
+    (", dtype=torch.float64", "", "single precision is enough"),
+):
+    bank.equivalent("log_density_ratio", old, new, why)
+
+
 slip = bank.slips("log_density_ratio", of=ratio_by_one_log)
 slip("ratio_without_the_prior", "logits - math.log(n_data / n_model)", "1.0 * logits", loses={"class prior", "far out"})
 slip("ratio_prior_added", "logits - ", "logits + ", loses={"class prior"})
@@ -547,6 +559,11 @@ def grads_in_numpy():
     return generator_grads
 
 
+bank.equivalent("generator_grads", "/ n", "/ (n + 1e-08)", "a count is at least 1")
+bank.equivalent("generator_grads", "/ logits.size", "/ (logits.size + 1e-08)", "a count is at least 1")
+bank.equivalent("generator_grads", "[0]", "[-1]", "there is one gradient")
+
+
 slip = bank.slips("generator_grads", of=grads_by_sigmoid)
 slip(
     "grads_saturating_sign",
@@ -1023,6 +1040,13 @@ def path_by_autograd():
         return torch.stack(path)
 
     return gda
+
+
+bank.equivalent("gda", ", dtype=torch.float64", "", "single precision is enough")
+bank.equivalent(
+    "gda", ".detach().requires_grad_()", ".requires_grad_()", "the gradient is taken at the last point alone"
+)
+bank.equivalent("gda", "torch.stack(path)", "path", "a list of rows is read as well")
 
 
 slip = bank.slips("gda", of=path_by_branches)
