@@ -642,6 +642,8 @@ def gda(student, rng):
         start = np.array([x, y])
         if (right or not alternating) and not close(got[0], start):
             return f"row 0 is the start, {say(start)}; got {say(got[0])}"
+        if n and (got == got[0]).all():
+            return f"all {n + 1} rows are {say(got[0])}"
         if not np.isfinite(got).all():
             return f"row {np.argwhere(~np.isfinite(got))[0, 0]} is {say(got[~np.isfinite(got).all(1)][0])}"
         old, new = got[:-1], got[1:]
@@ -989,11 +991,13 @@ def modes_covered(student, rng):
 
     def decided(n, K, D, radius, size=1.0):
         """Drawn samples, none of them between two centres or on the radius."""
-        centres, samples = tenths(rng, K, D), tenths(rng, 4 * n, D, most=2.5) + 0.03
-        distances = np.sort(np.linalg.norm(samples[:, None] - centres, axis=2), axis=1)
-        clear = np.abs(distances[:, 0] - radius) > 1e-4
-        if K > 1:
-            clear &= distances[:, 1] - distances[:, 0] > 1e-4
+        clear = np.zeros(0, dtype=bool)
+        while clear.sum() < n:
+            centres, samples = tenths(rng, K, D), tenths(rng, 4 * n, D, most=2.5) + 0.03
+            distances = np.sort(np.linalg.norm(samples[:, None] - centres, axis=2), axis=1)
+            clear = np.abs(distances[:, 0] - radius) > 1e-4
+            if K > 1:
+                clear &= distances[:, 1] - distances[:, 0] > 1e-4
         return size * samples[clear][:n], size * centres, size * radius
 
     ask = asking(student.call, read=read, say=say_modes)
@@ -1014,6 +1018,7 @@ def modes_covered(student, rng):
     ):
         cases.append(decided(n, K, D, radius))
     cases += [decided(20, 6, 2, 0.8, size) for size in (1e-6, 1e6)] + [decided(12, 9, 2, 30.0)]
+    cases += [decided(9, 4, 2, 0.5) for _ in range(3)]  # of the same sizes
     for args in cases:
         answer = ask(*args)
         yield answer.holds("covered", wrong_covered)
