@@ -55,6 +55,86 @@ def ratio_in_numpy():
     return log_density_ratio
 
 
+for old, new, why in (
+    ("n_data / n_model", "n_data / (n_model + 1e-08)", "a count is at least 1"),
+    ("(n_data + n_model)", "(n_data + n_model + 1e-08)", "a count is at least 1"),
+    ("counts.log()", "torch.as_tensor(counts).clamp(min=1e-06).log()", "a count is at least 1"),
+    ("counts.log()", "(counts + 1e-08).log()", "a count is at least 1"),
+    ("float(n_model)", "float(n_model) + 1e-08", "a count is at least 1"),
+    ("float(n_data)", "float(n_data) + 1e-08", "a count is at least 1"),
+    (", dtype=torch.float64", "", "single precision is enough"),
+):
+    bank.equivalent("log_density_ratio", old, new, why)
+
+
+slip = bank.slips("log_density_ratio", of=ratio_by_one_log)
+slip("ratio_without_the_prior", "logits - math.log(n_data / n_model)", "1.0 * logits", loses={"class prior", "far out"})
+slip("ratio_prior_added", "logits - ", "logits + ", loses={"class prior"})
+slip("ratio_prior_inverted", "n_data / n_model", "n_model / n_data", loses={"class prior"})
+slip("ratio_prior_not_logged", "math.log(n_data / n_model)", "n_data / n_model", loses={"class prior"})
+slip("ratio_prior_of_all", "n_data / n_model", "n_data / (n_data + n_model)", loses={"class prior"})
+slip("ratio_in_bits", "math.log(", "math.log2(", loses={"class prior"})
+slip("ratio_of_whole_quotients", "n_data / n_model", "n_data // n_model + 1", loses={"class prior", "far out"})
+slip("ratio_smoothed_counts", "n_data / n_model", "(n_data + 1) / (n_model + 1)", loses={"class prior"})
+slip("ratio_prior_twice", "math.log(n_data / n_model)", "2 * math.log(n_data / n_model)", loses={"class prior"})
+slip(
+    "ratio_negated",
+    "logits - math.log(n_data / n_model)",
+    "math.log(n_data / n_model) - logits",
+    loses={"class prior", "far out"},
+)
+slip("ratio_of_the_model_alone", "math.log(n_data / n_model)", "-math.log(n_model)", loses={"class prior"})
+slip(
+    "ratio_counts_in_32_bits",
+    "math.log(n_data / n_model)",
+    "torch.tensor([n_data, n_model]).int().double().log().diff().neg().item()",
+    ("import math", "import torch"),
+    loses={"class prior", "far out"},
+)
+# The ratio itself, without its log.
+slip(
+    "ratio_not_logged",
+    "logits - math.log(n_data / n_model)",
+    "logits.exp() * n_model / n_data",
+    loses={"class prior", "far out"},
+)
+slip(
+    "ratio_by_probabilities",
+    "return logits - math.log(n_data / n_model)",
+    "D = logits.sigmoid()\n    return (D / (1 - D) * n_model / n_data).log()",
+    loses={"far out"},
+)
+slip(
+    "ratio_with_an_epsilon",
+    "return logits - math.log(n_data / n_model)",
+    "D = logits.sigmoid()\n    return ((D + 1e-12) / (1 - D + 1e-12)).log() - math.log(n_data / n_model)",
+    loses={"far out"},
+)
+slip("ratio_clamped", "return logits -", "return logits.clamp(-50, 50) -", loses={"far out"})
+slip(
+    "ratio_infinities_cleaned",
+    "return logits -",
+    "return logits.nan_to_num(posinf=1e6, neginf=-1e6) -",
+    ("import math", "import math"),
+    loses={"far out"},
+)
+slip("ratio_as_a_column", "return logits -", "return logits[:, None] -", loses={"shape"})
+slip("ratio_averaged", "return logits -", "return logits.mean() -", loses={"shape"})
+
+
+@bank.wrong("log_density_ratio", loses={"class prior", "far out"})
+def ratio_of_the_posterior():
+    """The log probability that x is from the data, with the prior taken off."""
+    import math
+
+    import torch
+
+    def log_density_ratio(logits, n_data, n_model):
+        return torch.nn.functional.logsigmoid(logits) - math.log(n_data / (n_data + n_model))
+
+    return log_density_ratio
+
+
 # ------------------------------------------------------------------------------------------- optimal_discriminator
 
 
@@ -117,6 +197,143 @@ def discriminator_state_by_state():
     return optimal_discriminator
 
 
+slip = bank.slips("optimal_discriminator", of=discriminator_by_logsigmoid)
+slip("discriminator_inverted", "return log_odds.sigmoid()", "return (-log_odds).sigmoid()", loses={"discriminator"})
+slip(
+    "discriminator_is_a_logit",
+    "return log_odds.sigmoid()",
+    "return log_odds",
+    loses={"discriminator", "impossible states", "far apart"},
+)
+slip("discriminator_decides", "return log_odds.sigmoid()", "return (log_odds.sign() + 1) / 2", loses={"discriminator"})
+slip(
+    "discriminator_ignorant",
+    "return log_odds.sigmoid()",
+    "return 0.0 * log_p_data.exp() + 0.5",
+    loses={"discriminator", "impossible states", "far apart"},
+)
+slip(
+    "discriminator_density_ratio",
+    "return log_odds.sigmoid()",
+    "return log_odds.exp().clamp(max=1)",
+    loses={"discriminator"},
+)
+slip(
+    "discriminator_half_the_odds",
+    "return log_odds.sigmoid()",
+    "return (log_odds / 2).sigmoid()",
+    loses={"discriminator"},
+)
+slip("value_as_a_loss", "(of_data + of_model).sum()", "-(of_data + of_model).sum()", loses={"value"})
+slip(
+    "value_is_the_divergence",
+    "(of_data + of_model).sum()",
+    "(of_data + of_model).sum() / 2 + 0.6931471805599453",
+    loses={"value"},
+)
+slip(
+    "value_without_log_four",
+    "(of_data + of_model).sum()",
+    "(of_data + of_model).sum() + 2 * 0.6931471805599453",
+    loses={"value"},
+)
+slip("value_in_bits", "(of_data + of_model).sum()", "(of_data + of_model).sum() / 0.6931471805599453", loses={"value"})
+slip("value_averaged_over_states", "(of_data + of_model).sum()", "(of_data + of_model).mean()", loses={"value"})
+slip("value_of_the_data_alone", "(of_data + of_model).sum()", "of_data.sum()", loses={"value"})
+slip("value_mean_of_both", "(of_data + of_model).sum()", "(of_data + of_model).sum() / 2", loses={"value"})
+slip(
+    "value_not_weighted",
+    "log_p_model.exp() * F.logsigmoid(-log_odds)",
+    "F.logsigmoid(-log_odds)",
+    loses={"value", "impossible states", "far apart"},
+)
+slip(
+    "value_of_a_worse_discriminator", "(of_data + of_model).sum()", "(of_data + of_model).sum() - 0.01", loses={"value"}
+)
+slip(
+    "value_of_a_fixed_half",
+    "(of_data + of_model).sum()",
+    "0.0 * of_data.sum() - 2 * 0.6931471805599453",
+    loses={"value"},
+)
+slip(
+    "discriminator_of_nothing_nan",
+    "torch.where(log_p_data == log_p_model, 0.0, log_p_data - log_p_model)",
+    "log_p_data - log_p_model",
+    loses={"impossible states"},
+)
+slip(
+    "discriminator_of_nothing_zero",
+    "return log_odds.sigmoid()",
+    "return torch.where(log_p_data.isneginf(), 0.0, log_odds.sigmoid())",
+    loses={"impossible states"},
+)
+slip(
+    "discriminator_of_nothing_one",
+    "return log_odds.sigmoid()",
+    "return torch.where(log_p_model.isneginf(), 1.0, log_odds.sigmoid())",
+    loses={"impossible states"},
+)
+slip(
+    "value_zero_times_infinity",
+    "torch.where(log_p_data.isneginf(), 0.0, log_p_data.exp() * F.logsigmoid(log_odds))",
+    "log_p_data.exp() * F.logsigmoid(log_odds)",
+    loses={"impossible states"},
+)
+slip(
+    "value_zero_times_infinity_of_the_model",
+    "torch.where(log_p_model.isneginf(), 0.0, log_p_model.exp() * F.logsigmoid(-log_odds))",
+    "log_p_model.exp() * F.logsigmoid(-log_odds)",
+    loses={"impossible states"},
+)
+slip(
+    "discriminator_logs_clamped",
+    "log_odds = torch",
+    "log_p_data, log_p_model = log_p_data.clamp(min=-100), log_p_model.clamp(min=-100)\n    log_odds = torch",
+    loses={"far apart"},
+)
+slip("value_as_a_row", "(of_data + of_model).sum()", "of_data + of_model", loses={"shapes"})
+slip(
+    "discriminator_alone",
+    "return log_odds.sigmoid(), (of_data + of_model).sum()",
+    "return log_odds.sigmoid()",
+    loses={"shapes"},
+)
+
+
+@bank.wrong("optimal_discriminator", loses={"impossible states", "far apart"})
+def discriminator_by_probabilities():
+    def optimal_discriminator(log_p_data, log_p_model):
+        p, q = log_p_data.exp(), log_p_model.exp()
+        D = p / (p + q)
+        return D, (p * D.log() + q * (1 - D).log()).sum()
+
+    return optimal_discriminator
+
+
+@bank.wrong("optimal_discriminator", loses={"far apart"})
+def discriminator_by_probabilities_with_care():
+    """Zeros are cared for; both probabilities underflow where states are improbable."""
+    import torch
+
+    def optimal_discriminator(log_p_data, log_p_model):
+        p, q = log_p_data.exp(), log_p_model.exp()
+        D = torch.where(p + q == 0, 0.5, p / (p + q))
+        return D, (torch.xlogy(p, D) + torch.xlogy(q, q / (p + q))).nansum()
+
+    return optimal_discriminator
+
+
+@bank.wrong("optimal_discriminator", loses={"impossible states", "far apart"})
+def discriminator_with_an_epsilon():
+    def optimal_discriminator(log_p_data, log_p_model):
+        p, q = log_p_data.exp(), log_p_model.exp()
+        D = p / (p + q + 1e-8)
+        return D, (p * (D + 1e-8).log() + q * (1 - D + 1e-8).log()).sum()
+
+    return optimal_discriminator
+
+
 # ------------------------------------------------------------------------------------------------------ gan_losses
 
 
@@ -159,6 +376,151 @@ def losses_by_logsigmoid():
     return gan_losses
 
 
+slip = bank.slips("gan_losses", of=losses_by_softplus)
+slip(
+    "losses_discriminator_maximised",
+    "return F.softplus(-real_logits).mean() + caught",
+    "return -F.softplus(-real_logits).mean() - caught",
+    loses={"discriminator loss"},
+)
+slip(
+    "losses_mean_of_both_batches",
+    "return F.softplus(-real_logits).mean() + caught",
+    "return (F.softplus(-real_logits).mean() + caught) / 2",
+    loses={"discriminator loss"},
+)
+slip(
+    "losses_of_one_batch",
+    "return F.softplus(-real_logits).mean() + caught",
+    "return 2 * torch.cat([F.softplus(-real_logits), F.softplus(fake_logits)]).mean()",
+    ("import torch.nn.functional as F", "import torch\nimport torch.nn.functional as F"),
+    loses={"discriminator loss"},
+)
+slip(
+    "losses_summed_over_real",
+    "F.softplus(-real_logits).mean()",
+    "F.softplus(-real_logits).sum()",
+    loses={"discriminator loss"},
+)
+slip(
+    "losses_of_real_alone",
+    "F.softplus(-real_logits).mean() + caught",
+    "F.softplus(-real_logits).mean() + 0 * caught",
+    loses={"discriminator loss"},
+)
+slip(
+    "losses_of_fake_alone",
+    "F.softplus(-real_logits).mean() + caught",
+    "0 * F.softplus(-real_logits).mean() + caught",
+    loses={"discriminator loss"},
+)
+slip(
+    "losses_labels_of_real_flipped", "F.softplus(-real_logits)", "F.softplus(real_logits)", loses={"discriminator loss"}
+)
+slip(
+    "losses_labels_smoothed",
+    "F.softplus(-real_logits).mean()",
+    "(F.softplus(-real_logits) + 0.1 * real_logits).mean()",
+    loses={"discriminator loss"},
+)
+slip("losses_saturating_sign", "caught, -caught, F", "caught, caught, F", loses={"saturating loss"})
+slip("losses_saturating_twice", "F.softplus(-fake_logits).mean()", "-caught", loses={"non-saturating loss"})
+slip(
+    "losses_generators_swapped",
+    "-caught, F.softplus(-fake_logits).mean()",
+    "F.softplus(-fake_logits).mean(), -caught",
+    loses={"saturating loss", "non-saturating loss"},
+)
+slip("losses_non_saturating_sign", "+ caught, -caught, F", "+ caught, -caught, -F", loses={"non-saturating loss"})
+slip(
+    "losses_non_saturating_summed",
+    "F.softplus(-fake_logits).mean()",
+    "F.softplus(-fake_logits).sum()",
+    loses={"non-saturating loss"},
+)
+slip(
+    "losses_non_saturating_of_both",
+    "F.softplus(-fake_logits).mean()",
+    "F.softplus(-fake_logits).mean() + F.softplus(real_logits).mean()",
+    loses={"non-saturating loss"},
+)
+slip(
+    "losses_in_bits",
+    "-caught, F.softplus(-fake_logits).mean()",
+    "-caught / 0.6931471805599453, F.softplus(-fake_logits).mean()",
+    loses={"saturating loss"},
+)
+slip("losses_wasserstein", "F.softplus(-fake_logits).mean()", "-fake_logits.mean()", loses={"non-saturating loss"})
+slip(
+    "losses_least_squares",
+    "F.softplus(-fake_logits).mean()",
+    "((fake_logits.sigmoid() - 1) ** 2).mean()",
+    loses={"non-saturating loss"},
+)
+slip(
+    "losses_of_mean_logits",
+    "caught = F.softplus(fake_logits).mean()",
+    "caught = F.softplus(fake_logits.mean())",
+    loses={"discriminator loss", "saturating loss"},
+)
+slip(
+    "losses_double_sigmoid",
+    "F.softplus(-fake_logits).mean()",
+    "F.softplus(-fake_logits.sigmoid()).mean()",
+    loses={"non-saturating loss"},
+)
+slip(
+    "losses_by_log_of_sigmoid",
+    "F.softplus(-fake_logits).mean()",
+    "-fake_logits.sigmoid().log().mean()",
+    loses={"far out"},
+)
+slip(
+    "losses_by_log_of_one_minus_sigmoid",
+    "caught = F.softplus(fake_logits)",
+    "caught = -(1 - fake_logits.sigmoid()).log()",
+    loses={"far out"},
+)
+slip("losses_with_epsilon", "F.softplus(-real_logits)", "-(real_logits.sigmoid() + 1e-12).log()", loses={"far out"})
+slip("losses_by_exp", "F.softplus(-real_logits)", "(1 + (-real_logits).exp()).log()", loses={"far out"})
+slip(
+    "losses_by_clamped_cross_entropy",
+    "F.softplus(-fake_logits).mean()",
+    "F.binary_cross_entropy(fake_logits.sigmoid(), fake_logits.detach() * 0 + 1)",
+    loses={"far out"},
+)
+# The value is right, and its gradient NaN.
+slip(
+    "losses_where_of_infinities",
+    "F.softplus(-real_logits)",
+    "torch.where(real_logits < -30, -real_logits, (1 + (-real_logits).exp()).log())",
+    ("import torch.nn.functional as F", "import torch\nimport torch.nn.functional as F"),
+    loses={"far out"},
+)
+slip(
+    "losses_clamped_logits",
+    "caught = F.softplus(fake_logits)",
+    "caught = F.softplus(fake_logits.clamp(-30, 30))",
+    loses={"far out"},
+)
+slip(
+    "losses_fake_detached",
+    "caught = F.softplus(fake_logits)",
+    "caught = F.softplus(fake_logits.detach())",
+    loses={"gradients"},
+)
+slip(
+    "losses_non_saturating_detached",
+    "F.softplus(-fake_logits).mean()",
+    "F.softplus(-fake_logits).mean().detach()",
+    loses={"gradients"},
+)
+slip("losses_real_detached", "F.softplus(-real_logits)", "F.softplus(-real_logits.detach())", loses={"gradients"})
+slip("losses_as_numbers", "caught, -caught", "caught, -caught.item()", loses={"gradients"})
+slip("losses_of_two_players", "+ caught, -caught, F", "+ caught, F", loses={"shapes"})
+slip("losses_per_sample", "F.softplus(-fake_logits).mean()", "F.softplus(-fake_logits)", loses={"shapes"})
+
+
 # ------------------------------------------------------------------------------------------------- generator_grads
 
 
@@ -193,6 +555,79 @@ def grads_in_numpy():
     def generator_grads(logits):
         logits = logits.numpy()
         return -expit(logits) / logits.size, -expit(-logits) / logits.size
+
+    return generator_grads
+
+
+bank.equivalent("generator_grads", "/ n", "/ (n + 1e-08)", "a count is at least 1")
+bank.equivalent("generator_grads", "/ logits.size", "/ (logits.size + 1e-08)", "a count is at least 1")
+bank.equivalent("generator_grads", "[0]", "[-1]", "there is one gradient")
+
+
+slip = bank.slips("generator_grads", of=grads_by_sigmoid)
+slip(
+    "grads_saturating_sign",
+    "return -torch.sigmoid(logits) / n",
+    "return torch.sigmoid(logits) / n",
+    loses={"saturating"},
+)
+slip(
+    "grads_non_saturating_sign",
+    ", -torch.sigmoid(-logits) / n",
+    ", torch.sigmoid(-logits) / n",
+    loses={"non-saturating"},
+)
+slip(
+    "grads_swapped",
+    "-torch.sigmoid(logits) / n, -torch.sigmoid(-logits) / n",
+    "-torch.sigmoid(-logits) / n, -torch.sigmoid(logits) / n",
+    loses={"saturating", "non-saturating", "far out"},
+)
+slip("grads_saturating_of_one", "-torch.sigmoid(logits) / n", "-torch.sigmoid(logits)", loses={"saturating"})
+slip("grads_of_one", "n = len(logits)", "n = 1", loses={"saturating", "non-saturating", "far out"})
+slip("grads_non_saturating_of_one", "-torch.sigmoid(-logits) / n", "-torch.sigmoid(-logits)", loses={"non-saturating"})
+slip(
+    "grads_by_probability",
+    "-torch.sigmoid(logits) / n",
+    "-(torch.sigmoid(logits) * torch.sigmoid(-logits)) / n",
+    loses={"saturating"},
+)
+slip("grads_of_log_d_by_d", "-torch.sigmoid(-logits) / n", "-1 / torch.sigmoid(logits) / n", loses={"non-saturating"})
+slip("grads_saturating_twice", "-torch.sigmoid(-logits) / n", "-torch.sigmoid(logits) / n", loses={"non-saturating"})
+slip("grads_normalised", "-torch.sigmoid(logits) / n", "-torch.softmax(logits, 0)", loses={"saturating"})
+slip("grads_one_minus_sigmoid", "-torch.sigmoid(-logits) / n", "-(1 - torch.sigmoid(logits)) / n", loses={"far out"})
+slip("grads_one_minus_the_other", "-torch.sigmoid(logits) / n", "-(1 - torch.sigmoid(-logits)) / n", loses={"far out"})
+slip(
+    "grads_in_single_precision",
+    "-torch.sigmoid(logits) / n",
+    "-torch.sigmoid(logits.float()).double() / n",
+    loses={"far out"},
+)
+slip(
+    "grads_by_exp",
+    "-torch.sigmoid(logits) / n",
+    "-(logits.exp() / (1 + logits.exp())) / n",
+    loses={"far out"},
+)
+slip("grads_with_epsilon", "-torch.sigmoid(-logits) / n", "-(torch.sigmoid(-logits) + 1e-12) / n", loses={"far out"})
+slip("grads_clamped", "-torch.sigmoid(-logits) / n", "-torch.sigmoid(-logits.clamp(-30, 30)) / n", loses={"far out"})
+slip("grads_averaged", "-torch.sigmoid(logits) / n", "-torch.sigmoid(logits).mean()", loses={"shapes"})
+slip(
+    "grads_alone",
+    "return -torch.sigmoid(logits) / n, -torch.sigmoid(-logits) / n",
+    "return -torch.sigmoid(logits) / n",
+    loses={"shapes"},
+)
+
+
+@bank.wrong("generator_grads", loses={"saturating", "non-saturating", "far out"})
+def grads_of_losses():
+    """The losses for their derivatives."""
+    import torch
+
+    def generator_grads(logits):
+        n = len(logits)
+        return torch.nn.functional.logsigmoid(-logits) / n, -torch.nn.functional.logsigmoid(logits) / n
 
     return generator_grads
 
@@ -290,6 +725,270 @@ def own_in_double_precision():
     return OwnGAN
 
 
+slip = bank.slips("OwnGAN", of=own_by_softplus)
+slip(
+    "own_generator_without_relu",
+    "torch.relu(self.generator_hidden(z))",
+    "self.generator_hidden(z)",
+    loses={"generator"},
+)
+slip(
+    "own_generator_tanh",
+    "torch.relu(self.generator_hidden(z))",
+    "torch.tanh(self.generator_hidden(z))",
+    loses={"generator"},
+)
+slip(
+    "own_generator_leaky",
+    "torch.relu(self.generator_hidden(z))",
+    "F.leaky_relu(self.generator_hidden(z), 0.2)",
+    loses={"generator"},
+)
+slip(
+    "own_generator_tanh_out",
+    "return self.generator_out(torch.relu(self.generator_hidden(z)))",
+    "return self.generator_out(torch.relu(self.generator_hidden(z))).tanh()",
+    loses={"generator"},
+)
+slip(
+    "own_generator_relu_out",
+    "return self.generator_out(torch.relu(self.generator_hidden(z)))",
+    "return self.generator_out(torch.relu(self.generator_hidden(z))).relu()",
+    loses={"generator"},
+)
+slip(
+    "own_generator_adds_noise",
+    "torch.relu(self.generator_hidden(z))",
+    "torch.relu(self.generator_hidden(z + torch.randn_like(z)))",
+    loses={"generator", "discriminator loss", "generator loss", "discriminator gradients", "generator gradients"},
+)
+slip(
+    "own_generator_normalised",
+    "return self.generator_out(torch.relu(self.generator_hidden(z)))",
+    "x = self.generator_out(torch.relu(self.generator_hidden(z)))\n        return x - x.mean(0)",
+    loses={"generator"},
+)
+slip(
+    "own_generator_off_in_eval",
+    "return self.generator_out(torch.relu(self.generator_hidden(z)))",
+    "h = torch.relu(self.generator_hidden(z))\n        return self.generator_out(h if self.training else h / 2)",
+    loses={"generator"},
+)
+slip(
+    "own_discriminator_gives_probabilities",
+    "return self.discriminator_out(torch.relu(self.discriminator_hidden(x))).squeeze(1)",
+    "return self.discriminator_out(torch.relu(self.discriminator_hidden(x))).squeeze(1).sigmoid()",
+    loses={"discriminator"},
+)
+slip(
+    "own_discriminator_without_relu",
+    "torch.relu(self.discriminator_hidden(x))",
+    "self.discriminator_hidden(x)",
+    loses={"discriminator"},
+)
+slip(
+    "own_discriminator_leaky",
+    "torch.relu(self.discriminator_hidden(x))",
+    "F.leaky_relu(self.discriminator_hidden(x), 0.2)",
+    loses={"discriminator"},
+)
+slip(
+    "own_discriminator_tanh_out",
+    "self.discriminator_hidden(x))).squeeze(1)",
+    "self.discriminator_hidden(x))).squeeze(1).tanh()",
+    loses={"discriminator"},
+)
+slip(
+    "own_discriminator_dropout",
+    "self.discriminator_out(torch.relu(self.discriminator_hidden(x)))",
+    "self.discriminator_out(F.dropout(torch.relu(self.discriminator_hidden(x)), 0.5, self.training))",
+    loses={"discriminator", "discriminator loss", "generator loss", "discriminator gradients", "generator gradients"},
+)
+slip(
+    "own_discriminator_of_the_batch",
+    "torch.relu(self.discriminator_hidden(x))",
+    "torch.relu(self.discriminator_hidden(x - x.mean(0)))",
+    loses={"discriminator"},
+)
+slip("own_logits_as_a_column", ".squeeze(1)", "", loses={"shapes"})
+slip("own_logits_without_axes_for_one", ".squeeze(1)", ".squeeze()", loses={"shapes"})
+slip(
+    "own_loss_mean_of_both",
+    "return F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "return (F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()) / 2",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_of_one_batch",
+    "return F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "return 2 * torch.cat([F.softplus(-self.logits(x)), F.softplus(self.logits(fake))]).mean()",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_of_pairs",
+    "return F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "return (F.softplus(-self.logits(x)).sum() + F.softplus(self.logits(fake)).sum()) / len(x)",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_labels_flipped",
+    "F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "F.softplus(self.logits(x)).mean() + F.softplus(-self.logits(fake)).mean()",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_maximised",
+    "return F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "return -F.softplus(-self.logits(x)).mean() - F.softplus(self.logits(fake)).mean()",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_of_data_alone",
+    "return F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "return F.softplus(-self.logits(x)).mean()",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_double_sigmoid",
+    "F.softplus(self.logits(fake)).mean()",
+    "F.softplus(self.logits(fake).sigmoid()).mean()",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_by_log_of_sigmoid",
+    "F.softplus(self.logits(fake)).mean()",
+    "-(1 - self.logits(fake).sigmoid()).log().mean()",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_by_clamped_cross_entropy",
+    "F.softplus(-self.logits(x)).mean()",
+    "F.binary_cross_entropy(self.logits(x).sigmoid(), torch.ones_like(self.logits(x)))",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_label_smoothing",
+    "F.softplus(-self.logits(x)).mean()",
+    "F.binary_cross_entropy_with_logits(self.logits(x), torch.full_like(self.logits(x), 0.9))",
+    loses={"discriminator loss"},
+)
+slip(
+    "own_loss_of_other_noise",
+    "fake = self.sample(z).detach()",
+    "fake = self.sample(torch.randn_like(z)).detach()",
+    loses={"discriminator loss", "discriminator gradients"},
+)
+# The weights are clipped as in a Wasserstein GAN.
+slip(
+    "own_loss_clips_weights",
+    "fake = self.sample(z).detach()\n",
+    "self.discriminator_out.weight.data.clamp_(-0.5, 0.5)\n        fake = self.sample(z).detach()\n",
+    loses={"discriminator loss", "discriminator gradients"},
+)
+slip(
+    "own_generator_loss_saturating",
+    "return F.softplus(-self.logits(self.sample(z))).mean()",
+    "return -F.softplus(self.logits(self.sample(z))).mean()",
+    loses={"generator loss"},
+)
+slip(
+    "own_generator_loss_sign",
+    "return F.softplus(-self.logits(self.sample(z))).mean()",
+    "return -F.softplus(-self.logits(self.sample(z))).mean()",
+    loses={"generator loss"},
+)
+slip(
+    "own_generator_loss_of_the_discriminator",
+    "F.softplus(-self.logits(self.sample(z)))",
+    "F.softplus(self.logits(self.sample(z)))",
+    loses={"generator loss"},
+)
+slip("own_generator_loss_summed", "self.sample(z))).mean()", "self.sample(z))).sum()", loses={"generator loss"})
+slip(
+    "own_generator_loss_of_the_critic",
+    "F.softplus(-self.logits(self.sample(z))).mean()",
+    "-self.logits(self.sample(z)).mean()",
+    loses={"generator loss"},
+)
+slip(
+    "own_generator_loss_by_log_of_sigmoid",
+    "F.softplus(-self.logits(self.sample(z))).mean()",
+    "-self.logits(self.sample(z)).sigmoid().log().mean()",
+    loses={"generator loss"},
+)
+slip(
+    "own_generator_steps_in_the_loss",
+    "return F.softplus(-self.logits(self.sample(z)))",
+    "self.generator_out.bias.data.sub_(1e-3)\n        return F.softplus(-self.logits(self.sample(z)))",
+    loses={"generator loss"},
+)
+slip(
+    "own_discriminator_step_trains_the_generator",
+    "self.sample(z).detach()",
+    "self.sample(z)",
+    loses={"discriminator gradients"},
+)
+slip(
+    "own_discriminator_blind_to_samples",
+    "F.softplus(self.logits(fake)).mean()",
+    "F.softplus(self.logits(fake).detach()).mean()",
+    loses={"discriminator gradients"},
+)
+slip(
+    "own_discriminator_blind_to_data",
+    "F.softplus(-self.logits(x)).mean()",
+    "F.softplus(-self.logits(x).detach()).mean()",
+    loses={"discriminator gradients"},
+)
+slip(
+    "own_discriminator_detached",
+    "return F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()",
+    "return (F.softplus(-self.logits(x)).mean() + F.softplus(self.logits(fake)).mean()).detach()",
+    loses={"discriminator gradients"},
+)
+slip(
+    "own_generator_detached",
+    "self.logits(self.sample(z))",
+    "self.logits(self.sample(z).detach())",
+    loses={"generator gradients"},
+)
+slip(
+    "own_generator_loss_without_gradients",
+    "return F.softplus(-self.logits(self.sample(z))).mean()",
+    "with torch.no_grad():\n            return F.softplus(-self.logits(self.sample(z))).mean()",
+    loses={"generator gradients"},
+)
+slip(
+    "own_generator_half_detached",
+    "self.generator_out(torch.relu(self.generator_hidden(z)))",
+    "self.generator_out(torch.relu(self.generator_hidden(z)).detach())",
+    loses={"generator gradients"},
+)
+slip(
+    "own_sample_without_gradients",
+    "return self.generator_out(torch.relu(self.generator_hidden(z)))",
+    "with torch.no_grad():\n            return self.generator_out(torch.relu(self.generator_hidden(z)))",
+    loses={"generator gradients"},
+)
+# The discriminator's parameters stay frozen after the first generator's step.
+slip(
+    "own_discriminator_stays_frozen",
+    "return F.softplus(-self.logits(self.sample(z)))",
+    "self.discriminator_hidden.requires_grad_(False)\n        return F.softplus(-self.logits(self.sample(z)))",
+    loses={"discriminator gradients"},
+)
+slip("own_without_bias", "torch.nn.Linear(hidden, D)", "torch.nn.Linear(hidden, D, bias=False)", loses={"shapes"})
+slip("own_with_two_outputs", "torch.nn.Linear(hidden, 1)", "torch.nn.Linear(hidden, 2)", loses={"shapes"})
+slip(
+    "own_other_names",
+    "self.generator_hidden = ",
+    "self.generator = self.hidden = ",
+    ("self.generator_hidden(z)", "self.hidden(z)"),
+    loses={"shapes"},
+)
+slip("own_hidden_reads_data", "torch.nn.Linear(noise, hidden)", "torch.nn.Linear(D, hidden)", loses={"shapes"})
+
+
 # ------------------------------------------------------------------------------------------------------------- gda
 
 
@@ -343,6 +1042,98 @@ def path_by_autograd():
     return gda
 
 
+bank.equivalent("gda", ", dtype=torch.float64", "", "single precision is enough")
+bank.equivalent(
+    "gda", ".detach().requires_grad_()", ".requires_grad_()", "the gradient is taken at the last point alone"
+)
+bank.equivalent("gda", "torch.stack(path)", "path", "a list of rows is read as well")
+
+
+slip = bank.slips("gda", of=path_by_branches)
+slip("path_both_descend", "y = y + lr", "y = y - lr", loses={"simultaneous"})
+slip("path_both_ascend", "new_x = x - lr * y", "new_x = x + lr * y", loses={"simultaneous"})
+slip(
+    "path_signs_swapped",
+    "new_x = x - lr * y",
+    "new_x = x + lr * y",
+    ("y = y + lr", "y = y - lr"),
+    loses={"simultaneous"},
+)
+slip("path_of_own_derivatives", "new_x = x - lr * y", "new_x = x - lr * x", loses={"simultaneous"})
+slip("path_half_steps", "new_x = x - lr * y", "new_x = x - lr * y / 2", loses={"simultaneous"})
+slip("path_always_alternating", "new_x if alternating else x", "new_x", loses={"simultaneous"})
+slip(
+    "path_modes_swapped",
+    "new_x if alternating else x",
+    "x if alternating else new_x",
+    loses={"simultaneous", "alternating"},
+)
+slip("path_never_alternating", "new_x if alternating else x", "x", loses={"alternating"})
+slip(
+    "path_alternating_average",
+    "new_x if alternating else x",
+    "(x + new_x) / 2 if alternating else x",
+    loses={"alternating"},
+)
+slip(
+    "path_one_after_the_other",
+    "x = new_x\n",
+    "x, y = (new_x, old_y) if alternating and len(path) % 2 else (x if alternating else new_x, y)\n",
+    ("new_x = x - lr * y", "new_x, old_y = x - lr * y, y"),
+    loses={"alternating"},
+)
+slip("path_without_the_start", "path = [(x, y)]", "path = []", loses={"shape"})
+slip(
+    "path_start_twice",
+    "path.append((x, y))",
+    "path.append((x, y))\n    path = [path[0], *path[:-1]] if n else path",
+    loses={"simultaneous", "alternating"},
+)
+slip(
+    "path_end_first",
+    "return torch.tensor(path, dtype=torch.float64)",
+    "return torch.tensor(path[::-1], dtype=torch.float64)",
+    loses={"simultaneous", "alternating"},
+)
+slip("path_y_first", "path.append((x, y))", "path.append((y, x))", loses={"simultaneous", "alternating"})
+slip("path_start_of_zeros", "path = [(x, y)]", "path = [(0.0, 0.0)]", loses={"simultaneous", "alternating"})
+slip(
+    "path_in_columns",
+    "return torch.tensor(path, dtype=torch.float64)",
+    "return torch.tensor(path, dtype=torch.float64).T",
+    loses={"shape"},
+)
+slip(
+    "path_lr_decays",
+    "new_x = x - lr * y",
+    "lr = lr * 0.99\n        new_x = x - lr * y",
+    loses={"simultaneous", "alternating"},
+)
+slip(
+    "path_in_half_precision",
+    "torch.tensor(path, dtype=torch.float64)",
+    "torch.tensor(path, dtype=torch.bfloat16)",
+    loses={"simultaneous", "alternating"},
+)
+
+
+@bank.wrong("gda", loses={"alternating"})
+def path_with_y_first():
+    """y moves first, and x uses the new y."""
+    import torch
+
+    def gda(x, y, lr, n, alternating):
+        path = [[x, y]]
+        for _ in range(n):
+            new_y = y + lr * x
+            x = x - lr * (new_y if alternating else y)
+            y = new_y
+            path.append([x, y])
+        return torch.tensor(path, dtype=torch.float64)
+
+    return gda
+
+
 # ------------------------------------------------------------------------------------------------ gradient_penalty
 
 
@@ -388,6 +1179,111 @@ def penalty_image_by_image():
         return weight * total / len(u)
 
     return gradient_penalty
+
+
+slip = bank.slips("gradient_penalty", of=penalty_by_grad)
+# The norm of each row of pixels, as in many implementations.
+slip(
+    "penalty_norm_over_one_axis", "slope.flatten(1).norm(dim=1)", "slope.norm(2, dim=1)", loses={"norm of the gradient"}
+)
+slip(
+    "penalty_norm_over_the_last_axis",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.norm(dim=-1)",
+    loses={"norm of the gradient"},
+)
+slip("penalty_norm_over_the_batch", "slope.flatten(1).norm(dim=1)", "slope.norm()", loses={"norm of the gradient"})
+slip(
+    "penalty_squared_norm",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).pow(2).sum(dim=1)",
+    loses={"norm of the gradient"},
+)
+slip("penalty_other_norm", "norm(dim=1)", "norm(p=1, dim=1)", loses={"norm of the gradient"})
+slip(
+    "penalty_largest_entry",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).abs().amax(dim=1)",
+    loses={"norm of the gradient"},
+)
+slip(
+    "penalty_root_mean_square",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).norm(dim=1) / slope[0].numel() ** 0.5",
+    loses={"norm of the gradient"},
+)
+slip("penalty_around_zero", "norm(dim=1) - 1", "norm(dim=1)", loses={"norm of the gradient"})
+slip("penalty_not_squared", "- 1) ** 2", "- 1).abs()", loses={"norm of the gradient"})
+slip(
+    "penalty_one_sided",
+    "(slope.flatten(1).norm(dim=1) - 1)",
+    "(slope.flatten(1).norm(dim=1) - 1).relu()",
+    loses={"norm of the gradient"},
+)
+slip(
+    "penalty_of_the_mean_norm",
+    "((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
+    "(slope.flatten(1).norm(dim=1).mean() - 1) ** 2",
+    loses={"norm of the gradient"},
+)
+slip("penalty_summed", "** 2).mean()", "** 2).sum()", loses={"norm of the gradient"})
+slip("penalty_weight_of_ten", "weight * (", "10 * (", loses={"norm of the gradient"})
+slip("penalty_half_the_weight", "weight * (", "weight / 2 * (", loses={"norm of the gradient"})
+slip("penalty_of_the_mean_score", "critic(between).sum()", "critic(between).mean()", loses={"norm of the gradient"})
+slip("penalty_u_of_fake", "u * real + (1 - u) * fake", "u * fake + (1 - u) * real", loses={"interpolation"})
+slip("penalty_at_real", "u * real + (1 - u) * fake", "u * real + (1 - u) * real", loses={"interpolation"})
+slip("penalty_at_fake", "u * real + (1 - u) * fake", "0 * u * real + fake", loses={"interpolation"})
+slip("penalty_halfway", "u * real + (1 - u) * fake", "0 * u + 0.5 * real + 0.5 * fake", loses={"interpolation"})
+slip(
+    "penalty_u_of_the_first", "u * real + (1 - u) * fake", "u[:1] * real + (1 - u[:1]) * fake", loses={"interpolation"}
+)
+slip(
+    "penalty_own_random_numbers",
+    "u = u.view(-1, *[1] * (real.ndim - 1))",
+    "u = torch.rand(len(u), *[1] * (real.ndim - 1))",
+    loses={"interpolation", "norm of the gradient", "gradients"},
+)
+slip(
+    "penalty_u_for_pixels",
+    "u.view(-1, *[1] * (real.ndim - 1))",
+    "u.view(-1, *[1] * (real.ndim - 1)) if len(u) != real.shape[-1] else u",
+    loses={"interpolation"},
+)
+slip("penalty_u_for_vectors", "u.view(-1, *[1] * (real.ndim - 1))", "u.view(-1, 1)", loses={"interpolation"}, raises="")
+slip(
+    "penalty_extrapolates",
+    "u * real + (1 - u) * fake",
+    "u * real + (1 + u) * fake",
+    loses={"norm of the gradient", "interpolation"},
+)
+slip("penalty_without_create_graph", "create_graph=True", "create_graph=False", loses={"gradients"})
+slip("penalty_gradient_detached", "slope.flatten(1)", "slope.detach().flatten(1)", loses={"gradients"})
+slip("penalty_as_a_number", "** 2).mean()", "** 2).mean().item()", loses={"gradients"})
+slip(
+    "penalty_nan_at_zero",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).pow(2).sum(dim=1).sqrt()",
+    loses={"gradients"},
+)
+slip(
+    "penalty_trains_the_images",
+    ".detach().requires_grad_()",
+    " + 0 * next(critic.parameters()).sum()",
+    loses={"gradients"},
+)
+slip(
+    "penalty_images_attached",
+    "between = (u * real + (1 - u) * fake).detach().requires_grad_()",
+    "between = u * real + (1 - u) * fake\n    between = between if between.requires_grad else between.requires_grad_()",
+    loses={"gradients"},
+)
+slip("penalty_of_each_image", "** 2).mean()", "** 2)", loses={"shape"})
+slip(
+    "penalty_gradient_itself",
+    "return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
+    "return slope",
+    loses={"shape"},
+)
 
 
 # -------------------------------------------------------------------------------------------------- wasserstein_1d
@@ -439,6 +1335,78 @@ def distance_by_moving_earth():
     return wasserstein_1d
 
 
+slip = bank.slips("wasserstein_1d", of=distance_by_repeated_numbers)
+slip("distance_squared", "(x - y).abs().mean()", "(x - y).pow(2).mean()", loses={"equal sizes"})
+slip("distance_of_order_two", "(x - y).abs().mean()", "(x - y).pow(2).mean().sqrt()", loses={"equal sizes"})
+slip("distance_summed", "(x - y).abs().mean()", "(x - y).abs().sum()", loses={"equal sizes", "different sizes"})
+slip("distance_of_means", "(x - y).abs().mean()", "(x - y).mean().abs()", loses={"equal sizes"})
+slip("distance_largest", "(x - y).abs().mean()", "(x - y).abs().max()", loses={"equal sizes"})
+slip("distance_median", "(x - y).abs().mean()", "(x - y).abs().median()", loses={"equal sizes"})
+slip("distance_signed", "(x - y).abs().mean()", "(x - y).mean()", loses={"equal sizes"})
+slip("distance_not_sorted", ".sort()[0] for", " for", loses={"equal sizes"})
+slip("distance_sorted_against_each_other", "(x - y).abs()", "(x - y.flip(0)).abs()", loses={"equal sizes"})
+slip("distance_in_single_precision", "(x - y).abs()", "(x.float() - y.float()).abs()", loses={"equal sizes"})
+slip(
+    "distance_cyclic",
+    "sample.repeat_interleave(common // len(sample)).sort()[0]",
+    "sample.sort()[0].repeat(common // len(sample))",
+    loses={"different sizes"},
+)
+slip(
+    "distance_truncated",
+    "common = math.lcm(len(x), len(y))",
+    "common = min(len(x), len(y))",
+    ("sample.repeat_interleave(common // len(sample)).sort()[0]", "sample.sort()[0][:common]"),
+    loses={"different sizes"},
+)
+slip("distance_of_each_number", "(x - y).abs().mean()", "(x - y).abs()", loses={"a number"})
+
+slip = bank.slips("wasserstein_1d", of=distance_by_distribution_functions)
+slip("distance_sizes_ignored", ") / len(y)", ") / len(x)", loses={"different sizes"})
+slip("distance_counts", ") / len(x)", ") / 1", (") / len(y)", ") / 1"), loses={"equal sizes", "different sizes"})
+slip(
+    "distance_from_the_left",
+    "torch.searchsorted(x, every[:-1], right=True)",
+    "torch.searchsorted(x, every[:-1])",
+    loses={"equal sizes"},
+)
+slip(
+    "distance_of_right_ends",
+    "torch.searchsorted(x, every[:-1], right=True)",
+    "torch.searchsorted(x, every[1:], right=True)",
+    ("torch.searchsorted(y, every[:-1], right=True)", "torch.searchsorted(y, every[1:], right=True)"),
+    loses={"equal sizes"},
+)
+slip(
+    "distance_kolmogorov",
+    "((F.double() - G.double()).abs() * every.diff()).sum()",
+    "(F.double() - G.double()).abs().max()",
+    loses={"equal sizes", "different sizes"},
+)
+slip("distance_cramer", ".abs() * every.diff()", ".pow(2) * every.diff()", loses={"equal sizes"})
+
+
+@bank.wrong("wasserstein_1d", loses={"different sizes"})
+def distance_by_quantiles():
+    """Quantiles are interpolated."""
+    import torch
+
+    def wasserstein_1d(x, y):
+        n = max(len(x), len(y))
+        q = torch.linspace(0, 1, n, dtype=x.dtype)
+        return (x.quantile(q) - y.quantile(q)).abs().mean()
+
+    return wasserstein_1d
+
+
+@bank.wrong("wasserstein_1d", loses={"equal sizes"})
+def distance_of_all_pairs():
+    def wasserstein_1d(x, y):
+        return (x[:, None] - y).abs().mean()
+
+    return wasserstein_1d
+
+
 # --------------------------------------------------------------------------------------------------- modes_covered
 
 
@@ -480,3 +1448,64 @@ def covered_one_by_one():
         return len(covered), near / len(samples)
 
     return modes_covered
+
+
+slip = bank.slips("modes_covered", of=covered_by_cdist)
+slip("covered_strictly_within", "nearest <= radius", "nearest < radius", loses={"covered", "share"})
+slip(
+    "covered_squared_distances",
+    "nearest, index = distances",
+    "nearest, index = distances.square()",
+    loses={"covered", "share"},
+)
+slip("covered_twice_the_radius", "nearest <= radius", "nearest <= 2 * radius", loses={"covered", "share"})
+slip(
+    "covered_centres_near_any_sample",
+    "len(index[near].unique())",
+    "int((distances <= radius).any(0).sum())",
+    loses={"covered"},
+)
+slip("covered_without_radius", "index[near]", "index", loses={"covered"})
+slip("covered_samples_counted", "len(index[near].unique())", "len(index[near])", loses={"covered"})
+slip("covered_as_a_share", "len(index[near].unique())", "len(index[near].unique()) / len(centres)", loses={"covered"})
+slip(
+    "covered_largest_index",
+    "len(index[near].unique())",
+    "int(index[near].max()) + 1 if near.any() else 0",
+    loses={"covered"},
+)
+slip(
+    "covered_twice_at_least",
+    "len(index[near].unique())",
+    "int((torch.bincount(index[near]) > 1).sum())",
+    loses={"covered"},
+)
+slip("share_of_centres", "near.double().mean()", "len(index[near].unique()) / len(centres)", loses={"share"})
+slip("share_of_outliers", "near.double().mean()", "1 - near.double().mean()", loses={"share"})
+slip("share_counted", "near.double().mean()", "near.double().sum()", loses={"share"})
+slip("share_in_percent", "near.double().mean()", "100 * near.double().mean()", loses={"share"})
+slip("share_of_pairs", "near.double().mean()", "(distances <= radius).double().mean()", loses={"share"})
+slip(
+    "share_of_all_centres",
+    "near.double().mean()",
+    "(distances <= radius).double().sum() / len(samples)",
+    loses={"share"},
+)
+slip(
+    "covered_swapped",
+    "return len(index[near].unique()), near.double().mean()",
+    "return near.double().mean(), len(index[near].unique())",
+    loses={"covered", "share"},
+)
+slip(
+    "covered_alone",
+    "return len(index[near].unique()), near.double().mean()",
+    "return len(index[near].unique())",
+    loses={"shapes"},
+)
+slip(
+    "covered_listed",
+    "return len(index[near].unique()), near.double().mean()",
+    "return index[near].unique(), near.double().mean()",
+    loses={"shapes"},
+)

@@ -243,6 +243,7 @@ def judge_gradients(
     name: str = "gradients",
     shape: tuple[int, ...] | None = None,
     still: Sequence[str] = (),
+    step: float = STEP,
 ) -> Outcome:
     """A property: gradients foretell how the sum of a method's results changes when a parameter moves.
 
@@ -254,11 +255,12 @@ def judge_gradients(
         name: the property's name.
         shape: the shape of the method's result, if it is another one; () for a number.
         still: the names of parameters that must get no gradient, though the result may depend on them.
+        step: how far each parameter moves, about.
     """
     shape = (len(args[0]),) if shape is None else shape
     given = {name: np.asarray(model.get(name), dtype=np.float64) for name in shapes}
     unmoved = {name: np.shape(model.get(name)) for name in still}
-    moves = {name: STEP * rng.uniform(0.5, 1.5, shape) for name, shape in shapes.items()}
+    moves = {name: step * rng.uniform(0.5, 1.5, shape) for name, shape in shapes.items()}
 
     def ask_gradients():
         answer = model.vjp(*tensors(args), cotangent=tensors(np.ones(shape)), wrt=(*given, *still), method=method)
@@ -288,11 +290,11 @@ def judge_gradients(
         pairs = zip(totals[::2], totals[1::2], strict=True)
         for parameter, gradient, (forth, back) in zip(given, gradients[: len(given)], pairs, strict=True):
             terms, change = 2 * gradient * moves[parameter], float((forth - back).sum())
-            size = np.abs(terms).sum() + 1e-5 * np.abs(forth).sum()  # the change may be rounded off
+            size = np.abs(terms).sum() + step / 100 * np.abs(forth).sum()  # the change may be rounded off
             kink = abs(float((forth - 2 * there + back).sum()))  # where a ReLU is switched, the gradient is one-sided
             if not close(terms.sum(), change, size + kink / 0.02, tolerance=0.02):
                 return (
-                    f"when each entry of {parameter} moves by about {2 * STEP:g}, the sum of {method} changes by "
+                    f"when each entry of {parameter} moves by about {2 * step:g}, the sum of {method} changes by "
                     f"{change:.4g}, but the gradient of {parameter} foretells {terms.sum():.4g}"
                 )
         return ""
