@@ -704,7 +704,7 @@ def _gan_recipes() -> dict[str, Recipe]:
             lambda: BiGAN((1, 28, 28), 256, 50, [width, width]),
             training,
             "none",
-            source="Donahue, Krähenbühl and Darrell, ICLR 2017, where MNIST has fully connected networks as well; sizes "
+            source="Donahue, Krähenbühl and Darrell, ICLR 2017, where MNIST has fully connected networks, too; sizes "
             "and training are ours.",
         ),
     }
