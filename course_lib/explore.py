@@ -10,6 +10,7 @@ whose weights are positive (see `open_paths`). What a trained network listens to
 """
 
 import copy
+import hashlib
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,6 @@ import torch
 from IPython import get_ipython
 from IPython.display import display
 from ipywidgets import BoundedIntText, Dropdown, HBox, Layout, Text, Widget
-from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -230,21 +230,21 @@ def ordering_explorer(orders: Mapping[str, Sequence[int]], *, height: int = 8, w
     _ordering_explorer(orders, height, width).show()
 
 
-def moving_paths(ways: Mapping[str, Tensor], *, frames: int = 26) -> None:
-    """Show paths in the plane as an animation with buttons. It is part of the notebook, and needs no network.
+def moving_paths(ways: Mapping[str, Tensor], *, seconds: float = 5.0) -> None:
+    """Show paths in the plane, with a point on each that runs along it once when the picture is clicked.
 
-    Without a notebook nothing is shown.
+    It is part of the notebook (an SVG without scripts), and needs no network. Without a notebook nothing is shown.
 
     Args:
-        ways: by name, the points (n, 2) of a path.
-        frames: number of pictures, at least 2; they take about 6 kB each.
+        ways: by name, the points (n, 2) of a path, which are passed at equal intervals of time.
+        seconds: for a whole path.
 
     Raises:
-        ValueError: there is no path, one has another shape, or there are too few frames.
+        ValueError: there is no path, or one has another shape.
 
     >>> moving_paths({"a line": torch.tensor([[0.0, 0.0], [1.0, 1.0]])})
     """
-    page, words = _moving_paths(ways, frames)
+    page, words = _moving_paths(ways, seconds)
     if get_ipython() is not None:
         display({"text/html": page, "text/plain": words}, raw=True)
 
@@ -373,27 +373,35 @@ def _ordering_explorer(orders: Mapping[str, Sequence[int]], height: int, width: 
     return Panel({"ordering": control} | _pixel((1, height, width)), draw)
 
 
-def _moving_paths(ways: Mapping[str, Tensor], frames: int) -> tuple[str, str]:
+def _moving_paths(ways: Mapping[str, Tensor], seconds: float) -> tuple[str, str]:
     """The animation as HTML, and what it shows in words."""
     shapes = [tuple(way.shape) for way in ways.values()]
-    if not ways or frames < 2 or any(len(shape) != 2 or shape[1] != 2 or not shape[0] for shape in shapes):
-        raise ValueError(f"expected paths (n, 2) and 2 frames or more; got shapes {shapes} and {frames} frames")
-    fig, axes = plt.subplots(1, len(ways), figsize=(2.6 * len(ways), 2.6), dpi=72, squeeze=False)
-    reach, lines = 1.1 * max(float(way.abs().max()) for way in ways.values()), []
-    for ax, name in zip(axes.flat, ways, strict=True):
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=name)
-        lines.append((*ax.plot([], [], "-", linewidth=1), *ax.plot([], [], "o", color=plots.COLORS["vermilion"])))
-
-    def draw(frame: int) -> None:
-        for (line, dot), way in zip(lines, ways.values(), strict=True):
-            now = round(frame / (frames - 1) * (len(way) - 1))
-            line.set_data(*way[: now + 1].T.numpy())
-            dot.set_data(*way[now : now + 1].T.numpy())
-
-    page = FuncAnimation(fig, draw, frames=frames, interval=120).to_jshtml(default_mode="once")
-    plt.close(fig)
-    words = f"Animation: a point moves along each path: {', '.join(ways)}."
-    return f'<div role="group" aria-label="{html.escape(words)}">{page}</div>', words
+    if not ways or any(len(shape) != 2 or shape[1] != 2 or not shape[0] for shape in shapes):
+        raise ValueError(f"expected paths (n, 2), of one point or more; got shapes {shapes}")
+    side, reach = 220, 1.1 * max(float(way.abs().max()) for way in ways.values()) or 1.0
+    colors, panels = list(plots.COLORS.values()), []
+    name = "paths" + hashlib.sha256(repr([way.tolist() for way in ways.values()]).encode()).hexdigest()[:12]
+    for number, (title, way) in enumerate(ways.items()):
+        # The vertical axis of an SVG points down.
+        points = (side / 2 * (1 + way.double() * torch.tensor([1, -1]) / reach)).tolist()
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        moves = "".join(
+            f'<animate attributeName="{axis}" dur="{seconds:g}s" begin="{name}.click" fill="freeze" '
+            f'values="{";".join(f"{point[k]:.1f}" for point in points)}"/>'
+            for k, axis in enumerate(("cx", "cy"))
+        )
+        panels.append(
+            f'<g transform="translate({(side + 20) * number}, 0)"><text x="{side / 2:g}" y="14" text-anchor="middle" '
+            f'font-size="13">{html.escape(title)}</text><g transform="translate(0, 20)">'
+            f'<rect width="{side}" height="{side}" fill="white" stroke="#bbb"/>'
+            f'<path d="M0 {side // 2}H{side}M{side // 2} 0V{side}" stroke="#ddd"/>'
+            f'<polyline points="{line}" fill="none" stroke="{colors[0]}" opacity="0.4"/>'
+            f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="6" fill="{colors[3]}">{moves}</circle></g></g>'
+        )
+    words = f"Animation: a point runs along each path, {' and '.join(ways)}. Click the picture to start it."
+    size = f'width="{(side + 20) * len(ways)}" height="{side + 24}"'
+    label = html.escape(words)
+    return f'<svg id="{name}" {size} role="img" aria-label="{label}">{"".join(panels)}</svg><p>{label}</p>', words
 
 
 def _real_or_made(real: Tensor, made: Tensor, levels: int | None, seed: int) -> Panel:
@@ -410,20 +418,21 @@ def _real_or_made(real: Tensor, made: Tensor, levels: int | None, seed: int) -> 
         judged = {int(word) for word in made.replace(",", " ").split() if word.isdecimal()}
         if len(judged) != len(set(made.replace(",", " ").split())) or not judged <= set(range(1, n + 1)):
             raise ValueError(f"{made!r} are not numbers of images, which go from 1 to {n}; type them like this: 2 5 7")
-        fig = plots.image_grid(images, columns=columns, levels=levels)
-        height, width = plots.image_shape(tuple(images.shape[1:]), None)[1:]
-        for k, is_made in enumerate(samples):
-            at = (k % columns * (width + 1) + 0.5, k // columns * (height + 1) + 0.5)
-            right = "" if not judged else " ✓" if is_made == (k + 1 in judged) else " ✗"
-            style = dict(ha="left", va="top", fontsize=8, color=plots.COLORS["vermilion"])
-            fig.axes[0].text(*at, f"{k + 1}{right}", **style)
+        rows = math.ceil(n / columns)
+        fig, axes = plt.subplots(rows, columns, figsize=(0.75 * columns, 0.95 * rows + 0.4), squeeze=False)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for k, (ax, image, is_made) in enumerate(zip(axes.flat, images, samples, strict=False), start=1):
+            right = "" if not judged else " ✓" if is_made == (k in judged) else " ✗"
+            plots.image_grid(image[None], levels=levels, ax=ax, title=f"{k}{right}")
+            ax.title.set_fontsize(9)
         about = f"{n} images, numbered: {len(real)} of the data and {sum(samples)} samples"
         if not judged:
             return fig, f"{about}. Type the numbers of the samples."
         right = sum(is_made == (k + 1 in judged) for k, is_made in enumerate(samples))
         low, high = binomtest(right, n).proportion_ci(method="wilson")
         score = f"correct: {right} of {n}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
-        fig.axes[0].set_title(score)
+        fig.suptitle(score, fontsize=11)
         answers = ", ".join(str(k + 1) for k, is_made in enumerate(samples) if is_made)
         return fig, f"{about}. {score.capitalize()}. The samples are {answers}."
 

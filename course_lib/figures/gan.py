@@ -339,20 +339,22 @@ def dcgan() -> Figure:
 
 def modes(rows: Sequence[Modes]) -> Figure:
     """How many modes GANs cover, and how many of their samples are at a mode; a dot for each seed."""
-    kinds, worlds = (list(dict.fromkeys(each)) for each in zip(*((row.game, row.mixture) for row in rows), strict=True))
-    fig, axes = plt.subplots(1, len(worlds), figsize=(9.4, 0.32 * len(kinds) + 1.2), sharey=True, squeeze=False)
+    kinds = list(dict.fromkeys(row.game for row in rows))
+    worlds = list(dict.fromkeys((row.mixture, row.momentum) for row in rows))
+    fig, axes = plt.subplots(1, len(worlds), figsize=(9.8, 0.32 * len(kinds) + 1.2), sharey=True, squeeze=False)
     told = []
     for ax, world in zip(axes.flat, worlds, strict=True):
+        title = f"{world[0]}, $\\beta_1 = {world[1]:g}$"
         for row in rows:
-            if row.mixture == world:
+            if (row.mixture, row.momentum) == world:
                 y = kinds.index(row.game)
                 ax.plot(row.covered, [y] * len(row.covered), "o", color=plots.COLORS["blue"], alpha=0.6)
                 shares = ", ".join(f"{100 * share:.0f}" for share in row.share)
-                ax.annotate(f"{shares} %", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
-                told.append(f"{world}, {row.game}, {', '.join(map(str, row.covered))} ({shares} %)")
-        ax.set(xlabel="modes covered", title=f"{world}; at the right, samples at a mode")
-        ax.set_xlim(-0.5, 1.05 * ax.dataLim.x1)
-        ax.set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))
+                ax.annotate(f"{shares} %", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+                name = f"{world[0]}, beta_1 = {world[1]:g}, {row.game}"
+                told.append(f"{name}, {', '.join(map(str, row.covered))} ({shares} %)")
+        ax.set(xlabel="modes covered", title=title, yticks=range(len(kinds)), yticklabels=kinds)
+        ax.set(xlim=(-0.05 * ax.dataLim.x1, 1.05 * ax.dataLim.x1), ylim=(len(kinds) - 0.5, -0.5))
     fig.set_label(f"Modes covered by each seed, and in brackets the share of the samples at a mode: {'; '.join(told)}.")
     return fig
 

@@ -208,8 +208,8 @@ EXAMPLES = {
     ),
     gan.modes: (
         [
-            Modes(mixture, game, covered, (0.91, 0.8, 0.05))
-            for mixture, covered in {"ring": (8, 7, 0), "grid": (25, 20, 3)}.items()
+            Modes(mixture, momentum, game, covered, (0.91, 0.8, 0.05))
+            for mixture, momentum, covered in [("ring", 0.5, (8, 7, 0)), ("ring", 0.9, (8,)), ("grid", 0.5, (25, 3))]
             for game in ("minimax", "non-saturating", "WGAN, gradient penalty")
         ],
     ),
