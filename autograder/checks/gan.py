@@ -689,6 +689,169 @@ def gda(student, rng):
 
 
 @check(
+    gates=["shapes"],
+    points={"covered": 0.5, "share": 0.5},
+    hints=[
+        "Two centres, 0 and 1, radius 0.9, and one sample at 0.2. Which centre does the sample belong to, and how many "
+        "are covered? Does it matter that centre 1 is also within the radius?",
+        "For each sample you need the nearest centre and the distance to it. The share asks for the distance alone. A "
+        "centre is covered once, however many samples it has.",
+        "All distances (n, K) come from differences with one more axis. Their minimum over the last axis gives "
+        "distance and index. Keep the indices of samples within the radius, and count how many differ.",
+    ],
+)
+def modes_covered(student, rng):
+    """Modes covered by samples.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    two numbers                                    two sizes: "shapes", a gate
+    centres that are the nearest one of a sample   several samples at one centre, samples within the radius of several
+    within the radius                              centres, one to 300 samples, 1 to 30 centres, drawn: "covered"
+    share of samples within the radius             the same: "share"
+    a distance of exactly the radius counts        on the axes and in a 3-4-5 triangle: either
+    no sample is near                              either
+    arguments are left as they are                 by `Student`, after each call: "covered"
+    =============================================  ===========================================================
+    """
+
+    def read(value, *_):
+        return real_parts(value, {"covered": (), "share": ()})
+
+    def say_modes(samples, centres, radius):
+        if samples.size + centres.size <= 12:
+            return f"{say_case(samples=samples, centres=centres)}, radius = {radius:g}"
+        D = count(centres.shape[1], "dimension")
+        return f"{count(len(samples), 'sample')}, {count(len(centres), 'centre')}, {D}, radius = {radius:g}"
+
+    def nearest(samples, centres, radius):
+        """The index of the nearest centre of each sample within the radius."""
+        distances = np.linalg.norm(samples[:, None] - centres, axis=2)
+        return distances.argmin(1)[distances.min(1) <= radius]
+
+    def wrong_covered(got, *case):
+        near = nearest(*case)
+        shown = f" (centre{'s' * (len(set(near)) > 1)} {', '.join(map(str, sorted(set(near))))})" * (0 < len(near) <= 9)
+        return differs(got[0], len(set(near)), lambda: f"the number of covered centres{shown}", size=1)
+
+    def wrong_share(got, *case):
+        near, n = len(nearest(*case)), len(case[0])
+        return differs(got[1], near / n, lambda: f"{near} of {count(n, 'sample')} within the radius; the share", size=1)
+
+    def decided(n, K, D, radius, size=1.0):
+        """Drawn samples, none of them between two centres or on the radius."""
+        clear = np.zeros(0, dtype=bool)
+        while clear.sum() < n:
+            centres, samples = tenths(rng, K, D), tenths(rng, 4 * n, D, most=2.5) + 0.03
+            distances = np.sort(np.linalg.norm(samples[:, None] - centres, axis=2), axis=1)
+            clear = np.abs(distances[:, 0] - radius) > 1e-4
+            if K > 1:
+                clear &= distances[:, 1] - distances[:, 0] > 1e-4
+        return size * samples[clear][:n], size * centres, size * radius
+
+    ask = asking(student.call, read=read, say=say_modes)
+    yield ask(np.zeros((1, 1)), np.zeros((1, 1)), 0.5).gate("shapes")
+    yield ask(*decided(4, 3, 2, 1.0)).gate("shapes")
+    line = np.array([[0.0], [1.0]])
+    cases = [(np.array([[0.2]]), line, 0.9), (np.array([[0.2], [-0.1], [0.0]]), line, 0.5)]
+    cases += [(np.array([[0.5]]), np.zeros((1, 1)), 0.5), (np.array([[3.0, 4.0], [3.0, 4.5]]), np.zeros((1, 2)), 5.0)]
+    cases += [(np.array([[0.0, -0.25], [8.0, 0.25]]), np.array([[0.0, 0.0], [8.0, 0.0]]), 0.25)]
+    cases += [(np.full((2, 2), 5.0), tenths(rng, 3, 2), 1.0), (np.zeros((2, 1)), line, 1e-9)]
+    for n, K, D, radius in (
+        (1, 2, 1, 1.0),
+        (3, 2, 2, 1.0),
+        (9, 4, 2, 0.5),
+        (300, 30, 2, 0.3),
+        (40, 5, 3, 1.0),
+        (30, 1, 2, 1.0),
+    ):
+        cases.append(decided(n, K, D, radius))
+    cases += [decided(20, 6, 2, 0.8, size) for size in (1e-6, 1e6)] + [decided(12, 9, 2, 30.0)]
+    cases += [decided(9, 4, 2, 0.5) for _ in range(3)]  # of the same sizes
+    for args in cases:
+        answer = ask(*args)
+        yield answer.holds("covered", wrong_covered)
+        yield answer.holds("share", wrong_share)
+
+
+@check(
+    gates=["a number"],
+    points={"equal sizes": 0.75, "different sizes": 0.75},
+    hints=[
+        "Two samples of two numbers each, [0, 1] and [3, 2]: each number carries half of the earth. Which number of x "
+        "goes to which number of y, and how far is the way in the mean?",
+        "On the line the cheapest transport never crosses. With as many numbers on both sides, the smallest goes to "
+        "the smallest, and so on. In general, at each t the earth that must pass t is |F(t) - G(t)|, F and G being "
+        "the shares of numbers up to t.",
+        "Sort all n + m numbers together. Between two neighbours F and G are constant: torch.searchsorted on each "
+        "sorted sample, with right=True, counts the numbers up to the left neighbour. Divide by n and by m, and sum "
+        "|F - G| times the gaps.",
+    ],
+)
+def wasserstein_1d(student, rng):
+    """The Wasserstein distance on the line.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    a number                                       two cases: "a number", a gate
+    W1 between two samples of equal sizes          one to 300 numbers, unsorted, equal numbers, equal samples, shifts;
+                                                   sizes from 1e-6 to 1e6; crossing and nested samples: "equal sizes"
+    n may differ from m                            one against many, 2 to 300, common and equal numbers; also accepted
+                                                   if it is what the answer gives for samples of size n m, each number
+                                                   m or n times: "different sizes"
+    arguments are left as they are                 by `Student`, after each call: "equal sizes"
+    =============================================  ===========================================================
+    """
+
+    def read(value, *_):
+        return real(value, (), "the distance")
+
+    def say_samples(x, y):
+        return say_case(x=x, y=y) if x.size + y.size <= 12 else f"n = {len(x)}, m = {len(y)}"
+
+    def wrong(got, x, y):
+        size = max(wasserstein_distance(x, y), 1e-6 * np.ptp(np.concatenate([x, y])))
+        return differs(got, wasserstein_distance(x, y), lambda: "the distance", size=size)
+
+    def not_as_repeated(got, x, y):
+        why = wrong(got, x, y)
+        if why and not right:
+            shift = 1 + np.ptp(np.concatenate([x, y]))
+            xs, ys = np.repeat(x, len(y)), np.repeat(y, len(x))
+            same, other = ask(xs, ys), ask(3 * xs, 3 * (ys + shift))
+            if not same.why and not other.why and same.got != other.got and close(got, same.got):
+                return ""
+        return why
+
+    ask = asking(student.call, read=read, say=say_samples)
+    yield ask(np.zeros(1), np.ones(1)).gate("a number")
+    yield ask(tenths(rng, 3), tenths(rng, 3)).gate("a number")
+    right, numbers = True, tenths(rng, 5)
+    cases = [
+        ([0.0], [2.0]),
+        ([3.0], [-1.0]),
+        ([0.0, 1.0], [3.0, 2.0]),
+        ([1.0, 1.0], [0.0, 3.0]),
+        ([0.0, 4.0], [1.0, 2.0]),
+    ]
+    cases += [(tenths(rng, n), tenths(rng, n)) for n in (1, 2, 3, 9, 300)] + [(numbers, rng.permutation(numbers))]
+    cases += [(numbers, numbers + 0.5), (rng.integers(0, 3, 8) * 1.0, rng.integers(0, 3, 8) * 1.0)]
+    cases += [(size * tenths(rng, 4), size * tenths(rng, 4)) for size in (1e-6, 1e6)]
+    cases += [(1e6 + tenths(rng, 5), 1e6 + tenths(rng, 5) - 3)]
+    for x, y in cases:
+        outcome = ask(np.array(x), np.array(y)).holds("equal sizes", wrong)
+        right &= outcome.ok
+        yield outcome
+    cases = [([0.0], [1.0, 3.0]), ([2.0, 0.0], [1.0]), ([0.0, 0.0, 3.0], [0.0, 3.0]), (numbers, np.repeat(numbers, 2))]
+    cases += [(tenths(rng, n), tenths(rng, m)) for n, m in ((1, 2), (3, 2), (2, 5), (7, 4), (9, 1), (300, 7), (40, 60))]
+    cases += [(rng.integers(0, 3, 4) * 1.0, rng.integers(1, 4, 6) * 1.0), (1e6 * tenths(rng, 3), 1e6 * tenths(rng, 4))]
+    for x, y in cases:
+        yield ask(np.array(x), np.array(y)).holds("different sizes", not_as_repeated)
+
+
+@check(
     gates=["shape"],
     points={"norm of the gradient": 0.75, "interpolation": 0.5, "gradients": 0.75},
     hints=[
@@ -860,166 +1023,3 @@ def gradient_penalty(student, rng):
     zeros = [(np.zeros((1, 2)), np.zeros(1))]
     yield ask_gradients(*case(zeros, (2, 2))).holds("gradients", not_finite)
     yield ask_gradients(saturated, images, images, np.array([0.5, 0.5]), 10.0).holds("gradients", not_finite)
-
-
-@check(
-    gates=["a number"],
-    points={"equal sizes": 0.75, "different sizes": 0.75},
-    hints=[
-        "Two samples of two numbers each, [0, 1] and [3, 2]: each number carries half of the earth. Which number of x "
-        "goes to which number of y, and how far is the way in the mean?",
-        "On the line the cheapest transport never crosses. With as many numbers on both sides, the smallest goes to "
-        "the smallest, and so on. In general, at each t the earth that must pass t is |F(t) - G(t)|, F and G being "
-        "the shares of numbers up to t.",
-        "Sort all n + m numbers together. Between two neighbours F and G are constant: torch.searchsorted on each "
-        "sorted sample, with right=True, counts the numbers up to the left neighbour. Divide by n and by m, and sum "
-        "|F - G| times the gaps.",
-    ],
-)
-def wasserstein_1d(student, rng):
-    """The Wasserstein distance on the line.
-
-    =============================================  ===========================================================
-    clause of the contract                         tried by
-    =============================================  ===========================================================
-    a number                                       two cases: "a number", a gate
-    W1 between two samples of equal sizes          one to 300 numbers, unsorted, equal numbers, equal samples, shifts;
-                                                   sizes from 1e-6 to 1e6; crossing and nested samples: "equal sizes"
-    n may differ from m                            one against many, 2 to 300, common and equal numbers; also accepted
-                                                   if it is what the answer gives for samples of size n m, each number
-                                                   m or n times: "different sizes"
-    arguments are left as they are                 by `Student`, after each call: "equal sizes"
-    =============================================  ===========================================================
-    """
-
-    def read(value, *_):
-        return real(value, (), "the distance")
-
-    def say_samples(x, y):
-        return say_case(x=x, y=y) if x.size + y.size <= 12 else f"n = {len(x)}, m = {len(y)}"
-
-    def wrong(got, x, y):
-        size = max(wasserstein_distance(x, y), 1e-6 * np.ptp(np.concatenate([x, y])))
-        return differs(got, wasserstein_distance(x, y), lambda: "the distance", size=size)
-
-    def not_as_repeated(got, x, y):
-        why = wrong(got, x, y)
-        if why and not right:
-            shift = 1 + np.ptp(np.concatenate([x, y]))
-            xs, ys = np.repeat(x, len(y)), np.repeat(y, len(x))
-            same, other = ask(xs, ys), ask(3 * xs, 3 * (ys + shift))
-            if not same.why and not other.why and same.got != other.got and close(got, same.got):
-                return ""
-        return why
-
-    ask = asking(student.call, read=read, say=say_samples)
-    yield ask(np.zeros(1), np.ones(1)).gate("a number")
-    yield ask(tenths(rng, 3), tenths(rng, 3)).gate("a number")
-    right, numbers = True, tenths(rng, 5)
-    cases = [
-        ([0.0], [2.0]),
-        ([3.0], [-1.0]),
-        ([0.0, 1.0], [3.0, 2.0]),
-        ([1.0, 1.0], [0.0, 3.0]),
-        ([0.0, 4.0], [1.0, 2.0]),
-    ]
-    cases += [(tenths(rng, n), tenths(rng, n)) for n in (1, 2, 3, 9, 300)] + [(numbers, rng.permutation(numbers))]
-    cases += [(numbers, numbers + 0.5), (rng.integers(0, 3, 8) * 1.0, rng.integers(0, 3, 8) * 1.0)]
-    cases += [(size * tenths(rng, 4), size * tenths(rng, 4)) for size in (1e-6, 1e6)]
-    cases += [(1e6 + tenths(rng, 5), 1e6 + tenths(rng, 5) - 3)]
-    for x, y in cases:
-        outcome = ask(np.array(x), np.array(y)).holds("equal sizes", wrong)
-        right &= outcome.ok
-        yield outcome
-    cases = [([0.0], [1.0, 3.0]), ([2.0, 0.0], [1.0]), ([0.0, 0.0, 3.0], [0.0, 3.0]), (numbers, np.repeat(numbers, 2))]
-    cases += [(tenths(rng, n), tenths(rng, m)) for n, m in ((1, 2), (3, 2), (2, 5), (7, 4), (9, 1), (300, 7), (40, 60))]
-    cases += [(rng.integers(0, 3, 4) * 1.0, rng.integers(1, 4, 6) * 1.0), (1e6 * tenths(rng, 3), 1e6 * tenths(rng, 4))]
-    for x, y in cases:
-        yield ask(np.array(x), np.array(y)).holds("different sizes", not_as_repeated)
-
-
-@check(
-    gates=["shapes"],
-    points={"covered": 0.5, "share": 0.5},
-    hints=[
-        "Two centres, 0 and 1, radius 0.9, and one sample at 0.2. Which centre does the sample belong to, and how many "
-        "are covered? Does it matter that centre 1 is also within the radius?",
-        "For each sample you need the nearest centre and the distance to it. The share asks for the distance alone. A "
-        "centre is covered once, however many samples it has.",
-        "All distances (n, K) come from differences with one more axis. Their minimum over the last axis gives "
-        "distance and index. Keep the indices of samples within the radius, and count how many differ.",
-    ],
-)
-def modes_covered(student, rng):
-    """Modes covered by samples.
-
-    =============================================  ===========================================================
-    clause of the contract                         tried by
-    =============================================  ===========================================================
-    two numbers                                    two sizes: "shapes", a gate
-    centres that are the nearest one of a sample   several samples at one centre, samples within the radius of several
-    within the radius                              centres, one to 300 samples, 1 to 30 centres, drawn: "covered"
-    share of samples within the radius             the same: "share"
-    a distance of exactly the radius counts        on the axes and in a 3-4-5 triangle: either
-    no sample is near                              either
-    arguments are left as they are                 by `Student`, after each call: "covered"
-    =============================================  ===========================================================
-    """
-
-    def read(value, *_):
-        return real_parts(value, {"covered": (), "share": ()})
-
-    def say_modes(samples, centres, radius):
-        if samples.size + centres.size <= 12:
-            return f"{say_case(samples=samples, centres=centres)}, radius = {radius:g}"
-        D = count(centres.shape[1], "dimension")
-        return f"{count(len(samples), 'sample')}, {count(len(centres), 'centre')}, {D}, radius = {radius:g}"
-
-    def nearest(samples, centres, radius):
-        """The index of the nearest centre of each sample within the radius."""
-        distances = np.linalg.norm(samples[:, None] - centres, axis=2)
-        return distances.argmin(1)[distances.min(1) <= radius]
-
-    def wrong_covered(got, *case):
-        near = nearest(*case)
-        shown = f" (centre{'s' * (len(set(near)) > 1)} {', '.join(map(str, sorted(set(near))))})" * (0 < len(near) <= 9)
-        return differs(got[0], len(set(near)), lambda: f"the number of covered centres{shown}", size=1)
-
-    def wrong_share(got, *case):
-        near, n = len(nearest(*case)), len(case[0])
-        return differs(got[1], near / n, lambda: f"{near} of {count(n, 'sample')} within the radius; the share", size=1)
-
-    def decided(n, K, D, radius, size=1.0):
-        """Drawn samples, none of them between two centres or on the radius."""
-        clear = np.zeros(0, dtype=bool)
-        while clear.sum() < n:
-            centres, samples = tenths(rng, K, D), tenths(rng, 4 * n, D, most=2.5) + 0.03
-            distances = np.sort(np.linalg.norm(samples[:, None] - centres, axis=2), axis=1)
-            clear = np.abs(distances[:, 0] - radius) > 1e-4
-            if K > 1:
-                clear &= distances[:, 1] - distances[:, 0] > 1e-4
-        return size * samples[clear][:n], size * centres, size * radius
-
-    ask = asking(student.call, read=read, say=say_modes)
-    yield ask(np.zeros((1, 1)), np.zeros((1, 1)), 0.5).gate("shapes")
-    yield ask(*decided(4, 3, 2, 1.0)).gate("shapes")
-    line = np.array([[0.0], [1.0]])
-    cases = [(np.array([[0.2]]), line, 0.9), (np.array([[0.2], [-0.1], [0.0]]), line, 0.5)]
-    cases += [(np.array([[0.5]]), np.zeros((1, 1)), 0.5), (np.array([[3.0, 4.0], [3.0, 4.5]]), np.zeros((1, 2)), 5.0)]
-    cases += [(np.array([[0.0, -0.25], [8.0, 0.25]]), np.array([[0.0, 0.0], [8.0, 0.0]]), 0.25)]
-    cases += [(np.full((2, 2), 5.0), tenths(rng, 3, 2), 1.0), (np.zeros((2, 1)), line, 1e-9)]
-    for n, K, D, radius in (
-        (1, 2, 1, 1.0),
-        (3, 2, 2, 1.0),
-        (9, 4, 2, 0.5),
-        (300, 30, 2, 0.3),
-        (40, 5, 3, 1.0),
-        (30, 1, 2, 1.0),
-    ):
-        cases.append(decided(n, K, D, radius))
-    cases += [decided(20, 6, 2, 0.8, size) for size in (1e-6, 1e6)] + [decided(12, 9, 2, 30.0)]
-    cases += [decided(9, 4, 2, 0.5) for _ in range(3)]  # of the same sizes
-    for args in cases:
-        answer = ask(*args)
-        yield answer.holds("covered", wrong_covered)
-        yield answer.holds("share", wrong_share)
