@@ -259,7 +259,7 @@ def optimal_discriminator(student, rng):
         "the three losses? Which of them is negative?",
         "The discriminator maximises V, and a loss is minimised. The saturating loss is the generator's own part of V, "
         "with V's sign; the other one asks how improbable it is, by D, that the samples are data. Average each batch "
-        "by itself: the two may differ in size.",
+        "on its own: the two may differ in size.",
         "With D = sigmoid(l), -log D is softplus(-l) and -log(1 - D) is softplus(l). Each loss is one mean of these, "
         "or a sum of two means, or minus one. `sigmoid` followed by `log` is rounded from l = 40 on.",
     ],
