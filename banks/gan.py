@@ -1280,23 +1280,21 @@ def distance_by_repeated_numbers():
 
 
 @bank.right("wasserstein_1d")
-def distance_by_moving_earth():
+def distance_by_one_sweep():
+    from itertools import pairwise
+
     def wasserstein_1d(x, y):
-        x, y = sorted(x.tolist()), sorted(y.tolist())
-        n, m = len(x), len(y)
-        i = j = 0
-        left, right, cost = m, n, 0.0  # earth in units of 1 / (n m)
-        while i < n and j < m:
-            earth = min(left, right)
-            cost += earth * abs(x[i] - y[j])
-            left, right = left - earth, right - earth
-            if left == 0:
-                i, left = i + 1, m
-            if right == 0:
-                j, right = j + 1, n
-        return cost / (n * m)
+        numbers = [(t, 1 / len(x)) for t in x.tolist()] + [(t, -1 / len(y)) for t in y.tolist()]
+        surplus = cost = 0.0
+        for (t, share), (following, _) in pairwise(sorted(numbers)):
+            surplus += share
+            cost += abs(surplus) * (following - t)
+        return cost
 
     return wasserstein_1d
+
+
+bank.equivalent("wasserstein_1d", "math.lcm(len(x), len(y))", "math.lcm(len(y), len(x))", "a symmetric function")
 
 
 slip = bank.slips("wasserstein_1d", of=distance_by_repeated_numbers)
@@ -1482,7 +1480,7 @@ slip(
     "penalty_own_random_numbers",
     "u = u.view(-1, *[1] * (real.ndim - 1))",
     "u = torch.rand(len(u), *[1] * (real.ndim - 1))",
-    loses={"interpolation", "norm of the gradient", "gradients"},
+    loses={"interpolation", "gradients"},
 )
 slip(
     "penalty_u_for_pixels",
@@ -1516,6 +1514,19 @@ slip(
     "penalty_images_attached",
     "between = (u * real + (1 - u) * fake).detach().requires_grad_()",
     "between = u * real + (1 - u) * fake\n    between = between if between.requires_grad else between.requires_grad_()",
+    loses={"gradients"},
+)
+# The critic's weights keep the gradient of the scores.
+slip(
+    "penalty_by_backward",
+    "(slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)",
+    "critic(between).sum().backward(create_graph=True)\n    slope = between.grad",
+    loses={"gradients"},
+)
+slip(
+    "penalty_clips_weights",
+    "return weight * ",
+    "for parameter in critic.parameters():\n        parameter.data.clamp_(-1e-2, 1e-2)\n    return weight * ",
     loses={"gradients"},
 )
 slip("penalty_of_each_image", "** 2).mean()", "** 2)", loses={"shape"})

@@ -864,6 +864,7 @@ def wasserstein_1d(student, rng):
         "with create_graph=True, gives the gradients; flatten(1).norm(dim=1) the norms, also at zero, where sqrt of a "
         "sum of squares has a NaN for its gradient.",
     ],
+    side_effects="gradients",
 )
 def gradient_penalty(student, rng):
     """The gradient penalty.
@@ -885,7 +886,8 @@ def gradient_penalty(student, rng):
     finite at zero gradient                        a critic of weight 0, and one that is saturated at one image, also
                                                    the penalty's own gradient: "gradients"
     real and fake get none                         by `vjp`: "gradients"
-    arguments are left as they are                 by `Student`, after each call: "norm of the gradient"
+    arguments are left as they are, also the       by `Student`, after each call: "gradients"
+    critic's weights and their .grad
     =============================================  ===========================================================
     """
 
