@@ -737,6 +737,10 @@ def own_in_double_precision():
     return OwnGAN
 
 
+bank.equivalent("OwnGAN", "[:, 0]", "[:, -1]", "there is one output")
+bank.equivalent("OwnGAN", ", dtype=torch.float64", "", "any precision will do")
+
+
 slip = bank.slips("OwnGAN", of=own_by_softplus)
 slip(
     "own_generator_without_relu",
