@@ -197,6 +197,18 @@ def discriminator_state_by_state():
     return optimal_discriminator
 
 
+for old, new, why in (
+    ("(log_odds)", "(torch.as_tensor(log_odds).clamp(-30, 30))", "beyond, the rarer term is below e^-30"),
+    ("(-log_odds)", "(torch.as_tensor(-log_odds).clamp(-30, 30))", "beyond, the rarer term is below e^-30"),
+    ("log_odds.sigmoid()", "torch.as_tensor(log_odds).clamp(-30, 30).sigmoid()", "D changes by less than e^-30"),
+    ("(p + q)", "(p + q + 1e-08)", "the larger of the two is 1"),
+    ("part / (p + q)", "torch.as_tensor(part / (p + q)).clamp(min=1e-06)", "a smaller part weighs less than its error"),
+    ("part / (p + q)", "part / (p + q) + 1e-08", "a smaller part weighs less than its error"),
+    (", dtype=log_p_data.dtype", "", "single precision is enough"),
+):
+    bank.equivalent("optimal_discriminator", old, new, why)
+
+
 slip = bank.slips("optimal_discriminator", of=discriminator_by_logsigmoid)
 slip("discriminator_inverted", "return log_odds.sigmoid()", "return (-log_odds).sigmoid()", loses={"discriminator"})
 slip(
@@ -725,6 +737,10 @@ def own_in_double_precision():
     return OwnGAN
 
 
+bank.equivalent("OwnGAN", "[:, 0]", "[:, -1]", "there is one output")
+bank.equivalent("OwnGAN", ", dtype=torch.float64", "", "any precision will do")
+
+
 slip = bank.slips("OwnGAN", of=own_by_softplus)
 slip(
     "own_generator_without_relu",
@@ -1134,279 +1150,6 @@ def path_with_y_first():
     return gda
 
 
-# ------------------------------------------------------------------------------------------------ gradient_penalty
-
-
-@bank.right("gradient_penalty")
-def penalty_by_grad():
-    import torch
-
-    def gradient_penalty(critic, real, fake, u, weight):
-        u = u.view(-1, *[1] * (real.ndim - 1))
-        between = (u * real + (1 - u) * fake).detach().requires_grad_()
-        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
-
-    return gradient_penalty
-
-
-@bank.right("gradient_penalty")
-def penalty_by_lerp():
-    import torch
-
-    def gradient_penalty(critic, real, fake, u, weight):
-        with torch.no_grad():
-            mixed = torch.lerp(fake, real, u.reshape([len(u)] + [1] * (fake.dim() - 1)))
-        mixed.requires_grad_(True)
-        scores = critic(mixed)
-        gradient = torch.autograd.grad(scores, mixed, torch.ones_like(scores), create_graph=True)[0]
-        norms = torch.linalg.vector_norm(gradient, dim=tuple(range(1, gradient.dim())))
-        return weight * (norms - 1).square().sum() / len(norms)
-
-    return gradient_penalty
-
-
-@bank.right("gradient_penalty")
-def penalty_image_by_image():
-    import torch
-
-    def gradient_penalty(critic, real, fake, u, weight):
-        total = 0.0
-        for one, other, share in zip(real.detach(), fake.detach(), u, strict=True):
-            image = (share * one + (1 - share) * other).unsqueeze(0).requires_grad_()
-            (slope,) = torch.autograd.grad(critic(image)[0], image, create_graph=True)
-            total = total + (slope.norm() - 1) ** 2
-        return weight * total / len(u)
-
-    return gradient_penalty
-
-
-slip = bank.slips("gradient_penalty", of=penalty_by_grad)
-# The norm of each row of pixels, as in many implementations.
-slip(
-    "penalty_norm_over_one_axis", "slope.flatten(1).norm(dim=1)", "slope.norm(2, dim=1)", loses={"norm of the gradient"}
-)
-slip(
-    "penalty_norm_over_the_last_axis",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.norm(dim=-1)",
-    loses={"norm of the gradient"},
-)
-slip("penalty_norm_over_the_batch", "slope.flatten(1).norm(dim=1)", "slope.norm()", loses={"norm of the gradient"})
-slip(
-    "penalty_squared_norm",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).pow(2).sum(dim=1)",
-    loses={"norm of the gradient"},
-)
-slip("penalty_other_norm", "norm(dim=1)", "norm(p=1, dim=1)", loses={"norm of the gradient"})
-slip(
-    "penalty_largest_entry",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).abs().amax(dim=1)",
-    loses={"norm of the gradient"},
-)
-slip(
-    "penalty_root_mean_square",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).norm(dim=1) / slope[0].numel() ** 0.5",
-    loses={"norm of the gradient"},
-)
-slip("penalty_around_zero", "norm(dim=1) - 1", "norm(dim=1)", loses={"norm of the gradient"})
-slip("penalty_not_squared", "- 1) ** 2", "- 1).abs()", loses={"norm of the gradient"})
-slip(
-    "penalty_one_sided",
-    "(slope.flatten(1).norm(dim=1) - 1)",
-    "(slope.flatten(1).norm(dim=1) - 1).relu()",
-    loses={"norm of the gradient"},
-)
-slip(
-    "penalty_of_the_mean_norm",
-    "((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
-    "(slope.flatten(1).norm(dim=1).mean() - 1) ** 2",
-    loses={"norm of the gradient"},
-)
-slip("penalty_summed", "** 2).mean()", "** 2).sum()", loses={"norm of the gradient"})
-slip("penalty_weight_of_ten", "weight * (", "10 * (", loses={"norm of the gradient"})
-slip("penalty_half_the_weight", "weight * (", "weight / 2 * (", loses={"norm of the gradient"})
-slip("penalty_of_the_mean_score", "critic(between).sum()", "critic(between).mean()", loses={"norm of the gradient"})
-slip("penalty_u_of_fake", "u * real + (1 - u) * fake", "u * fake + (1 - u) * real", loses={"interpolation"})
-slip("penalty_at_real", "u * real + (1 - u) * fake", "u * real + (1 - u) * real", loses={"interpolation"})
-slip("penalty_at_fake", "u * real + (1 - u) * fake", "0 * u * real + fake", loses={"interpolation"})
-slip("penalty_halfway", "u * real + (1 - u) * fake", "0 * u + 0.5 * real + 0.5 * fake", loses={"interpolation"})
-slip(
-    "penalty_u_of_the_first", "u * real + (1 - u) * fake", "u[:1] * real + (1 - u[:1]) * fake", loses={"interpolation"}
-)
-slip(
-    "penalty_own_random_numbers",
-    "u = u.view(-1, *[1] * (real.ndim - 1))",
-    "u = torch.rand(len(u), *[1] * (real.ndim - 1))",
-    loses={"interpolation", "norm of the gradient", "gradients"},
-)
-slip(
-    "penalty_u_for_pixels",
-    "u.view(-1, *[1] * (real.ndim - 1))",
-    "u.view(-1, *[1] * (real.ndim - 1)) if len(u) != real.shape[-1] else u",
-    loses={"interpolation"},
-)
-slip("penalty_u_for_vectors", "u.view(-1, *[1] * (real.ndim - 1))", "u.view(-1, 1)", loses={"interpolation"}, raises="")
-slip(
-    "penalty_extrapolates",
-    "u * real + (1 - u) * fake",
-    "u * real + (1 + u) * fake",
-    loses={"norm of the gradient", "interpolation"},
-)
-slip("penalty_without_create_graph", "create_graph=True", "create_graph=False", loses={"gradients"})
-slip("penalty_gradient_detached", "slope.flatten(1)", "slope.detach().flatten(1)", loses={"gradients"})
-slip("penalty_as_a_number", "** 2).mean()", "** 2).mean().item()", loses={"gradients"})
-slip(
-    "penalty_nan_at_zero",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).pow(2).sum(dim=1).sqrt()",
-    loses={"gradients"},
-)
-slip(
-    "penalty_trains_the_images",
-    ".detach().requires_grad_()",
-    " + 0 * next(critic.parameters()).sum()",
-    loses={"gradients"},
-)
-slip(
-    "penalty_images_attached",
-    "between = (u * real + (1 - u) * fake).detach().requires_grad_()",
-    "between = u * real + (1 - u) * fake\n    between = between if between.requires_grad else between.requires_grad_()",
-    loses={"gradients"},
-)
-slip("penalty_of_each_image", "** 2).mean()", "** 2)", loses={"shape"})
-slip(
-    "penalty_gradient_itself",
-    "return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
-    "return slope",
-    loses={"shape"},
-)
-
-
-# -------------------------------------------------------------------------------------------------- wasserstein_1d
-
-
-@bank.right("wasserstein_1d")
-def distance_by_distribution_functions():
-    import torch
-
-    def wasserstein_1d(x, y):
-        x, y = x.sort().values, y.sort().values
-        every = torch.cat([x, y]).sort().values
-        F = torch.searchsorted(x, every[:-1], right=True) / len(x)
-        G = torch.searchsorted(y, every[:-1], right=True) / len(y)
-        return ((F.double() - G.double()).abs() * every.diff()).sum()
-
-    return wasserstein_1d
-
-
-@bank.right("wasserstein_1d")
-def distance_by_repeated_numbers():
-    import math
-
-    def wasserstein_1d(x, y):
-        common = math.lcm(len(x), len(y))
-        x, y = (sample.repeat_interleave(common // len(sample)).sort()[0] for sample in (x, y))
-        return (x - y).abs().mean()
-
-    return wasserstein_1d
-
-
-@bank.right("wasserstein_1d")
-def distance_by_moving_earth():
-    def wasserstein_1d(x, y):
-        x, y = sorted(x.tolist()), sorted(y.tolist())
-        n, m = len(x), len(y)
-        i = j = 0
-        left, right, cost = m, n, 0.0  # earth in units of 1 / (n m)
-        while i < n and j < m:
-            earth = min(left, right)
-            cost += earth * abs(x[i] - y[j])
-            left, right = left - earth, right - earth
-            if left == 0:
-                i, left = i + 1, m
-            if right == 0:
-                j, right = j + 1, n
-        return cost / (n * m)
-
-    return wasserstein_1d
-
-
-slip = bank.slips("wasserstein_1d", of=distance_by_repeated_numbers)
-slip("distance_squared", "(x - y).abs().mean()", "(x - y).pow(2).mean()", loses={"equal sizes"})
-slip("distance_of_order_two", "(x - y).abs().mean()", "(x - y).pow(2).mean().sqrt()", loses={"equal sizes"})
-slip("distance_summed", "(x - y).abs().mean()", "(x - y).abs().sum()", loses={"equal sizes", "different sizes"})
-slip("distance_of_means", "(x - y).abs().mean()", "(x - y).mean().abs()", loses={"equal sizes"})
-slip("distance_largest", "(x - y).abs().mean()", "(x - y).abs().max()", loses={"equal sizes"})
-slip("distance_median", "(x - y).abs().mean()", "(x - y).abs().median()", loses={"equal sizes"})
-slip("distance_signed", "(x - y).abs().mean()", "(x - y).mean()", loses={"equal sizes"})
-slip("distance_not_sorted", ".sort()[0] for", " for", loses={"equal sizes"})
-slip("distance_sorted_against_each_other", "(x - y).abs()", "(x - y.flip(0)).abs()", loses={"equal sizes"})
-slip("distance_in_single_precision", "(x - y).abs()", "(x.float() - y.float()).abs()", loses={"equal sizes"})
-slip(
-    "distance_cyclic",
-    "sample.repeat_interleave(common // len(sample)).sort()[0]",
-    "sample.sort()[0].repeat(common // len(sample))",
-    loses={"different sizes"},
-)
-slip(
-    "distance_truncated",
-    "common = math.lcm(len(x), len(y))",
-    "common = min(len(x), len(y))",
-    ("sample.repeat_interleave(common // len(sample)).sort()[0]", "sample.sort()[0][:common]"),
-    loses={"different sizes"},
-)
-slip("distance_of_each_number", "(x - y).abs().mean()", "(x - y).abs()", loses={"a number"})
-
-slip = bank.slips("wasserstein_1d", of=distance_by_distribution_functions)
-slip("distance_sizes_ignored", ") / len(y)", ") / len(x)", loses={"different sizes"})
-slip("distance_counts", ") / len(x)", ") / 1", (") / len(y)", ") / 1"), loses={"equal sizes", "different sizes"})
-slip(
-    "distance_from_the_left",
-    "torch.searchsorted(x, every[:-1], right=True)",
-    "torch.searchsorted(x, every[:-1])",
-    loses={"equal sizes"},
-)
-slip(
-    "distance_of_right_ends",
-    "torch.searchsorted(x, every[:-1], right=True)",
-    "torch.searchsorted(x, every[1:], right=True)",
-    ("torch.searchsorted(y, every[:-1], right=True)", "torch.searchsorted(y, every[1:], right=True)"),
-    loses={"equal sizes"},
-)
-slip(
-    "distance_kolmogorov",
-    "((F.double() - G.double()).abs() * every.diff()).sum()",
-    "(F.double() - G.double()).abs().max()",
-    loses={"equal sizes", "different sizes"},
-)
-slip("distance_cramer", ".abs() * every.diff()", ".pow(2) * every.diff()", loses={"equal sizes"})
-
-
-@bank.wrong("wasserstein_1d", loses={"different sizes"})
-def distance_by_quantiles():
-    """Quantiles are interpolated."""
-    import torch
-
-    def wasserstein_1d(x, y):
-        n = max(len(x), len(y))
-        q = torch.linspace(0, 1, n, dtype=x.dtype)
-        return (x.quantile(q) - y.quantile(q)).abs().mean()
-
-    return wasserstein_1d
-
-
-@bank.wrong("wasserstein_1d", loses={"equal sizes"})
-def distance_of_all_pairs():
-    def wasserstein_1d(x, y):
-        return (x[:, None] - y).abs().mean()
-
-    return wasserstein_1d
-
-
 # --------------------------------------------------------------------------------------------------- modes_covered
 
 
@@ -1508,4 +1251,292 @@ slip(
     "return len(index[near].unique()), near.double().mean()",
     "return index[near].unique(), near.double().mean()",
     loses={"shapes"},
+)
+
+
+# -------------------------------------------------------------------------------------------------- wasserstein_1d
+
+
+@bank.right("wasserstein_1d")
+def distance_by_distribution_functions():
+    import torch
+
+    def wasserstein_1d(x, y):
+        x, y = x.sort().values, y.sort().values
+        every = torch.cat([x, y]).sort().values
+        F = torch.searchsorted(x, every[:-1], right=True) / len(x)
+        G = torch.searchsorted(y, every[:-1], right=True) / len(y)
+        return ((F.double() - G.double()).abs() * every.diff()).sum()
+
+    return wasserstein_1d
+
+
+@bank.right("wasserstein_1d")
+def distance_by_repeated_numbers():
+    import math
+
+    def wasserstein_1d(x, y):
+        common = math.lcm(len(x), len(y))
+        x, y = (sample.repeat_interleave(common // len(sample)).sort()[0] for sample in (x, y))
+        return (x - y).abs().mean()
+
+    return wasserstein_1d
+
+
+@bank.right("wasserstein_1d")
+def distance_by_one_sweep():
+    from itertools import pairwise
+
+    def wasserstein_1d(x, y):
+        numbers = [(t, 1 / len(x)) for t in x.tolist()] + [(t, -1 / len(y)) for t in y.tolist()]
+        surplus = cost = 0.0
+        for (t, share), (following, _) in pairwise(sorted(numbers)):
+            surplus += share
+            cost += abs(surplus) * (following - t)
+        return cost
+
+    return wasserstein_1d
+
+
+bank.equivalent("wasserstein_1d", "math.lcm(len(x), len(y))", "math.lcm(len(y), len(x))", "a symmetric function")
+
+
+slip = bank.slips("wasserstein_1d", of=distance_by_repeated_numbers)
+slip("distance_squared", "(x - y).abs().mean()", "(x - y).pow(2).mean()", loses={"equal sizes"})
+slip("distance_of_order_two", "(x - y).abs().mean()", "(x - y).pow(2).mean().sqrt()", loses={"equal sizes"})
+slip("distance_summed", "(x - y).abs().mean()", "(x - y).abs().sum()", loses={"equal sizes", "different sizes"})
+slip("distance_of_means", "(x - y).abs().mean()", "(x - y).mean().abs()", loses={"equal sizes"})
+slip("distance_largest", "(x - y).abs().mean()", "(x - y).abs().max()", loses={"equal sizes"})
+slip("distance_median", "(x - y).abs().mean()", "(x - y).abs().median()", loses={"equal sizes"})
+slip("distance_signed", "(x - y).abs().mean()", "(x - y).mean()", loses={"equal sizes"})
+slip("distance_not_sorted", ".sort()[0] for", " for", loses={"equal sizes"})
+slip("distance_sorted_against_each_other", "(x - y).abs()", "(x - y.flip(0)).abs()", loses={"equal sizes"})
+slip("distance_in_single_precision", "(x - y).abs()", "(x.float() - y.float()).abs()", loses={"equal sizes"})
+slip(
+    "distance_cyclic",
+    "sample.repeat_interleave(common // len(sample)).sort()[0]",
+    "sample.sort()[0].repeat(common // len(sample))",
+    loses={"different sizes"},
+)
+slip(
+    "distance_truncated",
+    "common = math.lcm(len(x), len(y))",
+    "common = min(len(x), len(y))",
+    ("sample.repeat_interleave(common // len(sample)).sort()[0]", "sample.sort()[0][:common]"),
+    loses={"different sizes"},
+)
+slip("distance_of_each_number", "(x - y).abs().mean()", "(x - y).abs()", loses={"a number"})
+
+slip = bank.slips("wasserstein_1d", of=distance_by_distribution_functions)
+slip("distance_sizes_ignored", ") / len(y)", ") / len(x)", loses={"different sizes"})
+slip("distance_counts", ") / len(x)", ") / 1", (") / len(y)", ") / 1"), loses={"equal sizes", "different sizes"})
+slip(
+    "distance_from_the_left",
+    "torch.searchsorted(x, every[:-1], right=True)",
+    "torch.searchsorted(x, every[:-1])",
+    loses={"equal sizes"},
+)
+slip(
+    "distance_of_right_ends",
+    "torch.searchsorted(x, every[:-1], right=True)",
+    "torch.searchsorted(x, every[1:], right=True)",
+    ("torch.searchsorted(y, every[:-1], right=True)", "torch.searchsorted(y, every[1:], right=True)"),
+    loses={"equal sizes"},
+)
+slip(
+    "distance_kolmogorov",
+    "((F.double() - G.double()).abs() * every.diff()).sum()",
+    "(F.double() - G.double()).abs().max()",
+    loses={"equal sizes", "different sizes"},
+)
+slip("distance_cramer", ".abs() * every.diff()", ".pow(2) * every.diff()", loses={"equal sizes"})
+
+
+@bank.wrong("wasserstein_1d", loses={"different sizes"})
+def distance_by_quantiles():
+    """Quantiles are interpolated."""
+    import torch
+
+    def wasserstein_1d(x, y):
+        n = max(len(x), len(y))
+        q = torch.linspace(0, 1, n, dtype=x.dtype)
+        return (x.quantile(q) - y.quantile(q)).abs().mean()
+
+    return wasserstein_1d
+
+
+@bank.wrong("wasserstein_1d", loses={"equal sizes"})
+def distance_of_all_pairs():
+    def wasserstein_1d(x, y):
+        return (x[:, None] - y).abs().mean()
+
+    return wasserstein_1d
+
+
+# ------------------------------------------------------------------------------------------------ gradient_penalty
+
+
+@bank.right("gradient_penalty")
+def penalty_by_grad():
+    import torch
+
+    def gradient_penalty(critic, real, fake, u, weight):
+        u = u.view(-1, *[1] * (real.ndim - 1))
+        between = (u * real + (1 - u) * fake).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+    return gradient_penalty
+
+
+@bank.right("gradient_penalty")
+def penalty_by_lerp():
+    import torch
+
+    def gradient_penalty(critic, real, fake, u, weight):
+        with torch.no_grad():
+            mixed = torch.lerp(fake, real, u.reshape([len(u)] + [1] * (fake.dim() - 1)))
+        mixed.requires_grad_(True)
+        scores = critic(mixed)
+        gradient = torch.autograd.grad(scores, mixed, torch.ones_like(scores), create_graph=True)[0]
+        norms = torch.linalg.vector_norm(gradient, dim=tuple(range(1, gradient.dim())))
+        return weight * (norms - 1).square().sum() / len(norms)
+
+    return gradient_penalty
+
+
+@bank.right("gradient_penalty")
+def penalty_image_by_image():
+    import torch
+
+    def gradient_penalty(critic, real, fake, u, weight):
+        total = 0.0
+        for one, other, share in zip(real.detach(), fake.detach(), u, strict=True):
+            image = (share * one + (1 - share) * other).unsqueeze(0).requires_grad_()
+            (slope,) = torch.autograd.grad(critic(image)[0], image, create_graph=True)
+            total = total + (slope.norm() - 1) ** 2
+        return weight * total / len(u)
+
+    return gradient_penalty
+
+
+bank.equivalent("gradient_penalty", "create_graph=True)[0]", "create_graph=True)[-1]", "there is one gradient")
+bank.equivalent("gradient_penalty", "critic(image)[0]", "critic(image)[-1]", "there is one image")
+
+
+slip = bank.slips("gradient_penalty", of=penalty_by_grad)
+# The norm of each row of pixels, as in many implementations.
+slip(
+    "penalty_norm_over_one_axis", "slope.flatten(1).norm(dim=1)", "slope.norm(2, dim=1)", loses={"norm of the gradient"}
+)
+slip(
+    "penalty_norm_over_the_last_axis",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.norm(dim=-1)",
+    loses={"norm of the gradient"},
+)
+slip("penalty_norm_over_the_batch", "slope.flatten(1).norm(dim=1)", "slope.norm()", loses={"norm of the gradient"})
+slip(
+    "penalty_squared_norm",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).pow(2).sum(dim=1)",
+    loses={"norm of the gradient"},
+)
+slip("penalty_other_norm", "norm(dim=1)", "norm(p=1, dim=1)", loses={"norm of the gradient"})
+slip(
+    "penalty_largest_entry",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).abs().amax(dim=1)",
+    loses={"norm of the gradient"},
+)
+slip(
+    "penalty_root_mean_square",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).norm(dim=1) / slope[0].numel() ** 0.5",
+    loses={"norm of the gradient"},
+)
+slip("penalty_around_zero", "norm(dim=1) - 1", "norm(dim=1)", loses={"norm of the gradient"})
+slip("penalty_not_squared", "- 1) ** 2", "- 1).abs()", loses={"norm of the gradient"})
+slip(
+    "penalty_one_sided",
+    "(slope.flatten(1).norm(dim=1) - 1)",
+    "(slope.flatten(1).norm(dim=1) - 1).relu()",
+    loses={"norm of the gradient"},
+)
+slip(
+    "penalty_of_the_mean_norm",
+    "((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
+    "(slope.flatten(1).norm(dim=1).mean() - 1) ** 2",
+    loses={"norm of the gradient"},
+)
+slip("penalty_summed", "** 2).mean()", "** 2).sum()", loses={"norm of the gradient"})
+slip("penalty_weight_of_ten", "weight * (", "10 * (", loses={"norm of the gradient"})
+slip("penalty_half_the_weight", "weight * (", "weight / 2 * (", loses={"norm of the gradient"})
+slip("penalty_of_the_mean_score", "critic(between).sum()", "critic(between).mean()", loses={"norm of the gradient"})
+slip("penalty_u_of_fake", "u * real + (1 - u) * fake", "u * fake + (1 - u) * real", loses={"interpolation"})
+slip("penalty_at_real", "u * real + (1 - u) * fake", "u * real + (1 - u) * real", loses={"interpolation"})
+slip("penalty_at_fake", "u * real + (1 - u) * fake", "0 * u * real + fake", loses={"interpolation"})
+slip("penalty_halfway", "u * real + (1 - u) * fake", "0 * u + 0.5 * real + 0.5 * fake", loses={"interpolation"})
+slip(
+    "penalty_u_of_the_first", "u * real + (1 - u) * fake", "u[:1] * real + (1 - u[:1]) * fake", loses={"interpolation"}
+)
+slip(
+    "penalty_own_random_numbers",
+    "u = u.view(-1, *[1] * (real.ndim - 1))",
+    "u = torch.rand(len(u), *[1] * (real.ndim - 1))",
+    loses={"interpolation", "gradients"},
+)
+slip(
+    "penalty_u_for_pixels",
+    "u.view(-1, *[1] * (real.ndim - 1))",
+    "u.view(-1, *[1] * (real.ndim - 1)) if len(u) != real.shape[-1] else u",
+    loses={"interpolation"},
+)
+slip("penalty_u_for_vectors", "u.view(-1, *[1] * (real.ndim - 1))", "u.view(-1, 1)", loses={"interpolation"}, raises="")
+slip(
+    "penalty_extrapolates",
+    "u * real + (1 - u) * fake",
+    "u * real + (1 + u) * fake",
+    loses={"norm of the gradient", "interpolation"},
+)
+slip("penalty_without_create_graph", "create_graph=True", "create_graph=False", loses={"gradients"})
+slip("penalty_gradient_detached", "slope.flatten(1)", "slope.detach().flatten(1)", loses={"gradients"})
+slip("penalty_as_a_number", "** 2).mean()", "** 2).mean().item()", loses={"gradients"})
+slip(
+    "penalty_nan_at_zero",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).pow(2).sum(dim=1).sqrt()",
+    loses={"gradients"},
+)
+slip(
+    "penalty_trains_the_images",
+    ".detach().requires_grad_()",
+    " + 0 * next(critic.parameters()).sum()",
+    loses={"gradients"},
+)
+slip(
+    "penalty_images_attached",
+    "between = (u * real + (1 - u) * fake).detach().requires_grad_()",
+    "between = u * real + (1 - u) * fake\n    between = between if between.requires_grad else between.requires_grad_()",
+    loses={"gradients"},
+)
+# The critic's weights keep the gradient of the scores.
+slip(
+    "penalty_by_backward",
+    "(slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)",
+    "critic(between).sum().backward(create_graph=True)\n    slope = between.grad",
+    loses={"gradients"},
+)
+slip(
+    "penalty_clips_weights",
+    "return weight * ",
+    "for parameter in critic.parameters():\n        parameter.data.clamp_(-1e-2, 1e-2)\n    return weight * ",
+    loses={"gradients"},
+)
+slip("penalty_of_each_image", "** 2).mean()", "** 2)", loses={"shape"})
+slip(
+    "penalty_gradient_itself",
+    "return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
+    "return slope",
+    loses={"shape"},
 )
