@@ -355,6 +355,8 @@ with waits_for("gan_losses", "generator_grads"):
 
 # %% [markdown]
 # After 200 steps the saturating gradient is 280 times smaller than the other one, which tends to 1, its largest size.
+# (For the weights of the generator, the norms of the two gradients are 0.001 and about 5 after 1,000 steps, in three
+# seeds: `course_lib.experiments.gan`.)
 #
 # ## 4 · In turn, and the modes that are left out
 #
