@@ -234,7 +234,7 @@ with waits_for("optimal_discriminator"):
     }
     at_two = torch.as_tensor(optimal_discriminator(bump(0.0, 1.0), bump(2.0, 1.0))[0])
     plots.show(figures.best_discriminator(grid, bump(0.0, 1.0), bump(2.0, 1.0), at_two, shifts, values))
-    outcome("value of the game at a = 4, narrow Gaussians", values[0.2][-1])
+    outcome("value of the game at a = 4, narrow Gaussians", round(values[0.2][-1], 3) + 0.0)
 
 # %% [markdown]
 # It is 0, as at $a = 2$ already. Once the two hardly overlap, the value no longer depends on how far apart they are, so
@@ -373,7 +373,7 @@ for name, lr in {"same rates": (1e-3, 1e-3), "slow D": (1e-3, 1e-4)}.items():
     gans[name] = GAN((2,), noise=2, hidden=[64, 64])
     for stage in range(4):
         epochs = budget(smoke=1, cpu=20, gpu=80)
-        fit_game(gans[name], points, epochs=epochs, batch_size=200, lr=lr, seed=stage)
+        fit_game(gans[name], points, epochs=epochs, batch_size=200, lr=lr, seed=stage, progress=False)
         stages[f"{name}, {20 * epochs * (stage + 1)} steps"] = gans[name].sample(1000, generator=seeded())
 
 # %% [markdown]
