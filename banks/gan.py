@@ -1193,6 +1193,14 @@ def covered_one_by_one():
     return modes_covered
 
 
+bank.equivalent(
+    "modes_covered",
+    ", compute_mode='donot_use_mm_for_euclid_dist'",
+    "",
+    "many samples are on no circle, and near the centres as seen from zero",
+)
+
+
 slip = bank.slips("modes_covered", of=covered_by_cdist)
 slip("covered_strictly_within", "nearest <= radius", "nearest < radius", loses={"covered", "share"})
 slip(
