@@ -1197,7 +1197,7 @@ bank.equivalent(
     "modes_covered",
     ", compute_mode='donot_use_mm_for_euclid_dist'",
     "",
-    "many samples are on no circle, and near the centres as seen from zero",
+    "samples at exactly the radius are few, and near zero",
 )
 
 

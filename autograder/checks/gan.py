@@ -166,7 +166,7 @@ def optimal_discriminator(student, rng):
         with np.errstate(invalid="ignore"):
             gap = np.where(p == q, 0.0, p - q)
             terms = np.exp(p) * np.logaddexp(0, -gap), np.exp(q) * np.logaddexp(0, gap)
-        value = -sum(term[~np.isneginf(log)].sum() for log, term in zip((p, q), terms, strict=True))
+        value = 0.0 - sum(term[~np.isneginf(log)].sum() for log, term in zip((p, q), terms, strict=True))
         return expit(gap), value
 
     def read(value, p, q):
@@ -642,8 +642,8 @@ def gda(student, rng):
         start = np.array([x, y])
         if (right or not alternating) and not close(got[0], start):
             return f"row 0 is the start, {say(start)}; got {say(got[0])}"
-        if n and (got == got[0]).all():
-            return f"all {n + 1} rows are {say(got[0])}"
+        if n and (got == got[0]).all() and not close(got[0], start):
+            return f"the path begins at {say(start)}; got {say(got[0])} in all {n + 1} rows"
         if not np.isfinite(got).all():
             return f"row {np.argwhere(~np.isfinite(got))[0, 0]} is {say(got[~np.isfinite(got).all(1)][0])}"
         old, new = got[:-1], got[1:]
