@@ -796,7 +796,8 @@ def gradient_penalty(critic, real, fake, u, weight):
     one image.
 
     Args:
-        critic: a function (n, ...) -> (n,) of images; each output depends on its own image only. Called once.
+        critic: a function (n, ...) -> (n,) of images; each output depends on its own image only. It is left as it
+            is: its weights get no `.grad`.
         real, fake: (n, ...) float64 tensors, images of any shape.
         u: (n,) float64 in [0, 1].
         weight: a positive float.
