@@ -113,7 +113,7 @@ def test_by_tosses():
     import numpy as np
 
     def c2st(scores, labels):
-        right = [(score > 0) == label for score, label in zip(scores.tolist(), labels.tolist())]
+        right = [(score > 0) == label for score, label in zip(scores.tolist(), labels.tolist(), strict=True)]
         n, hits = len(right), sum(right)
         heads = np.ones(1)
         for _ in range(n):
@@ -227,7 +227,7 @@ def differences_one_by_one():
 
     def paired_difference(a, b):
         mean = squares = 0.0
-        for n, (first, second) in enumerate(zip(a.tolist(), b.tolist()), start=1):
+        for n, (first, second) in enumerate(zip(a.tolist(), b.tolist(), strict=True), start=1):
             step = first - second - mean
             mean += step / n
             squares += step * (first - second - mean)
@@ -445,7 +445,7 @@ def kid_pair_by_pair():
         x, y, d = x.tolist(), y.tolist(), x.shape[1]
 
         def k(a, b):
-            return (sum(first * second for first, second in zip(a, b)) / d + 1) ** 3
+            return (sum(first * second for first, second in zip(a, b, strict=True)) / d + 1) ** 3
 
         def mean(pairs):
             values = [k(a, b) for a, b in pairs]
@@ -506,7 +506,7 @@ def manifolds_one_by_one():
             for i, centre in enumerate(centres):
                 others = sorted(math.dist(centre, other) for j, other in enumerate(centres) if j != i)
                 radii.append(others[k - 1])
-            inside = [any(math.dist(p, c) <= r for c, r in zip(centres, radii)) for p in points]
+            inside = [any(math.dist(p, c) <= r for c, r in zip(centres, radii, strict=True)) for p in points]
             return sum(inside) / len(points)
 
         return share(fake, real), share(real, fake)
