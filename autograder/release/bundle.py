@@ -17,6 +17,7 @@ CONTENTS = (
     "notebooks/*/*.ipynb",
     "course_lib/**/*.py",
     "course_lib/data/*.wav",
+    "course_lib/data/*.safetensors",
     "autograder/__init__.py",
     "autograder/given.py",
     "autograder/checks/*.py",
