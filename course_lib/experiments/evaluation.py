@@ -358,3 +358,43 @@ def fooled() -> list[Disturbed]:
         "made for the FID": made_for_fid(network, ds.train.x),
     }
     return [judged(name, x, ds.test.x, network) for name, x in images.items()]
+
+
+SIZES = 100, 200, 500, 1000, 2000, 5000
+DIGIT_SIZES = 50, 100, 200, 400, 800
+
+
+def _rounded(row: NamedTuple) -> NamedTuple:
+    """A row with four significant digits."""
+
+    def short(value: object) -> object:
+        if isinstance(value, Estimate):
+            return Estimate(short(value.mean), short(value.stderr), value.n)
+        return float(f"{value:.4g}") if isinstance(value, float) else value
+
+    return type(row)(*map(short, row))
+
+
+def main() -> None:
+    runs = [counter_examples(seed) for seed in SEEDS]
+    examples = [
+        Seen(model, *torch.tensor([row[1:] for row in rows]).mean(0).tolist())
+        for model, rows in zip([row.model for row in runs[0]], zip(*runs, strict=True), strict=True)
+    ]
+    tables = {
+        "BIAS": small_samples(gaussian_pool(2 * max(SIZES)), SIZES),
+        "BIAS_OF_DIGITS": small_samples(digit_pool(data.digits("levels")), DIGIT_SIZES),
+        "COUNTER_EXAMPLES": examples,
+        "DISTURBANCES": disturbed(),
+        "FOOLED": fooled(),
+    }
+    for name, rows in tables.items():
+        print(f"{name} = [")
+        for row in rows:
+            print(f"    {_rounded(row)},")
+        print("]", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -29,9 +29,7 @@ def test_the_network_of_mnist_is_whole():
     assert FILES["MNIST"].accuracy > 0.98
 
 
-@pytest.mark.parametrize(
-    "ds", [data.digits().flatten(), data.digits("real"), data.tiny_world()], ids=lambda ds: ds.name
-)
+@pytest.mark.parametrize("ds", [data.digits().flatten(), data.digits("real"), data.tones()])
 def test_other_data_are_refused_in_words(ds):
     with pytest.raises(
         ValueError, match="the course has networks for images of digits, binary, .*course_lib.features.train"
