@@ -33,7 +33,8 @@ __all__ = ["FILES", "FeatureFile", "FeatureNetwork", "Inception", "accuracy", "f
 class FeatureNetwork(Model):
     """A small convolutional classifier of images, whose last hidden layer is its features.
 
-    Three 3x3 convolutions, two of them of stride 2, and a hidden layer, all with rectified units.
+    Three 3x3 convolutions, two of them of stride 2, and a hidden layer, all with rectified units. Half of the hidden
+    layer's inputs drop out while it trains.
 
     Args:
         event_shape: (C, H, W) of one image.
@@ -56,7 +57,7 @@ class FeatureNetwork(Model):
         self,
         event_shape: tuple[int, int, int],
         levels: int,
-        channels: tuple[int, int, int] = (16, 32, 32),
+        channels: tuple[int, int, int] = (16, 32, 64),
         features: int = 32,
         classes: int = 10,
         name: str = "a feature network",
@@ -77,6 +78,7 @@ class FeatureNetwork(Model):
             nn.ReLU(),
             nn.Conv2d(b, c, 3, stride=2, padding=1),
             nn.ReLU(),
+            nn.Dropout(0.5),
         )
         height, width = (-(-size // 4) for size in grid)
         self.hidden = nn.Linear(c * height * width, features)
@@ -123,9 +125,9 @@ class FeatureFile(NamedTuple):
 
 # By the name of the data set. Written by `python -m course_lib.features` on 29 November 2026, with seed 0.
 FILES = {
-    "digits, binary": FeatureFile("features_digits_binary.safetensors", (16, 32, 32), 32, 40, 0.0),
-    "digits, 16 levels": FeatureFile("features_digits_levels.safetensors", (16, 32, 32), 32, 40, 0.0),
-    "MNIST": FeatureFile("features_mnist.safetensors", (8, 16, 32), 64, 4, 0.0),
+    "digits, binary": FeatureFile("features_digits_binary.safetensors", (16, 32, 64), 32, 80, 0.9633),
+    "digits, 16 levels": FeatureFile("features_digits_levels.safetensors", (16, 32, 64), 32, 80, 0.9833),
+    "MNIST": FeatureFile("features_mnist.safetensors", (8, 16, 32), 64, 4, 0.9855),
 }
 FOLDER = Path(data.__file__).parent
 
@@ -157,7 +159,9 @@ def _untrained(dataset: Dataset, **settings: object) -> FeatureNetwork:
 
 
 def train(dataset: Dataset, *, epochs: int, seed: int = 0, progress: bool = True) -> FeatureNetwork:
-    """Train a network on the labels of a data set, with its best weights on the validation images.
+    """Train a network on the labels of a data set: the weights that are best on the validation images.
+
+    The features are scaled: the mean of their squares over the training images is 1.
 
     Raises:
         ValueError: the data set has no labels, or its images are not integers of shape (C, H, W).
@@ -170,7 +174,20 @@ def train(dataset: Dataset, *, epochs: int, seed: int = 0, progress: bool = True
     fit(
         network, dataset, epochs=epochs, batch_size=64, lr=2e-3, labels=True, seed=seed, average=0.99, progress=progress
     )
+    _rescale(network, dataset.train.x)
     return network.requires_grad_(False)
+
+
+@torch.no_grad()
+def _rescale(network: FeatureNetwork, x: Tensor) -> None:
+    """Make 1 the mean square of the features of images x, the scale of the kernel in `polynomial_mmd`.
+
+    Rectified units pass on a positive factor, so the class probabilities stay as they are.
+    """
+    factor = torch.cat([network.features(batch) for batch in x.split(1000)]).square().mean().sqrt()
+    for weights in (network.hidden.weight, network.hidden.bias):
+        weights /= factor
+    network.output.weight *= factor
 
 
 @torch.no_grad()
@@ -232,9 +249,13 @@ def inception(weights: str | os.PathLike) -> Inception:
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no file {path}. The weights of the Inception network come with torch-fidelity's releases, as "
-            "weights-inception-2015-12-05-6726825d.pth. Without them use course_lib.features.feature_network, and say so "
-            "beside the score"
+            "weights-inception-2015-12-05-6726825d.pth. Without them use course_lib.features.feature_network, and say "
+            "so beside the score"
         )
+    try:
+        torch.load(path, weights_only=True)  # torch-fidelity itself would run what a pickle says
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} does not hold tensors alone, so it is not read ({_first_line(error)})") from error
     if find_spec("torch_fidelity") is None:
         raise ModuleNotFoundError(
             "the Inception network needs the package torch-fidelity: pip install torch-fidelity. Without it use "
@@ -243,20 +264,24 @@ def inception(weights: str | os.PathLike) -> Inception:
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     try:
-        torch.load(path, weights_only=True)  # torch-fidelity itself would run what a pickle says
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], os.fspath(path), antialias=False)
-    except (pickle.UnpicklingError, RuntimeError, AttributeError, TypeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AttributeError, TypeError) as error:
+        reason = _first_line(error)
         raise ValueError(f"{path} does not hold the weights of the Inception network ({reason})") from error
     return Inception(network, f"Inception, {path.name}")
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def main() -> None:
-    for name, load in {
+    loaders = {
         "digits, binary": data.digits,
         "digits, 16 levels": lambda: data.digits("levels"),
         "MNIST": data.mnist,
-    }.items():
+    }
+    for name, load in loaders.items():
         dataset = load()
         network = train(dataset, epochs=FILES[name].epochs)
         save_model(network, FOLDER / FILES[name].file)

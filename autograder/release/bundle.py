@@ -20,6 +20,7 @@ __all__ = ["CONTENTS", "make", "make_for_class"]
 CONTENTS = (
     "course_lib/**/*.py",
     "course_lib/data/*.wav",
+    "course_lib/data/*.safetensors",
     "autograder/__init__.py",
     "autograder/given.py",
     "autograder/checks/*.py",

@@ -155,7 +155,9 @@ def _root(cov: Tensor, name: str) -> Tensor:
     values, vectors = torch.linalg.eigh((cov + cov.T) / 2)
     if values[0].item() < -1e-5 * size:  # float32 rounds a covariance by less
         raise ValueError(f"{name} must be positive semi-definite; its lowest eigenvalue is {values[0].item():.3g}")
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    # A zero comes out as some 1e-16, whose root of 1e-8 would be no small error.
+    values = torch.where(values > len(cov) * torch.finfo(values.dtype).eps * size, values, 0.0)
+    return (vectors * values.sqrt()) @ vectors.T
 
 
 def fid(real: Tensor, fake: Tensor, network: Network, *, batch_size: int = 500) -> Score:

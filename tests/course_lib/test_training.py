@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from course_lib import checkpoints
+from course_lib import checkpoints, training
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
@@ -198,6 +198,40 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     second = Coins()
     again = fit(second, coins(), epochs=100, patience=2, checkpoint=path, batch_size=50, lr=1.0)
     assert again == history and same(first, second)
+
+
+class Clock:
+    """Stands for the module `time`: half a minute passes between two readings."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 30.0
+        return self.now
+
+
+def test_a_budget_of_minutes_ends_the_run_after_an_epoch_and_a_larger_one_resumes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "time", Clock())
+    path, whole = tmp_path / "run.safetensors", Noisy()
+    expected = fit(whole, coins(), epochs=5, **SETTINGS)
+    assert (expected.ended, expected.seconds) == ("epochs", 150.0)
+    history = fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **SETTINGS)
+    assert (len(history.valid), history.seconds, history.ended) == (2, 60.0, "minutes")
+    assert fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **SETTINGS) == history  # its time is over
+    model = Noisy(seed=1)
+    resumed = fit(model, coins(), minutes=2.5, checkpoint=path, **SETTINGS)
+    assert same(model, whole) and (resumed.train, resumed.valid) == (expected.train, expected.valid)
+
+
+def test_the_first_limit_ends_the_run(monkeypatch):
+    monkeypatch.setattr(training, "time", Clock())
+    assert fit(Coins(), coins(), epochs=3, minutes=100, **SETTINGS).ended == "epochs"
+    assert len(fit(Coins(), coins(), epochs=3, minutes=0.01, **SETTINGS).valid) == 1
+    history = fit(Coins(), coins(), patience=2, minutes=100, batch_size=50, lr=1.0)
+    assert history.ended == "patience" and len(history.valid) == history.best_epoch + 2
+    with pytest.raises(ValueError, match="nothing would end the run: give epochs, minutes or both"):
+        fit(Untouched(), coins(), **SETTINGS)
 
 
 def test_resume_false_starts_afresh(tmp_path):
@@ -488,8 +522,9 @@ def test_an_empty_split_is_refused(n, n_valid, split):
     "wrong",
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
+        *({"minutes": 0.0}, {"minutes": "1"}),
         *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
-        *({"epochs": 2.5}, {"epochs": None}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
+        *({"epochs": 2.5}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
         *({"lr": None}, {"lr": "0.1"}, {"lr_decay": None}, {"average": "0.9"}),
     ],
 )
