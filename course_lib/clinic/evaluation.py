@@ -217,7 +217,8 @@ def evaluation_clinic() -> Clinic:
             "The mean is over the 300 training images. The model has memorised some of what is special about them: on "
             "new images it costs more than a bit more. Less than the entropy, 7.17 bits, is a warning.",
             "which numbers are below the entropy of the toy distribution, 7.17 bits? With p = "
-            "clinic.patients['F'].model compare -p.model.log_prob(x).mean() / log 2 for x = p.seen and x = p.images()[0].",
+            "clinic.patients['F'].model compare the means of -p.model.log_prob(x) / log 2 for x = p.seen and for x = "
+            "p.images()[0].",
         ),
     }
     patients = {}
