@@ -452,18 +452,23 @@ def data_copying(samples: Tensor, train: Tensor, test: Tensor) -> DataCopying:
 # Cost
 
 
-def sampling_seconds(model: Any, n: int = 64, *, repetitions: int = 3) -> float:
-    """The shortest of some wall-clock times that `model.sample(n)` takes, in seconds, on the model's device."""
+def sampling_seconds(
+    model: Any, n: int = 64, *, repetitions: int = 3, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """The shortest of some times that `model.sample(n)` takes, in seconds, on the model's device.
+
+    The clock is that of a wall by default; see `course_lib.training.fit` for another one.
+    """
     if min(n, repetitions) < 1:
         raise ValueError(f"n and repetitions must be at least 1; got {n} and {repetitions}")
     times = []
     with evaluated(model, torch.empty(0)) as device:
         for repetition in range(repetitions):
-            start = time.perf_counter()
+            start = clock()
             model.sample(n, generator=torch.Generator().manual_seed(repetition))
             if device.type != "cpu":
                 getattr(torch, device.type).synchronize()
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return min(times)
 
 
