@@ -25,7 +25,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from course_lib import budget, data, device
 from course_lib.data import Dataset
@@ -52,133 +51,91 @@ from course_lib.metrics import (
     sampling_seconds,
 )
 from course_lib.models import DCGAN, VAE, VQVAE2, CodeModel, CodePrior, GatedPixelCNN
-from course_lib.training import fit, fit_game
+from course_lib.recipes import Recipe, digits_dcgan, digits_recipes, digits_vqvae_training
 
-__all__ = ["Comparison", "Contender", "Run", "compare", "contenders", "judge", "shipped", "train"]
+__all__ = ["Comparison", "Run", "compare", "contenders", "judge", "shipped", "train"]
 
 REAL = "training images"
 SHOWN = 64  # samples that a comparison keeps of each model
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A model that takes part in the comparison.
+def contenders(name: str) -> list[Recipe]:
+    """The models for `digits`, of 16 levels, or for `mnist`, of 256. `minutes` will end their training, not epochs.
 
-    Attributes:
-        name: the model, in a few words.
-        build: makes an untrained model.
-        training: settings of `fit`, or of `fit_game` for a GAN.
-        likelihood: `exact`, `bound` (on -log p(x), from above) or `none`.
-        draws: k, for the importance-weighted bound.
-        prior: settings of `fit` for the second stage of a `CodeModel`.
-    """
-
-    name: str
-    build: Callable[[], nn.Module]
-    training: dict
-    likelihood: str
-    draws: int | None = None
-    prior: dict | None = None
-
-
-def contenders(name: str) -> list[Contender]:
-    """The models for `digits`, of 16 levels, or for `mnist`, of 256.
-
-    >>> [contender.name for contender in contenders("digits")]
+    >>> [recipe.name for recipe in contenders("digits")]
     ['gated PixelCNN', 'VAE', 'VQ-VAE-2', 'DCGAN']
     """
-    decayed = partial(AdamW, weight_decay=0.3)
     if name == "digits":
-        channels, layers = budget(smoke=(8, 1), cpu=(24, 3), gpu=(24, 3))
-        draws = budget(smoke=10, cpu=1000, gpu=1000)
-        latent = dict(likelihood="discretized logistic")
-
-        def pixelcnn() -> nn.Module:
-            return GatedPixelCNN((1, 8, 8), 16, channels, layers, kernel=5, head=48, position_bias=True)
-
-        def vqvae() -> nn.Module:
-            autoencoder = VQVAE2((1, 8, 8), 16, 4, 8, [[32], [32]], revive=0.1, **latent)
-            return CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 4, channels, layers, attention=2))
-
-        return [
-            Contender("gated PixelCNN", pixelcnn, dict(batch_size=64, lr=4e-3, optimizer=decayed), "exact"),
-            Contender(
-                "VAE",
-                lambda: VAE((1, 8, 8), 16, 12, [200, 200], **latent),
-                dict(batch_size=64, lr=2e-3, average=0.99),
-                "bound",
-                draws,
-            ),
-            Contender(
-                "VQ-VAE-2",
-                vqvae,
-                dict(batch_size=64, lr=3e-3, average=0.98),
-                "bound",
-                1,
-                dict(batch_size=64, lr=4e-3, average=0.98, optimizer=decayed),
-            ),
-            Contender(
-                "DCGAN",
-                lambda: DCGAN((1, 8, 8), 16, 32, [32, 64]),
-                dict(batch_size=64, lr=1e-3, average=0.99),
-                "none",
-            ),
-        ]
+        return [_without_epochs(recipe) for recipe in _for_digits()]
     if name == "mnist":
-        channels, layers, maps = budget(smoke=(4, 1, 4), cpu=(16, 5, 32), gpu=(64, 10, 64))
-        draws = budget(smoke=2, cpu=100, gpu=1000)
-        latent = dict(likelihood="discretized logistic")
-
-        def large_pixelcnn() -> nn.Module:
-            return GatedPixelCNN((1, 28, 28), 256, channels, layers, kernel=5, head=2 * channels)
-
-        def large_vqvae() -> nn.Module:
-            autoencoder = VQVAE2((1, 28, 28), 256, 64, 16, [[maps, maps], [maps]], revive=0.1, **latent)
-            return CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 64, channels, layers, attention=2))
-
-        return [
-            Contender("gated PixelCNN", large_pixelcnn, dict(batch_size=100, lr=1e-3, average=0.999), "exact"),
-            Contender(
-                "VAE",
-                lambda: VAE((1, 28, 28), 256, 32, [200], channels=[maps, 2 * maps], **latent),
-                dict(batch_size=100, lr=1e-3, average=0.999),
-                "bound",
-                draws,
-            ),
-            Contender(
-                "VQ-VAE-2",
-                large_vqvae,
-                dict(batch_size=100, lr=1e-3, average=0.999),
-                "bound",
-                1,
-                dict(batch_size=100, lr=1e-3, average=0.999),
-            ),
-            Contender(
-                "DCGAN",
-                lambda: DCGAN((1, 28, 28), 256, 64, [2 * maps, 4 * maps]),
-                dict(batch_size=100, lr=2e-4, average=0.999),
-                "none",
-            ),
-        ]
+        return _for_mnist()
     raise ValueError(f"data is {name!r}; expected 'digits' or 'mnist'")
 
 
-def train(contender: Contender, dataset: Dataset, minutes: float, seed: int) -> tuple[nn.Module, float]:
+def _without_epochs(recipe: Recipe) -> Recipe:
+    stages = (
+        {k: v for k, v in stage.items() if k not in ("epochs", "patience")} for stage in (recipe.training, recipe.prior)
+    )
+    training, prior = stages
+    return replace(recipe, training=training, prior=prior)
+
+
+def _for_digits() -> list[Recipe]:
+    """Settings of the scoreboard and of lesson 08."""
+    load, latent = partial(data.digits, "levels"), dict(likelihood="discretized logistic")
+    (pixels,) = [r for r in digits_recipes() if r.name == "Gated PixelCNN" and r.data().levels == 16]
+    (vae,) = [r for r in digits_recipes() if r.name == "VAE, logistic"]
+    channels, layers = budget(smoke=(8, 1), cpu=(24, 3), gpu=(24, 3))
+
+    def two_scales() -> CodeModel:
+        autoencoder = VQVAE2((1, 8, 8), 16, 4, 8, [[32], [32]], revive=0.1, **latent)
+        return CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 4, channels, layers, attention=2))
+
+    return [
+        replace(pixels, name="gated PixelCNN"),
+        replace(vae, name="VAE", data=load, model=lambda: VAE((1, 8, 8), 16, 12, [200, 200], **latent)),
+        Recipe("VQ-VAE-2", load, two_scales, likelihood="bound", draws=1, **digits_vqvae_training()),
+        digits_dcgan(),
+    ]
+
+
+def _for_mnist() -> list[Recipe]:
+    channels, layers, maps = budget(smoke=(4, 1, 4), cpu=(16, 5, 32), gpu=(64, 10, 64))
+    shape, latent = (1, 28, 28), dict(likelihood="discretized logistic")
+    settings = dict(batch_size=100, lr=1e-3, average=0.999)
+
+    def two_scales() -> CodeModel:
+        autoencoder = VQVAE2(shape, 256, 64, 16, [[maps, maps], [maps]], revive=0.1, **latent)
+        return CodeModel(autoencoder, CodePrior(autoencoder.code_shapes, 64, channels, layers, attention=2))
+
+    def pixels() -> GatedPixelCNN:
+        return GatedPixelCNN(shape, 256, channels, layers, kernel=5, head=2 * channels)
+
+    def vae() -> VAE:
+        return VAE(shape, 256, 32, [200], channels=[maps, 2 * maps], **latent)
+
+    def dcgan() -> DCGAN:
+        return DCGAN(shape, 256, 64, [2 * maps, 4 * maps])
+
+    draws = budget(smoke=2, cpu=100, gpu=1000)
+    return [
+        Recipe("gated PixelCNN", data.mnist, pixels, settings),
+        Recipe("VAE", data.mnist, vae, settings, "bound", draws),
+        Recipe("VQ-VAE-2", data.mnist, two_scales, settings, "bound", 1, prior=settings),
+        Recipe("DCGAN", data.mnist, dcgan, settings | dict(lr=2e-4), "none"),
+    ]
+
+
+def train(recipe: Recipe, dataset: Dataset, minutes: float, seed: int) -> tuple[nn.Module, float]:
     """A model that was trained for so many minutes, and the seconds that it really took: its last epoch is whole.
 
     The minutes are those of one core where the model runs on a CPU, see this file's beginning.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # the initial weights
-        model = contender.build()
-    settings = dict(seed=seed, progress=False, clock=_clock())
-    if contender.prior is not None:
-        first = fit(model.autoencoder, dataset, minutes=minutes / 2, **contender.training, **settings)
-        codes = model.autoencoder.code_dataset(dataset)
-        histories = [first, fit(model.prior, codes, minutes=minutes / 2, **contender.prior, **settings)]
-    else:
-        loop = fit_game if contender.likelihood == "none" else fit
-        histories = [loop(model, dataset, minutes=minutes, **contender.training, **settings)]
+        model = recipe.model()
+    share = minutes / (2 if recipe.prior else 1)
+    histories = recipe.fit(model, dataset, minutes=share, seed=seed, progress=False, clock=_clock())
     return model.to(device()).eval(), sum(history.seconds for history in histories)
 
 
@@ -342,7 +299,7 @@ def shipped() -> Comparison:
 
 
 def compare(name: str, minutes: float, seeds: Sequence[int], report: Callable[[str], object] = print) -> Comparison:
-    """Train and judge the `contenders` for a data set, seed after seed, so that a slow hour of the machine meets all.
+    """Train and judge the `contenders` for a data set, one seed after another.
 
     Args:
         name: `digits` or `mnist`.
@@ -380,16 +337,16 @@ def compare(name: str, minutes: float, seeds: Sequence[int], report: Callable[[s
             )
         )
         report(str(runs[-1]))
-        for contender in models:
-            model, seconds = train(contender, dataset, minutes, seed)
+        for recipe in models:
+            model, seconds = train(recipe, dataset, minutes, seed)
             samples = _sample(model, n, generator)
-            shown.setdefault(contender.name, samples[:SHOWN].to(torch.uint8))
+            shown.setdefault(recipe.name, samples[:SHOWN].to(torch.uint8))
             runs.append(
                 Run(
-                    contender.name,
-                    contender.likelihood,
+                    recipe.name,
+                    recipe.likelihood,
                     seed,
-                    _bits(contender, model, dataset),
+                    _bits(recipe, model, dataset),
                     **judge(samples, dataset, network, seed),
                     sampling_seconds=sampling_seconds(model, 64, clock=_clock()),
                     parameters=sum(p.numel() for p in model.parameters()),
@@ -406,11 +363,11 @@ def _sample(model: nn.Module, n: int, generator: torch.Generator) -> Tensor:
     return torch.cat(parts).cpu()
 
 
-def _bits(contender: Contender, model: nn.Module, dataset: Dataset) -> float:
-    if contender.likelihood == "none":
+def _bits(recipe: Recipe, model: nn.Module, dataset: Dataset) -> float:
+    if recipe.likelihood == "none":
         return math.nan
-    batch_size = 500 if contender.draws in (None, 1) else max(1, 50_000 // contender.draws)
-    log_p = log_probs(model, dataset.test.x, batch_size=batch_size, draws=contender.draws)
+    batch_size = 500 if recipe.draws in (None, 1) else max(1, 50_000 // recipe.draws)
+    log_p = log_probs(model, dataset.test.x, batch_size=batch_size, draws=recipe.draws)
     return bits_per_dim(-log_p.mean().item(), math.prod(dataset.shape))
 
 

@@ -38,22 +38,22 @@ def seconds(monkeypatch):
 
 def test_every_model_trains_for_the_same_time(seconds):
     ds = data.digits("levels")
-    for contender in contenders("digits"):
-        model, taken = train(contender, ds, 2 / 60, seed=0)
-        assert taken == 2 and not model.training, contender.name
-        other, _ = train(contender, ds, 2 / 60, seed=0)
+    for recipe in contenders("digits"):
+        model, taken = train(recipe, ds, 2 / 60, seed=0)
+        assert taken == 2 and not model.training, recipe.name
+        other, _ = train(recipe, ds, 2 / 60, seed=0)
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name, size", [("digits", 8), ("mnist", 28)])
 def test_the_models_are_of_the_data(name, size):
-    for contender in contenders(name):
-        model = contender.build().eval()
+    for recipe in contenders(name):
+        model = recipe.build().eval()
         x = model.sample(2, generator=torch.Generator().manual_seed(0))
         assert x.shape == (2, 1, size, size) and not x.is_floating_point() and x.max() < (16 if size == 8 else 256)
-        assert (contender.prior is not None) == isinstance(model, CodeModel)
-        if contender.likelihood != "none":
-            assert math.isfinite(nll(model, x, draws=contender.draws).mean)
+        assert bool(recipe.prior) == isinstance(model, CodeModel)
+        if recipe.likelihood != "none":
+            assert math.isfinite(nll(model, x, draws=recipe.draws).mean)
         else:
             with pytest.raises((NotImplementedError, TypeError)):
                 model.log_prob(x)
