@@ -62,7 +62,7 @@ class Score:
         value: the score.
         network: the name of the network whose outputs are scored.
         images: the numbers of images, one for each set of them.
-        stderr: of an Inception score over parts of the sample; None if there is one part.
+        stderr: standard error of an Inception score over parts of the sample; None if there is one part.
 
     >>> print(Score("FID", 12.345, "digits' network", (300, 1000)))
     FID 12.35 (digits' network; 300 and 1,000 images)
@@ -75,7 +75,7 @@ class Score:
     stderr: float | None = None
 
     def __str__(self) -> str:
-        value = f"{self.value:.4g}" if self.stderr is None else str(Estimate(self.value, self.stderr, 2))
+        value = f"{self.value:.4g}" if self.stderr is None else str(Estimate(self.value, self.stderr, *self.images))
         return f"{self.name} {value} ({self.network}; {' and '.join(f'{n:,}' for n in self.images)} images)"
 
 
@@ -192,8 +192,8 @@ def inception_score(x: Tensor, network: Network, *, splits: int = 1, batch_size:
     Args:
         x: (n, *shape), images as the network takes them.
         network: see `course_lib.features`.
-        splits: number of parts that the images are dealt into. Published values are means over 10 parts; their errors
-            are those between the parts.
+        splits: number of parts that the images are dealt into. Published values are means over 10 parts, and their
+            errors standard deviations between the parts, sqrt(10) times the standard error that is given here.
 
     Raises:
         ValueError: there are fewer images than parts, or splits is below 1.

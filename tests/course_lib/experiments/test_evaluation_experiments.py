@@ -111,7 +111,7 @@ def check_disagreement(rows):
     made, mixture, independent, copies, _ = rows
     assert 0 < mixture.nats - made.nats <= math.log(100) + 1e-4
     assert mixture.nats < independent.nats  # a better likelihood, of samples that are noise
-    assert mixture.accuracy > 0.95 and mixture.fid > 3 * made.fid
+    assert mixture.accuracy > 0.95 and mixture.fid > 1.5 * made.fid
     assert copies.nats > 2 * independent.nats and copies.copies > 0.99  # the worst likelihood, of perfect samples
     assert copies.fid < made.fid and copies.accuracy < 0.6
 
