@@ -75,7 +75,7 @@ class Score:
     stderr: float | None = None
 
     def __str__(self) -> str:
-        value = f"{self.value:.4g}" if self.stderr is None else str(Estimate(self.value, self.stderr, *self.images))
+        value = f"{self.value:.4g}" if self.stderr is None else str(Estimate(self.value, self.stderr, self.images[0]))
         return f"{self.name} {value} ({self.network}; {' and '.join(f'{n:,}' for n in self.images)} images)"
 
 
