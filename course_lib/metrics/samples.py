@@ -429,7 +429,7 @@ def data_copying(samples: Tensor, train: Tensor, test: Tensor) -> DataCopying:
 
     C. Meehan, K. Chaudhuri and S. Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models",
     AISTATS 2020, here without their division of the space into cells. A model with poor samples gives `nearer` below
-    1/2, so a low value alone is no praise.
+    1/2: a low value alone does not speak for a model.
 
     Args:
         samples, train, test: (n, *shape) each, in pixels or in features.
