@@ -62,7 +62,7 @@ class Score:
         value: the score.
         network: the name of the network whose outputs are scored.
         images: the numbers of images, one for each set of them.
-        stderr: of an Inception score over parts of the sample; None if there is one part.
+        stderr: standard error of an Inception score over parts of the sample; None if there is one part.
 
     >>> print(Score("FID", 12.345, "digits' network", (300, 1000)))
     FID 12.35 (digits' network; 300 and 1,000 images)
@@ -75,7 +75,7 @@ class Score:
     stderr: float | None = None
 
     def __str__(self) -> str:
-        value = f"{self.value:.4g}" if self.stderr is None else str(Estimate(self.value, self.stderr, 2))
+        value = f"{self.value:.4g}" if self.stderr is None else str(Estimate(self.value, self.stderr, self.images[0]))
         return f"{self.name} {value} ({self.network}; {' and '.join(f'{n:,}' for n in self.images)} images)"
 
 
@@ -192,8 +192,8 @@ def inception_score(x: Tensor, network: Network, *, splits: int = 1, batch_size:
     Args:
         x: (n, *shape), images as the network takes them.
         network: see `course_lib.features`.
-        splits: number of parts that the images are dealt into. Published values are means over 10 parts; their errors
-            are those between the parts.
+        splits: number of parts that the images are dealt into. Published values are means over 10 parts, and their
+            errors standard deviations between the parts, sqrt(10) times the standard error that is given here.
 
     Raises:
         ValueError: there are fewer images than parts, or splits is below 1.
@@ -429,7 +429,7 @@ def data_copying(samples: Tensor, train: Tensor, test: Tensor) -> DataCopying:
 
     C. Meehan, K. Chaudhuri and S. Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models",
     AISTATS 2020, here without their division of the space into cells. A model with poor samples gives `nearer` below
-    1/2, so a low value alone is no praise.
+    1/2: a low value alone does not speak for a model.
 
     Args:
         samples, train, test: (n, *shape) each, in pixels or in features.
@@ -452,18 +452,23 @@ def data_copying(samples: Tensor, train: Tensor, test: Tensor) -> DataCopying:
 # Cost
 
 
-def sampling_seconds(model: Any, n: int = 64, *, repetitions: int = 3) -> float:
-    """The shortest of some wall-clock times that `model.sample(n)` takes, in seconds, on the model's device."""
+def sampling_seconds(
+    model: Any, n: int = 64, *, repetitions: int = 3, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """The shortest of some times that `model.sample(n)` takes, in seconds, on the model's device.
+
+    The clock is that of a wall by default; see `course_lib.training.fit` for another one.
+    """
     if min(n, repetitions) < 1:
         raise ValueError(f"n and repetitions must be at least 1; got {n} and {repetitions}")
     times = []
     with evaluated(model, torch.empty(0)) as device:
         for repetition in range(repetitions):
-            start = time.perf_counter()
+            start = clock()
             model.sample(n, generator=torch.Generator().manual_seed(repetition))
             if device.type != "cpu":
                 getattr(torch, device.type).synchronize()
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return min(times)
 
 

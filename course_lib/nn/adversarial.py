@@ -39,13 +39,33 @@ def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
     return -(F.logsigmoid(real).mean() + F.logsigmoid(-fake).mean())
 
 
+def _saturating(fake: Tensor) -> Tensor:
+    """mean log(1 - D(G(z))), whose gradient vanishes where D is near 0."""
+    return F.logsigmoid(-fake).mean()
+
+
+def _non_saturating(fake: Tensor) -> Tensor:
+    """-mean log D(G(z))."""
+    return -F.logsigmoid(fake).mean()
+
+
+def _hinge(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def _difference(real: Tensor, fake: Tensor) -> Tensor:
+    return fake.mean() - real.mean()
+
+
+def _negative_mean(fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
 ADVERSARIAL_LOSSES = {
-    "minimax": AdversarialLoss(_cross_entropy, lambda fake: F.logsigmoid(-fake).mean()),
-    "non-saturating": AdversarialLoss(_cross_entropy, lambda fake: -F.logsigmoid(fake).mean()),
-    "hinge": AdversarialLoss(
-        lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(), lambda fake: -fake.mean()
-    ),
-    "wasserstein": AdversarialLoss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean()),
+    "minimax": AdversarialLoss(_cross_entropy, _saturating),
+    "non-saturating": AdversarialLoss(_cross_entropy, _non_saturating),
+    "hinge": AdversarialLoss(_hinge, _negative_mean),
+    "wasserstein": AdversarialLoss(_difference, _negative_mean),
 }
 """The losses by name.
 

@@ -136,6 +136,30 @@ def test_samples_are_the_levels_nearest_to_what_is_generated():
         assert (model.generate(z) == 0).all()
 
 
+@KINDS
+def test_the_generator_alone_decides_a_sample_and_sampling_changes_nothing(kind):
+    model = build(kind).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        runs.append(model.sample(5, generator=torch.Generator().manual_seed(7)))
+    assert torch.equal(*runs) and not runs[0].requires_grad
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@KINDS
+def test_what_is_generated_is_a_smooth_function_of_z(kind):
+    model = build(kind).double().eval()
+    z = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(model.generate, z)
+
+
+def test_real_samples_of_few_bits_are_not_rounded():
+    assert build("GAN").bfloat16().sample(3).dtype == torch.float32
+    assert build("GAN").double().sample(3).dtype == torch.float64
+
+
 def test_generated_images_and_levels_are_read_on_one_scale():
     model = build("DCGAN").eval()
     x = batch(model)
@@ -189,10 +213,12 @@ def test_batch_normalization_is_where_the_paper_has_it():
 
 
 @KINDS
-def test_a_saved_model_generates_the_same(kind, tmp_path):
-    model = build(kind, classes=3, spectral_norm=True).eval()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_saved_model_generates_the_same(kind, tmp_path, dtype):
+    model = build(kind, classes=3, spectral_norm=True).to(dtype).eval()
     saving.save(model, tmp_path / "gan.safetensors")
     loaded = saving.load(tmp_path / "gan.safetensors")
+    assert {p.dtype for p in loaded.parameters()} == {dtype} and not loaded.training
     z, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 2])
     assert torch.equal(loaded.generate(z, labels=labels), model.generate(z, labels=labels))
     x = batch(model, 4)
