@@ -130,7 +130,7 @@ def frechet_distance(student, rng):
     cases = [(zero, one, zero + 2, one), (np.array([1.0, 0.0]), np.eye(2), np.array([0.0, 3.0]), np.eye(2))]
     cases += [(tenths(rng, d), covariance(d), tenths(rng, d), covariance(d)) for d in (1, 2, 3, 7, 40)]
     cases += [(1000 * tenths(rng, 4), covariance(4), 1000 * tenths(rng, 4), covariance(4))]
-    cases += [(1e7 + tenths(rng, 3).round(), np.eye(3), 1e7 + tenths(rng, 3).round() + 5, np.eye(3))]
+    cases += [(1e7 + tenths(rng, 3) / 7, np.eye(3), 1e7 + tenths(rng, 3) / 7 + 5, np.eye(3))]
     for args in cases:
         outcome = ask(*args).holds("means", not_by_means)
         right &= outcome.ok
@@ -248,7 +248,12 @@ def c2st(student, rng):
         for hits in hits_possible(got, scores, labels):
             values = [_at_least(hits, n)]
             if not right:
-                values += [_at_least(hits + 1, n), _at_least(n - hits, n), _at_least(n - hits + 1, n), 2 * values[0]]
+                values += [
+                    _at_least(hits + 1, n),
+                    _at_least(n - hits, n),
+                    _at_least(n - hits + 1, n),
+                    min(2 * values[0], 1),
+                ]
             for want in values:
                 if close(got[1], want, size=0) or (want < 1e-300 and 0 <= got[1] <= 1e-300):
                     return ""
@@ -413,8 +418,11 @@ def paired_difference(student, rng):
     def statistics(a, b):
         d = a - b
         mean, stderr = d.sum() / len(d), np.std(d, ddof=1) / len(d) ** 0.5
-        with np.errstate(divide="ignore"):
-            return mean, stderr, mean / stderr if mean else 0.0
+        return mean, stderr, ratio(mean, stderr)
+
+    def ratio(mean, stderr):
+        with np.errstate(all="ignore"):
+            return np.divide(mean, stderr) if mean else 0.0
 
     def wrong_mean(got, a, b):
         return differs(got[0], statistics(a, b)[0], lambda: "the mean of a - b", size=np.abs(a - b).mean())
@@ -427,11 +435,12 @@ def paired_difference(student, rng):
         return differs(got[1], statistics(a, b)[1], lambda: f"{differences} stderr", size=0)
 
     def wrong_z(got, a, b):
-        want, own = statistics(a, b), [float(number) for number in got[:2]]
-        if (right["mean"] or right["standard error"]) and np.isfinite(own).all() and own[1]:
-            why = differs(got[2], own[0] / own[1], lambda: f"mean is {say(own[0])} and stderr {say(own[1])}, so z")
-            return why and differs(got[2], want[2], lambda: "z") and why
-        return differs(got[2], want[2], lambda: f"mean is {say(want[0])} and stderr {say(want[1])}, so z")
+        mean, stderr, z = statistics(a, b)
+        if not differs(got[2], z, str) or not (right["mean"] or right["standard error"]):
+            own = mean, stderr
+        else:
+            own = float(got[0]), float(got[1])
+        return differs(got[2], ratio(*own), lambda: f"mean is {say(own[0])} and stderr {say(own[1])}, so z")
 
     def wrong_far_out(got, a, b):
         want = statistics(a, b)
@@ -456,21 +465,17 @@ def paired_difference(student, rng):
     cases += [(hard - 80 + tenths(rng, 400), hard - 80.5 + tenths(rng, 400)), (tenths(rng, 5000), tenths(rng, 5000))]
     even = np.array([1.0, -1.0, 2.0, -2.0])
     cases += [(even, np.zeros(4)), (rng.permutation(even) - 3, np.full(4, -3.0))]
+    cases += [(np.array([-3.0, -1.0]), np.array([-3.0, -1.0])), (np.array([1.0, 2.0]), np.array([0.5, 1.5]))]
+    cases += [(np.array([1.0, 2.0]), np.array([1.25, 2.25]))]
+    for n in (2, 4, 8):
+        b = tenths(rng, n).round()
+        cases += [(b.copy(), b), (b + int(rng.integers(1, 9)) / 8, b), (b - int(rng.integers(1, 9)) / 8, b)]
     answers = [ask(*args) for args in cases]
-    for answer in answers:
-        for name, test in (("mean", wrong_mean), ("standard error", wrong_error)):
+    for name, test in (("mean", wrong_mean), ("standard error", wrong_error), ("z", wrong_z)):
+        for answer in answers:
             outcome = answer.holds(name, test)
             right[name] &= outcome.ok
             yield outcome
-    equal = [(np.array([-3.0, -1.0]), np.array([-3.0, -1.0])), (np.array([1.0, 2.0]), np.array([0.5, 1.5]))]
-    equal += [(np.array([1.0, 2.0]), np.array([1.25, 2.25]))]
-    for n in (2, 4, 8):
-        b = tenths(rng, n).round()
-        equal += [(b.copy(), b), (b + int(rng.integers(1, 9)) / 8, b), (b - int(rng.integers(1, 9)) / 8, b)]
-    for answer in (*answers, *(ask(*args) for args in equal)):
-        outcome = answer.holds("z", wrong_z)
-        right["z"] &= outcome.ok
-        yield outcome
     for n in (2, 3, 40, 1000):
         b = 1e8 + rng.integers(0, 2**26, n) / 2**26
         yield ask(b + rng.integers(20, 120, n) / 2**26, b).holds("large scores", wrong_far_out)
@@ -728,14 +733,14 @@ def inception_score(student, rng):
             return wrong(got, log_probs, splits)
         alone = [ask(part, 1) for part in np.split(log_probs, splits)]
         own = [answer.got[0] for answer in alone if not answer.why]
-        if len(own) < splits or not np.isfinite(own).all() or len(set(own)) == 1:
+        if len(own) < splits or not np.isfinite(own).all() or len(scores) < 3:
             return wrong(got, log_probs, splits)
         return differs(got, own, lambda part: f"by your own score of these rows alone, that of part {part}", size=own)
 
     ask = asking(student.call, read=read, say=say_rows)
     yield ask(np.log([[0.5, 0.5], [0.25, 0.75]]), 1).gate("shape")
     yield ask(rows(6, 3), 2).gate("shape")
-    right = True
+    right, scores = True, set()
     cases = [np.log([[1.0]]), np.log([[0.5, 0.5], [0.5, 0.5]]), np.log([[0.9, 0.1], [0.1, 0.9]]), certain([0, 1], 2)]
     cases += [np.log([[0.75, 0.25], [0.5, 0.5]]), rows(1, 3), rows(3, 1), rows(4, 3), rows(50, 10), rows(9, 4, 9.0)]
     cases += [certain([0, 0, 1], 4), certain(rng.integers(0, 5, 12), 5), certain(rng.permutation(1000)[:400], 1000)]
@@ -744,8 +749,10 @@ def inception_score(student, rng):
     half = np.concatenate([rows(4, 3), np.full((4, 2), -np.inf)], 1)
     cases += [log_softmax(500 * tenths(rng, 8, 3), 1), log_softmax(far, 1), half[:, rng.permutation(5)]]
     for log_probs in cases:
-        outcome = ask(log_probs, 1).holds("score", wrong)
+        answer = ask(log_probs, 1)
+        outcome = answer.holds("score", wrong)
         right &= outcome.ok
+        scores |= set() if answer.why else {float(answer.got[0])}
         yield outcome
     parts = [(np.log([[0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.75, 0.25]]), 2), (rows(6, 3), 3), (rows(6, 3), 2)]
     parts += [(rows(20, 7), 5), (rows(4, 3), 4), (np.concatenate([rows(3, 4, 9.0), rows(3, 4)]), 2)]
@@ -920,13 +927,15 @@ def precision_recall(student, rng):
         return differs(got[1], want[1], lambda: inside, size=1)
 
     def wrong_border(got, real, fake, k):
-        for other in () if right else (k - 1, k + 1):
-            if any(close(got, order, size=1) for order in (shares(real, fake, other), shares(real, fake, other)[::-1])):
+        want, held = shares(real, fake, k), [i for i in (0, 1) if right[i]]
+        if not held:  # perhaps with another k, or the two exchanged
+            other = [shares(real, fake, number) for number in (k - 1, k, k + 1)]
+            if any(close(got, pair, size=1) for pair in (*other, *(pair[::-1] for pair in other[1:2]))):
                 return ""
-        want = shares(real, fake, k)
-        if not right and close(got, want[::-1], size=1):
-            return ""
-        return differs(got, want, lambda i: f"with the border, the {('precision', 'recall')[i]}", size=1)
+        for i in held or (0, 1):
+            name = ("precision", "recall")[i]
+            if why := differs(got[i], want[i], lambda name=name: f"with the border, the {name}", size=1):
+                return why
 
     def decided(m, n, d, k, spread=1.0, shift=0.0):
         """Samples of which no point is so close to a border that rounding could decide."""
@@ -946,23 +955,21 @@ def precision_recall(student, rng):
     yield ask(*decided(4, 3, 2, 1)).gate("two numbers")
     column = (slice(None), None)
     cases = [([0.0, 1.0], [0.5, 4.0], 1), ([0.0, 1.0], [0.25, 0.75], 1), ([0.0, 1.0, 5.0], [3.0, 3.5, 20.0], 1)]
-    cases += [([0.0, 1.0, 5.0], [3.0, 3.5, 20.0], 2), ([0.0, 0.0, 1.0], [0.5, 0.0, 7.0], 1)]
+    cases += [([0.0, 1.0, 5.0], [3.0, 3.5, 20.0], 2), ([0.0, 0.0, 1.0], [0.5, -0.25, 7.0], 1)]
     cases = [(np.array(real)[column], np.array(fake)[column], k) for real, fake, k in cases]
     cases += [decided(*sizes) for sizes in ((2, 2, 1, 1), (3, 3, 1, 1), (4, 3, 1, 2), (3, 5, 2, 1), (6, 4, 2, 3))]
     cases += [
         decided(*sizes) for sizes in ((12, 9, 2, 1), (9, 12, 2, 3), (20, 20, 3, 5), (60, 40, 10, 3), (7, 7, 1, 6))
     ]
     cases += [decided(15, 12, 2, 1, *how) for how in ((0.2,), (4.0,), (1.0, 2.0), (1.0, 100.0), (0.3, -1.5))]
-    right, exchanged, answers = True, True, [ask(*args) for args in cases]
-    for answer in answers:
-        outcome = answer.holds("precision", wrong_precision)
-        right &= outcome.ok
-        exchanged &= not answer.why and close(answer.got, shares(*answer.case)[::-1], size=1)
-        yield outcome
-    for answer in answers:
-        outcome = answer.holds("recall", wrong_recall)
-        right &= outcome.ok
-        yield outcome
+    right, exchanged, answers = [True, True], True, [ask(*args) for args in cases]
+    for i, name, test in ((0, "precision", wrong_precision), (1, "recall", wrong_recall)):
+        for answer in answers:
+            outcome = answer.holds(name, test)
+            right[i] &= outcome.ok
+            exchanged &= not answer.why and close(answer.got, shares(*answer.case)[::-1], size=1)
+            yield outcome
+    right[1] &= not exchanged
     cases = [([0.0, 1.0], [2.0, 5.0], 1), ([0.0, 2.0, 3.0], [5.0, 8.0, 12.0], 1), ([0.0, 4.0, 6.0], [8.0, 9.0], 1)]
     cases = [(np.array(real)[column], np.array(fake)[column], k) for real, fake, k in cases]
     for m, n, d, k in ((6, 5, 1, 1), (8, 9, 2, 2), (10, 10, 2, 1), (12, 9, 3, 3)):
@@ -1007,7 +1014,10 @@ def bits_per_dim(student, rng):
         D = int(np.prod(shape))
         want = nats / D / np.log(2)
         return differs(
-            got, want, lambda row: f"{say(nats[row], 6)} nats in {count(D, 'dimension')}, in bits, per", size=0
+            got,
+            want,
+            lambda row: f"{say(nats[row], 6)} nats in {count(D, 'dimension')}, in bits per dimension,",
+            size=0,
         )
 
     def wrong_scale(got, nats, shape, scale):
@@ -1016,14 +1026,15 @@ def bits_per_dim(student, rng):
         near = ask(nats, shape, 1.0)
         if near.why:
             return near.why
-        factors = near.got / nats
-        own = factors[0] if close(factors, factors[0] + 0 * factors) and 0 < abs(factors[0]) < 1e9 else 0
-        factor = own if own and not right else 1 / (D * np.log(2))
-        want = -factor * D * np.log(scale)
         with np.errstate(invalid="ignore"):
-            added = got - near.got
-        size = np.abs(want) + np.abs(factor * nats)
-        return differs(added, want + 0 * nats, lambda row: f"what scale = {scale:.6g} adds to row {row}", size=size)
+            added, factors = got - near.got, near.got / nats
+        contract, size = -np.log2(scale), np.abs(np.log2(scale)) + np.abs(nats) / D
+        if not right and factors[0] and close(factors, np.full(len(nats), factors[0])):
+            own = -factors[0] * D * np.log(scale)
+            if close(added, np.full(len(nats), own), size=np.abs(own)):
+                return ""
+        want = np.full(len(nats), contract)
+        return differs(added, want, lambda row: f"what scale = {scale:.6g} adds to row {row}", size=size)
 
     ask = asking(student.call, give=give, read=one_per_row("bits per dimension"), say=say_nats)
     yield ask(np.array([2.0]), (1,), 1.0).gate("shape")
