@@ -106,7 +106,8 @@ slip(
 slip(
     "distance_by_the_product_of_roots",
     "roots = torch.linalg.eigvalsh(root @ cov_2 @ root).clamp(min=0).sqrt()",
-    "other, basis = torch.linalg.eigh(cov_2)\n    roots = (root @ (basis * other.clamp(min=0).sqrt()) @ basis.T).trace()",
+    "other, basis = torch.linalg.eigh(cov_2)\n"
+    "    roots = (root @ (basis * other.clamp(min=0).sqrt()) @ basis.T).trace()",
     loses={"covariances"},
 )
 slip(
@@ -514,7 +515,7 @@ slip(
 slip(
     "mixture_relative_to_the_larger_one",
     "torch.logaddexp(log_weight + log_p, log_rest + log_q)",
-    "(m := torch.maximum(log_p, log_q)) + torch.log(weight * torch.exp(log_p - m) + (1 - weight) * torch.exp(log_q - m))",
+    "(m := torch.maximum(log_p, log_q)) + (weight * torch.exp(log_p - m) + (1 - weight) * torch.exp(log_q - m)).log()",
     loses={"far apart", "weights 0 and 1"},
 )
 slip(
