@@ -44,7 +44,7 @@ import torch
 from sklearn.svm import SVC
 
 from autograder.checks import evaluation as checks
-from course_lib import budget, data, metrics, plots
+from course_lib import budget, compare, data, metrics, plots
 from course_lib.clinic import evaluation_clinic
 from course_lib.experiments import evaluation as experiment
 from course_lib.features import feature_network
@@ -639,3 +639,428 @@ with waits_for("OwnEvaluator", "train_own"):
 # %% [markdown]
 # Both networks classify digits well, and put noise at 4 and at about 40. They agree that MADE is better than the PixelCNN,
 # and on no ratio. An FID is in units of a network, and a network was never asked about what lies off its data.
+#
+# ## 9 · A fair comparison
+#
+# What is the same for all models, and what is not? `python -m course_lib.compare` gives four families of this course the
+# same data and the same processor time for training, three seeds each, and the same 300 test images, features and judges.
+# The row "training images" is a memory.
+
+# %% tags=["demo"] folded="Draws the comparison that is shipped with the course: a dot for each seed, and samples."
+table = compare.shipped()
+plots.show(figures.comparison(table))
+plots.show(figures.compared_samples(table))
+
+# %% [markdown]
+# COMPARISON TEXT
+#
+# ## 10 · The answer, and what comes next
+#
+# **Which model is better?** No number says so alone. A likelihood proves coverage of new images and exposes a memory; it
+# forgives nonsense, unless the divergence is below a nat or so. A sample score proves that somebody can tell samples from
+# data; it forgives copying, and sees what its network sees. **For what?** Choose the measure by the use: nats for compression and
+# completion, a blind judgement or a two-sample test for pictures, the task's own error for a task. **How honestly?** The same data, budget
+# and number of images for all, with unit, kind, network, $n$ and seeds written beside each number, paired differences,
+# and a cheat in the table that ought to lose.
+#
+# **Today.** Diffusion models took both prizes, though mostly not with the same weights: Ho, Jain and Abbeel (2020) report
+# an FID of 3.17 on CIFAR-10 in their abstract, and Kingma et al. (2021) likelihoods beyond those of autoregressive models. Text-to-image
+# models are ranked by FID and by people's choices between pairs of images; language models still by nats, per token, and by tasks.
+#
+# This was the course. You have written a model of each family, trained it, and broken it. What you have not written, flows
+# and diffusion, is at the end of *Going further*.
+
+# %% [markdown]
+# ## Going further
+# Sections may be read in any order.
+#
+# ### The Inception score in parts, and images made for a score
+#
+# Published Inception scores are means over ten parts of 5,000 samples, with the standard deviation of the ten (Salimans et al.,
+# 2016). The parts are consecutive. Does it matter how the samples are sorted?
+#
+# #### Exercise 6 · `inception_score`
+
+
+# %% exercise="inception_score"
+def inception_score(log_probs, splits):
+    """The Inception score of each of several parts of a sample.
+
+    Args:
+        log_probs: (n, K) float64 tensor, log p(y | x) in nats, each row normalised; -inf occurs.
+        splits: number of parts, a divisor of n. Each part is n / splits consecutive rows.
+
+    Returns:
+        (splits,), exp of the mean over a part's rows of KL(p(y | x) || p(y)), with p(y) the mean of p(y | x) over this
+        part, and 0 log 0 = 0, also for a class without mass in the whole part. From 1 to K.
+    """
+    ### BEGIN SOLUTION
+    log_share = log_probs.unflatten(0, (splits, -1))
+    share = log_share.exp()
+    log_marginal = share.mean(1, keepdim=True).log()
+    return torch.where(share > 0, share * (log_share - log_marginal), 0.0).sum(2).mean(1).exp()
+    ### END SOLUTION
+
+
+# %% check="inception_score"
+
+# %% [markdown]
+# The 300 test digits have about 9.8, of at most 10. What is the mean over ten parts, if the digits are sorted by class?
+
+# %% tags=["demo"]
+guess("Inception score of sorted digits", ...)
+
+# %% tags=["train"] folded="Your score on digits in random order and sorted; then images that were made for a score."
+with waits_for("inception_score"):
+    log_p = metrics.class_log_probs(network, test)
+    for name, rows in {"random order": torch.randperm(300, generator=seeded()), "sorted": images.test.y.argsort()}.items():
+        parts = torch.as_tensor(inception_score(log_p[rows], 10))
+        print(f"{name}: {float(parts.mean()):.2f}, standard deviation over ten parts {float(parts.std()):.2f}")
+    whole = float(torch.as_tensor(inception_score(log_p, 1)))
+    print(f"all in one part: {whole:.2f}")
+    outcome("Inception score of sorted digits", float(parts.mean()))
+made_up = {
+    "for the Inception score": experiment.made_for_inception_score(network),
+    "for FID": experiment.made_for_fid(network, images.train.x),
+}
+for name, x in made_up.items():
+    row = experiment.judged(name, x, test, network)
+    print(f"made {name}: Inception score {row.inception_score:.2f}, FID {row.fid:.2f}, told from digits {100 * row.accuracy:.0f} %")
+shown = torch.cat([x[:12] for x in made_up.values()])
+alt = "Two rows of twelve images of 8 x 8 pixels that look like noise: made for the Inception score, and made for FID."
+plots.show(plots.image_grid(shown, columns=12, levels=16, row_names=list(made_up)), alt=alt)
+
+# %% [markdown]
+# Sorted digits have a score of 1: within a part there is one class, and $p(y \mid x)$ equals $p(y)$. The mistake is alive. A
+# report on the evaluation code of a well-known diffusion model (openai/guided-diffusion, issue 165) has the same 50,000 ImageNet samples
+# at 62.1 sorted by class, and 298.5 in one part. Even in random order the mean over small parts is lower, since ten
+# classes do not fit evenly into 30 images.
+#
+# The images in the rows were optimised, as by Barratt and Sharma (2018): noise moves along the gradient of a score. The first
+# row has the full Inception score. The second has an FID of 0.08, *less* than real training digits (0.23): its features have
+# mean and covariance of real ones, and FID looks at nothing else. A support vector machine in pixels tells both from
+# digits every time. Whoever may optimise a score can have it.
+#
+# ### A distance without bias: KID
+#
+# The mean embedding of a kernel $k$ gives another distance, the squared **maximum mean discrepancy**,
+#
+# $$\operatorname{MMD}^2 = \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y),$$
+#
+# with $x, x'$ independent features of data, and $y, y'$ of samples. If $k(x, y) = \phi(x)^\top \phi(y)$, it is
+# $|\mathbb{E} \phi(x) - \mathbb{E} \phi(y)|^2$: at least 0, and 0 for equal distributions. **KID** (Bińkowski et al., 2018) takes $k(x,
+# y) = (x^\top y / d + 1)^3$ with $d$ features. Its $\phi$ has all products of up to three features: it compares moments up to the
+# third, without a Gaussian. Each expectation is estimated without bias by the mean over all pairs of *different*
+# images. Pairs of an image with itself have $k(x, x)$, which is larger on average; with them, the estimate would be too large by
+# about $\frac1n (\mathbb{E}\, k(x, x) - \mathbb{E}\, k(x, x'))$ for each sample.
+#
+# #### Exercise 7 · `kid`
+
+
+# %% exercise="kid"
+def kid(x, y):
+    """The unbiased estimate of the squared maximum mean discrepancy with the kernel (x . y / d + 1)^3.
+
+    Args:
+        x: (m, d) float64 tensor, features; m is at least 2.
+        y: (n, d) float64; n is at least 2, and may differ from m.
+
+    Returns:
+        A number: the mean of k over all pairs of different rows of x, plus that of y, minus twice the mean over all m n
+        pairs of a row of x and one of y. It may be negative.
+    """
+    ### BEGIN SOLUTION
+    def k(a, b):
+        return torch.pow(a @ b.mT / x.shape[1] + 1, 3)
+
+    among = [k(z, z).fill_diagonal_(0).sum() / (len(z) ** 2 - len(z)) for z in (x, y)]
+    return sum(among) - 2 * k(x, y).mean()
+    ### END SOLUTION
+
+
+# %% check="kid"
+
+# %% tags=["demo"] folded="Your KID on halves of the digits, 20 pairs of each size; and both distances as shipped, by number of images."
+plots.show(figures.bias(experiment.BIAS_OF_DIGITS))
+with waits_for("kid"):
+    pool, generator = experiment.digit_pool(images), seeded()
+    for n in (50, 400):
+        pairs = [pool[torch.randperm(len(pool), generator=generator)[: 2 * n]].split(n) for _ in range(20)]
+        values = torch.tensor([float(kid(*pair)) for pair in pairs])
+        print(f"n = {n}: mean of your KID {float(values.mean()):.4f}, standard deviation {float(values.std()):.4f}")
+    print(f"FID, extrapolated to infinitely many images: {experiment.extrapolated(experiment.BIAS_OF_DIGITS):.3f}")
+
+# %% [markdown]
+# Both samples are real digits. FID falls like $1 / n$, from 2.0 at $n = 50$ to 0.12 at 800. KID is 0 within its error at all $n$. So one
+# may compare KIDs of different $n$, where the error, but not the mean, depends on it. Since FID is close to linear in $1 / n$, it can also be
+# extrapolated to $1 / n = 0$ (Chong and Forsyth, 2020): here to $-0.02$, which is 0 but for noise.
+#
+# ### Quality and diversity apart
+#
+# One number cannot say whether samples are bad or few. Kynkäänniemi et al. (2019) estimate the *support* of a set of
+# features as a union of balls, one around each point, with the distance to its $k$-th nearest other point as radius.
+# **Precision** is the share of samples in the support of the data: quality. **Recall** is the share of data in
+# the support of the samples: diversity.
+#
+# #### Exercise 8 · `precision_recall`
+
+
+# %% exercise="precision_recall"
+def precision_recall(real, fake, k):
+    """Precision and recall of samples, by balls around k-nearest neighbours.
+
+    Args:
+        real: (m, d) float64 tensor, features of data. fake: (n, d) float64, features of samples.
+        k: an integer, at least 1 and below m and n.
+
+    Returns:
+        A tuple of two numbers. Precision: the share of the fake rows that lie in the ball of at least one real row; a ball's radius
+        is the Euclidean distance to the k-th nearest *other* real row, the border included. Another row may be equal, and then counts at distance 0.
+        Recall: the share of the real rows that lie in the ball of at least one fake row, with radii among the fake rows.
+    """
+    ### BEGIN SOLUTION
+    def apart(a, b):
+        return (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(2)
+
+    def share_in_balls(points, centres):
+        squared_radii = apart(centres, centres).sort(dim=1).values[:, k]
+        return (apart(points, centres) <= squared_radii).any(dim=1).double().mean()
+
+    return share_in_balls(fake, real), share_in_balls(real, fake)
+    ### END SOLUTION
+
+
+# %% check="precision_recall"
+
+# %% [markdown]
+# The mixture is 99 % noise. What will its precision be?
+
+# %% tags=["demo"]
+guess("precision of the mixture", ...)
+
+# %% tags=["demo"] folded="Your precision and recall, k = 3, of the seven sets of section 6, and of one image of each class, repeated."
+with waits_for("precision_recall"):
+    few = experiment.disturbances(images.train.x, images.train.y)["one image of each class, repeated"][:300]
+    h, measured = metrics.features_of(network, test), {}
+    for name, x in (sets | {"ten images": few}).items():
+        measured[name] = tuple(float(each) for each in precision_recall(h, metrics.features_of(network, x), 3))
+    plots.show(figures.quality_and_diversity(measured))
+    outcome("precision of the mixture", measured["mixture"][0])
+
+# %% [markdown]
+# Half of the classes: high precision, low recall, as it should be. Ten images, repeated: high precision, recall 0, where the Inception
+# score was full. But the mixture's noise has a precision near one half. The network maps noise *between* digits: it was never
+# asked about noise (section 8). Features decide what is similar, here as everywhere.
+#
+# ### Densities, levels, and a Jacobian
+#
+# Some models give a density of real numbers, and grey levels are integers $x$. Add uniform noise $u$ from $[0, 1)^D$, **dequantize**. A
+# density $f$ of $x + u$ implies a probability of the levels, $P(x) = \int f(x + u)\, du$, and by Jensen
+# $\log P(x) \ge \mathbb{E}_u \log f(x + u)$ (Theis et al., 2016, section 3.1). So the mean of $-\log f$ is an upper bound of the NLL of
+# the levels. Mostly, networks see $v = c\,(x + u)$, with $c = 1 / 256$, say. A cube of side 1 becomes one of
+# side $c$, and holds the same mass: $f(x + u) = c^D f_v(v)$, and
+#
+# $$-\log f(x + u) = -\log f_v(v) - D \log c .$$
+#
+# With $c = 1/256$ that *adds* 8 bits/dim. To forget them, or to count them twice, changes any published number by much more than a new model.
+#
+# #### Exercise 9 · `bits_per_dim`
+
+
+# %% exercise="bits_per_dim"
+def bits_per_dim(nats, shape, scale):
+    """Bits per dimension of levels, an upper bound, from densities of dequantized and scaled images.
+
+    Args:
+        nats: (n,) float64 tensor, -log density in nats of scale * (x + u) for each image: x integers, u uniform in [0, 1).
+        shape: tuple of integers, the shape of one image, such as (3, 32, 32).
+        scale: a positive float, such as 1 / 256.
+
+    Returns:
+        (n,), -log2 of the density of x + u, per dimension. It may be negative.
+    """
+    ### BEGIN SOLUTION
+    D = math.prod(shape)
+    of_levels = nats - D * math.log(scale)
+    return of_levels / math.log(2) / D
+    ### END SOLUTION
+
+
+# %% check="bits_per_dim"
+
+# %% [markdown]
+# A Gaussian fits the dequantized digits, scaled to $(0, 1)$ by $c = 1 / 16$. Its density costs *minus* 28 nats per image or so. MADE has
+# 1.93 bits/dim. What does the Gaussian have?
+
+# %% tags=["demo"]
+guess("bits/dim of a Gaussian", ...)
+
+# %% tags=["demo"] folded="Fits a Gaussian with 40 principal directions to dequantized digits; its nats, and your bits per dimension."
+with waits_for("bits_per_dim"), torch.no_grad():
+    real = data.digits("real").flatten()
+    nats = -ProbabilisticPCA.of(real.train.x, 40).log_prob(real.test.x).double()
+    bits = torch.as_tensor(bits_per_dim(nats, (1, 8, 8), 1 / 16))
+    print(f"density: {float(nats.mean()):.1f} nats; without the Jacobian {float(nats.mean()) / 64 / math.log(2):.2f} bits/dim")
+    print(f"MADE: {-float(metrics.log_probs(made, vectors.test.x).mean()) / 64 / math.log(2):.2f} bits/dim, exact")
+    outcome("bits/dim of a Gaussian", float(bits.mean()))
+
+# %% [markdown]
+# GAUSSIAN TEXT
+#
+# ### Generation against retrieval
+#
+# Only images that the model was trained on expose a memory without a likelihood. Section 6's *nearer* compares distances: of samples to
+# their nearest training images, and of test images to theirs (Meehan, Chaudhuri and Dasgupta, 2020). In pixels it is easy to
+# deceive, as Theis et al. (2016, section 3.4) warn. Let the memory shift each image by one pixel before it returns it. What will
+# *nearer* be?
+
+# %% tags=["demo"]
+guess("nearer, memory shifted by a pixel", ...)
+
+# %% tags=["demo"] folded="Distances to the nearest training images of test digits, and of three memories; the test in pixels and in features."
+copies = {
+    "memory": samples["memory"],
+    "shifted by a pixel": samples["memory"].roll(1, 3),
+    "1 pixel in 20 redrawn": experiment.NoisyCopies(vectors.train.x, 16, 0.05).sample(300, generator=seeded()).view(-1, 1, 8, 8),
+    "PixelCNN": samples["PixelCNN"],
+}
+distances = {"test digits": metrics.nearest_neighbours(test, images.train.x).distances}
+features = {part: metrics.features_of(network, split.x) for part, split in images.splits().items()}
+for name, x in copies.items():
+    distances[name] = metrics.nearest_neighbours(x, images.train.x).distances
+    in_pixels = metrics.data_copying(x, images.train.x, test).nearer
+    in_features = metrics.data_copying(metrics.features_of(network, x), features["train"], features["test"]).nearer
+    print(f"{name:22} nearer in pixels {in_pixels:.2f}, in features {in_features:.2f}")
+plots.show(figures.nearest(distances))
+shifted = metrics.data_copying(copies["shifted by a pixel"], images.train.x, test).nearer
+outcome("nearer, memory shifted by a pixel", shifted)
+
+# %% [markdown]
+# RETRIEVAL TEXT
+#
+# ### Looking, blind
+#
+# How many answers does a blind test need? If a reader is right with probability $r$, by section 4 the number of right
+# answers among $n$ is Binomial$(n, r)$, and counts as evidence if its p-value is below 0.05.
+
+# %% tags=["demo"] folded="For each n: right answers needed, and the probability that a reader who is right 60 or 75 % of the time gets there."
+from scipy.stats import binom
+
+print(" n   needed   60 % reader   75 % reader")
+for n in (10, 20, 50, 100, 200):
+    needed = next(k for k in range(n + 1) if metrics.binomial_p(k, n) < 0.05)
+    power = [float(binom.sf(needed - 1, n, r)) for r in (0.6, 0.75)]
+    print(f"{n:3} {needed:7} {100 * power[0]:11.0f} % {100 * power[1]:11.0f} %")
+
+# %% [markdown]
+# A reader who is right 60 % of the time needs more than 100 images to be found out four times in five. So: decide $n$ before, one
+# answer per image, half of them real at random, the same size and number of levels for both, and report $k$, $n$ and
+# how the readers were chosen. *Typical* samples, not the best of many; if there was a selection, say how many were thrown away. And remember
+# what looking cannot see: copies, and missing classes.
+#
+# ### One model for each use
+#
+# | use | what it needs | from this course |
+# | --- | --- | --- |
+# | completion of any pixels | conditionals in any order | orderless NADE (02); of the lower part: PixelCNN (04) |
+# | super-resolution | fine given coarse | multi-scale PixelRNN (05) |
+# | denoising | $p(x)$ beside the noise's density | VAE, denoising autoencoder (07); exact models by search (01) |
+# | lossless compression | exact conditionals, one after the other | any of 01 to 05 with the coder of 01; VAE with bits back (07) |
+# | lossy compression | few symbols, a prior of them | VQ-VAE-2 (08) |
+# | outliers | a *ratio* of two likelihoods | two exact models (01) |
+# | features, few labels | an encoder | VAE (07) |
+# | editing, interpolation | latents with meaning | VAE (07), BiGAN (09) |
+# | many samples at once | one pass | VAE (07), GAN (09), parallel WaveNet (06) |
+# | sound, as it comes | a cheap next step | WaveNet with a ring buffer (06) |
+# | semi-supervised learning, classes | $p(x \mid y)$ | class-conditional models (01, 04, 07) |
+#
+# Each line has a measure of its own: bits, squared error, accuracy, area under a curve, seconds. None of them is FID. The
+# question "which is the best generative model?" is like "which is the best vehicle?".
+#
+# ### The map, completed
+#
+# | family | likelihood | a sample costs | judge it by | lessons |
+# | --- | --- | --- | --- | --- |
+# | autoregressive | exact | $D$ steps, with caches | paired nats; samples besides | 01 to 06 |
+# | flow | exact density | one pass, for most | bits/dim with the Jacobian | 07, as a posterior |
+# | VAE | ELBO, importance-weighted bound | one pass | bounds with their kind; exact for few latents | 07 |
+# | VQ-VAE | bound, loose | a short autoregressive prior, one pass | rate and distortion; samples | 08 |
+# | diffusion | bound | many passes of one network | bounds; samples, with the number of steps | 07, in words |
+# | energy-based | up to $\log Z$ | a Markov chain, never quite done | estimates of $Z$, with their direction | 01 |
+# | Markov chain | none | many steps | samples, mixing | 01, in words |
+# | GAN | none | one pass | two-sample tests, recall, copies | 09 |
+#
+# Directed or undirected, explicit or implicit, exact, bounded or neither, all at once or step by step: the columns depend on each other, and
+# no family has the best entry in each. An autoregressive prior over a VAE's codes, a GAN's loss on a VQ-VAE's decoder, a
+# flow for a posterior: what is built today is mostly a mixture of rows.
+#
+# ### Reading published tables
+#
+# What is missing in each? Answer first, then open.
+#
+# * *Two implementations of FID* give different values for the same images.
+# * *FID of 500 samples*, beside others' of 50,000.
+# * *FID against the training set* in one paper, the test set in another.
+# * *A VAE's 80.97 beside PixelCNN's 81.30*, in one column.
+# * *3.03 bits/dim* on CIFAR-10, and FID 3.17.
+#
+# <details>
+# <summary><b>Answers</b></summary>
+#
+# * The network. The author of a popular port found that PyTorch's own Inception weights and model differ from those of the first code,
+#   and that the resizing of images differs as well (mseitzer/pytorch-fid, issue 11 and pull request 16).
+# * $n$, and with it the bias: the authors' own repository recommends at least 10,000 samples (bioinf-jku/TTUR, README). An issue of another
+#   repository (genforce/idinvert, 7) has 500.
+# * The reference set. There is no consensus (kwotsin/mimicry, issue 33); a memory has FID 0 against the training set, and nearly so
+#   against a test set.
+# * The kind. DRAW's 80.97 is a bound, PixelCNN's is exact (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, Table 4). Here the bound is
+#   lower, so DRAW is better in nats; were it higher, nothing would follow.
+# * Two measures: Gated PixelCNN's test NLL (van den Oord et al., 2016) and the FID of a diffusion model (Ho et al., 2020). They do not
+#   compare, however alike they look.
+# </details>
+#
+# ### What comes next: flows and diffusion
+#
+# **A flow** is an invertible network $z = f(x)$ with a known density of $z$. The Jacobian of section *Densities*, for any $f$:
+#
+# $$\log q(x) = \log q_z(f(x)) + \log \Big| \det \frac{\partial f}{\partial x} \Big| .$$
+#
+# The art is to have an inverse and a determinant that are cheap. Lesson 07 has one for posteriors; RealNVP (Dinh, Sohl-Dickstein and Bengio,
+# 2017) and Glow (Kingma and Dhariwal, 2018) have them for images. An autoregressive model of real numbers is a flow, too: its Jacobian is
+# triangular (lesson 03's masks).
+#
+# **Diffusion** is a VAE whose encoder is fixed: $z_1, \dots, z_T$ are $x$ with more and more Gaussian noise, until nothing is left.
+# With $z_0 = x$, lesson 07's bound becomes a sum of KL divergences of Gaussians, one for each step,
+#
+# $$-\log q(x) \le \mathbb{E}\Big[ \operatorname{KL}\big(p(z_T \mid x) \,\|\, N(0, I)\big) + \sum_{t=2}^{T} \operatorname{KL}\big(p(z_{t-1} \mid z_t, x) \,\|\, q(z_{t-1} \mid z_t)\big) - \log q(x \mid z_1) \Big] ,$$
+#
+# and each is a squared error of a network that removes noise (Ho et al., 2020, equation 5). If one network serves all steps, training needs one random step
+# per image: no adversary, no order of pixels, no sampling in training. What it costs is sampling: many passes. How to evaluate it, you now know.
+#
+# ### History, references and solutions
+#
+# Parzen windows were once the usual estimate of a GAN's likelihood; Theis et al. (2016, section 3.3) show that a set of cluster centres can beat the
+# true distribution by it. Two-sample tests are as old as statistics. To compare learnt distributions by an adversary is
+# the idea of lesson 09, with the roles of judge and score exchanged.
+#
+# * S. Barratt and R. Sharma. A note on the Inception score. *arXiv:1801.01973*, 2018.
+# * M. Bińkowski, D. Sutherland, M. Arbel and A. Gretton. Demystifying MMD GANs. *ICLR*, 2018.
+# * J. Bretagnolle and C. Huber. Estimation des densités: risque minimax. *Zeitschrift für Wahrscheinlichkeitstheorie und verwandte Gebiete* 47, 1979.
+# * M. Chong and D. Forsyth. Effectively unbiased FID and Inception score and where to find them. *CVPR*, 2020.
+# * L. Dinh, J. Sohl-Dickstein and S. Bengio. Density estimation using Real NVP. *ICLR*, 2017.
+# * D. Dowson and B. Landau. The Fréchet distance between multivariate normal distributions. *Journal of Multivariate Analysis* 12, 1982.
+# * M. Heusel et al. GANs trained by a two time-scale update rule converge to a local Nash equilibrium. *NIPS*, 2017.
+# * J. Ho, A. Jain and P. Abbeel. Denoising diffusion probabilistic models. *NeurIPS*, 2020.
+# * D. Kingma and P. Dhariwal. Glow: generative flow with invertible 1x1 convolutions. *NeurIPS*, 2018.
+# * D. Kingma, T. Salimans, B. Poole and J. Ho. Variational diffusion models. *NeurIPS*, 2021.
+# * T. Kynkäänniemi et al. Improved precision and recall metric for assessing generative models. *NeurIPS*, 2019.
+# * D. Lopez-Paz and M. Oquab. Revisiting classifier two-sample tests. *ICLR*, 2017.
+# * C. Meehan, K. Chaudhuri and S. Dasgupta. A non-parametric test to detect data-copying in generative models. *AISTATS*, 2020.
+# * A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu. Pixel recurrent neural networks. *ICML*, 2016.
+# * A. van den Oord et al. Conditional image generation with PixelCNN decoders. *NIPS*, 2016.
+# * T. Salimans et al. Improved techniques for training GANs. *NIPS*, 2016.
+# * L. Theis, A. van den Oord and M. Bethge. A note on the evaluation of generative models. *ICLR*, 2016.
+#
+# **Where the solution is.** The text source of this notebook with all answers is `solutions/10_evaluation.py` in the course
+# repository. Compare after your checks pass: yours may well be different and just as right. In `course_lib` the same
+# ideas are in `metrics/`, `features.py`, `compare.py` and `experiments/evaluation.py`.

@@ -9,6 +9,8 @@ import torch
 from matplotlib.figure import Figure
 
 from course_lib import plots
+from course_lib.compare import Comparison
+from course_lib.experiments.evaluation import Bias
 from course_lib.schematics import Box, diagram
 
 
@@ -42,10 +44,10 @@ def taxonomy() -> Figure:
     ]
     fig = diagram(boxes, arrows)
     fig.set_label(
-        "A tree. Generative models are explicit or implicit. Explicit ones report an exact NLL (autoregressive models of "
-        "lessons 01 to 06; flows), a bound (latent variables, lessons 07 and 08; diffusion), or the NLL up to a constant "
-        "(energy-based, lesson 01). Implicit ones report none (GANs, lesson 09; Markov chains). Families that the "
-        "lessons only mention have dashed boxes."
+        "A tree. Generative models are explicit or implicit. Explicit ones report an exact NLL (autoregressive models "
+        "of lessons 01 to 06; flows), a bound (latent variables, lessons 07 and 08; diffusion), or the NLL up to a "
+        "constant (energy-based, lesson 01). Implicit ones report none (GANs, lesson 09; Markov chains). Families that "
+        "the lessons only mention have dashed boxes."
     )
     return fig
 
@@ -136,8 +138,8 @@ def transport() -> Figure:
         title=f"Each point moves as little as possible on average: $d^2$ = {distance:.1f}",
     )
     fig.set_label(
-        "Two Gaussians as pairs of ellipses of different directions. Arrows lead from points around the first to points "
-        f"around the second: the linear map with the least mean squared way, which is {distance:.1f}."
+        "Two Gaussians as pairs of ellipses of different directions. Arrows lead from points around the first to "
+        f"points around the second: the linear map with the least mean squared way, which is {distance:.1f}."
     )
     return fig
 
@@ -224,4 +226,91 @@ def by_network(scores: Mapping[str, Mapping[str, float]]) -> Figure:
         for network, values in scores.items()
     )
     fig.set_label(f"FIDs of the same sets of images by different networks. {told}.")
+    return fig
+
+
+def bias(rows: Sequence[Bias]) -> Figure:
+    """Frechet and kernel distance of two samples of real images, by the number of images of each."""
+    fig, axes = plt.subplots(1, 2, figsize=(8.6, 2.7))
+    told = []
+    for ax, name, column in zip(axes, ("FID", "KID"), ("fid", "kid"), strict=True):
+        values = [getattr(row, column) for row in rows]
+        ax.errorbar([row.n for row in rows], [v.mean for v in values], [v.stderr for v in values], fmt="o-", capsize=3)
+        ax.axhline(0, color="0.5", linewidth=1)
+        ax.set(xscale="log", xlabel="n, images of each sample", title=f"{name} of real digits to real digits")
+        ax.set_xticks([row.n for row in rows], [str(row.n) for row in rows])
+        ax.minorticks_off()
+        told.append(f"{name} " + ", ".join(f"{value} at n = {row.n}" for row, value in zip(rows, values, strict=True)))
+    fig.set_label(f"Distances of two samples of real digits, which should be 0, by their size: {'; '.join(told)}.")
+    return fig
+
+
+def quality_and_diversity(measured: Mapping[str, tuple[float, float]]) -> Figure:
+    """Precision and recall of several sets of images, one row each."""
+    names = list(measured)
+    fig, ax = plt.subplots(figsize=(7.4, 0.36 * len(names) + 0.9))
+    for column, (name, mark) in enumerate({"precision": "o", "recall": "s"}.items()):
+        ax.plot([measured[each][column] for each in names], range(len(names)), mark, label=name, alpha=0.8)
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(-0.03, 1.03))
+    ax.grid(axis="y", linewidth=0.4)
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    told = "; ".join(f"{name} {p:.2f} and {r:.2f}" for name, (p, r) in measured.items())
+    fig.set_label(f"Precision and recall of sets of images: {told}.")
+    return fig
+
+
+def nearest(distances: Mapping[str, torch.Tensor]) -> Figure:
+    """The share of images whose nearest training image is at most so far away, one curve for each set of images."""
+    fig, ax = plt.subplots(figsize=(6.8, 2.9))
+    for name, values in distances.items():
+        ax.plot(values.sort().values, (torch.arange(len(values)) + 1) / len(values), label=name)
+    ax.set(xlabel="distance to the nearest training image (levels)", ylabel="share of images", ylim=(0, 1.02))
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    told = ", ".join(f"{name} {float(values.median()):.1f}" for name, values in distances.items())
+    fig.set_label(f"Distribution functions of the distance to the nearest training image. Medians: {told}.")
+    return fig
+
+
+SHOWN = {
+    "bits_per_dim": "bits/dim",
+    "fid": "FID",
+    "kid": "1000 KID",
+    "precision": "precision",
+    "recall": "recall",
+    "accuracy": "C2ST",
+    "nearer": "nearer",
+}
+
+
+def comparison(table: Comparison) -> Figure:
+    """The scores of all models of a comparison, a panel for each score and a dot for each seed."""
+    names = list(dict.fromkeys(run.model for run in table.runs))
+    kinds = {run.model: run.likelihood for run in table.runs}
+    fig, axes = plt.subplots(1, len(SHOWN), figsize=(9.9, 0.42 * len(names) + 0.9), sharey=True)
+    told = {name: [] for name in names}
+    for ax, (column, title) in zip(axes, SHOWN.items(), strict=True):
+        for run in table.runs:
+            ax.plot(getattr(run, column), names.index(run.model), "o", color=plots.COLORS["blue"], alpha=0.6)
+        for name in names:
+            estimate = table.estimate(name, column)
+            told[name].append(f"{title} {'none' if math.isnan(estimate.mean) else estimate}")
+        ax.set_title(title, fontsize=10)
+        ax.tick_params(axis="x", labelsize=8)
+        ax.grid(axis="y", linewidth=0.4)
+        ax.margins(x=0.15)
+    rows = [name if kinds[name] == "none" else f"{name} ({kinds[name]})" for name in names]
+    axes[0].set(yticks=range(len(names)), yticklabels=rows, ylim=(len(names) - 0.5, -0.5))
+    whole = "; ".join(f"{name}: {', '.join(cells)}" for name, cells in told.items())
+    fig.set_label(f"Scores of models trained for the same time, a panel for each score, a dot for each seed. {whole}.")
+    return fig
+
+
+def compared_samples(table: Comparison) -> Figure:
+    """A row of samples of each model of a comparison."""
+    x = torch.cat([images[:12].long() for images in table.samples.values()])
+    fig = plots.image_grid(x, columns=12, levels=int(x.max()) + 1, row_names=list(table.samples))
+    fig.set_label(
+        f"Twelve samples of each model, in rows: {', '.join(table.samples)}. Which rows look most like digits is for the "
+        "reader to judge."
+    )
     return fig
