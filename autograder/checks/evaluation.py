@@ -26,276 +26,6 @@ __all__ = [
 ]
 
 
-def _root(C: np.ndarray) -> np.ndarray:
-    """A matrix A with A A^T = C, for a symmetric matrix without negative eigenvalues."""
-    values, vectors = np.linalg.eigh(C)
-    return vectors * np.sqrt(np.maximum(values, 0))
-
-
-def _frechet(mean_1: np.ndarray, cov_1: np.ndarray, mean_2: np.ndarray, cov_2: np.ndarray) -> tuple[float, float]:
-    """The squared Frechet distance of two Gaussians, and the size of what is added up.
-
-    With cov = A A^T for both, the trace of (cov_1 cov_2)^(1/2) is the sum of the singular values of A_1^T A_2.
-    """
-    size = ((mean_1 - mean_2) ** 2).sum() + np.trace(cov_1) + np.trace(cov_2)
-    overlap = np.linalg.svd(_root(cov_1).T @ _root(cov_2), compute_uv=False).sum()
-    distance = size - 2 * overlap
-    return float(distance if distance > 1e-9 * size else 0.0), float(size)
-
-
-@check(
-    gates=["a number"],
-    points={"means": 1, "covariances": 2, "singular covariances": 1, "any scale": 1},
-    hints=[
-        "Begin with one dimension, where the matrix root is an ordinary one: what is left of v1 + v2 - 2 (v1 v2)^(1/2) "
-        "as a square? In several dimensions the root is that of a matrix, not of its entries: which numbers add up "
-        "to its trace?",
-        "cov_1 cov_2 is not symmetric, and its root cannot be split where the two do not commute. But R cov_2 R with "
-        "the symmetric root R of cov_1 has the same eigenvalues, is symmetric, and has none below 0. You only need "
-        "the trace of its root.",
-        "torch.linalg.eigh gives cov_1 = V diag(l) V^T, so R = V diag(l^(1/2)) V^T. Where a covariance is singular, "
-        "rounding makes some eigenvalues slightly negative: bring them to 0 before the root, both times. The trace of "
-        "the root of R cov_2 R is the sum of the roots of its eigenvalues. Add nothing to a covariance.",
-    ],
-    side_effects="covariances",
-)
-def frechet_distance(student, rng):
-    """The Frechet distance of two Gaussians.
-
-    =============================================  ===========================================================
-    clause of the contract                         tried by
-    =============================================  ===========================================================
-    a real number                                  two sizes: "a number", a gate
-    |mean_1 - mean_2|^2 is added                   equal and other covariances; what the answer itself gives with
-                                                   equal means is taken off; d from 1 to 40, differences up to 1e3,
-                                                   means near 1e7, drawn: "means"
-    tr(cov_1 + cov_2 - 2 (cov_1 cov_2)^(1/2))      equal means; one variance, matrices that commute and that do not,
-                                                   either one first, twice the same; d from 1 to 40, drawn:
-                                                   "covariances"
-    covariances may be singular or zero            diagonal ones, drawn; where "covariances" holds also ranks of 1 to
-                                                   5 in up to 30 dimensions, twice the same, one singular:
-                                                   "singular covariances"
-    standard deviations from 1e-3 to 1e3, also     drawn; where "covariances" does not hold, the answer has to grow
-    one of either kind                             with the square of the scale: "any scale"
-    at least 0 up to rounding                      the same Gaussian twice: "covariances", "singular covariances"
-    =============================================  ===========================================================
-    """
-
-    def covariance(d, rank=None):
-        A = tenths(rng, d, rank or d)
-        return A @ A.T + (0 if rank else 0.1 * np.eye(d))
-
-    def read(value, *_):
-        return real(value, (), "the distance")
-
-    def say_gaussians(mean_1, cov_1, mean_2, cov_2):
-        if mean_1.size <= 2:
-            return say_case(mean_1=mean_1, cov_1=cov_1, mean_2=mean_2, cov_2=cov_2)
-        ranks = [int(np.linalg.matrix_rank(C)) for C in (cov_1, cov_2)]
-        return (
-            f"d = {len(mean_1)}, covariances of rank {ranks[0]} and {ranks[1]} with traces {say(np.trace(cov_1))} and "
-            f"{say(np.trace(cov_2))}, |mean_1 - mean_2|^2 = {say(((mean_1 - mean_2) ** 2).sum())}"
-        )
-
-    def not_by_means(got, mean_1, cov_1, mean_2, cov_2):
-        near = ask(mean_1, cov_1, mean_1, cov_2)
-        if near.why:
-            return near.why
-        want = ((mean_1 - mean_2) ** 2).sum()
-        with np.errstate(invalid="ignore"):
-            added = got - near.got
-        name = f"with mean_1 for both means, your distance is {say(near.got)}; what the other mean adds"
-        return differs(added, want, lambda: name, size=want + np.trace(cov_1) + np.trace(cov_2))
-
-    def wrong(got, *gaussians):
-        want, size = _frechet(*gaussians)
-        return differs(got, want, lambda: "the distance", size=size or 1e-9)
-
-    def wrong_scale(got, mean_1, cov_1, mean_2, cov_2):
-        """The answer itself says what the distance is at scale 1."""
-        if right:
-            return wrong(got, mean_1, cov_1, mean_2, cov_2)
-        square = np.trace(cov_1)
-        near = ask(mean_1 / square**0.5, cov_1 / square, mean_2 / square**0.5, cov_2 / square)
-        if near.why or not np.isfinite(near.got) or near.got == 0:
-            return near.why or wrong(got, mean_1, cov_1, mean_2, cov_2)
-        scaled = f"with means and standard deviations divided by {say(square**0.5)}"
-        name = f"{scaled}, your distance is {say(near.got)}, so here it"
-        with np.errstate(over="ignore"):
-            want = square * near.got
-        return differs(got, want, lambda: name)
-
-    ask = asking(student.call, read=read, say=say_gaussians)
-    zero, one = np.zeros(1), np.ones((1, 1))
-    yield ask(zero, one, zero + 1, 4 * one).gate("a number")
-    yield ask(tenths(rng, 3), covariance(3), tenths(rng, 3), covariance(3)).gate("a number")
-
-    right = True
-    cases = [(zero, one, zero + 2, one), (np.array([1.0, 0.0]), np.eye(2), np.array([0.0, 3.0]), np.eye(2))]
-    cases += [(tenths(rng, d), covariance(d), tenths(rng, d), covariance(d)) for d in (1, 2, 3, 7, 40)]
-    cases += [(1000 * tenths(rng, 4), covariance(4), 1000 * tenths(rng, 4), covariance(4))]
-    cases += [(1e7 + tenths(rng, 3) / 7, np.eye(3), 1e7 + tenths(rng, 3) / 7 + 5, np.eye(3))]
-    for args in cases:
-        outcome = ask(*args).holds("means", not_by_means)
-        right &= outcome.ok
-        yield outcome
-
-    turned = np.array([[2.0, 1.0], [1.0, 2.0]])
-    pairs = [(one, 4 * one), (9 * one, 4 * one), (np.diag([1.0, 4.0]), np.diag([4.0, 9.0])), (turned, turned)]
-    pairs += [(np.diag([1.0, 4.0]), turned), (turned, np.diag([1.0, 4.0])), (covariance(1), covariance(1))]
-    pairs += [(covariance(d), covariance(d)) for d in (2, 2, 3, 3, 5, 10, 40)]
-    same = covariance(6)
-    pairs += [(same, same.copy()), (covariance(8) / 100, covariance(8))]
-    for cov_1, cov_2 in pairs:
-        mean = tenths(rng, len(cov_1))
-        outcome = ask(mean, cov_1, mean.copy(), cov_2).holds("covariances", wrong)
-        right &= outcome.ok
-        yield outcome
-
-    pairs = [(0 * one, 0 * one), (one, 0 * one), (0 * one, 4 * one)]
-    pairs += [(np.diag([1.0, 0.0]), np.diag([0.0, 1.0])), (np.diag([1.0, 0.0]), np.diag([4.0, 0.0]))]
-    pairs += [tuple(np.diag(rng.permutation([0.0, 0.0, *np.abs(tenths(rng, d))])) for _ in "12") for d in (1, 2, 3, 8)]
-    if right:
-        same = covariance(9, 4)
-        pairs += [(covariance(2, 1), covariance(2, 1)), (covariance(2, 1), covariance(2)), (same, same.copy())]
-        pairs += [(covariance(3), np.zeros((3, 3))), (np.zeros((3, 3)), covariance(3)), (np.zeros((4, 4)),) * 2]
-        pairs += [(covariance(d, a), covariance(d, b)) for d, a, b in ((5, 1, 4), (20, 3, 3), (30, 5, 29), (6, 1, 1))]
-    for cov_1, cov_2 in pairs:
-        mean = tenths(rng, len(cov_1))
-        yield ask(mean, cov_1, mean.copy(), cov_2).holds("singular covariances", wrong)
-
-    scales = [(1e-3, 1e-3), (1e3, 1e3)] + [(1e-3, 1e3), (1e3, 1e-3)] * right
-    for first, second in scales:
-        for d in (1, 2, 5, 12):
-            mean = first * tenths(rng, d)
-            other = mean + second * tenths(rng, d) if right else mean.copy()
-            yield ask(mean, first**2 * covariance(d), other, second**2 * covariance(d)).holds("any scale", wrong_scale)
-
-
-def _at_least(k: int, n: int) -> float:
-    """The probability of k or more heads among n tosses of a fair coin."""
-    if k > n:
-        return 0.0
-    heads = np.arange(k, n + 1)
-    logs = gammaln(n + 1) - gammaln(heads + 1) - gammaln(n - heads + 1) - n * np.log(2)
-    return float(np.exp(min(logsumexp(logs), 0.0)))
-
-
-@check(
-    gates=["two numbers"],
-    points={"accuracy": 1, "p-value": 2, "tails": 1},
-    hints=[
-        "Where the two samples have the same distribution, no classifier can do better than a coin, so the number of "
-        "right predictions is a number of heads among n tosses. How probable is a number that is as large, or larger?",
-        "P(X >= k) is a sum of binomial coefficients n over j, divided by 2^n. Which j does it begin with? If it gives "
-        "1/2 for one point that is right, and 1 for one that is wrong, it begins at the right place. 1 minus the other "
-        "sum has no digits left where the result is tiny.",
-        "Either stay with Python's integers: each coefficient comes from the one before, by a factor (n - j) and a "
-        "divisor (j + 1), and one division at the end is exact enough for any n. Or add up logarithms, from lgamma in "
-        "float64, with logsumexp.",
-    ],
-    side_effects="accuracy",
-)
-def c2st(student, rng):
-    """The classifier two-sample test.
-
-    =============================================  ===========================================================
-    clause of the contract                         tried by
-    =============================================  ===========================================================
-    (accuracy, p), two numbers                     n = 1 and 4: "two numbers", a gate
-    the prediction is 1 where a score is above 0   scores from 1e-300 to 1e300 and infinite ones, of either sign;
-                                                   exactly 0 says 0; n from 1 to 5000, drawn: "accuracy"
-    any counts of labels                           all 0, all 1, drawn ones: "accuracy"
-    p = P(X >= number right), exact                n from 1 to 60, none and all right among them, drawn; by the
-                                                   answer's own accuracy: "p-value"
-    n up to 10,000, p down to 1e-300               n of 100 to 10,000, each p relative to itself; where "p-value" does
-                                                   not hold, the other tails of the binomial are accepted: "tails"
-    below 1e-300, anything from 0 to 1e-300        all 10,000 right: "tails"
-    =============================================  ===========================================================
-    """
-
-    def case(n, hits):
-        """Scores and labels of n points, so many of which are right."""
-        labels = rng.integers(0, 2, n)
-        is_right = rng.permutation(np.arange(n) < hits)
-        return np.abs(tenths(rng, n)) * np.where(is_right == (labels == 1), 1.0, -1.0), labels
-
-    def read(value, scores, labels):
-        return real_parts(value, {"accuracy": (), "p": ()})
-
-    def say_scores(scores, labels):
-        if len(scores) <= 8:
-            return say_case(scores=scores, labels=labels)
-        return f"n = {len(scores)}, {number_right(scores, labels)} right"
-
-    def number_right(scores, labels):
-        return int(((scores > 0) == (labels == 1)).sum())
-
-    def wrong_accuracy(got, scores, labels):
-        hits = number_right(scores, labels)
-        return differs(got[0], hits / len(scores), lambda: f"{hits} of {len(scores)} are right, so the accuracy")
-
-    def hits_possible(got, scores, labels):
-        """The number of right predictions, and that by the answer's own accuracy."""
-        n, hits = len(scores), number_right(scores, labels)
-        own = float(got[0]) * n
-        return [hits, round(own)] if 0 <= own <= n and abs(own - round(own)) < 1e-3 * n**0.5 else [hits]
-
-    def wrong_p(got, scores, labels):
-        n = len(scores)
-        for hits in reversed(hits_possible(got, scores, labels)):
-            why = differs(got[1], _at_least(hits, n), lambda hits=hits: f"{hits} of {n} are right, so p", size=0)
-            if not why:
-                break
-        return why
-
-    def is_tail(tail, got, scores, labels):
-        n = len(scores)
-        wanted = [tail(hits, n) for hits in hits_possible(got, scores, labels)[: 1 + right]]
-        return any(close(got[1], want, size=0) or (want < 1e-300 and 0 <= got[1] <= 1e-300) for want in wanted)
-
-    def wrong_tail(got, scores, labels):
-        if not any(is_tail(tail, got, scores, labels) for tail in tails):
-            n, hits = len(scores), number_right(scores, labels)
-            return f"{hits} of {n} are right, so p {should_be(_at_least(hits, n), got[1])}"
-
-    ask = asking(student.call, read=read, say=say_scores)
-    yield ask(np.array([2.0]), np.array([1])).gate("two numbers")
-    yield ask(*case(4, 3)).gate("two numbers")
-    right = True
-    cases = [(np.array([score]), np.array([label])) for score in (1.0, -1.0) for label in (0, 1)]
-    cases += [(np.array([0.0]), np.array([0])), (np.array([0.0, 0.0]), np.array([1, 1])), case(2, 1), case(3, 1)]
-    cases += [case(n, int(hits)) for n in (4, 5, 8, 12) for hits in (0, rng.integers(1, n), n)]
-    cases += [case(n, int(rng.integers(n // 4, n - n // 5))) for n in (20, 31, 60)]
-    sizes = np.array([1e-300, 1e300, np.inf, 1e-12, 0.0, 700.0])
-    scores = rng.permutation(np.concatenate([sizes, -sizes, tenths(rng, 8)]))
-    cases += [(scores, rng.integers(0, 2, 20)), (scores, np.zeros(20, dtype=int)), (scores, np.ones(20, dtype=int))]
-    answers = [ask(*args) for args in cases]
-    for answer in answers:
-        yield answer.holds("accuracy", wrong_accuracy)
-        outcome = answer.holds("p-value", wrong_p)
-        right &= outcome.ok
-        yield outcome
-    tails = [_at_least]
-    if not right and not any(answer.why for answer in answers):  # perhaps another tail, but the same one everywhere
-        others = [lambda hits, n: _at_least(hits + 1, n), lambda hits, n: _at_least(n - hits, n)]
-        others += [lambda hits, n: min(2 * _at_least(hits, n), 1.0)]
-        tails += [tail for tail in others if all(is_tail(tail, answer.got, *answer.case) for answer in answers)]
-    for n, hits in (
-        (100, 90),
-        (200, 40),
-        (990, 980),
-        (1000, 1000),
-        (2000, 1000),
-        (5000, int(rng.integers(2400, 3700))),
-    ):
-        answer = ask(*case(n, hits))
-        yield answer.holds("accuracy", wrong_accuracy)
-        yield answer.holds("tails", wrong_tail)
-    for n, hits in ((10_000, int(rng.integers(6200, 6700))), (10_000, 10_000)):
-        yield ask(*case(n, hits)).holds("tails", wrong_tail)
-
-
 def _mixture(log_p: np.ndarray, log_q: np.ndarray, weight: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
         return np.logaddexp(np.log(weight) + log_p, np.log1p(-weight) + log_q)
@@ -490,6 +220,276 @@ def paired_difference(student, rng):
     for n in (2, 3, 40, 1000):
         b = 1e8 + rng.integers(0, 2**26, n) / 2**26
         yield ask(b + rng.integers(20, 120, n) / 2**26, b).holds("large scores", wrong_far_out)
+
+
+def _at_least(k: int, n: int) -> float:
+    """The probability of k or more heads among n tosses of a fair coin."""
+    if k > n:
+        return 0.0
+    heads = np.arange(k, n + 1)
+    logs = gammaln(n + 1) - gammaln(heads + 1) - gammaln(n - heads + 1) - n * np.log(2)
+    return float(np.exp(min(logsumexp(logs), 0.0)))
+
+
+@check(
+    gates=["two numbers"],
+    points={"accuracy": 1, "p-value": 2, "tails": 1},
+    hints=[
+        "Where the two samples have the same distribution, no classifier can do better than a coin, so the number of "
+        "right predictions is a number of heads among n tosses. How probable is a number that is as large, or larger?",
+        "P(X >= k) is a sum of binomial coefficients n over j, divided by 2^n. Which j does it begin with? If it gives "
+        "1/2 for one point that is right, and 1 for one that is wrong, it begins at the right place. 1 minus the other "
+        "sum has no digits left where the result is tiny.",
+        "Either stay with Python's integers: each coefficient comes from the one before, by a factor (n - j) and a "
+        "divisor (j + 1), and one division at the end is exact enough for any n. Or add up logarithms, from lgamma in "
+        "float64, with logsumexp.",
+    ],
+    side_effects="accuracy",
+)
+def c2st(student, rng):
+    """The classifier two-sample test.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    (accuracy, p), two numbers                     n = 1 and 4: "two numbers", a gate
+    the prediction is 1 where a score is above 0   scores from 1e-300 to 1e300 and infinite ones, of either sign;
+                                                   exactly 0 says 0; n from 1 to 5000, drawn: "accuracy"
+    any counts of labels                           all 0, all 1, drawn ones: "accuracy"
+    p = P(X >= number right), exact                n from 1 to 60, none and all right among them, drawn; by the
+                                                   answer's own accuracy: "p-value"
+    n up to 10,000, p down to 1e-300               n of 100 to 10,000, each p relative to itself; where "p-value" does
+                                                   not hold, the other tails of the binomial are accepted: "tails"
+    below 1e-300, anything from 0 to 1e-300        all 10,000 right: "tails"
+    =============================================  ===========================================================
+    """
+
+    def case(n, hits):
+        """Scores and labels of n points, so many of which are right."""
+        labels = rng.integers(0, 2, n)
+        is_right = rng.permutation(np.arange(n) < hits)
+        return np.abs(tenths(rng, n)) * np.where(is_right == (labels == 1), 1.0, -1.0), labels
+
+    def read(value, scores, labels):
+        return real_parts(value, {"accuracy": (), "p": ()})
+
+    def say_scores(scores, labels):
+        if len(scores) <= 8:
+            return say_case(scores=scores, labels=labels)
+        return f"n = {len(scores)}, {number_right(scores, labels)} right"
+
+    def number_right(scores, labels):
+        return int(((scores > 0) == (labels == 1)).sum())
+
+    def wrong_accuracy(got, scores, labels):
+        hits = number_right(scores, labels)
+        return differs(got[0], hits / len(scores), lambda: f"{hits} of {len(scores)} are right, so the accuracy")
+
+    def hits_possible(got, scores, labels):
+        """The number of right predictions, and that by the answer's own accuracy."""
+        n, hits = len(scores), number_right(scores, labels)
+        own = float(got[0]) * n
+        return [hits, round(own)] if 0 <= own <= n and abs(own - round(own)) < 1e-3 * n**0.5 else [hits]
+
+    def wrong_p(got, scores, labels):
+        n = len(scores)
+        for hits in reversed(hits_possible(got, scores, labels)):
+            why = differs(got[1], _at_least(hits, n), lambda hits=hits: f"{hits} of {n} are right, so p", size=0)
+            if not why:
+                break
+        return why
+
+    def is_tail(tail, got, scores, labels):
+        n = len(scores)
+        wanted = [tail(hits, n) for hits in hits_possible(got, scores, labels)[: 1 + right]]
+        return any(close(got[1], want, size=0) or (want < 1e-300 and 0 <= got[1] <= 1e-300) for want in wanted)
+
+    def wrong_tail(got, scores, labels):
+        if not any(is_tail(tail, got, scores, labels) for tail in tails):
+            n, hits = len(scores), number_right(scores, labels)
+            return f"{hits} of {n} are right, so p {should_be(_at_least(hits, n), got[1])}"
+
+    ask = asking(student.call, read=read, say=say_scores)
+    yield ask(np.array([2.0]), np.array([1])).gate("two numbers")
+    yield ask(*case(4, 3)).gate("two numbers")
+    right = True
+    cases = [(np.array([score]), np.array([label])) for score in (1.0, -1.0) for label in (0, 1)]
+    cases += [(np.array([0.0]), np.array([0])), (np.array([0.0, 0.0]), np.array([1, 1])), case(2, 1), case(3, 1)]
+    cases += [case(n, int(hits)) for n in (4, 5, 8, 12) for hits in (0, rng.integers(1, n), n)]
+    cases += [case(n, int(rng.integers(n // 4, n - n // 5))) for n in (20, 31, 60)]
+    sizes = np.array([1e-300, 1e300, np.inf, 1e-12, 0.0, 700.0])
+    scores = rng.permutation(np.concatenate([sizes, -sizes, tenths(rng, 8)]))
+    cases += [(scores, rng.integers(0, 2, 20)), (scores, np.zeros(20, dtype=int)), (scores, np.ones(20, dtype=int))]
+    answers = [ask(*args) for args in cases]
+    for answer in answers:
+        yield answer.holds("accuracy", wrong_accuracy)
+        outcome = answer.holds("p-value", wrong_p)
+        right &= outcome.ok
+        yield outcome
+    tails = [_at_least]
+    if not right and not any(answer.why for answer in answers):  # perhaps another tail, but the same one everywhere
+        others = [lambda hits, n: _at_least(hits + 1, n), lambda hits, n: _at_least(n - hits, n)]
+        others += [lambda hits, n: min(2 * _at_least(hits, n), 1.0)]
+        tails += [tail for tail in others if all(is_tail(tail, answer.got, *answer.case) for answer in answers)]
+    for n, hits in (
+        (100, 90),
+        (200, 40),
+        (990, 980),
+        (1000, 1000),
+        (2000, 1000),
+        (5000, int(rng.integers(2400, 3700))),
+    ):
+        answer = ask(*case(n, hits))
+        yield answer.holds("accuracy", wrong_accuracy)
+        yield answer.holds("tails", wrong_tail)
+    for n, hits in ((10_000, int(rng.integers(6200, 6700))), (10_000, 10_000)):
+        yield ask(*case(n, hits)).holds("tails", wrong_tail)
+
+
+def _root(C: np.ndarray) -> np.ndarray:
+    """A matrix A with A A^T = C, for a symmetric matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh(C)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def _frechet(mean_1: np.ndarray, cov_1: np.ndarray, mean_2: np.ndarray, cov_2: np.ndarray) -> tuple[float, float]:
+    """The squared Frechet distance of two Gaussians, and the size of what is added up.
+
+    With cov = A A^T for both, the trace of (cov_1 cov_2)^(1/2) is the sum of the singular values of A_1^T A_2.
+    """
+    size = ((mean_1 - mean_2) ** 2).sum() + np.trace(cov_1) + np.trace(cov_2)
+    overlap = np.linalg.svd(_root(cov_1).T @ _root(cov_2), compute_uv=False).sum()
+    distance = size - 2 * overlap
+    return float(distance if distance > 1e-9 * size else 0.0), float(size)
+
+
+@check(
+    gates=["a number"],
+    points={"means": 1, "covariances": 2, "singular covariances": 1, "any scale": 1},
+    hints=[
+        "Begin with one dimension, where the matrix root is an ordinary one: what is left of v1 + v2 - 2 (v1 v2)^(1/2) "
+        "as a square? In several dimensions the root is that of a matrix, not of its entries: which numbers add up "
+        "to its trace?",
+        "cov_1 cov_2 is not symmetric, and its root cannot be split where the two do not commute. But R cov_2 R with "
+        "the symmetric root R of cov_1 has the same eigenvalues, is symmetric, and has none below 0. You only need "
+        "the trace of its root.",
+        "torch.linalg.eigh gives cov_1 = V diag(l) V^T, so R = V diag(l^(1/2)) V^T. Where a covariance is singular, "
+        "rounding makes some eigenvalues slightly negative: bring them to 0 before the root, both times. The trace of "
+        "the root of R cov_2 R is the sum of the roots of its eigenvalues. Add nothing to a covariance.",
+    ],
+    side_effects="covariances",
+)
+def frechet_distance(student, rng):
+    """The Frechet distance of two Gaussians.
+
+    =============================================  ===========================================================
+    clause of the contract                         tried by
+    =============================================  ===========================================================
+    a real number                                  two sizes: "a number", a gate
+    |mean_1 - mean_2|^2 is added                   equal and other covariances; what the answer itself gives with
+                                                   equal means is taken off; d from 1 to 40, differences up to 1e3,
+                                                   means near 1e7, drawn: "means"
+    tr(cov_1 + cov_2 - 2 (cov_1 cov_2)^(1/2))      equal means; one variance, matrices that commute and that do not,
+                                                   either one first, twice the same; d from 1 to 40, drawn:
+                                                   "covariances"
+    covariances may be singular or zero            diagonal ones, drawn; where "covariances" holds also ranks of 1 to
+                                                   5 in up to 30 dimensions, twice the same, one singular:
+                                                   "singular covariances"
+    standard deviations from 1e-3 to 1e3, also     drawn; where "covariances" does not hold, the answer has to grow
+    one of either kind                             with the square of the scale: "any scale"
+    at least 0 up to rounding                      the same Gaussian twice: "covariances", "singular covariances"
+    =============================================  ===========================================================
+    """
+
+    def covariance(d, rank=None):
+        A = tenths(rng, d, rank or d)
+        return A @ A.T + (0 if rank else 0.1 * np.eye(d))
+
+    def read(value, *_):
+        return real(value, (), "the distance")
+
+    def say_gaussians(mean_1, cov_1, mean_2, cov_2):
+        if mean_1.size <= 2:
+            return say_case(mean_1=mean_1, cov_1=cov_1, mean_2=mean_2, cov_2=cov_2)
+        ranks = [int(np.linalg.matrix_rank(C)) for C in (cov_1, cov_2)]
+        return (
+            f"d = {len(mean_1)}, covariances of rank {ranks[0]} and {ranks[1]} with traces {say(np.trace(cov_1))} and "
+            f"{say(np.trace(cov_2))}, |mean_1 - mean_2|^2 = {say(((mean_1 - mean_2) ** 2).sum())}"
+        )
+
+    def not_by_means(got, mean_1, cov_1, mean_2, cov_2):
+        near = ask(mean_1, cov_1, mean_1, cov_2)
+        if near.why:
+            return near.why
+        want = ((mean_1 - mean_2) ** 2).sum()
+        with np.errstate(invalid="ignore"):
+            added = got - near.got
+        name = f"with mean_1 for both means, your distance is {say(near.got)}; what the other mean adds"
+        return differs(added, want, lambda: name, size=want + np.trace(cov_1) + np.trace(cov_2))
+
+    def wrong(got, *gaussians):
+        want, size = _frechet(*gaussians)
+        return differs(got, want, lambda: "the distance", size=size or 1e-9)
+
+    def wrong_scale(got, mean_1, cov_1, mean_2, cov_2):
+        """The answer itself says what the distance is at scale 1."""
+        if right:
+            return wrong(got, mean_1, cov_1, mean_2, cov_2)
+        square = np.trace(cov_1)
+        near = ask(mean_1 / square**0.5, cov_1 / square, mean_2 / square**0.5, cov_2 / square)
+        if near.why or not np.isfinite(near.got) or near.got == 0:
+            return near.why or wrong(got, mean_1, cov_1, mean_2, cov_2)
+        scaled = f"with means and standard deviations divided by {say(square**0.5)}"
+        name = f"{scaled}, your distance is {say(near.got)}, so here it"
+        with np.errstate(over="ignore"):
+            want = square * near.got
+        return differs(got, want, lambda: name)
+
+    ask = asking(student.call, read=read, say=say_gaussians)
+    zero, one = np.zeros(1), np.ones((1, 1))
+    yield ask(zero, one, zero + 1, 4 * one).gate("a number")
+    yield ask(tenths(rng, 3), covariance(3), tenths(rng, 3), covariance(3)).gate("a number")
+
+    right = True
+    cases = [(zero, one, zero + 2, one), (np.array([1.0, 0.0]), np.eye(2), np.array([0.0, 3.0]), np.eye(2))]
+    cases += [(tenths(rng, d), covariance(d), tenths(rng, d), covariance(d)) for d in (1, 2, 3, 7, 40)]
+    cases += [(1000 * tenths(rng, 4), covariance(4), 1000 * tenths(rng, 4), covariance(4))]
+    cases += [(1e7 + tenths(rng, 3) / 7, np.eye(3), 1e7 + tenths(rng, 3) / 7 + 5, np.eye(3))]
+    for args in cases:
+        outcome = ask(*args).holds("means", not_by_means)
+        right &= outcome.ok
+        yield outcome
+
+    turned = np.array([[2.0, 1.0], [1.0, 2.0]])
+    pairs = [(one, 4 * one), (9 * one, 4 * one), (np.diag([1.0, 4.0]), np.diag([4.0, 9.0])), (turned, turned)]
+    pairs += [(np.diag([1.0, 4.0]), turned), (turned, np.diag([1.0, 4.0])), (covariance(1), covariance(1))]
+    pairs += [(covariance(d), covariance(d)) for d in (2, 2, 3, 3, 5, 10, 40)]
+    same = covariance(6)
+    pairs += [(same, same.copy()), (covariance(8) / 100, covariance(8))]
+    for cov_1, cov_2 in pairs:
+        mean = tenths(rng, len(cov_1))
+        outcome = ask(mean, cov_1, mean.copy(), cov_2).holds("covariances", wrong)
+        right &= outcome.ok
+        yield outcome
+
+    pairs = [(0 * one, 0 * one), (one, 0 * one), (0 * one, 4 * one)]
+    pairs += [(np.diag([1.0, 0.0]), np.diag([0.0, 1.0])), (np.diag([1.0, 0.0]), np.diag([4.0, 0.0]))]
+    pairs += [tuple(np.diag(rng.permutation([0.0, 0.0, *np.abs(tenths(rng, d))])) for _ in "12") for d in (1, 2, 3, 8)]
+    if right:
+        same = covariance(9, 4)
+        pairs += [(covariance(2, 1), covariance(2, 1)), (covariance(2, 1), covariance(2)), (same, same.copy())]
+        pairs += [(covariance(3), np.zeros((3, 3))), (np.zeros((3, 3)), covariance(3)), (np.zeros((4, 4)),) * 2]
+        pairs += [(covariance(d, a), covariance(d, b)) for d, a, b in ((5, 1, 4), (20, 3, 3), (30, 5, 29), (6, 1, 1))]
+    for cov_1, cov_2 in pairs:
+        mean = tenths(rng, len(cov_1))
+        yield ask(mean, cov_1, mean.copy(), cov_2).holds("singular covariances", wrong)
+
+    scales = [(1e-3, 1e-3), (1e3, 1e3)] + [(1e-3, 1e3), (1e3, 1e-3)] * right
+    for first, second in scales:
+        for d in (1, 2, 5, 12):
+            mean = first * tenths(rng, d)
+            other = mean + second * tenths(rng, d) if right else mean.copy()
+            yield ask(mean, first**2 * covariance(d), other, second**2 * covariance(d)).holds("any scale", wrong_scale)
 
 
 def _inception(log_probs: np.ndarray) -> float:
