@@ -652,6 +652,14 @@ def differences_one_by_one():
     return paired_difference
 
 
+for old, new in (
+    ("(n - 1)", "(n - 1 + 1e-08)"),
+    ("variance / n", "variance / (n + 1e-08)"),
+    ("(n * (n - 1))", "(n * (n - 1) + 1e-08)"),
+):
+    bank.equivalent("paired_difference", old, new, "n is at least 2")
+
+
 slip = bank.slips("paired_difference", of=differences_by_std)
 slip(
     "differences_the_other_way_round",
@@ -1133,6 +1141,9 @@ def scores_by_entropies():
     return inception_score
 
 
+bank.equivalent("inception_score", "torch.stack(scores)", "scores", "a list of numbers is read as well")
+
+
 slip = bank.slips("inception_score", of=scores_part_by_part)
 slip("scores_without_exp", ".mean().exp()", ".mean()", loses={"score"})
 slip("scores_summed", "sum(1).mean().exp()", "sum().exp()", loses={"score"})
@@ -1262,6 +1273,23 @@ def kid_pair_by_pair():
         return within - 2 * mean(itertools.product(x, y))
 
     return kid
+
+
+for old, new in (
+    ("x.T / d", "x.T / (d + 1e-08)"),
+    ("y.T / d", "y.T / (d + 1e-08)"),
+    ("strict=True))) / d", "strict=True))) / (d + 1e-08)"),
+    ("(m * (m - 1))", "(m * (m - 1) + 1e-08)"),
+    ("(n * (n - 1))", "(n * (n - 1) + 1e-08)"),
+):
+    bank.equivalent("kid", old, new, "all counts are at least 1")
+for old, new in (
+    ("k(x, y)", "k(y, x)"),
+    ("zip(a, b,", "zip(b, a,"),
+    ("k(a, b) for", "k(b, a) for"),
+    ("product(x, y)", "product(y, x)"),
+):
+    bank.equivalent("kid", old, new, "the kernel is symmetric")
 
 
 slip = bank.slips("kid", of=kid_by_matrices)
@@ -1561,6 +1589,16 @@ def bits_by_a_tensor():
         return nats.sub(log_jacobian).div(D).div(torch.tensor(2.0, dtype=torch.float64).log())
 
     return bits_per_dim
+
+
+for old, new, why in (
+    ("(D * math.log(2))", "(D * math.log(2) + 1e-08)", "D is at least 1"),
+    ("/ dimensions", "/ (dimensions + 1e-08)", "there is at least one dimension"),
+    ("math.log2(math.e)", "math.log2(torch.as_tensor(math.e).clamp(min=1e-06))", "a constant"),
+    ("torch.tensor(scale, dtype=torch.float64)", "torch.tensor(scale)", "single precision is enough for the logarithm"),
+    ("torch.tensor(2.0, dtype=torch.float64)", "torch.tensor(2.0)", "single precision is enough for the logarithm"),
+):
+    bank.equivalent("bits_per_dim", old, new, why)
 
 
 slip = bank.slips("bits_per_dim", of=bits_at_once)

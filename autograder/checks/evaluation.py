@@ -1008,7 +1008,7 @@ def bits_per_dim(student, rng):
     (n,)                                           two sizes: "shape", a gate
     bits, per dimension                            scale 1; shapes of 1 to 4 axes, D from 1 to 12,288, nats of either
                                                    sign, from 1e-3 to 1e6, drawn: "bits"
-    the change of variables to x + u               scales from 1e-5 to 1e3, drawn, and 1/256; what the answer itself
+    the change of variables to x + u               scales from 1e-12 to 1e3, drawn, and 1/256; what the answer itself
                                                    gives with scale 1 is taken off: "change of scale"
     =============================================  ===========================================================
     """
@@ -1056,5 +1056,5 @@ def bits_per_dim(student, rng):
         right &= outcome.ok
         yield outcome
     for shape in ((1,), (2,), (1, 2, 2), (3, 32, 32), (8, 8)):
-        for scale in (0.5, 1 / 256, 2.0, 1e3 * 10 ** float(rng.uniform(-1, 0)), 1e-5, float(rng.uniform(0.1, 0.9))):
+        for scale in (0.5, 1 / 256, 2.0, 1e3 * 10 ** float(rng.uniform(-1, 0)), 1e-12, float(rng.uniform(0.1, 0.9))):
             yield ask(tenths(rng, 2) + [0, 5], shape, scale).holds("change of scale", wrong_scale)
