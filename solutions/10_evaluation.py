@@ -12,9 +12,8 @@
 # **The question of this lesson.** Which generative model is better, and for what: how can samples and likelihoods be
 # compared honestly?
 #
-# Nine lessons have given you models that report an exact likelihood, a bound, or none. All of them draw samples. This
-# lesson, the last one, asks what such numbers and pictures prove. It builds the usual scores, and then breaks each of
-# them.
+# The models of nine lessons report an exact likelihood, a bound, or none. All of them draw samples. What do such
+# numbers and pictures prove? This last lesson builds the usual scores, and breaks each of them.
 #
 # **After the core path you can**
 #
@@ -23,8 +22,8 @@
 # * test whether a classifier can tell samples from data, with an exact p-value;
 # * derive the Inception score and FID, compute them, and say what they cannot see.
 #
-# **Builds on** lessons 01 (NLL, KL divergence) and 04; examples mention 07 to 09. No exercise needs your answers from
-# there. Numbers in the text are for `COURSE_BUDGET=cpu`, the default.
+# **Builds on** lessons 01 and 04; examples mention 07 to 09. No exercise needs your answers from there. Numbers in the
+# text are for `COURSE_BUDGET=cpu`, the default.
 #
 # | symbol | meaning |
 # | --- | --- |
@@ -75,9 +74,9 @@ print(f"{images.name}: {len(images.train)} to train on, {len(images.valid)} to v
 plots.show(figures.taxonomy())
 
 # %% [markdown]
-# Two models with exact likelihoods will be our patients, both of the 8 × 8 digits with 16 levels:
+# Two models with exact likelihoods will be our patients, both of the 8 × 8 digits with 16 levels.
 
-# %% tags=["train"]
+# %% tags=["train"] folded="Trains a MADE and a small gated PixelCNN."
 torch.manual_seed(0)
 made = MADE(64, [300], levels=16, dropout=0.5, direct=True)
 fit(made, vectors, epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=3e-3)
@@ -97,7 +96,7 @@ models = {"MADE": made, "PixelCNN": pixelcnn, "mixture": mixture, "memory": memo
 samples = {name: model.sample(300, generator=seeded()).view(-1, 1, 8, 8) for name, model in models.items()}
 order = ["MADE", "test digits", "mixture", "PixelCNN", "memory"]
 rows = torch.cat([({"test digits": test} | samples)[name][:14] for name in order])
-alt = "Five rows of fourteen images, named A to E. C is noise; the others are digits, some of them in A and D misshapen."
+alt = "Five rows of fourteen images, named A to E. C is noise; the others are digits, some in A and D misshapen."
 plots.show(plots.image_grid(rows, columns=14, levels=16, row_names="ABCDE"), alt=alt)
 
 # %% tags=["demo"]
@@ -109,8 +108,8 @@ outcome("row of the PixelCNN", "ABCDE"[order.index("PixelCNN")])
 
 # %% [markdown]
 # Looking is evidence if it is **blind**: no names, random order, samples that nobody selected, real images among them,
-# and a count of right answers, which section 4 turns into a p-value. And it has a limit that you have just met: nobody
-# can see whether a row of good digits is new, or copied.
+# and a count of right answers, which section 4 turns into a p-value. But nobody can see whether good digits are new, or
+# copied.
 #
 # ## 2 · A good likelihood with bad samples, and the reverse
 #
@@ -119,11 +118,10 @@ outcome("row of the PixelCNN", "ABCDE"[order.index("PixelCNN")])
 #
 # $$-\log \big( w\, q(x) + (1 - w)\, u(x) \big) \;\le\; -\log q(x) + \log \tfrac1w .$$
 #
-# At $w = \frac1{100}$ the mixture costs at most $\log 100 = 4.61$ nats per image more than $q$: for *every* image,
-# however large it is. NLLs grow with $D$, and so do the differences between models; 4.61 nats do not. On binarized
-# MNIST (784 pixels) PixelCNN has 81.30 nats and NADE 88.33 (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, Table 4).
-# A mixture of 1 % PixelCNN and 99 % noise has at most 85.91, and beats NADE. On CIFAR-10, $D = 3072$, its 4.61 nats are
-# 0.002 bits/dim.
+# At $w = \frac1{100}$ the mixture costs at most $\log 100 = 4.61$ nats more than $q$, for *every* image, however large.
+# NLLs grow with $D$, and so do differences between models; 4.61 nats do not. On binarized MNIST PixelCNN has 81.30 nats
+# and NADE 88.33 (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, Table 4). 1 % PixelCNN and 99 % noise have at most
+# 85.91, and beat NADE. On CIFAR-10, $D = 3072$, 4.61 nats are 0.002 bits/dim.
 #
 # **The reverse.** The memory picks a training image and redraws each pixel with a tiny probability $\varepsilon$. Its
 # samples are perfect, and a test image that differs from all training images in $k$ pixels has
@@ -178,29 +176,27 @@ with waits_for("mixture_log_likelihood"):
 
 # %% [markdown]
 # The mixture is 12 nats better than independent pixels, and 99 of 100 of its samples are noise. The memory draws
-# perfect digits and costs more than noise. Nats measure how well *every* new image is covered; the look of samples,
-# where most of the mass is. Likelihood decides what can be compressed, completed or denoised, and forgives any amount of
-# nonsense at $\log \frac1w$.
+# perfect digits and costs more than noise. Nats measure how well *every* new image is covered; samples show where most
+# of the mass is.
 #
 # ## 3 · Comparing nats
 #
 # Four questions before two numbers are compared.
 #
-# * **The same unit?** Divide nats by $\log 2 = 0.693$ for bits, and by $D$ for bits per dimension. MADE's 85.8 nats are
+# * **The same unit?** Nats over $\log 2 = 0.693$ are bits; over $D$ as well, bits per dimension. MADE's 85.8 nats are
 #   123.7 bits and 1.93 bits/dim.
-# * **The same data?** Test images, levels, size, binarization. A *density* of pixels made continuous needs the Jacobian
-#   of its scale (*Going further*).
-# * **The same kind?** $-\text{ELBO}$ and importance-weighted numbers are at least the NLL, on average (lesson 07). If
-#   A's *bound* is below B's *exact* value, A is better. If it is above, nothing follows.
-# * **Is the difference larger than its error?** Let $a_i$ and $b_i$ be the log-likelihoods of test image $i$. The mean of
-#   $n$ independent numbers has the variance of one, divided by $n$. The two means are of the *same* images, so
+# * **The same data?** Test images, levels, size, binarization. A *density* of pixels needs the Jacobian of its scale
+#   (*Going further*).
+# * **The same kind?** If A's *bound* ($-\text{ELBO}$, lesson 07) is below B's *exact* NLL, A is better. If it is above,
+#   nothing follows.
+# * **Is the difference larger than its error?** Let $a_i$ and $b_i$ be the log-likelihoods of test image $i$. The mean
+#   of $n$ independent numbers has the variance of one, divided by $n$. The two means are of the *same* images, so
 #
 # $$\operatorname{Var}(\bar a - \bar b) = \frac1n \operatorname{Var}(a_i - b_i) = \frac1n \big( \operatorname{Var} a_i + \operatorname{Var} b_i - 2 \operatorname{Cov}(a_i, b_i) \big) .$$
 #
-# An image that is hard for one model is hard for the other: the covariance is large, and the difference is known better
-# than either mean. Subtract image by image, then take the standard error $s / \sqrt n$, with the sample standard
-# deviation $s$ of the differences. (It covers the choice of test images alone. Training again, with another seed, is
-# another source of error: three seeds at least.)
+# An image that is hard for one model is hard for the other: the covariance is large. So subtract image by image, then
+# take the standard error $s / \sqrt n$, with the sample standard deviation $s$ of the differences. (It covers the
+# choice of test images alone. Training with another seed is another source of error: take three at least.)
 #
 # ### Exercise 2 · `paired_difference`
 
@@ -251,8 +247,8 @@ with waits_for("paired_difference"):
 # Let a referee toss a fair coin for each of $n$ places, and put a new image of the data there, or a fresh sample. A
 # **classifier two-sample test** (Lopez-Paz and Oquab, 2017) is a classifier that guesses the coin from the image.
 #
-# **Under the null hypothesis** $q = p$ an image says nothing about its coin. Whatever the classifier is, if it was
-# trained on *other* images, its number of right answers is that of heads in $n$ tosses:
+# **Under the null hypothesis** $q = p$ an image says nothing about its coin. Whatever the classifier, if it was trained
+# on *other* images, its right answers are as many as heads in $n$ tosses:
 #
 # $$p\text{-value} = P(X \ge k) = 2^{-n} \sum_{j = k}^{n} \binom{n}{j} .$$
 #
@@ -261,14 +257,9 @@ with waits_for("paired_difference"):
 # measured accuracy above $\frac12$ *proves* a distance, and one near $\frac12$ proves nothing: another classifier might
 # see more.
 #
-# **What a likelihood promises.** Let $s = \sum_x \min(p, q) = 1 - \operatorname{TV}$, so that
-# $\sum_x \max(p, q) = 2 - s$. By Cauchy and Schwarz, and by Jensen,
-#
-# $$s\,(2 - s) \ge \Big( \sum_x \sqrt{\min \cdot \max} \Big)^2 = \Big( \sum_x \sqrt{p\, q} \Big)^2 = \Big( \mathbb{E}_p \sqrt{q / p} \Big)^2 \ge \exp\!\big( \mathbb{E}_p \log (q / p) \big) = e^{-\operatorname{KL}(p \| q)},$$
-#
-# and $s (2 - s) = 1 - \operatorname{TV}^2$. Hence $\operatorname{TV}(p, q) \le \sqrt{1 - e^{-\operatorname{KL}(p \| q)}}$
-# (Bretagnolle and Huber, 1979): good likelihoods *do* force good samples, if the divergence is a fraction of a nat per
-# **image**. At 4.61 nats the bound is 0.995, and the mixture nearly uses it.
+# **What a likelihood promises.** $\operatorname{TV}(p, q) \le \sqrt{1 - e^{-\operatorname{KL}(p \| q)}}$ (Bretagnolle
+# and Huber, 1979; proved in *Going further*). So good likelihoods *do* force good samples, if the divergence is a
+# fraction of a nat per **image**. At 4.61 nats the bound is 0.995, and the mixture nearly uses it.
 #
 # ### Exercise 3 · `c2st`
 
@@ -280,13 +271,13 @@ def c2st(scores, labels):
     Under the null hypothesis the labels are n tosses of a fair coin, independent of the scores.
 
     Args:
-        scores: (n,) float64 tensor, logits of "this is data", any numbers or +-inf. A score above 0 says "data" (1), all
-            others say "model" (0).
+        scores: (n,) float64 tensor, logits of "this is data", any numbers or +-inf. A score above 0 says "data" (1),
+            all others say "model" (0).
         labels: (n,) int64, 1 for data and 0 for a sample of the model; n is at least 1, and up to 10,000.
 
     Returns:
-        A tuple of two numbers: the share of right answers, and P(X >= number of right answers) for X ~ Binomial(n, 1/2),
-        without a normal approximation, accurate relative to itself down to 1e-300.
+        A tuple of two numbers: the share of right answers, and P(X >= number of right answers) for X ~ Binomial(n,
+        1/2), without a normal approximation, accurate relative to itself down to 1e-300.
     """
     ### BEGIN SOLUTION
     n = len(labels)
@@ -344,35 +335,36 @@ with waits_for("c2st"), torch.no_grad():
         print(f"digits, {name}: {100 * accuracy:.0f} % right, p = {p:.1g}")
 
 # %% [markdown]
-# Three numbers in order, as they must be: what this classifier finds, what the best one could, and what the KL
-# divergence allows. On the digits MADE's samples are found out with 66 % right answers, and the PixelCNN's with 83 %,
-# though it is *three nats better*. The memory is safe from this judge.
+# Three numbers in order, as they must be: what this classifier finds, 56 %, what the best one could, 64.5 %, what the
+# KL divergence allows, 79 %. MADE's digits are found out with 72 % right answers, and the PixelCNN's with 84 %, though
+# it is *three nats better*. The memory is nearly safe; one in eight of its images returns images that the judge has
+# seen.
 #
 # ## 5 · The Inception score and FID, derived
 #
 # Two scores look at images through a network that classifies images.
 #
 # **The Inception score** (Salimans et al., 2016, section 4) asks for images that are clear, and of all kinds. Write $H$
-# for the entropy. Clear: $H(p(y \mid x))$ is small. All kinds: $H(p(y))$ is large. As $p(y)$ is the mean of $p(y \mid x)$ over
-# the sample,
+# for the entropy. Clear: $H(p(y \mid x))$ is small. All kinds: $H(p(y))$ is large. As $p(y)$ is the mean of $p(y \mid
+# x)$ over the sample,
 #
 # $$\operatorname{mean}_x \operatorname{KL}\big(p(y \mid x) \,\|\, p(y)\big) = \operatorname{mean}_x \sum_y p(y \mid x) \log \frac{p(y \mid x)}{p(y)} = H(p(y)) - \operatorname{mean}_x H(p(y \mid x)),$$
 #
-# the mutual information of image and class. The score is its exponential, from 1 to the number of classes. The data do
-# not enter: one perfect image of each class, over and over, has the full score.
+# the mutual information of image and class. The score is its exponential, from 1 to the number of classes. No data
+# enter: one perfect image of each class, over and over, has the full score.
 #
-# **FID** (Heusel et al., 2017) compares with data. Fit one Gaussian to the features of real images and one to those of
-# samples, and take the **Fréchet distance**: the least mean squared distance of $u \sim N(m_1, C_1)$ and
-# $v \sim N(m_2, C_2)$, if we may choose how they depend on each other. Write $C^{1/2}$ for the symmetric root,
-# $u = m_1 + C_1^{1/2} e$ and $v = m_2 + C_2^{1/2} e'$, with $e, e'$ standard normal and $M = \mathbb{E}[e\, e'^\top]$. Then
+# **FID** (Heusel et al., 2017) fits a Gaussian to the features of real images, and one to those of samples, and takes
+# the **Fréchet distance**: the least mean squared distance of $u \sim N(m_1, C_1)$ and $v \sim N(m_2, C_2)$, if we may
+# choose how they depend on each other. With symmetric roots, $u = m_1 + C_1^{1/2} e$ and $v = m_2 + C_2^{1/2} e'$, $e,
+# e'$ standard normal and $M = \mathbb{E}[e\, e'^\top]$,
 #
 # $$\mathbb{E} |u - v|^2 = |m_1 - m_2|^2 + \operatorname{tr} C_1 + \operatorname{tr} C_2 - 2 \operatorname{tr}\big( C_1^{1/2} M\, C_2^{1/2} \big) .$$
 #
-# For unit vectors $a$, $b$, $a^\top M b = \mathbb{E}[(a^\top e)(b^\top e')] \le 1$ by Cauchy and Schwarz, so no singular
-# value of $M$ exceeds 1, and every such $M$ is possible. With the singular value decomposition
-# $C_2^{1/2} C_1^{1/2} = U S V^\top$ the last trace is $\operatorname{tr}(S\, V^\top M U) \le \operatorname{tr} S$, reached
-# by $M = V U^\top$. And $\operatorname{tr} S$ is the trace of the root of $V S^2 V^\top = C_1^{1/2} C_2\, C_1^{1/2}$, which has the
-# eigenvalues of $C_1 C_2$:
+# For unit vectors $a$, $b$, $a^\top M b = \mathbb{E}[(a^\top e)(b^\top e')] \le 1$ by Cauchy and Schwarz, so no
+# singular value of $M$ exceeds 1, and every such $M$ is possible. With the singular value decomposition $C_2^{1/2}
+# C_1^{1/2} = U S V^\top$ the last trace is $\operatorname{tr}(S\, V^\top M U) \le \operatorname{tr} S$, reached by $M =
+# V U^\top$. And $\operatorname{tr} S$ is the trace of the root of $V S^2 V^\top = C_1^{1/2} C_2\, C_1^{1/2}$, which has
+# the eigenvalues of $C_1 C_2$:
 #
 # $$d^2 = |m_1 - m_2|^2 + \operatorname{tr}\big( C_1 + C_2 - 2 (C_1 C_2)^{1/2} \big), \qquad \text{in one dimension} \quad (m_1 - m_2)^2 + (\sigma_1 - \sigma_2)^2 .$$
 
@@ -391,8 +383,8 @@ def frechet_distance(mean_1, cov_1, mean_2, cov_2):
 
     Args:
         mean_1, mean_2: (d,) float64 tensors; d is at least 1.
-        cov_1, cov_2: (d, d) float64, symmetric and positive semi-definite: they need not commute, and may be singular or
-            zero. Standard deviations are from 1e-3 to 1e3, perhaps small in one Gaussian and large in the other.
+        cov_1, cov_2: (d, d) float64, symmetric and positive semi-definite: they need not commute, and may be singular
+            or zero. Standard deviations are from 1e-3 to 1e3, perhaps small in one Gaussian and large in the other.
 
     Returns:
         A real number, in the features' unit squared: never NaN, and at least 0 up to rounding. Add no small number to
@@ -411,8 +403,8 @@ def frechet_distance(mean_1, cov_1, mean_2, cov_2):
 # %% check="frechet_distance"
 
 # %% [markdown]
-# Real digits against real digits should have FID 0. Take $n$ training digits and the 300 test digits. With the course's
-# network of 32 features, at $n = 50$: will the FID be lower or higher than that of 300 samples of MADE?
+# Real digits against real digits should have FID 0. Take 50 training digits, the 300 test digits, and the course's
+# network of 32 features: will the FID be lower or higher than that of 300 samples of MADE?
 
 # %% tags=["demo"]
 guess("FID of 50 real digits", ..., choices=["lower", "higher"])
@@ -437,20 +429,20 @@ with waits_for("frechet_distance"):
     outcome("FID of 50 real digits", "higher" if middle > of_models["MADE"] else "lower")
 
 # %% [markdown]
-# Fifty *real* digits look worse than 300 samples of a model. The estimate is **biased**. Already for the means, with
-# independent samples of $n_1$ and $n_2$ images,
+# Fifty *real* digits look worse than 300 samples of a model. The estimate is **biased**. Already for means of $n_1$ and
+# $n_2$ independent images,
 #
 # $$\mathbb{E} |\bar h_1 - \bar h_2|^2 = |m_1 - m_2|^2 + \operatorname{tr} C_1 / n_1 + \operatorname{tr} C_2 / n_2 ,$$
 #
-# and the covariances add more. The bias depends on the model, through $C$, so equal $n$ do not remove it (Chong and
-# Forsyth, 2020). An FID without $n$, the network and the reference images is not a result.
+# and covariances add more. The bias depends on the model, so equal $n$ do not remove it (Chong and Forsyth, 2020). An
+# FID without $n$, network and reference images is not a result.
 #
 # ## 6 · What the scores see
 #
-# Every score, for every sampler. Beside the five there are real training digits of the classes 0 to 4 alone, and
-# samples of independent pixels. *Nearer* is the share of pairs (sample, test image) in which the sample is the nearer
-# one to the training images: one half would be right. Which has the lowest FID: the mixture, that is 99 % noise, the
-# perfect digits of half of the classes, or independent pixels?
+# Every score, for every sampler, and for two more: real training digits of the classes 0 to 4 alone, and independent
+# pixels. *Nearer* is the share of pairs (sample, test image) in which the sample is nearer to the training images: one
+# half would be right. Which has the lowest FID: 99 % noise, perfect digits of half of the classes, or independent
+# pixels?
 
 # %% tags=["demo"]
 guess("lowest FID", ..., choices=["mixture", "classes 0 to 4", "independent pixels"])
@@ -472,38 +464,35 @@ plots.show(figures.seen_by(seen_by))
 outcome("lowest FID", min(("mixture", "classes 0 to 4", "independent pixels"), key=lambda name: seen_by[name]["FID"]))
 
 # %% [markdown]
-# * **The memory wins** whatever looks at samples alone. The likelihood of new images and the training images themselves
-#   expose it.
-# * **FID is one number.** Noise, missing classes and missing dependencies all get about 4: it says that something is wrong,
-#   not what.
-# * **The Inception score** of half of the classes is 5, however good the digits.
-# * **Nats and samples disagree** for two honest models. Presumably the PixelCNN's small windows predict a stroke from its
-#   surroundings, which most nats are about; whether the whole is a digit is decided by a few of them.
+# * **The memory wins** whatever looks at samples alone. The likelihood of new images exposes it, and so do the training
+#   images.
+# * **FID is one number.** Noise, missing classes and missing dependencies all get about 4.
+# * **Nats and samples disagree** for two honest models (with three seeds each, too). Presumably the PixelCNN's small
+#   windows predict a stroke from its surroundings, which most nats are about; a few decide whether the whole is a
+#   digit.
 #
 # ### On paper
 #
-# Let $A$ hold half of the mass, $p(A) = \frac12$, as five of ten equally frequent classes do, and let $q(x) = 2 p(x)$ in
-# $A$, and 0 elsewhere. (a) Find $\operatorname{KL}(p \,\|\, q)$, $\operatorname{KL}(q \,\|\, p)$ and $\operatorname{TV}$. (b) How
-# often is the best classifier right, and what does section 4's bound say? (c) What is the Inception score, by a
-# classifier that is always sure and right? (d) Somebody adds 1 % of $p$: $q' = 0.99 q + 0.01 p$. Which of the numbers
-# change much?
+# Let five of ten equally frequent classes be $A$, and $q(x) = 2 p(x)$ in $A$, 0 elsewhere. (a) Find
+# $\operatorname{KL}(p \,\|\, q)$, $\operatorname{KL}(q \,\|\, p)$ and $\operatorname{TV}$. (b) How often is the best
+# classifier right, and what does section 4's bound say? (c) What is the Inception score, by a classifier that is always
+# sure and right? (d) Which of these change much for $q' = 0.99 q + 0.01 p$?
 #
 # <details>
 # <summary><b>Solution</b> (open it when you have written down yours)</summary>
 #
 # (a) $\infty$, since $q = 0$ where $p > 0$. $\operatorname{KL}(q \,\|\, p) = \sum_A q \log 2 = \log 2$.
-# $\operatorname{TV} = \frac12 \big( \sum_A |p - 2p| + \sum_{A^c} p \big) = \frac12 (\frac12 + \frac12) = \frac12$. (b) $\frac12 (1 +
-# \frac12) = \frac34$: it says "data" outside $A$, and "model" inside. The bound is $\sqrt{1 - e^{-\infty}} = 1$, true and
-# empty. (c) $p(y)$ is uniform over five classes and $p(y \mid x)$ certain: $\exp(\log 5 - 0) = 5$, where the data have 10.
-# (d) Only the first. In $A$, $q' = 1.99 p$, outside $0.01 p$, so $\operatorname{KL}(p \,\|\, q') = -\frac12 \log 1.99 + \frac12 \log 100 =
-# 1.96$ nats, after $\infty$. TV is 0.495, and the rest moves as little. Likelihood counts *that* something is covered, not how often
-# it is drawn.
+# $\operatorname{TV} = \frac12 \big( \sum_A |p - 2p| + \sum_{A^c} p \big) = \frac12$. (b) $\frac12 (1 + \frac12) =
+# \frac34$: it says "data" outside $A$, and "model" inside. The bound is $\sqrt{1 - e^{-\infty}} = 1$, true and empty.
+# (c) $\exp(\log 5 - 0) = 5$, where the data have 10. (d) Only the first: in $A$, $q' = 1.99 p$, outside $0.01 p$, so
+# $\operatorname{KL}(p \,\|\, q') = -\frac12 \log 1.99 + \frac12 \log 100 = 1.96$ nats, after $\infty$. Likelihood
+# counts *that* something is covered, not how often it is drawn.
 # </details>
 #
 # ## 7 · Bug clinic
 #
-# Six groups evaluated one and the same model of the toy distribution, by one plan. Five made a mistake. You see the four
-# numbers that each reports, and the first samples that each scored. The entropy is 7.17 bits, or 4.97 nats. With
+# Six groups evaluated one and the same model of the toy distribution, by one plan. Five made a mistake. You see four
+# numbers of each report, and the first samples that each scored. The entropy is 7.17 bits, or 4.97 nats. With
 # `COURSE_BUDGET=smoke` they cannot be told apart: use `cpu`.
 
 # %% tags=["train"]
@@ -524,8 +513,8 @@ clinic.diagnose("F", symptom=..., line=...)
 # %% [markdown]
 # ## 8 · Your own evaluator
 #
-# Whoever trains the network makes the score. Train one, and see how much of a score is the network's. Nothing depends on
-# your earlier answers; the check gives the model weights and judges it untrained.
+# How much of a score is the network's? Train one. Nothing depends on your earlier answers; the check gives the model
+# weights and judges it untrained.
 #
 # ### Exercise 5 · `OwnEvaluator`
 
@@ -546,9 +535,10 @@ class OwnEvaluator(torch.nn.Module):
 
     features(x): x (n, D) -> (n, h), the ReLU of hidden(x).
     logits(x): x (n, D) -> (n, K), out(features(x)).
-    loss(x, y): a scalar, the mean of -log p(y | x) in nats, finite for logits of +-1000; gradients reach all parameters.
+    loss(x, y): a scalar, the mean of -log p(y | x) in nats, finite for logits of +-1000; gradients reach all
+        parameters.
     inception_score(x): a number from 1 to K, exp of the mean over rows of KL(p(y | x) || p(y)), with p(y) the mean of
-        p(y | x) over these rows, all in one batch; computed in float64 from the logits, and finite for logits of +-1000.
+        p(y | x) over these rows, all in one batch; computed in float64 from the logits, finite for logits of +-1000.
     frechet(x, y): here y (m, D) are other images -> a number, the squared Frechet distance of the Gaussians fitted to
         the features of both: means and unbiased covariances, in float64. n and m are at least 2, may differ, and may be
         below h.
@@ -599,8 +589,8 @@ class OwnEvaluator(torch.nn.Module):
 
 # %% [markdown]
 # **The training loop.** For each step: draw 64 of the images at random, compute their loss, and let Adam (learning rate
-# 0.005) take a step that lowers it. By the course's network, a convolutional one, the mixture has the FID 4.2 and half of
-# the classes 3.8. What will your network say of the mixture?
+# 0.005) take a step that lowers it. By the course's network, a convolutional one, the mixture has the FID 4.2 and half
+# of the classes 3.8. What will your network say of the mixture?
 
 # %% tags=["demo"]
 guess("FID of the mixture by your network", ...)
@@ -629,22 +619,23 @@ with waits_for("OwnEvaluator", "train_own"):
         own = OwnEvaluator(64, 32, 10)
         train_own(own, vectors.train.x.float() / 15, images.train.y, steps=budget(smoke=5, cpu=600, gpu=600))
         with torch.no_grad():
-            right = (torch.as_tensor(own.logits(vectors.test.x.float() / 15)).argmax(1) == images.test.y).double().mean()
+            said = torch.as_tensor(own.logits(vectors.test.x.float() / 15)).argmax(1)
+        right = 100 * float((said == images.test.y).double().mean())
         of_sets = {name: float(own.frechet(vectors.test.x.float() / 15, x)) for name, x in scaled.items()}
         by_network[f"yours, seed {seed}"] = of_sets
-        print(f"seed {seed}: {100 * float(right):.0f} % of the test digits classified correctly (aim: above 93 %; the solution: 96 %)")
+        print(f"seed {seed}: {right:.0f} % of the test digits right (aim: above 93 %; the solution: 96 %)")
     plots.show(figures.by_network(by_network))
     outcome("FID of the mixture by your network", by_network["yours, seed 0"]["mixture"])
 
 # %% [markdown]
-# Both networks classify digits well, and put noise at 4 and at about 40. They agree that MADE is better than the PixelCNN,
-# and on no ratio. An FID is in units of a network, and a network was never asked about what lies off its data.
+# All classify digits well. One puts noise at 4, the others at about 40. They agree that MADE is better than the
+# PixelCNN, and on no ratio. An FID is in units of its network, and no network was asked about what lies off its data.
 #
 # ## 9 · A fair comparison
 #
-# What is the same for all models, and what is not? `python -m course_lib.compare` gives four families of this course the
-# same data and the same processor time for training, three seeds each, and the same 300 test images, features and judges.
-# The row "training images" is a memory.
+# What is the same for all models, and what is not? `python -m course_lib.compare` gives four families of this course
+# the same data and the same processor time for training, three seeds each, and the same 300 test images, features and
+# judges. The row "training images" is a memory.
 
 # %% tags=["demo"] folded="Draws the comparison that is shipped with the course: a dot for each seed, and samples."
 table = compare.shipped()
@@ -652,32 +643,46 @@ plots.show(figures.comparison(table))
 plots.show(figures.compared_samples(table))
 
 # %% [markdown]
-# COMPARISON TEXT
+# Comparison text.
 #
 # ## 10 · The answer, and what comes next
 #
-# **Which model is better?** No number says so alone. A likelihood proves coverage of new images and exposes a memory; it
-# forgives nonsense, unless the divergence is below a nat or so. A sample score proves that somebody can tell samples from
-# data; it forgives copying, and sees what its network sees. **For what?** Choose the measure by the use: nats for compression and
-# completion, a blind judgement or a two-sample test for pictures, the task's own error for a task. **How honestly?** The same data, budget
-# and number of images for all, with unit, kind, network, $n$ and seeds written beside each number, paired differences,
-# and a cheat in the table that ought to lose.
+# **Which model is better?** No number says so alone. A likelihood proves coverage of new images and exposes a memory;
+# it forgives nonsense, unless the divergence is a fraction of a nat. A sample score proves that samples can be told
+# from data; it forgives copying, and sees what its network sees. **For what?** Choose the measure by the use (*Going
+# further* has a table): nats for compression and completion, a blind judgement or a two-sample test for pictures, the
+# task's own error for a task. **How honestly?** The same data, budget and number of images for all; unit, kind,
+# network, $n$ and seeds beside each number; paired differences; and a cheat in the table that ought to lose.
 #
-# **Today.** Diffusion models took both prizes, though mostly not with the same weights: Ho, Jain and Abbeel (2020) report
-# an FID of 3.17 on CIFAR-10 in their abstract, and Kingma et al. (2021) likelihoods beyond those of autoregressive models. Text-to-image
-# models are ranked by FID and by people's choices between pairs of images; language models still by nats, per token, and by tasks.
+# **Today.** Ho, Jain and Abbeel (2020) report an FID of 3.17 on CIFAR-10 for diffusion, Kingma et al. (2021) diffusion
+# models with likelihoods beyond those of autoregressive ones: two papers, two measures. Text-to-image models are ranked
+# by people's choices between pairs of images as well; language models by nats per token, and by tasks.
 #
-# This was the course. You have written a model of each family, trained it, and broken it. What you have not written, flows
-# and diffusion, is at the end of *Going further*.
+# This was the course. What you have not written, flows and diffusion, is at the end of *Going further*.
 
 # %% [markdown]
 # ## Going further
 # Sections may be read in any order.
 #
+# ### When a likelihood promises good samples
+#
+# Write $s = \sum_x \min(p, q)$, where $p$ and $q$ are $p(x)$ and $q(x)$. As $\min(p, q) = \frac12 (p + q) - \frac12
+# \lvert p - q \rvert$, $s = 1 - \operatorname{TV}$, and $\sum_x \max(p, q) = 2 - s$. The product of both is $1 -
+# \operatorname{TV}^2$. By Cauchy and Schwarz, and since $\min(p, q) \max(p, q) = p\, q$,
+#
+# $$1 - \operatorname{TV}^2 = \sum_x \min(p, q) \sum_x \max(p, q) \ge \Big( \sum_x \sqrt{p\, q} \Big)^2 = \Big( \mathbb{E}_p \sqrt{q / p} \Big)^2 ,$$
+#
+# and by Jensen, $\mathbb{E}_p \sqrt{q / p} \ge \exp\big( \frac12 \mathbb{E}_p \log (q / p) \big) =
+# e^{-\operatorname{KL}(p \| q) / 2}$. Together, $\operatorname{TV} \le \sqrt{1 - e^{-\operatorname{KL}(p \| q)}}$.
+#
+# No such promise in the other direction: the memory with $\varepsilon \to 0$ has an infinite divergence, whatever the
+# TV. And a promise *per image*: on CIFAR-10, 0.01 bits/dim are 21 nats. No published difference between likelihood
+# models of images is small enough for it.
+#
 # ### The Inception score in parts, and images made for a score
 #
-# Published Inception scores are means over ten parts of 5,000 samples, with the standard deviation of the ten (Salimans et al.,
-# 2016). The parts are consecutive. Does it matter how the samples are sorted?
+# Published Inception scores are means over ten parts of 5,000 samples, with the standard deviation of the ten (Salimans
+# et al., 2016). The parts are consecutive. Does it matter how the samples are sorted?
 #
 # #### Exercise 6 · `inception_score`
 
@@ -713,7 +718,8 @@ guess("Inception score of sorted digits", ...)
 # %% tags=["train"] folded="Your score on digits in random order and sorted; then images that were made for a score."
 with waits_for("inception_score"):
     log_p = metrics.class_log_probs(network, test)
-    for name, rows in {"random order": torch.randperm(300, generator=seeded()), "sorted": images.test.y.argsort()}.items():
+    orders = {"random order": torch.randperm(300, generator=seeded()), "sorted": images.test.y.argsort()}
+    for name, rows in orders.items():
         parts = torch.as_tensor(inception_score(log_p[rows], 10))
         print(f"{name}: {float(parts.mean()):.2f}, standard deviation over ten parts {float(parts.std()):.2f}")
     whole = float(torch.as_tensor(inception_score(log_p, 1)))
@@ -725,21 +731,22 @@ made_up = {
 }
 for name, x in made_up.items():
     row = experiment.judged(name, x, test, network)
-    print(f"made {name}: Inception score {row.inception_score:.2f}, FID {row.fid:.2f}, told from digits {100 * row.accuracy:.0f} %")
+    scores = f"Inception score {row.inception_score:.2f}, FID {row.fid:.2f}"
+    print(f"made {name}: {scores}, told from digits by a classifier {100 * row.accuracy:.0f} %")
 shown = torch.cat([x[:12] for x in made_up.values()])
 alt = "Two rows of twelve images of 8 x 8 pixels that look like noise: made for the Inception score, and made for FID."
 plots.show(plots.image_grid(shown, columns=12, levels=16, row_names=list(made_up)), alt=alt)
 
 # %% [markdown]
-# Sorted digits have a score of 1: within a part there is one class, and $p(y \mid x)$ equals $p(y)$. The mistake is alive. A
-# report on the evaluation code of a well-known diffusion model (openai/guided-diffusion, issue 165) has the same 50,000 ImageNet samples
-# at 62.1 sorted by class, and 298.5 in one part. Even in random order the mean over small parts is lower, since ten
-# classes do not fit evenly into 30 images.
+# Sorted digits have 1.1: a part has hardly more than one class, and $p(y \mid x)$ is nearly $p(y)$. The mistake is
+# alive. An issue at the evaluation code of a well-known diffusion model (openai/guided-diffusion, issue 165) reports
+# 62.1 for 50,000 ImageNet samples in order of class, and 298.5 for the same in one part. In random order, too, small
+# parts lower the score, to 8.4 here: ten classes do not fit evenly into 30 images.
 #
-# The images in the rows were optimised, as by Barratt and Sharma (2018): noise moves along the gradient of a score. The first
-# row has the full Inception score. The second has an FID of 0.08, *less* than real training digits (0.23): its features have
-# mean and covariance of real ones, and FID looks at nothing else. A support vector machine in pixels tells both from
-# digits every time. Whoever may optimise a score can have it.
+# The images in the rows were optimised, as by Barratt and Sharma (2018): noise moves along the gradient of a score. The
+# first row has the full Inception score. The second has an FID of 0.08, *less* than real training digits have: its
+# features have mean and covariance of real ones, and FID looks at nothing else. A support vector machine in pixels
+# tells both from digits every time. If you optimise a score, you get the score.
 #
 # ### A distance without bias: KID
 #
@@ -748,11 +755,11 @@ plots.show(plots.image_grid(shown, columns=12, levels=16, row_names=list(made_up
 # $$\operatorname{MMD}^2 = \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y),$$
 #
 # with $x, x'$ independent features of data, and $y, y'$ of samples. If $k(x, y) = \phi(x)^\top \phi(y)$, it is
-# $|\mathbb{E} \phi(x) - \mathbb{E} \phi(y)|^2$: at least 0, and 0 for equal distributions. **KID** (Bińkowski et al., 2018) takes $k(x,
-# y) = (x^\top y / d + 1)^3$ with $d$ features. Its $\phi$ has all products of up to three features: it compares moments up to the
-# third, without a Gaussian. Each expectation is estimated without bias by the mean over all pairs of *different*
-# images. Pairs of an image with itself have $k(x, x)$, which is larger on average; with them, the estimate would be too large by
-# about $\frac1n (\mathbb{E}\, k(x, x) - \mathbb{E}\, k(x, x'))$ for each sample.
+# $|\mathbb{E} \phi(x) - \mathbb{E} \phi(y)|^2$: at least 0, and 0 for equal distributions. **KID** (Bińkowski et al.,
+# 2018) takes $k(x, y) = (x^\top y / d + 1)^3$ with $d$ features. Its $\phi$ has all products of up to three features:
+# it compares moments up to the third, without a Gaussian. Each expectation is estimated without bias by the mean over
+# all pairs of *different* images. Pairs of an image with itself have $k(x, x)$, which is larger on average; with them,
+# the estimate would be too large by about $\frac1n (\mathbb{E}\, k(x, x) - \mathbb{E}\, k(x, x'))$ for each sample.
 #
 # #### Exercise 7 · `kid`
 
@@ -791,9 +798,9 @@ with waits_for("kid"):
     print(f"FID, extrapolated to infinitely many images: {experiment.extrapolated(experiment.BIAS_OF_DIGITS):.3f}")
 
 # %% [markdown]
-# Both samples are real digits. FID falls like $1 / n$, from 2.0 at $n = 50$ to 0.12 at 800. KID is 0 within its error at all $n$. So one
-# may compare KIDs of different $n$, where the error, but not the mean, depends on it. Since FID is close to linear in $1 / n$, it can also be
-# extrapolated to $1 / n = 0$ (Chong and Forsyth, 2020): here to $-0.02$, which is 0 but for noise.
+# Both samples are real digits. FID falls like $1 / n$, from 2.0 at $n = 50$ to 0.12 at 800. KID is 0 within two of its
+# errors at all $n$: its spread depends on $n$, and its mean does not. Since FID is nearly linear in $1 / n$, it can be
+# extrapolated to $1 / n = 0$ (Chong and Forsyth, 2020), here to $-0.02$. (Each row is a mean over 20 pairs.)
 #
 # ### Quality and diversity apart
 #
@@ -814,9 +821,10 @@ def precision_recall(real, fake, k):
         k: an integer, at least 1 and below m and n.
 
     Returns:
-        A tuple of two numbers. Precision: the share of the fake rows that lie in the ball of at least one real row; a ball's radius
-        is the Euclidean distance to the k-th nearest *other* real row, the border included. Another row may be equal, and then counts at distance 0.
-        Recall: the share of the real rows that lie in the ball of at least one fake row, with radii among the fake rows.
+        A tuple of two numbers. Precision: the share of the fake rows that lie in the ball of at least one real row. A
+        ball's radius is the Euclidean distance to the k-th nearest *other* real row, its border included; another row
+        that is equal counts, at distance 0. Recall: the share of the real rows that lie in the ball of at least one
+        fake row, with radii among the fake rows.
     """
     ### BEGIN SOLUTION
     def apart(a, b):
@@ -848,21 +856,23 @@ with waits_for("precision_recall"):
     outcome("precision of the mixture", measured["mixture"][0])
 
 # %% [markdown]
-# Half of the classes: high precision, low recall, as it should be. Ten images, repeated: high precision, recall 0, where the Inception
-# score was full. But the mixture's noise has a precision near one half. The network maps noise *between* digits: it was never
-# asked about noise (section 8). Features decide what is similar, here as everywhere.
+# Half of the classes: high precision, low recall, as it should be. Ten images, repeated: high precision, recall 0;
+# their Inception score would be full. MADE's and the PixelCNN's fault is quality, not diversity. But the mixture's
+# noise has a precision of 0.48, as good as the PixelCNN's. The network maps noise *between* digits: it was never asked
+# about noise (section 8). Features decide what is similar, here as everywhere.
 #
 # ### Densities, levels, and a Jacobian
 #
-# Some models give a density of real numbers, and grey levels are integers $x$. Add uniform noise $u$ from $[0, 1)^D$, **dequantize**. A
-# density $f$ of $x + u$ implies a probability of the levels, $P(x) = \int f(x + u)\, du$, and by Jensen
-# $\log P(x) \ge \mathbb{E}_u \log f(x + u)$ (Theis et al., 2016, section 3.1). So the mean of $-\log f$ is an upper bound of the NLL of
-# the levels. Mostly, networks see $v = c\,(x + u)$, with $c = 1 / 256$, say. A cube of side 1 becomes one of
-# side $c$, and holds the same mass: $f(x + u) = c^D f_v(v)$, and
+# Some models give a density of real numbers, and grey levels are integers $x$. Add uniform noise $u$ from $[0, 1)^D$,
+# **dequantize**. A density $f$ of $x + u$ implies a probability of the levels, $P(x) = \int f(x + u)\, du$, and by
+# Jensen $\log P(x) \ge \mathbb{E}_u \log f(x + u)$ (Theis et al., 2016, section 3.1). So the mean of $-\log f$ is an
+# upper bound of the NLL of the levels. Mostly, networks see $v = c\,(x + u)$, with $c = 1 / 256$, say. A cube of side 1
+# becomes one of side $c$, and holds the same mass: $f(x + u) = c^D f_v(v)$, and
 #
 # $$-\log f(x + u) = -\log f_v(v) - D \log c .$$
 #
-# With $c = 1/256$ that *adds* 8 bits/dim. To forget them, or to count them twice, changes any published number by much more than a new model.
+# With $c = 1/256$ that *adds* 8 bits/dim. To forget them, or to count them twice, changes any published number by much
+# more than a new model.
 #
 # #### Exercise 9 · `bits_per_dim`
 
@@ -872,7 +882,8 @@ def bits_per_dim(nats, shape, scale):
     """Bits per dimension of levels, an upper bound, from densities of dequantized and scaled images.
 
     Args:
-        nats: (n,) float64 tensor, -log density in nats of scale * (x + u) for each image: x integers, u uniform in [0, 1).
+        nats: (n,) float64 tensor, -log density in nats of scale * (x + u) for each image: x integers, u uniform in
+            [0, 1).
         shape: tuple of integers, the shape of one image, such as (3, 32, 32).
         scale: a positive float, such as 1 / 256.
 
@@ -889,8 +900,8 @@ def bits_per_dim(nats, shape, scale):
 # %% check="bits_per_dim"
 
 # %% [markdown]
-# A Gaussian fits the dequantized digits, scaled to $(0, 1)$ by $c = 1 / 16$. Its density costs *minus* 28 nats per image or so. MADE has
-# 1.93 bits/dim. What does the Gaussian have?
+# Fit a Gaussian to the dequantized digits, scaled to $(0, 1)$ by $c = 1 / 16$. Its density costs *minus* 38 nats per
+# image. MADE has 1.93 bits/dim. What does the Gaussian have?
 
 # %% tags=["demo"]
 guess("bits/dim of a Gaussian", ...)
@@ -900,28 +911,33 @@ with waits_for("bits_per_dim"), torch.no_grad():
     real = data.digits("real").flatten()
     nats = -ProbabilisticPCA.of(real.train.x, 40).log_prob(real.test.x).double()
     bits = torch.as_tensor(bits_per_dim(nats, (1, 8, 8), 1 / 16))
-    print(f"density: {float(nats.mean()):.1f} nats; without the Jacobian {float(nats.mean()) / 64 / math.log(2):.2f} bits/dim")
-    print(f"MADE: {-float(metrics.log_probs(made, vectors.test.x).mean()) / 64 / math.log(2):.2f} bits/dim, exact")
+    without = metrics.bits_per_dim(float(nats.mean()), 64)
+    print(f"density: {float(nats.mean()):.1f} nats; without the Jacobian {without:.2f} bits/dim")
+    print(f"MADE: {metrics.bits_per_dim(metrics.nll(made, vectors.test.x).mean, 64):.2f} bits/dim, exact")
     outcome("bits/dim of a Gaussian", float(bits.mean()))
 
 # %% [markdown]
-# GAUSSIAN TEXT
+# 3.14 bits/dim, a bound, against MADE's exact 1.93. Without the Jacobian it would be $-0.86$ bits/dim, and a negative
+# number of bits for *levels* is impossible: no probability exceeds 1. Smaller mistakes do not give themselves away.
+# Data scaled to $(-1, 1)$ and treated as if to $(0, 1)$ are off by 1 bit/dim; division by 255 in place of 256, by
+# 0.006.
 #
 # ### Generation against retrieval
 #
-# Only images that the model was trained on expose a memory without a likelihood. Section 6's *nearer* compares distances: of samples to
-# their nearest training images, and of test images to theirs (Meehan, Chaudhuri and Dasgupta, 2020). In pixels it is easy to
-# deceive, as Theis et al. (2016, section 3.4) warn. Let the memory shift each image by one pixel before it returns it. What will
-# *nearer* be?
+# Only images that the model was trained on expose a memory without a likelihood. Section 6's *nearer* compares
+# distances: of samples to their nearest training images, and of test images to theirs (Meehan, Chaudhuri and Dasgupta,
+# 2020). In pixels it is easy to deceive, as Theis et al. (2016, section 3.4) warn. Let the memory shift each image by
+# one pixel before it returns it. What will *nearer* be?
 
 # %% tags=["demo"]
 guess("nearer, memory shifted by a pixel", ...)
 
 # %% tags=["demo"] folded="Distances to the nearest training images of test digits, and of three memories; the test in pixels and in features."
+noisy = experiment.NoisyCopies(vectors.train.x, 16, 0.05)
 copies = {
     "memory": samples["memory"],
     "shifted by a pixel": samples["memory"].roll(1, 3),
-    "1 pixel in 20 redrawn": experiment.NoisyCopies(vectors.train.x, 16, 0.05).sample(300, generator=seeded()).view(-1, 1, 8, 8),
+    "1 pixel in 20 redrawn": noisy.sample(300, generator=seeded()).view(-1, 1, 8, 8),
     "PixelCNN": samples["PixelCNN"],
 }
 distances = {"test digits": metrics.nearest_neighbours(test, images.train.x).distances}
@@ -936,7 +952,13 @@ shifted = metrics.data_copying(copies["shifted by a pixel"], images.train.x, tes
 outcome("nearer, memory shifted by a pixel", shifted)
 
 # %% [markdown]
-# RETRIEVAL TEXT
+# A shift by one pixel takes the copies farther from the training images, 33 levels in the median, than the PixelCNN's
+# samples are, 29. *Nearer* falls from 1 to 0.02, as for the PixelCNN, and to 0.06 in features. A small rate of redrawn
+# pixels leaves 0.70. So the test proves copying where it finds it, as every yardstick of this lesson proves only one
+# thing. Likelihood needs no distance: the shifted memory, too, has no mass on new digits.
+#
+# The reverse is no proof of health: *nearer* is 0.07 for MADE, far below one half. Its samples are farther away from
+# the training images than new digits are, because many are not digits at all.
 #
 # ### Looking, blind
 #
@@ -953,10 +975,10 @@ for n in (10, 20, 50, 100, 200):
     print(f"{n:3} {needed:7} {100 * power[0]:11.0f} % {100 * power[1]:11.0f} %")
 
 # %% [markdown]
-# A reader who is right 60 % of the time needs more than 100 images to be found out four times in five. So: decide $n$ before, one
-# answer per image, half of them real at random, the same size and number of levels for both, and report $k$, $n$ and
-# how the readers were chosen. *Typical* samples, not the best of many; if there was a selection, say how many were thrown away. And remember
-# what looking cannot see: copies, and missing classes.
+# A reader who is right 60 % of the time needs more than 100 images to be found out four times in five. So: decide $n$
+# before, one answer per image, half of them real at random, the same size and number of levels for both, and report
+# $k$, $n$ and how the readers were chosen. *Typical* samples, not the best of many; if there was a selection, say how
+# many were thrown away. And remember what looking cannot see: copies, and missing classes.
 #
 # ### One model for each use
 #
@@ -974,8 +996,8 @@ for n in (10, 20, 50, 100, 200):
 # | sound, as it comes | a cheap next step | WaveNet with a ring buffer (06) |
 # | semi-supervised learning, classes | $p(x \mid y)$ | class-conditional models (01, 04, 07) |
 #
-# Each line has a measure of its own: bits, squared error, accuracy, area under a curve, seconds. None of them is FID. The
-# question "which is the best generative model?" is like "which is the best vehicle?".
+# Each line has a measure of its own: bits, squared error, accuracy, area under a curve, seconds. None of them is FID.
+# The question "which is the best generative model?" is like "which is the best vehicle?".
 #
 # ### The map, completed
 #
@@ -990,9 +1012,9 @@ for n in (10, 20, 50, 100, 200):
 # | Markov chain | none | many steps | samples, mixing | 01, in words |
 # | GAN | none | one pass | two-sample tests, recall, copies | 09 |
 #
-# Directed or undirected, explicit or implicit, exact, bounded or neither, all at once or step by step: the columns depend on each other, and
-# no family has the best entry in each. An autoregressive prior over a VAE's codes, a GAN's loss on a VQ-VAE's decoder, a
-# flow for a posterior: what is built today is mostly a mixture of rows.
+# Directed or undirected, explicit or implicit, exact, bounded or neither, all at once or step by step: the columns
+# depend on each other, and no family has the best entry in each. An autoregressive prior over a VAE's codes, a GAN's
+# loss on a VQ-VAE's decoder, a flow for a posterior: what is built today is mostly a mixture of rows.
 #
 # ### Reading published tables
 #
@@ -1007,60 +1029,66 @@ for n in (10, 20, 50, 100, 200):
 # <details>
 # <summary><b>Answers</b></summary>
 #
-# * The network. The author of a popular port found that PyTorch's own Inception weights and model differ from those of the first code,
-#   and that the resizing of images differs as well (mseitzer/pytorch-fid, issue 11 and pull request 16).
-# * $n$, and with it the bias: the authors' own repository recommends at least 10,000 samples (bioinf-jku/TTUR, README). An issue of another
-#   repository (genforce/idinvert, 7) has 500.
-# * The reference set. There is no consensus (kwotsin/mimicry, issue 33); a memory has FID 0 against the training set, and nearly so
-#   against a test set.
-# * The kind. DRAW's 80.97 is a bound, PixelCNN's is exact (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, Table 4). Here the bound is
-#   lower, so DRAW is better in nats; were it higher, nothing would follow.
-# * Two measures: Gated PixelCNN's test NLL (van den Oord et al., 2016) and the FID of a diffusion model (Ho et al., 2020). They do not
-#   compare, however alike they look.
+# * The network. The author of a popular port found that PyTorch's own Inception weights and model differ from those of
+#   the first code, and that the resizing of images differs as well (mseitzer/pytorch-fid, issue 11 and pull request
+#   16).
+# * $n$, and with it the bias: the authors' own repository recommends at least 10,000 samples (bioinf-jku/TTUR, README).
+#   An issue of another repository (genforce/idinvert, 7) has 500.
+# * The reference set. There is no consensus (kwotsin/mimicry, issue 33); a memory has FID 0 against the training set,
+#   and nearly so against a test set.
+# * The kind. DRAW's 80.97 is a bound, PixelCNN's is exact (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, Table 4).
+#   Here the bound is lower, so DRAW is better in nats; were it higher, nothing would follow.
+# * Two measures: Gated PixelCNN's test NLL (van den Oord et al., 2016) and the FID of a diffusion model (Ho et al.,
+#   2020). They do not compare, however alike they look.
 # </details>
 #
 # ### What comes next: flows and diffusion
 #
-# **A flow** is an invertible network $z = f(x)$ with a known density of $z$. The Jacobian of section *Densities*, for any $f$:
+# **A flow** is an invertible network $z = f(x)$ with a known density of $z$. The Jacobian of section *Densities*, for
+# any $f$:
 #
 # $$\log q(x) = \log q_z(f(x)) + \log \Big| \det \frac{\partial f}{\partial x} \Big| .$$
 #
-# The art is to have an inverse and a determinant that are cheap. Lesson 07 has one for posteriors; RealNVP (Dinh, Sohl-Dickstein and Bengio,
-# 2017) and Glow (Kingma and Dhariwal, 2018) have them for images. An autoregressive model of real numbers is a flow, too: its Jacobian is
-# triangular (lesson 03's masks).
+# The art is to have an inverse and a determinant that are cheap. Lesson 07 has one for posteriors; RealNVP (Dinh,
+# Sohl-Dickstein and Bengio, 2017) and Glow (Kingma and Dhariwal, 2018) have them for images. An autoregressive model of
+# real numbers is a flow, too: its Jacobian is triangular (lesson 03's masks).
 #
-# **Diffusion** is a VAE whose encoder is fixed: $z_1, \dots, z_T$ are $x$ with more and more Gaussian noise, until nothing is left.
-# With $z_0 = x$, lesson 07's bound becomes a sum of KL divergences of Gaussians, one for each step,
+# **Diffusion** is a VAE whose encoder is fixed: $z_1, \dots, z_T$ are $x$ with more and more Gaussian noise, until
+# nothing is left. With $z_0 = x$, lesson 07's bound becomes a sum of KL divergences of Gaussians, one for each step,
 #
 # $$-\log q(x) \le \mathbb{E}\Big[ \operatorname{KL}\big(p(z_T \mid x) \,\|\, N(0, I)\big) + \sum_{t=2}^{T} \operatorname{KL}\big(p(z_{t-1} \mid z_t, x) \,\|\, q(z_{t-1} \mid z_t)\big) - \log q(x \mid z_1) \Big] ,$$
 #
-# and each is a squared error of a network that removes noise (Ho et al., 2020, equation 5). If one network serves all steps, training needs one random step
-# per image: no adversary, no order of pixels, no sampling in training. What it costs is sampling: many passes. How to evaluate it, you now know.
+# and each is a squared error of a network that removes noise (Ho et al., 2020, equation 5). If one network serves all
+# steps, training needs one random step per image: no adversary, no order of pixels, no sampling in training. What it
+# costs is sampling: many passes. How to evaluate it, you now know.
 #
 # ### History, references and solutions
 #
-# Parzen windows were once the usual estimate of a GAN's likelihood; Theis et al. (2016, section 3.3) show that a set of cluster centres can beat the
-# true distribution by it. Two-sample tests are as old as statistics. To compare learnt distributions by an adversary is
-# the idea of lesson 09, with the roles of judge and score exchanged.
+# Parzen windows were once the usual estimate of a GAN's likelihood; Theis et al. (2016, section 3.3) show that a set of
+# cluster centres can beat the true distribution by it. Two-sample tests are as old as statistics. To compare learnt
+# distributions by an adversary is the idea of lesson 09, with the roles of judge and score exchanged.
 #
 # * S. Barratt and R. Sharma. A note on the Inception score. *arXiv:1801.01973*, 2018.
 # * M. Bińkowski, D. Sutherland, M. Arbel and A. Gretton. Demystifying MMD GANs. *ICLR*, 2018.
-# * J. Bretagnolle and C. Huber. Estimation des densités: risque minimax. *Zeitschrift für Wahrscheinlichkeitstheorie und verwandte Gebiete* 47, 1979.
+# * J. Bretagnolle and C. Huber. Estimation des densités: risque minimax. *Zeitschrift für Wahrscheinlichkeitstheorie
+#   und verwandte Gebiete* 47, 1979.
 # * M. Chong and D. Forsyth. Effectively unbiased FID and Inception score and where to find them. *CVPR*, 2020.
 # * L. Dinh, J. Sohl-Dickstein and S. Bengio. Density estimation using Real NVP. *ICLR*, 2017.
-# * D. Dowson and B. Landau. The Fréchet distance between multivariate normal distributions. *Journal of Multivariate Analysis* 12, 1982.
+# * D. Dowson and B. Landau. The Fréchet distance between multivariate normal distributions. *Journal of Multivariate
+#   Analysis* 12, 1982.
 # * M. Heusel et al. GANs trained by a two time-scale update rule converge to a local Nash equilibrium. *NIPS*, 2017.
 # * J. Ho, A. Jain and P. Abbeel. Denoising diffusion probabilistic models. *NeurIPS*, 2020.
 # * D. Kingma and P. Dhariwal. Glow: generative flow with invertible 1x1 convolutions. *NeurIPS*, 2018.
 # * D. Kingma, T. Salimans, B. Poole and J. Ho. Variational diffusion models. *NeurIPS*, 2021.
 # * T. Kynkäänniemi et al. Improved precision and recall metric for assessing generative models. *NeurIPS*, 2019.
 # * D. Lopez-Paz and M. Oquab. Revisiting classifier two-sample tests. *ICLR*, 2017.
-# * C. Meehan, K. Chaudhuri and S. Dasgupta. A non-parametric test to detect data-copying in generative models. *AISTATS*, 2020.
+# * C. Meehan, K. Chaudhuri and S. Dasgupta. A non-parametric test to detect data-copying in generative models.
+#   *AISTATS*, 2020.
 # * A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu. Pixel recurrent neural networks. *ICML*, 2016.
 # * A. van den Oord et al. Conditional image generation with PixelCNN decoders. *NIPS*, 2016.
 # * T. Salimans et al. Improved techniques for training GANs. *NIPS*, 2016.
 # * L. Theis, A. van den Oord and M. Bethge. A note on the evaluation of generative models. *ICLR*, 2016.
 #
-# **Where the solution is.** The text source of this notebook with all answers is `solutions/10_evaluation.py` in the course
-# repository. Compare after your checks pass: yours may well be different and just as right. In `course_lib` the same
-# ideas are in `metrics/`, `features.py`, `compare.py` and `experiments/evaluation.py`.
+# **Where the solution is.** The text source of this notebook with all answers is `solutions/10_evaluation.py` in the
+# course repository. Compare after your checks pass: yours may well be different and just as right. In `course_lib` the
+# same ideas are in `metrics/`, `features.py`, `compare.py` and `experiments/evaluation.py`.

@@ -309,8 +309,8 @@ def compared_samples(table: Comparison) -> Figure:
     """A row of samples of each model of a comparison."""
     x = torch.cat([images[:12].long() for images in table.samples.values()])
     fig = plots.image_grid(x, columns=12, levels=int(x.max()) + 1, row_names=list(table.samples))
+    names = ", ".join(table.samples)
     fig.set_label(
-        f"Twelve samples of each model, in rows: {', '.join(table.samples)}. Which rows look most like digits is for the "
-        "reader to judge."
+        f"Twelve samples of each model, in rows: {names}. How much they look like digits is for you to judge."
     )
     return fig
