@@ -107,7 +107,7 @@ class Responder:
                 raise TypeError(f"expected a torch tensor that gradients can flow through, got {got}")
             if one.shape != along.shape:
                 raise ValueError(f"expected a result of shape {tuple(along.shape)}, got {tuple(one.shape)}")
-        inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
+        inputs = [args[key] if isinstance(key, int) else self._parameter(owner, args, key) for key in wrt]
         # One number: given cotangents, the first call of `grad` would import sympy, which takes seconds.
         total = sum((one * along.to(one.dtype)).sum() for one, along in pairs)
         grads = torch.autograd.grad(total, inputs, allow_unused=True)
@@ -139,6 +139,11 @@ class Responder:
     def _release(self, target: Any) -> dict:
         del self.objects[target.number]
         return {"value": None}
+
+    @staticmethod
+    def _parameter(owner: Any, args: list, key: str | tuple[int, str]) -> Any:
+        """A parameter of the object that was called, or, for a pair (position, name), of one of its arguments."""
+        return _attribute(owner, key) if isinstance(key, str) else _attribute(args[key[0]], key[1])
 
     # Helpers that several verbs use.
 
