@@ -133,10 +133,9 @@ def transport() -> Figure:
     distance = ((means[0] - means[1]) ** 2).sum() + np.trace(covs.sum(0)) - 2 * overlap
     ax.set(
         aspect="equal",
-        xticks=[],
-        yticks=[],
         title=f"Each point moves as little as possible on average: $d^2$ = {distance:.1f}",
     )
+    ax.set_axis_off()
     fig.set_label(
         "Two Gaussians as pairs of ellipses of different directions. Arrows lead from points around the first to "
         f"points around the second: the linear map with the least mean squared way, which is {distance:.1f}."
