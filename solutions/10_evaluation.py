@@ -27,9 +27,8 @@
 #
 # | symbol | meaning |
 # | --- | --- |
-# | $x$, $D$, $K$ | an image, its number of pixels, the number of levels of a pixel |
+# | $x$, $D$; $n$ | an image, its number of pixels; number of images |
 # | $p$; $q$ | the distribution of the data; a model |
-# | $n$, $N$ | number of images in a sample; number of training images |
 # | $\operatorname{TV}(p, q)$ | total variation distance, $\frac12 \sum_x \lvert p(x) - q(x) \rvert$, from 0 to 1 |
 # | $y$, $p(y \mid x)$, $p(y)$ | a class; what a classifier says of $x$; its mean over a sample |
 # | $m$, $C$ | mean and covariance of a network's features |
@@ -89,7 +88,7 @@ fit(pixelcnn, images, epochs=budget(smoke=1, cpu=24, gpu=60), batch_size=64, lr=
 # **memory** returns a training image. Below are five rows in random order: samples of all four, and new digits from the
 # test set. Which row is the PixelCNN's?
 
-# %% tags=["demo"] folded="Draws 300 images of each kind, and shows 14 of each, in random order and without names."
+# %% tags=["demo"] folded="Draws 300 images of each kind, and shows 14 of each."
 memory = experiment.NoisyCopies(vectors.train.x, 16, 1e-5)
 mixture = experiment.Mixed(made, IndependentPixels(64, levels=16), 0.01)
 models = {"MADE": made, "PixelCNN": pixelcnn, "mixture": mixture, "memory": memory}
@@ -124,7 +123,7 @@ outcome("row of the PixelCNN", "ABCDE"[order.index("PixelCNN")])
 # 85.91, and beat NADE. On CIFAR-10, $D = 3072$, 4.61 nats are 0.002 bits/dim.
 #
 # **The reverse.** The memory picks a training image and redraws each pixel with a tiny probability $\varepsilon$. Its
-# samples are perfect, and a test image that differs from all training images in $k$ pixels has
+# samples are perfect, and a test image that differs from all training images in at least $k$ pixels has
 # $q(x) \le (\varepsilon / 16)^k$: as $\varepsilon \to 0$ the NLL grows without limit. Both examples are those of Theis,
 # van den Oord and Bethge (2016, section 3.2).
 #
@@ -232,7 +231,7 @@ def paired_difference(a, b):
 # %% tags=["demo"]
 guess("standard errors, paired", ...)
 
-# %% tags=["demo"] folded="Draws both models' log-likelihoods of each test digit, and the error of their difference, paired and not."
+# %% tags=["demo"] folded="Draws both NLLs of each test digit, and the error of their difference, paired and not."
 with waits_for("paired_difference"):
     a, b = log_q["PixelCNN"], log_q["MADE"]
     mean, stderr, z = (float(each) for each in paired_difference(a, b))
@@ -301,7 +300,7 @@ def c2st(scores, labels):
 guess("right answers on the toy distribution, in percent", ...)
 
 
-# %% tags=["train"] folded="Trains that MADE; your c2st with a support vector machine and with the best classifier; then the digits' models."
+# %% tags=["train"] folded="Trains that MADE; your c2st on the toy distribution, then on the digits' models."
 def coin_flips(real, fake, seed):
     """Rows of real (label 1) or of fake (label 0) by a fair coin, and the labels."""
     labels = torch.randint(2, (len(fake),), generator=seeded(seed))
@@ -337,8 +336,8 @@ with waits_for("c2st"), torch.no_grad():
 # %% [markdown]
 # Three numbers in order, as they must be: what this classifier finds, 56 %, what the best one could, 64.5 %, what the
 # KL divergence allows, 79 %. MADE's digits are found out with 72 % right answers, and the PixelCNN's with 84 %, though
-# it is *three nats better*. The memory is nearly safe; one in eight of its images returns images that the judge has
-# seen.
+# it is *three nats better*. The memory is nearly safe: 56 %, for about one in eight of its new samples repeats one that
+# the judge has seen.
 #
 # ## 5 · The Inception score and FID, derived
 #
@@ -372,7 +371,7 @@ with waits_for("c2st"), torch.no_grad():
 plots.show(figures.transport())
 
 # %% [markdown]
-# FID is this $d^2$. It sees two moments of the features, and nothing else.
+# FID is this $d^2$: two moments of the features, and nothing else.
 #
 # ### Exercise 4 · `frechet_distance`
 
@@ -409,7 +408,7 @@ def frechet_distance(mean_1, cov_1, mean_2, cov_2):
 # %% tags=["demo"]
 guess("FID of 50 real digits", ..., choices=["lower", "higher"])
 
-# %% tags=["demo"] folded="Your distance on features: n real digits against the test digits, and 300 samples of both models."
+# %% tags=["demo"] folded="Your FID of n real digits, and of 300 samples of both models."
 with waits_for("frechet_distance"):
 
 
@@ -447,7 +446,7 @@ with waits_for("frechet_distance"):
 # %% tags=["demo"]
 guess("lowest FID", ..., choices=["mixture", "classes 0 to 4", "independent pixels"])
 
-# %% tags=["demo"] folded="NLL, FID, Inception score, accuracy of a classifier, and nearest neighbours, of seven sets of 300 images."
+# %% tags=["demo"] folded="The scores of seven sets of 300 images."
 half = images.train.x[images.train.y < 5][:300]
 drawn = independent.sample(300, generator=seeded()).view(-1, 1, 8, 8)
 sets = {"new digits": images.valid.x} | samples | {"classes 0 to 4": half, "independent pixels": drawn}
@@ -464,12 +463,10 @@ plots.show(figures.seen_by(seen_by))
 outcome("lowest FID", min(("mixture", "classes 0 to 4", "independent pixels"), key=lambda name: seen_by[name]["FID"]))
 
 # %% [markdown]
-# * **The memory wins** whatever looks at samples alone. The likelihood of new images exposes it, and so do the training
-#   images.
+# * **The memory wins** whatever looks at samples alone. The likelihood exposes it, and so do the training images.
 # * **FID is one number.** Noise, missing classes and missing dependencies all get about 4.
-# * **Nats and samples disagree** for two honest models (with three seeds each, too). Presumably the PixelCNN's small
-#   windows predict a stroke from its surroundings, which most nats are about; a few decide whether the whole is a
-#   digit.
+# * **Nats and samples disagree** for two honest models (for three seeds of each, too). Presumably the PixelCNN's small
+#   windows predict strokes from their surroundings, which most nats are about; few decide whether the whole is a digit.
 #
 # ### On paper
 #
@@ -609,7 +606,7 @@ def train_own(model, x, y, steps):
     ### END SOLUTION
 
 
-# %% tags=["train"] folded="Trains your network twice, from two seeds; FIDs of the seven sets by both, and by the course's network."
+# %% tags=["train"] folded="Trains your network from two seeds; FIDs of the seven sets by both, and by the course's."
 with waits_for("OwnEvaluator", "train_own"):
     by_network = {"the course's": {name: scores["FID"] for name, scores in seen_by.items()}}
     scaled = {name: x.flatten(1).float() / 15 for name, x in sets.items()}
@@ -627,16 +624,15 @@ with waits_for("OwnEvaluator", "train_own"):
     outcome("FID of the mixture by your network", by_network["yours, seed 0"]["mixture"])
 
 # %% [markdown]
-# All classify digits well. One puts noise at 4, the others at about 40. They agree that MADE is better than the
-# PixelCNN, and on no ratio. An FID is in units of its network, and no network was asked about what lies off its data.
+# All classify digits well. One puts noise at 4, the others at about 40. They agree that MADE beats the PixelCNN, and on
+# no ratio. An FID is in units of its network, and no network was asked about what lies off its data.
 #
 # ## 9 · A fair comparison
 #
-# What is the same for all models, and what is not? `python -m course_lib.compare` gives four families of this course
-# the same data and the same processor time for training, three seeds each, and the same 300 test images, features and
-# judges. The row "training images" is a memory.
+# `python -m course_lib.compare` gives four families of this course the same data, half a minute of processor time each,
+# three seeds, and the same 300 test images, features and judges. The row "training images" is a memory.
 
-# %% tags=["demo"] folded="Draws the comparison that is shipped with the course: a dot for each seed, and samples."
+# %% tags=["demo"] folded="Draws the comparison, as shipped: a dot for each seed, and samples."
 table = compare.shipped()
 plots.show(figures.comparison(table))
 plots.show(figures.compared_samples(table))
@@ -648,16 +644,14 @@ plots.show(figures.compared_samples(table))
 #
 # **Which model is better?** No number says so alone. A likelihood proves coverage of new images and exposes a memory;
 # it forgives nonsense, unless the divergence is a fraction of a nat. A sample score proves that samples can be told
-# from data; it forgives copying, and sees what its network sees. **For what?** Choose the measure by the use (*Going
-# further* has a table): nats for compression and completion, a blind judgement or a two-sample test for pictures, the
-# task's own error for a task. **How honestly?** The same data, budget and number of images for all; unit, kind,
-# network, $n$ and seeds beside each number; paired differences; and a cheat in the table that ought to lose.
+# from data; it forgives copying, and sees what its network sees. **For what?** Choose the measure by the use (table in
+# *Going further*): nats for compression and completion, blind judgement or a two-sample test for pictures, the task's
+# own error for a task. **How honestly?** The same data, budget and number of images for all; unit, kind, network, $n$
+# and seeds beside each number; paired differences; and a cheat in the table that ought to lose.
 #
-# **Today.** Ho, Jain and Abbeel (2020) report an FID of 3.17 on CIFAR-10 for diffusion, Kingma et al. (2021) diffusion
-# models with likelihoods beyond those of autoregressive ones: two papers, two measures. Text-to-image models are ranked
-# by people's choices between pairs of images as well; language models by nats per token, and by tasks.
-#
-# This was the course. What you have not written, flows and diffusion, is at the end of *Going further*.
+# **Today.** Ho, Jain and Abbeel (2020) report an FID of 3.17 on CIFAR-10 for diffusion, Kingma et al. (2021)
+# likelihoods of diffusion models beyond those of autoregressive ones: two papers, two measures. What you have not
+# written in this course, flows and diffusion, is at the end of *Going further*.
 
 # %% [markdown]
 # ## Going further
@@ -674,14 +668,15 @@ plots.show(figures.compared_samples(table))
 # and by Jensen, $\mathbb{E}_p \sqrt{q / p} \ge \exp\big( \frac12 \mathbb{E}_p \log (q / p) \big) =
 # e^{-\operatorname{KL}(p \| q) / 2}$. Together, $\operatorname{TV} \le \sqrt{1 - e^{-\operatorname{KL}(p \| q)}}$.
 #
-# No such promise in the other direction: the memory with $\varepsilon \to 0$ has an infinite divergence, whatever the
-# TV. And a promise *per image*: on CIFAR-10, 0.01 bits/dim are 21 nats. No published difference between likelihood
-# models of images is small enough for it.
+# Nothing follows in the other direction: if $q = p$ but for one image of probability $10^{-9}$ that $q$ never draws, TV
+# is $10^{-9}$, and the divergence infinite. And it is a promise *per image*: on CIFAR-10, 0.01 bits/dim are 21 nats. A
+# table with two decimals says nothing about fractions of a nat.
 #
 # ### The Inception score in parts, and images made for a score
 #
-# Published Inception scores are means over ten parts of 5,000 samples, with the standard deviation of the ten (Salimans
-# et al., 2016). The parts are consecutive. Does it matter how the samples are sorted?
+# The first code for the Inception score (openai/improved-gan, `inception_score/model.py`, at commit 0b7ed92) splits the
+# samples into ten consecutive parts, and gives the mean and the standard deviation of ten scores. Does it matter how
+# the samples are sorted?
 #
 # #### Exercise 6 · `inception_score`
 
