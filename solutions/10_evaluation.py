@@ -720,8 +720,8 @@ with waits_for("inception_score"):
     print(f"all in one part: {whole:.2f}")
     outcome("Inception score of sorted digits", float(parts.mean()))
 made_up = {
-    "for the Inception score": experiment.made_for_inception_score(network),
-    "for FID": experiment.made_for_fid(network, images.train.x),
+    "for the Inception score": experiment.made_for_inception_score(network, steps=budget(smoke=3, cpu=100, gpu=100)),
+    "for FID": experiment.made_for_fid(network, images.train.x, steps=budget(smoke=3, cpu=300, gpu=300)),
 }
 for name, x in made_up.items():
     row = experiment.judged(name, x, test, network)
@@ -744,16 +744,17 @@ plots.show(plots.image_grid(shown, columns=12, levels=16, row_names=list(made_up
 #
 # ### A distance without bias: KID
 #
-# The mean embedding of a kernel $k$ gives another distance, the squared **maximum mean discrepancy**,
+# A function $k(x, y) = \phi(x)^\top \phi(y)$, a **kernel**, gives another distance of two distributions, the squared
+# **maximum mean discrepancy**,
 #
 # $$\operatorname{MMD}^2 = \mathbb{E}\, k(x, x') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(x, y),$$
 #
-# with $x, x'$ independent features of data, and $y, y'$ of samples. If $k(x, y) = \phi(x)^\top \phi(y)$, it is
-# $|\mathbb{E} \phi(x) - \mathbb{E} \phi(y)|^2$: at least 0, and 0 for equal distributions. **KID** (Bińkowski et al.,
-# 2018) takes $k(x, y) = (x^\top y / d + 1)^3$ with $d$ features. Its $\phi$ has all products of up to three features:
-# it compares moments up to the third, without a Gaussian. Each expectation is estimated without bias by the mean over
-# all pairs of *different* images. Pairs of an image with itself have $k(x, x)$, which is larger on average; with them,
-# the estimate would be too large by about $\frac1n (\mathbb{E}\, k(x, x) - \mathbb{E}\, k(x, x'))$ for each sample.
+# with $x, x'$ independent features of data, and $y, y'$ of samples. It is $|\mathbb{E} \phi(x) - \mathbb{E}
+# \phi(y)|^2$, so at least 0, and 0 for equal distributions. **KID** (Bińkowski et al., 2018) takes $k(x, y) = (x^\top y
+# / d + 1)^3$ with $d$ features. Its $\phi$ has all products of up to three features: it compares moments up to the
+# third, without a Gaussian. Each expectation is estimated without bias by the mean over all pairs of *different*
+# images. Pairs of an image with itself have $k(x, x)$, which is larger on average; with them, the estimate would be too
+# large by $\frac1n (\mathbb{E}\, k(x, x) - \mathbb{E}\, k(x, x'))$ for each sample of $n$ images.
 #
 # #### Exercise 7 · `kid`
 
@@ -794,7 +795,7 @@ with waits_for("kid"):
 # %% [markdown]
 # Both samples are real digits. FID falls like $1 / n$, from 2.0 at $n = 50$ to 0.12 at 800. KID is 0 within two of its
 # errors at all $n$: its spread depends on $n$, and its mean does not. Since FID is nearly linear in $1 / n$, it can be
-# extrapolated to $1 / n = 0$ (Chong and Forsyth, 2020), here to $-0.02$. (Each row is a mean over 20 pairs.)
+# extrapolated to $1 / n = 0$ (Chong and Forsyth, 2020), here to $-0.02$. (Each value is a mean over 20 pairs.)
 #
 # ### Quality and diversity apart
 #
@@ -920,7 +921,7 @@ with waits_for("bits_per_dim"), torch.no_grad():
 #
 # Only images that the model was trained on expose a memory without a likelihood. Section 6's *nearer* compares
 # distances: of samples to their nearest training images, and of test images to theirs (Meehan, Chaudhuri and Dasgupta,
-# 2020). In pixels it is easy to deceive, as Theis et al. (2016, section 3.4) warn. Let the memory shift each image by
+# 2020). In pixels it is easy to deceive, as Theis et al. (2016) warn. Let the memory shift each image by
 # one pixel before it returns it. What will *nearer* be?
 
 # %% tags=["demo"]
@@ -969,10 +970,10 @@ for n in (10, 20, 50, 100, 200):
     print(f"{n:3} {needed:7} {100 * power[0]:11.0f} % {100 * power[1]:11.0f} %")
 
 # %% [markdown]
-# A reader who is right 60 % of the time needs more than 100 images to be found out four times in five. So: decide $n$
-# before, one answer per image, half of them real at random, the same size and number of levels for both, and report
-# $k$, $n$ and how the readers were chosen. *Typical* samples, not the best of many; if there was a selection, say how
-# many were thrown away. And remember what looking cannot see: copies, and missing classes.
+# A reader who is right 60 % of the time needs between 100 and 200 images to show it four times in five. So: decide $n$
+# before; one answer per image; real or not by a coin; the same size and number of levels for both; and report $k$, $n$
+# and how the readers were chosen. *Typical* samples, not the best of many; if there was a selection, say how many were
+# thrown away. And remember what looking cannot see: copies, and missing classes.
 #
 # ### One model for each use
 #
@@ -1058,9 +1059,9 @@ for n in (10, 20, 50, 100, 200):
 #
 # ### History, references and solutions
 #
-# Parzen windows were once the usual estimate of a GAN's likelihood; Theis et al. (2016, section 3.3) show that a set of
-# cluster centres can beat the true distribution by it. Two-sample tests are as old as statistics. To compare learnt
-# distributions by an adversary is the idea of lesson 09, with the roles of judge and score exchanged.
+# Parzen windows, kernel density estimates from samples, were once the usual estimate of a GAN's likelihood. Theis et
+# al. (2016) show that a set of cluster centres can beat the true distribution by it. To compare distributions by a
+# classifier is the idea of lesson 09 once more: there the judge trains the model, here it only judges.
 #
 # * S. Barratt and R. Sharma. A note on the Inception score. *arXiv:1801.01973*, 2018.
 # * M. Bińkowski, D. Sutherland, M. Arbel and A. Gretton. Demystifying MMD GANs. *ICLR*, 2018.
