@@ -24,7 +24,7 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import partial
@@ -214,7 +214,7 @@ class Comparison:
         machine: what computed, and by which clock.
         day: when, as in 2026-11-29.
         runs: one for each model and seed.
-        samples: 64 of each model, from the first seed, (64, *shape) uint8.
+        samples: 64 of each model, from the last seed, (64, *shape) uint8.
     """
 
     data: str
@@ -309,52 +309,41 @@ def compare(name: str, minutes: float, seeds: Sequence[int], report: Callable[[s
     """
     if len(seeds) < 2 or not minutes > 0:
         raise ValueError(f"expected at least 2 seeds and positive minutes; got {list(seeds)} and {minutes}")
-    models = contenders(name)
     dataset = data.digits("levels") if name == "digits" else data.mnist()
     network, n = feature_network(dataset).to(device()), min(len(dataset.test), 1000)
-    on_cpu = device().type == "cpu"
-    what = f"CPU, {torch.get_num_threads()} thread(s), seconds of processor time"
-    machine = (
-        what if on_cpu else f"{torch.cuda.get_device_name() if device().type == 'cuda' else 'GPU'}, wall-clock seconds"
-    )
     runs, shown = [], {}
     for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        some = torch.randperm(len(dataset.train), generator=generator)[:n]
-        retrieved = dataset.train.x[some]
-        shown.setdefault(REAL, retrieved[:SHOWN].to(torch.uint8))
-        scores = judge(retrieved, dataset, network, seed)
-        runs.append(
-            Run(
-                REAL,
-                "none",
-                seed,
-                math.nan,
-                **scores,
-                sampling_seconds=math.nan,
-                parameters=0,
-                training_seconds=math.nan,
-            )
+        for run, samples in _runs(contenders(name), dataset, network, n, minutes, seed):
+            report(str(run))
+            runs.append(run)
+            shown[run.model] = samples[:SHOWN].to(torch.uint8)
+    return Comparison(dataset.name, minutes, n, network.name, _machine(), date.today().isoformat(), runs, shown)
+
+
+def _runs(
+    recipes: Sequence[Recipe], dataset: Dataset, network: FeatureNetwork, n: int, minutes: float, seed: int
+) -> Iterator[tuple[Run, Tensor]]:
+    """The runs from one seed, each with its n samples."""
+    generator = torch.Generator().manual_seed(seed)
+    samples = dataset.train.x[torch.randperm(len(dataset.train), generator=generator)[:n]]
+    unknown = dict(bits_per_dim=math.nan, sampling_seconds=math.nan, parameters=0, training_seconds=math.nan)
+    yield Run(REAL, "none", seed, **judge(samples, dataset, network, seed), **unknown), samples
+    for recipe in recipes:
+        model, seconds = train(recipe, dataset, minutes, seed)
+        samples = _sample(model, n, generator)
+        costs = dict(
+            bits_per_dim=_bits(recipe, model, dataset),
+            sampling_seconds=sampling_seconds(model, 64, clock=_clock()),
+            parameters=sum(p.numel() for p in model.parameters()),
+            training_seconds=seconds,
         )
-        report(str(runs[-1]))
-        for recipe in models:
-            model, seconds = train(recipe, dataset, minutes, seed)
-            samples = _sample(model, n, generator)
-            shown.setdefault(recipe.name, samples[:SHOWN].to(torch.uint8))
-            runs.append(
-                Run(
-                    recipe.name,
-                    recipe.likelihood,
-                    seed,
-                    _bits(recipe, model, dataset),
-                    **judge(samples, dataset, network, seed),
-                    sampling_seconds=sampling_seconds(model, 64, clock=_clock()),
-                    parameters=sum(p.numel() for p in model.parameters()),
-                    training_seconds=seconds,
-                )
-            )
-            report(str(runs[-1]))
-    return Comparison(dataset.name, minutes, n, network.name, machine, date.today().isoformat(), runs, shown)
+        yield Run(recipe.name, recipe.likelihood, seed, **judge(samples, dataset, network, seed), **costs), samples
+
+
+def _machine() -> str:
+    if device().type == "cpu":
+        return f"CPU, {torch.get_num_threads()} thread(s), seconds of processor time"
+    return f"{torch.cuda.get_device_name() if device().type == 'cuda' else 'GPU'}, wall-clock seconds"
 
 
 @torch.no_grad()

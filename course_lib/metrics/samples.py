@@ -295,9 +295,13 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRecall:
     Raises:
         ValueError: k is below 1, or a sample has no k-th neighbour.
 
-    >>> real = torch.tensor([[0.0], [1.0], [2.0], [9.0]])
-    >>> precision_recall(real, torch.tensor([[0.5], [0.6], [20.0]]), k=1)
-    PrecisionRecall(precision=0.6666666666666666, recall=0.0)
+    An outlier reaches far. Here the sample 20 alone has 1, 2 and 9 within its reach of 19.4:
+
+    >>> real, fake = torch.tensor([[0.0], [1.0], [2.0], [9.0]]), torch.tensor([[0.5], [0.6], [20.0]])
+    >>> precision_recall(real, fake, k=1)
+    PrecisionRecall(precision=0.6666666666666666, recall=0.75)
+    >>> precision_recall(real, fake[:2], k=1).recall
+    0.0
     """
     if k < 1:
         raise ValueError(f"k must be at least 1; got {k}")

@@ -261,11 +261,11 @@ def test_binomial_p_is_the_exact_tail(right, n):
 
 
 def test_c2st_is_calibrated_under_the_null():
-    p = [c2st(normal(24, 2, seed), normal(24, 2, 5000 + seed)).p for seed in range(500)]
+    p = [c2st(normal(24, 2, seed), normal(24, 2, 5000 + seed)).p for seed in range(200)]
     for level in (0.05, 0.2, 0.5):
         below = sum(each <= level for each in p)
-        assert stats.binom.sf(below - 1, 500, level) > 1e-5, level  # P(p <= level) <= level
-    assert sum(each <= 0.2 for each in p) > 20  # and the test is not void
+        assert stats.binom.sf(below - 1, 200, level) > 1e-5, level  # P(p <= level) <= level
+    assert sum(each <= 0.2 for each in p) > 8  # and the test is not void
 
 
 def test_c2st_tells_what_differs_and_uses_as_many_of_each():
