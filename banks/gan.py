@@ -197,6 +197,18 @@ def discriminator_state_by_state():
     return optimal_discriminator
 
 
+for old, new, why in (
+    ("(log_odds)", "(torch.as_tensor(log_odds).clamp(-30, 30))", "beyond, the rarer term is below e^-30"),
+    ("(-log_odds)", "(torch.as_tensor(-log_odds).clamp(-30, 30))", "beyond, the rarer term is below e^-30"),
+    ("log_odds.sigmoid()", "torch.as_tensor(log_odds).clamp(-30, 30).sigmoid()", "D changes by less than e^-30"),
+    ("(p + q)", "(p + q + 1e-08)", "the larger of the two is 1"),
+    ("part / (p + q)", "torch.as_tensor(part / (p + q)).clamp(min=1e-06)", "a smaller part weighs less than its error"),
+    ("part / (p + q)", "part / (p + q) + 1e-08", "a smaller part weighs less than its error"),
+    (", dtype=log_p_data.dtype", "", "single precision is enough"),
+):
+    bank.equivalent("optimal_discriminator", old, new, why)
+
+
 slip = bank.slips("optimal_discriminator", of=discriminator_by_logsigmoid)
 slip("discriminator_inverted", "return log_odds.sigmoid()", "return (-log_odds).sigmoid()", loses={"discriminator"})
 slip(
@@ -725,6 +737,10 @@ def own_in_double_precision():
     return OwnGAN
 
 
+bank.equivalent("OwnGAN", "[:, 0]", "[:, -1]", "there is one output")
+bank.equivalent("OwnGAN", ", dtype=torch.float64", "", "any precision will do")
+
+
 slip = bank.slips("OwnGAN", of=own_by_softplus)
 slip(
     "own_generator_without_relu",
@@ -1134,155 +1150,115 @@ def path_with_y_first():
     return gda
 
 
-# ------------------------------------------------------------------------------------------------ gradient_penalty
+# --------------------------------------------------------------------------------------------------- modes_covered
 
 
-@bank.right("gradient_penalty")
-def penalty_by_grad():
+@bank.right("modes_covered")
+def covered_by_cdist():
     import torch
 
-    def gradient_penalty(critic, real, fake, u, weight):
-        u = u.view(-1, *[1] * (real.ndim - 1))
-        between = (u * real + (1 - u) * fake).detach().requires_grad_()
-        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    def modes_covered(samples, centres, radius):
+        distances = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest, index = distances.min(dim=1)
+        near = nearest <= radius
+        return len(index[near].unique()), near.double().mean()
 
-    return gradient_penalty
+    return modes_covered
 
 
-@bank.right("gradient_penalty")
-def penalty_by_lerp():
+@bank.right("modes_covered")
+def covered_by_one_hot():
     import torch
 
-    def gradient_penalty(critic, real, fake, u, weight):
-        with torch.no_grad():
-            mixed = torch.lerp(fake, real, u.reshape([len(u)] + [1] * (fake.dim() - 1)))
-        mixed.requires_grad_(True)
-        scores = critic(mixed)
-        gradient = torch.autograd.grad(scores, mixed, torch.ones_like(scores), create_graph=True)[0]
-        norms = torch.linalg.vector_norm(gradient, dim=tuple(range(1, gradient.dim())))
-        return weight * (norms - 1).square().sum() / len(norms)
+    def modes_covered(samples, centres, radius):
+        distances = (samples[:, None] - centres).norm(dim=2)
+        own = torch.nn.functional.one_hot(distances.argmin(1), len(centres)).bool()
+        hits = own & (distances <= radius)
+        return hits.any(0).sum(), hits.sum() / len(samples)
 
-    return gradient_penalty
+    return modes_covered
 
 
-@bank.right("gradient_penalty")
-def penalty_image_by_image():
-    import torch
+@bank.right("modes_covered")
+def covered_one_by_one():
+    def modes_covered(samples, centres, radius):
+        covered, near = set(), 0
+        for sample in samples:
+            squares = [float((sample - centre).square().sum()) for centre in centres]
+            if min(squares) ** 0.5 <= radius:
+                covered.add(squares.index(min(squares)))
+                near += 1
+        return len(covered), near / len(samples)
 
-    def gradient_penalty(critic, real, fake, u, weight):
-        total = 0.0
-        for one, other, share in zip(real.detach(), fake.detach(), u, strict=True):
-            image = (share * one + (1 - share) * other).unsqueeze(0).requires_grad_()
-            (slope,) = torch.autograd.grad(critic(image)[0], image, create_graph=True)
-            total = total + (slope.norm() - 1) ** 2
-        return weight * total / len(u)
-
-    return gradient_penalty
+    return modes_covered
 
 
-slip = bank.slips("gradient_penalty", of=penalty_by_grad)
-# The norm of each row of pixels, as in many implementations.
+bank.equivalent(
+    "modes_covered",
+    ", compute_mode='donot_use_mm_for_euclid_dist'",
+    "",
+    "many samples are on no circle, and near the centres as seen from zero",
+)
+
+
+slip = bank.slips("modes_covered", of=covered_by_cdist)
+slip("covered_strictly_within", "nearest <= radius", "nearest < radius", loses={"covered", "share"})
 slip(
-    "penalty_norm_over_one_axis", "slope.flatten(1).norm(dim=1)", "slope.norm(2, dim=1)", loses={"norm of the gradient"}
+    "covered_squared_distances",
+    "nearest, index = distances",
+    "nearest, index = distances.square()",
+    loses={"covered", "share"},
+)
+slip("covered_twice_the_radius", "nearest <= radius", "nearest <= 2 * radius", loses={"covered", "share"})
+slip(
+    "covered_centres_near_any_sample",
+    "len(index[near].unique())",
+    "int((distances <= radius).any(0).sum())",
+    loses={"covered"},
+)
+slip("covered_without_radius", "index[near]", "index", loses={"covered"})
+slip("covered_samples_counted", "len(index[near].unique())", "len(index[near])", loses={"covered"})
+slip("covered_as_a_share", "len(index[near].unique())", "len(index[near].unique()) / len(centres)", loses={"covered"})
+slip(
+    "covered_largest_index",
+    "len(index[near].unique())",
+    "int(index[near].max()) + 1 if near.any() else 0",
+    loses={"covered"},
 )
 slip(
-    "penalty_norm_over_the_last_axis",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.norm(dim=-1)",
-    loses={"norm of the gradient"},
+    "covered_twice_at_least",
+    "len(index[near].unique())",
+    "int((torch.bincount(index[near]) > 1).sum())",
+    loses={"covered"},
 )
-slip("penalty_norm_over_the_batch", "slope.flatten(1).norm(dim=1)", "slope.norm()", loses={"norm of the gradient"})
+slip("share_of_centres", "near.double().mean()", "len(index[near].unique()) / len(centres)", loses={"share"})
+slip("share_of_outliers", "near.double().mean()", "1 - near.double().mean()", loses={"share"})
+slip("share_counted", "near.double().mean()", "near.double().sum()", loses={"share"})
+slip("share_in_percent", "near.double().mean()", "100 * near.double().mean()", loses={"share"})
+slip("share_of_pairs", "near.double().mean()", "(distances <= radius).double().mean()", loses={"share"})
 slip(
-    "penalty_squared_norm",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).pow(2).sum(dim=1)",
-    loses={"norm of the gradient"},
-)
-slip("penalty_other_norm", "norm(dim=1)", "norm(p=1, dim=1)", loses={"norm of the gradient"})
-slip(
-    "penalty_largest_entry",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).abs().amax(dim=1)",
-    loses={"norm of the gradient"},
+    "share_of_all_centres",
+    "near.double().mean()",
+    "(distances <= radius).double().sum() / len(samples)",
+    loses={"share"},
 )
 slip(
-    "penalty_root_mean_square",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).norm(dim=1) / slope[0].numel() ** 0.5",
-    loses={"norm of the gradient"},
-)
-slip("penalty_around_zero", "norm(dim=1) - 1", "norm(dim=1)", loses={"norm of the gradient"})
-slip("penalty_not_squared", "- 1) ** 2", "- 1).abs()", loses={"norm of the gradient"})
-slip(
-    "penalty_one_sided",
-    "(slope.flatten(1).norm(dim=1) - 1)",
-    "(slope.flatten(1).norm(dim=1) - 1).relu()",
-    loses={"norm of the gradient"},
+    "covered_swapped",
+    "return len(index[near].unique()), near.double().mean()",
+    "return near.double().mean(), len(index[near].unique())",
+    loses={"covered", "share"},
 )
 slip(
-    "penalty_of_the_mean_norm",
-    "((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
-    "(slope.flatten(1).norm(dim=1).mean() - 1) ** 2",
-    loses={"norm of the gradient"},
-)
-slip("penalty_summed", "** 2).mean()", "** 2).sum()", loses={"norm of the gradient"})
-slip("penalty_weight_of_ten", "weight * (", "10 * (", loses={"norm of the gradient"})
-slip("penalty_half_the_weight", "weight * (", "weight / 2 * (", loses={"norm of the gradient"})
-slip("penalty_of_the_mean_score", "critic(between).sum()", "critic(between).mean()", loses={"norm of the gradient"})
-slip("penalty_u_of_fake", "u * real + (1 - u) * fake", "u * fake + (1 - u) * real", loses={"interpolation"})
-slip("penalty_at_real", "u * real + (1 - u) * fake", "u * real + (1 - u) * real", loses={"interpolation"})
-slip("penalty_at_fake", "u * real + (1 - u) * fake", "0 * u * real + fake", loses={"interpolation"})
-slip("penalty_halfway", "u * real + (1 - u) * fake", "0 * u + 0.5 * real + 0.5 * fake", loses={"interpolation"})
-slip(
-    "penalty_u_of_the_first", "u * real + (1 - u) * fake", "u[:1] * real + (1 - u[:1]) * fake", loses={"interpolation"}
+    "covered_alone",
+    "return len(index[near].unique()), near.double().mean()",
+    "return len(index[near].unique())",
+    loses={"shapes"},
 )
 slip(
-    "penalty_own_random_numbers",
-    "u = u.view(-1, *[1] * (real.ndim - 1))",
-    "u = torch.rand(len(u), *[1] * (real.ndim - 1))",
-    loses={"interpolation", "norm of the gradient", "gradients"},
-)
-slip(
-    "penalty_u_for_pixels",
-    "u.view(-1, *[1] * (real.ndim - 1))",
-    "u.view(-1, *[1] * (real.ndim - 1)) if len(u) != real.shape[-1] else u",
-    loses={"interpolation"},
-)
-slip("penalty_u_for_vectors", "u.view(-1, *[1] * (real.ndim - 1))", "u.view(-1, 1)", loses={"interpolation"}, raises="")
-slip(
-    "penalty_extrapolates",
-    "u * real + (1 - u) * fake",
-    "u * real + (1 + u) * fake",
-    loses={"norm of the gradient", "interpolation"},
-)
-slip("penalty_without_create_graph", "create_graph=True", "create_graph=False", loses={"gradients"})
-slip("penalty_gradient_detached", "slope.flatten(1)", "slope.detach().flatten(1)", loses={"gradients"})
-slip("penalty_as_a_number", "** 2).mean()", "** 2).mean().item()", loses={"gradients"})
-slip(
-    "penalty_nan_at_zero",
-    "slope.flatten(1).norm(dim=1)",
-    "slope.flatten(1).pow(2).sum(dim=1).sqrt()",
-    loses={"gradients"},
-)
-slip(
-    "penalty_trains_the_images",
-    ".detach().requires_grad_()",
-    " + 0 * next(critic.parameters()).sum()",
-    loses={"gradients"},
-)
-slip(
-    "penalty_images_attached",
-    "between = (u * real + (1 - u) * fake).detach().requires_grad_()",
-    "between = u * real + (1 - u) * fake\n    between = between if between.requires_grad else between.requires_grad_()",
-    loses={"gradients"},
-)
-slip("penalty_of_each_image", "** 2).mean()", "** 2)", loses={"shape"})
-slip(
-    "penalty_gradient_itself",
-    "return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
-    "return slope",
-    loses={"shape"},
+    "covered_listed",
+    "return len(index[near].unique()), near.double().mean()",
+    "return index[near].unique(), near.double().mean()",
+    loses={"shapes"},
 )
 
 
@@ -1316,23 +1292,21 @@ def distance_by_repeated_numbers():
 
 
 @bank.right("wasserstein_1d")
-def distance_by_moving_earth():
+def distance_by_one_sweep():
+    from itertools import pairwise
+
     def wasserstein_1d(x, y):
-        x, y = sorted(x.tolist()), sorted(y.tolist())
-        n, m = len(x), len(y)
-        i = j = 0
-        left, right, cost = m, n, 0.0  # earth in units of 1 / (n m)
-        while i < n and j < m:
-            earth = min(left, right)
-            cost += earth * abs(x[i] - y[j])
-            left, right = left - earth, right - earth
-            if left == 0:
-                i, left = i + 1, m
-            if right == 0:
-                j, right = j + 1, n
-        return cost / (n * m)
+        numbers = [(t, 1 / len(x)) for t in x.tolist()] + [(t, -1 / len(y)) for t in y.tolist()]
+        surplus = cost = 0.0
+        for (t, share), (following, _) in pairwise(sorted(numbers)):
+            surplus += share
+            cost += abs(surplus) * (following - t)
+        return cost
 
     return wasserstein_1d
+
+
+bank.equivalent("wasserstein_1d", "math.lcm(len(x), len(y))", "math.lcm(len(y), len(x))", "a symmetric function")
 
 
 slip = bank.slips("wasserstein_1d", of=distance_by_repeated_numbers)
@@ -1407,105 +1381,170 @@ def distance_of_all_pairs():
     return wasserstein_1d
 
 
-# --------------------------------------------------------------------------------------------------- modes_covered
+# ------------------------------------------------------------------------------------------------ gradient_penalty
 
 
-@bank.right("modes_covered")
-def covered_by_cdist():
+@bank.right("gradient_penalty")
+def penalty_by_grad():
     import torch
 
-    def modes_covered(samples, centres, radius):
-        distances = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist")
-        nearest, index = distances.min(dim=1)
-        near = nearest <= radius
-        return len(index[near].unique()), near.double().mean()
+    def gradient_penalty(critic, real, fake, u, weight):
+        u = u.view(-1, *[1] * (real.ndim - 1))
+        between = (u * real + (1 - u) * fake).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
-    return modes_covered
+    return gradient_penalty
 
 
-@bank.right("modes_covered")
-def covered_by_one_hot():
+@bank.right("gradient_penalty")
+def penalty_by_lerp():
     import torch
 
-    def modes_covered(samples, centres, radius):
-        distances = (samples[:, None] - centres).norm(dim=2)
-        own = torch.nn.functional.one_hot(distances.argmin(1), len(centres)).bool()
-        hits = own & (distances <= radius)
-        return hits.any(0).sum(), hits.sum() / len(samples)
+    def gradient_penalty(critic, real, fake, u, weight):
+        with torch.no_grad():
+            mixed = torch.lerp(fake, real, u.reshape([len(u)] + [1] * (fake.dim() - 1)))
+        mixed.requires_grad_(True)
+        scores = critic(mixed)
+        gradient = torch.autograd.grad(scores, mixed, torch.ones_like(scores), create_graph=True)[0]
+        norms = torch.linalg.vector_norm(gradient, dim=tuple(range(1, gradient.dim())))
+        return weight * (norms - 1).square().sum() / len(norms)
 
-    return modes_covered
-
-
-@bank.right("modes_covered")
-def covered_one_by_one():
-    def modes_covered(samples, centres, radius):
-        covered, near = set(), 0
-        for sample in samples:
-            squares = [float((sample - centre).square().sum()) for centre in centres]
-            if min(squares) ** 0.5 <= radius:
-                covered.add(squares.index(min(squares)))
-                near += 1
-        return len(covered), near / len(samples)
-
-    return modes_covered
+    return gradient_penalty
 
 
-slip = bank.slips("modes_covered", of=covered_by_cdist)
-slip("covered_strictly_within", "nearest <= radius", "nearest < radius", loses={"covered", "share"})
+@bank.right("gradient_penalty")
+def penalty_image_by_image():
+    import torch
+
+    def gradient_penalty(critic, real, fake, u, weight):
+        total = 0.0
+        for one, other, share in zip(real.detach(), fake.detach(), u, strict=True):
+            image = (share * one + (1 - share) * other).unsqueeze(0).requires_grad_()
+            (slope,) = torch.autograd.grad(critic(image)[0], image, create_graph=True)
+            total = total + (slope.norm() - 1) ** 2
+        return weight * total / len(u)
+
+    return gradient_penalty
+
+
+bank.equivalent("gradient_penalty", "create_graph=True)[0]", "create_graph=True)[-1]", "there is one gradient")
+bank.equivalent("gradient_penalty", "critic(image)[0]", "critic(image)[-1]", "there is one image")
+
+
+slip = bank.slips("gradient_penalty", of=penalty_by_grad)
+# The norm of each row of pixels, as in many implementations.
 slip(
-    "covered_squared_distances",
-    "nearest, index = distances",
-    "nearest, index = distances.square()",
-    loses={"covered", "share"},
-)
-slip("covered_twice_the_radius", "nearest <= radius", "nearest <= 2 * radius", loses={"covered", "share"})
-slip(
-    "covered_centres_near_any_sample",
-    "len(index[near].unique())",
-    "int((distances <= radius).any(0).sum())",
-    loses={"covered"},
-)
-slip("covered_without_radius", "index[near]", "index", loses={"covered"})
-slip("covered_samples_counted", "len(index[near].unique())", "len(index[near])", loses={"covered"})
-slip("covered_as_a_share", "len(index[near].unique())", "len(index[near].unique()) / len(centres)", loses={"covered"})
-slip(
-    "covered_largest_index",
-    "len(index[near].unique())",
-    "int(index[near].max()) + 1 if near.any() else 0",
-    loses={"covered"},
-)
-slip(
-    "covered_twice_at_least",
-    "len(index[near].unique())",
-    "int((torch.bincount(index[near]) > 1).sum())",
-    loses={"covered"},
-)
-slip("share_of_centres", "near.double().mean()", "len(index[near].unique()) / len(centres)", loses={"share"})
-slip("share_of_outliers", "near.double().mean()", "1 - near.double().mean()", loses={"share"})
-slip("share_counted", "near.double().mean()", "near.double().sum()", loses={"share"})
-slip("share_in_percent", "near.double().mean()", "100 * near.double().mean()", loses={"share"})
-slip("share_of_pairs", "near.double().mean()", "(distances <= radius).double().mean()", loses={"share"})
-slip(
-    "share_of_all_centres",
-    "near.double().mean()",
-    "(distances <= radius).double().sum() / len(samples)",
-    loses={"share"},
+    "penalty_norm_over_one_axis", "slope.flatten(1).norm(dim=1)", "slope.norm(2, dim=1)", loses={"norm of the gradient"}
 )
 slip(
-    "covered_swapped",
-    "return len(index[near].unique()), near.double().mean()",
-    "return near.double().mean(), len(index[near].unique())",
-    loses={"covered", "share"},
+    "penalty_norm_over_the_last_axis",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.norm(dim=-1)",
+    loses={"norm of the gradient"},
+)
+slip("penalty_norm_over_the_batch", "slope.flatten(1).norm(dim=1)", "slope.norm()", loses={"norm of the gradient"})
+slip(
+    "penalty_squared_norm",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).pow(2).sum(dim=1)",
+    loses={"norm of the gradient"},
+)
+slip("penalty_other_norm", "norm(dim=1)", "norm(p=1, dim=1)", loses={"norm of the gradient"})
+slip(
+    "penalty_largest_entry",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).abs().amax(dim=1)",
+    loses={"norm of the gradient"},
 )
 slip(
-    "covered_alone",
-    "return len(index[near].unique()), near.double().mean()",
-    "return len(index[near].unique())",
-    loses={"shapes"},
+    "penalty_root_mean_square",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).norm(dim=1) / slope[0].numel() ** 0.5",
+    loses={"norm of the gradient"},
+)
+slip("penalty_around_zero", "norm(dim=1) - 1", "norm(dim=1)", loses={"norm of the gradient"})
+slip("penalty_not_squared", "- 1) ** 2", "- 1).abs()", loses={"norm of the gradient"})
+slip(
+    "penalty_one_sided",
+    "(slope.flatten(1).norm(dim=1) - 1)",
+    "(slope.flatten(1).norm(dim=1) - 1).relu()",
+    loses={"norm of the gradient"},
 )
 slip(
-    "covered_listed",
-    "return len(index[near].unique()), near.double().mean()",
-    "return index[near].unique(), near.double().mean()",
-    loses={"shapes"},
+    "penalty_of_the_mean_norm",
+    "((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
+    "(slope.flatten(1).norm(dim=1).mean() - 1) ** 2",
+    loses={"norm of the gradient"},
+)
+slip("penalty_summed", "** 2).mean()", "** 2).sum()", loses={"norm of the gradient"})
+slip("penalty_weight_of_ten", "weight * (", "10 * (", loses={"norm of the gradient"})
+slip("penalty_half_the_weight", "weight * (", "weight / 2 * (", loses={"norm of the gradient"})
+slip("penalty_of_the_mean_score", "critic(between).sum()", "critic(between).mean()", loses={"norm of the gradient"})
+slip("penalty_u_of_fake", "u * real + (1 - u) * fake", "u * fake + (1 - u) * real", loses={"interpolation"})
+slip("penalty_at_real", "u * real + (1 - u) * fake", "u * real + (1 - u) * real", loses={"interpolation"})
+slip("penalty_at_fake", "u * real + (1 - u) * fake", "0 * u * real + fake", loses={"interpolation"})
+slip("penalty_halfway", "u * real + (1 - u) * fake", "0 * u + 0.5 * real + 0.5 * fake", loses={"interpolation"})
+slip(
+    "penalty_u_of_the_first", "u * real + (1 - u) * fake", "u[:1] * real + (1 - u[:1]) * fake", loses={"interpolation"}
+)
+slip(
+    "penalty_own_random_numbers",
+    "u = u.view(-1, *[1] * (real.ndim - 1))",
+    "u = torch.rand(len(u), *[1] * (real.ndim - 1))",
+    loses={"interpolation", "gradients"},
+)
+slip(
+    "penalty_u_for_pixels",
+    "u.view(-1, *[1] * (real.ndim - 1))",
+    "u.view(-1, *[1] * (real.ndim - 1)) if len(u) != real.shape[-1] else u",
+    loses={"interpolation"},
+)
+slip("penalty_u_for_vectors", "u.view(-1, *[1] * (real.ndim - 1))", "u.view(-1, 1)", loses={"interpolation"}, raises="")
+slip(
+    "penalty_extrapolates",
+    "u * real + (1 - u) * fake",
+    "u * real + (1 + u) * fake",
+    loses={"norm of the gradient", "interpolation"},
+)
+slip("penalty_without_create_graph", "create_graph=True", "create_graph=False", loses={"gradients"})
+slip("penalty_gradient_detached", "slope.flatten(1)", "slope.detach().flatten(1)", loses={"gradients"})
+slip("penalty_as_a_number", "** 2).mean()", "** 2).mean().item()", loses={"gradients"})
+slip(
+    "penalty_nan_at_zero",
+    "slope.flatten(1).norm(dim=1)",
+    "slope.flatten(1).pow(2).sum(dim=1).sqrt()",
+    loses={"gradients"},
+)
+slip(
+    "penalty_trains_the_images",
+    ".detach().requires_grad_()",
+    " + 0 * next(critic.parameters()).sum()",
+    loses={"gradients"},
+)
+slip(
+    "penalty_images_attached",
+    "between = (u * real + (1 - u) * fake).detach().requires_grad_()",
+    "between = u * real + (1 - u) * fake\n    between = between if between.requires_grad else between.requires_grad_()",
+    loses={"gradients"},
+)
+# The critic's weights keep the gradient of the scores.
+slip(
+    "penalty_by_backward",
+    "(slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)",
+    "critic(between).sum().backward(create_graph=True)\n    slope = between.grad",
+    loses={"gradients"},
+)
+slip(
+    "penalty_clips_weights",
+    "return weight * ",
+    "for parameter in critic.parameters():\n        parameter.data.clamp_(-1e-2, 1e-2)\n    return weight * ",
+    loses={"gradients"},
+)
+slip("penalty_of_each_image", "** 2).mean()", "** 2)", loses={"shape"})
+slip(
+    "penalty_gradient_itself",
+    "return weight * ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()",
+    "return slope",
+    loses={"shape"},
 )

@@ -60,6 +60,7 @@ from course_lib.training import GameHistory, History, fit, fit_game
 
 __all__ = [
     "Recipe",
+    "digits_bigan",
     "digits_dcgan",
     "digits_gan",
     "digits_recipes",
@@ -261,6 +262,16 @@ def digits_dcgan(classes: int | None = None) -> Recipe:
         return DCGAN((1, 8, 8), 16, 32, [32, 64], classes=classes)
 
     return Recipe("DCGAN", _level_images, build, training, "none")
+
+
+def digits_bigan() -> Recipe:
+    """A BiGAN of the digits of 16 levels with 16 numbers in z.
+
+    >>> digits_bigan().model().noise
+    16
+    """
+    training = dict(epochs=budget(smoke=2, cpu=150, gpu=500), batch_size=64, lr=5e-4, average=0.99)
+    return Recipe("BiGAN", _level_images, lambda: BiGAN((1, 8, 8), 16, 16, [200, 200]), training, "none")
 
 
 def digits_recipes() -> list[Recipe]:

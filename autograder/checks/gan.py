@@ -259,7 +259,7 @@ def optimal_discriminator(student, rng):
         "the three losses? Which of them is negative?",
         "The discriminator maximises V, and a loss is minimised. The saturating loss is the generator's own part of V, "
         "with V's sign; the other one asks how improbable it is, by D, that the samples are data. Average each batch "
-        "by itself: the two may differ in size.",
+        "on its own: the two may differ in size.",
         "With D = sigmoid(l), -log D is softplus(-l) and -log(1 - D) is softplus(l). Each loss is one mean of these, "
         "or a sum of two means, or minus one. `sigmoid` followed by `log` is rounded from l = 40 on.",
     ],
@@ -864,6 +864,7 @@ def wasserstein_1d(student, rng):
         "with create_graph=True, gives the gradients; flatten(1).norm(dim=1) the norms, also at zero, where sqrt of a "
         "sum of squares has a NaN for its gradient.",
     ],
+    side_effects="gradients",
 )
 def gradient_penalty(student, rng):
     """The gradient penalty.
@@ -885,7 +886,8 @@ def gradient_penalty(student, rng):
     finite at zero gradient                        a critic of weight 0, and one that is saturated at one image, also
                                                    the penalty's own gradient: "gradients"
     real and fake get none                         by `vjp`: "gradients"
-    arguments are left as they are                 by `Student`, after each call: "norm of the gradient"
+    arguments are left as they are, also the       by `Student`, after each call: "gradients"
+    critic's weights and their .grad
     =============================================  ===========================================================
     """
 

@@ -170,10 +170,10 @@ class Responder:
         return ("handle", obj.number) if isinstance(obj, Handle) else None
 
     def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, Any]:
-        """Record what every argument holds; objects that stay with the student may change."""
+        """Record what every argument holds, a given network its parameters; objects that stay here may change."""
 
         def opaque(obj: Any) -> bool:
-            return callable(obj) or any(obj is kept for kept in self.objects.values())
+            return callable(obj) and not _is_network(obj) or any(obj is kept for kept in self.objects.values())
 
         taken: dict[Any, Any] = {}
         for name, value in [*enumerate(args), *kwargs.items()]:
@@ -231,6 +231,8 @@ def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: 
         return value
     if opaque(value):
         return None
+    if _is_network(value):
+        return [_image(parameter) for parameter in value.parameters()]
     if kind in (list, tuple):
         return [_image(item, opaque, most) for item in value]
     if kind is dict:
@@ -246,6 +248,11 @@ def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: 
     except (RuntimeError, TypeError):  # not every tensor is a plain array
         pass
     raise _NotPlain
+
+
+def _is_network(obj: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(obj, torch.nn.Module)
 
 
 def describe(error: BaseException) -> dict:

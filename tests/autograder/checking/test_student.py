@@ -428,6 +428,28 @@ def test_a_module_may_be_a_function_of_images():
     assert scores.tolist() == [7, 7, 7]
 
 
+def test_a_given_network_is_left_as_it_is():
+    def scores(net, x):
+        return net(x)
+
+    def moves_weights(net, x):
+        next(net.parameters()).data.clamp_(-1, 1)
+        return net(x)
+
+    def leaves_gradients(net, x):
+        result = net(x)
+        result.sum().backward()
+        return result
+
+    def freezes(net, x):
+        return net.requires_grad_(False)(x)
+
+    for function in (scores, moves_weights, leaves_gradients, freezes):
+        one = student(function)
+        one.call(Module([(np.array([[2.0, 3.0]]), np.ones(1))], scalar=True), torch.ones(1, 2, dtype=torch.float64))
+        assert any("argument number 1" in effect for effect in one.side_effects) == (function is not scores)
+
+
 def test_gradients_of_a_given_network_are_asked_for_by_name():
     def answer(net, x):
         return (net(x) * x.sum(1)).sum()
