@@ -55,8 +55,8 @@ def distance_by_the_nuclear_norm():
 
 
 @bank.right("frechet_distance")
-def distance_by_the_root_of_the_library():
-    """With a symmetric matrix under the root, as a root of a singular product may not exist."""
+def distance_by_a_whole_root():
+    """The matrix of the formula itself, with a symmetric one under its root."""
     import numpy as np
     import torch
 
@@ -71,6 +71,10 @@ def distance_by_the_root_of_the_library():
         return np.linalg.norm(mean_1 - mean_2) ** 2 + np.trace(matrix)
 
     return frechet_distance
+
+
+bank.equivalent("frechet_distance", "mean_1, mean_2)", "mean_2, mean_1)", "a distance is symmetric")
+bank.equivalent("frechet_distance", "values > 0", "values >= 0", "0 stays 0")
 
 
 slip = bank.slips("frechet_distance", of=distance_by_symmetric_roots)
@@ -459,6 +463,10 @@ def mixture_by_the_larger_one():
         return torch.where(larger == -torch.inf, larger, larger + torch.log1p(torch.exp(rest)))
 
     return mixture_log_likelihood
+
+
+bank.equivalent("mixture_log_likelihood", "log_q.clone()", "log_q", "the argument is not changed")
+bank.equivalent("mixture_log_likelihood", "log_p.clone()", "log_p", "the argument is not changed")
 
 
 slip = bank.slips("mixture_log_likelihood", of=mixture_by_logaddexp)
@@ -1416,7 +1424,7 @@ def manifolds_without_the_diagonal():
 
     def precision_recall(real, fake, k):
         def squares(a, b):
-            return ((a.unsqueeze(1) - b.unsqueeze(0)) ** 2).sum(-1)
+            return ((a.unsqueeze(1) - b) ** 2).sum(-1)
 
         def radii(a):
             distances = squares(a, a) + torch.diag(torch.full((len(a),), torch.inf, dtype=a.dtype))
@@ -1448,6 +1456,16 @@ def manifolds_one_by_one():
         return share(fake, real), share(real, fake)
 
     return precision_recall
+
+
+for old, new, why in (
+    ("kthvalue(k + 1, dim=1)", "kthvalue(k + 1)", "there are two axes"),
+    ("kthvalue(k + 1, dim=1)", "kthvalue(k + 1, dim=0)", "the distances of one sample are symmetric"),
+    ("torch.inf, dtype=a.dtype", "torch.inf", "infinite in either precision"),
+    ("dist(centre, other)", "dist(other, centre)", "a distance is symmetric"),
+    ("dist(p, c)", "dist(c, p)", "a distance is symmetric"),
+):
+    bank.equivalent("precision_recall", old, new, why)
 
 
 slip = bank.slips("precision_recall", of=manifolds_by_kthvalue)
