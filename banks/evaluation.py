@@ -73,6 +73,20 @@ def distance_by_a_whole_root():
     return frechet_distance
 
 
+@bank.right("frechet_distance")
+def distance_by_scipy():
+    """Rounding gives the root of a singular product an imaginary part, which means nothing."""
+    import numpy as np
+    from scipy.linalg import sqrtm
+
+    def frechet_distance(mean_1, cov_1, mean_2, cov_2):
+        mean_1, cov_1, mean_2, cov_2 = map(np.asarray, (mean_1, cov_1, mean_2, cov_2))
+        root = sqrtm(cov_1 @ cov_2).real
+        return np.sum((mean_1 - mean_2) ** 2) + np.trace(cov_1 + cov_2 - 2 * root)
+
+    return frechet_distance
+
+
 bank.equivalent("frechet_distance", "mean_1, mean_2)", "mean_2, mean_1)", "a distance is symmetric")
 bank.equivalent("frechet_distance", "values > 0", "values >= 0", "0 stays 0")
 
@@ -192,6 +206,11 @@ slip(
 )
 
 
+slip = bank.slips("frechet_distance", of=distance_by_scipy)
+slip("distance_by_scipy_as_it_comes", ".real", "", loses={"singular covariances"})
+slip("distance_by_roots_of_scipy", "sqrtm(cov_1 @ cov_2)", "(sqrtm(cov_1) @ sqrtm(cov_2))", loses={"covariances"})
+
+
 @bank.wrong("frechet_distance", loses={"means", "covariances", "singular covariances", "any scale"})
 def distance_not_squared():
     """The root of the squared distance."""
@@ -282,23 +301,29 @@ def test_by_tosses():
 
 
 @bank.right("c2st")
-def test_with_the_combinations():
-    import math
-    from fractions import Fraction
+def test_by_ratios_of_the_coefficients():
+    import torch
 
     def c2st(scores, labels):
         n = len(labels)
         hits = int((scores.gt(0).long() == labels).sum())
-        if n <= 100:
-            return hits / n, float(Fraction(sum(math.comb(n, j) for j in range(hits, n + 1)), 2**n))
-        top = math.comb(n, hits)
-        ratio, term = 1.0, 1.0
-        for j in range(hits + 1, n + 1):
-            term *= (n - j + 1) / j
-            ratio += term
-        return hits / n, math.exp(min(math.log(top) - n * math.log(2) + math.log(ratio), 0.0))
+        j = torch.arange(n, dtype=torch.float64)
+        steps = ((n - j) / (j + 1)).log()
+        logs = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)])
+        return hits / n, float(torch.softmax(logs, 0)[hits:].sum())
 
     return c2st
+
+
+for old, new, why in (
+    ("hits / n", "hits / (n + 1e-08)", "n is at least 1"),
+    ("torch.where(scores > 0, 1, 0)", "scores > 0", "True is equal to 1"),
+    ("n + 1, dtype", "n + 2, dtype", "the coefficient beyond n is 0"),
+    ("logsumexp(0)", "logsumexp(-1)", "there is one axis"),
+    ("heads = np.ones(1)", "heads = 1", "append makes an array of a number"),
+    (".long()", ".byte()", "0 and 1 in either type"),
+):
+    bank.equivalent("c2st", old, new, why)
 
 
 slip = bank.slips("c2st", of=test_with_whole_numbers)
