@@ -55,8 +55,8 @@ def distance_by_the_nuclear_norm():
 
 
 @bank.right("frechet_distance")
-def distance_by_the_root_of_the_library():
-    """With a symmetric matrix under the root, as a root of a singular product may not exist."""
+def distance_by_a_whole_root():
+    """The matrix of the formula itself, with a symmetric one under its root."""
     import numpy as np
     import torch
 
@@ -71,6 +71,24 @@ def distance_by_the_root_of_the_library():
         return np.linalg.norm(mean_1 - mean_2) ** 2 + np.trace(matrix)
 
     return frechet_distance
+
+
+@bank.right("frechet_distance")
+def distance_by_scipy():
+    """Rounding gives the root of a singular product an imaginary part, which means nothing."""
+    import numpy as np
+    from scipy.linalg import sqrtm
+
+    def frechet_distance(mean_1, cov_1, mean_2, cov_2):
+        mean_1, cov_1, mean_2, cov_2 = map(np.asarray, (mean_1, cov_1, mean_2, cov_2))
+        root = sqrtm(cov_1 @ cov_2).real
+        return np.sum((mean_1 - mean_2) ** 2) + np.trace(cov_1 + cov_2 - 2 * root)
+
+    return frechet_distance
+
+
+bank.equivalent("frechet_distance", "mean_1, mean_2)", "mean_2, mean_1)", "a distance is symmetric")
+bank.equivalent("frechet_distance", "values > 0", "values >= 0", "0 stays 0")
 
 
 slip = bank.slips("frechet_distance", of=distance_by_symmetric_roots)
@@ -188,6 +206,11 @@ slip(
 )
 
 
+slip = bank.slips("frechet_distance", of=distance_by_scipy)
+slip("distance_by_scipy_as_it_comes", ".real", "", loses={"singular covariances"})
+slip("distance_by_roots_of_scipy", "sqrtm(cov_1 @ cov_2)", "(sqrtm(cov_1) @ sqrtm(cov_2))", loses={"covariances"})
+
+
 @bank.wrong("frechet_distance", loses={"means", "covariances", "singular covariances", "any scale"})
 def distance_not_squared():
     """The root of the squared distance."""
@@ -278,23 +301,29 @@ def test_by_tosses():
 
 
 @bank.right("c2st")
-def test_with_the_combinations():
-    import math
-    from fractions import Fraction
+def test_by_ratios_of_the_coefficients():
+    import torch
 
     def c2st(scores, labels):
         n = len(labels)
         hits = int((scores.gt(0).long() == labels).sum())
-        if n <= 100:
-            return hits / n, float(Fraction(sum(math.comb(n, j) for j in range(hits, n + 1)), 2**n))
-        top = math.comb(n, hits)
-        ratio, term = 1.0, 1.0
-        for j in range(hits + 1, n + 1):
-            term *= (n - j + 1) / j
-            ratio += term
-        return hits / n, math.exp(min(math.log(top) - n * math.log(2) + math.log(ratio), 0.0))
+        j = torch.arange(n, dtype=torch.float64)
+        steps = ((n - j) / (j + 1)).log()
+        logs = torch.cat([torch.zeros(1, dtype=torch.float64), steps.cumsum(0)])
+        return hits / n, float(torch.softmax(logs, 0)[hits:].sum())
 
     return c2st
+
+
+for old, new, why in (
+    ("hits / n", "hits / (n + 1e-08)", "n is at least 1"),
+    ("torch.where(scores > 0, 1, 0)", "scores > 0", "True is equal to 1"),
+    ("n + 1, dtype", "n + 2, dtype", "the coefficient beyond n is 0"),
+    ("logsumexp(0)", "logsumexp(-1)", "there is one axis"),
+    ("heads = np.ones(1)", "heads = 1", "append makes an array of a number"),
+    (".long()", ".byte()", "0 and 1 in either type"),
+):
+    bank.equivalent("c2st", old, new, why)
 
 
 slip = bank.slips("c2st", of=test_with_whole_numbers)
@@ -459,6 +488,10 @@ def mixture_by_the_larger_one():
         return torch.where(larger == -torch.inf, larger, larger + torch.log1p(torch.exp(rest)))
 
     return mixture_log_likelihood
+
+
+bank.equivalent("mixture_log_likelihood", "log_q.clone()", "log_q", "the argument is not changed")
+bank.equivalent("mixture_log_likelihood", "log_p.clone()", "log_p", "the argument is not changed")
 
 
 slip = bank.slips("mixture_log_likelihood", of=mixture_by_logaddexp)
@@ -1416,7 +1449,7 @@ def manifolds_without_the_diagonal():
 
     def precision_recall(real, fake, k):
         def squares(a, b):
-            return ((a.unsqueeze(1) - b.unsqueeze(0)) ** 2).sum(-1)
+            return ((a.unsqueeze(1) - b) ** 2).sum(-1)
 
         def radii(a):
             distances = squares(a, a) + torch.diag(torch.full((len(a),), torch.inf, dtype=a.dtype))
@@ -1448,6 +1481,16 @@ def manifolds_one_by_one():
         return share(fake, real), share(real, fake)
 
     return precision_recall
+
+
+for old, new, why in (
+    ("kthvalue(k + 1, dim=1)", "kthvalue(k + 1)", "there are two axes"),
+    ("kthvalue(k + 1, dim=1)", "kthvalue(k + 1, dim=0)", "the distances of one sample are symmetric"),
+    ("torch.inf, dtype=a.dtype", "torch.inf", "infinite in either precision"),
+    ("dist(centre, other)", "dist(other, centre)", "a distance is symmetric"),
+    ("dist(p, c)", "dist(c, p)", "a distance is symmetric"),
+):
+    bank.equivalent("precision_recall", old, new, why)
 
 
 slip = bank.slips("precision_recall", of=manifolds_by_kthvalue)
