@@ -8,8 +8,16 @@ from PIL import Image
 
 from course_lib import data, recipes
 from course_lib.data import Dataset, Sounds, Split
-from course_lib.models import DCGAN, GAN
-from course_lib.recipes import digits_dcgan, digits_gan, digits_recipes, main, published_recipes, sound_recipes
+from course_lib.models import DCGAN, GAN, BiGAN
+from course_lib.recipes import (
+    digits_bigan,
+    digits_dcgan,
+    digits_gan,
+    digits_recipes,
+    main,
+    published_recipes,
+    sound_recipes,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +123,8 @@ def test_speech_is_tested_given_its_labels(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "recipe, kind", [(digits_gan(), GAN), (digits_dcgan(), DCGAN), (digits_dcgan(classes=10), DCGAN)]
+    "recipe, kind",
+    [(digits_gan(), GAN), (digits_bigan(), BiGAN), (digits_dcgan(), DCGAN), (digits_dcgan(classes=10), DCGAN)],
 )
 def test_games_of_the_digits_are_played(recipe, kind):
     dataset, model = recipe.data(), recipe.model()
