@@ -306,10 +306,8 @@ def comparison(table: Comparison) -> Figure:
 
 def compared_samples(table: Comparison) -> Figure:
     """A row of samples of each model of a comparison."""
-    x = torch.cat([images[:12].long() for images in table.samples.values()])
-    fig = plots.image_grid(x, columns=12, levels=int(x.max()) + 1, row_names=list(table.samples))
-    names = ", ".join(table.samples)
-    fig.set_label(
-        f"Twelve samples of each model, in rows: {names}. How much they look like digits is for you to judge."
-    )
+    names = list(dict.fromkeys(run.model for run in table.runs))
+    x = torch.cat([table.samples[name][:12].long() for name in names])
+    fig = plots.image_grid(x, columns=12, levels=max(2, int(x.max()) + 1), row_names=names)
+    fig.set_label(f"Twelve samples of each model, in rows: {', '.join(names)}. How real they look is for you to judge.")
     return fig
