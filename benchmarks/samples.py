@@ -30,7 +30,7 @@ def by_eigenvalues_of_the_product(p: Gaussian, q: Gaussian) -> float:
 def measure() -> list[Comparison]:
     """Run this file's comparisons, on the CPU: all three are."""
     comparisons = []
-    for d, repetitions in ((64, 10), (256, 3)):
+    for d, repetitions in ((64, 10), (512, 3)):
         p, q = two_gaussians(d)
         for name, other in (("sqrtm", by_the_root_of_the_product), ("torchmetrics", by_eigenvalues_of_the_product)):
             times = side_by_side(lambda: frechet_distance(*p, *q), lambda o=other: o(p, q), repetitions)  # noqa: B023

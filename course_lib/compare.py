@@ -7,8 +7,8 @@ comparison.json, comparison.csv, samples.safetensors with 64 samples of each mod
 
 What is the same for all: the training images, the processor time M for each model and seed, the test images, the number
 of samples, the features, and the classifier of the two-sample test. On a CPU, the time is what one core computes for
-this program: other programs on the machine change it little. (They do slow its memory: two runs of the PixelCNN from one
-seed ended at 1.729 and 1.741 bits/dim, on a machine with much else to do. On a GPU the time is wall-clock time.)
+this program: other programs on the machine change it little. (They do slow its memory: two runs of the PixelCNN from
+one seed ended at 1.729 and 1.741 bits/dim, on a machine with much else to do. On a GPU the time is wall-clock time.)
 
 What is not the same, and why the table needs a reader: each model has the settings that suited it in its own lesson, on
 validation images of the same data; a likelihood model keeps the weights of its best epoch on these images, and a GAN,

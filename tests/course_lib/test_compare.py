@@ -48,7 +48,7 @@ def test_every_model_trains_for_the_same_time(seconds):
 @pytest.mark.parametrize("name, size", [("digits", 8), ("mnist", 28)])
 def test_the_models_are_of_the_data(name, size):
     for recipe in contenders(name):
-        model = recipe.build().eval()
+        model = recipe.model().eval()
         x = model.sample(2, generator=torch.Generator().manual_seed(0))
         assert x.shape == (2, 1, size, size) and not x.is_floating_point() and x.max() < (16 if size == 8 else 256)
         assert bool(recipe.prior) == isinstance(model, CodeModel)

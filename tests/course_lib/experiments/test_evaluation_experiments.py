@@ -109,7 +109,7 @@ def test_weights_and_rates_out_of_range_are_refused():
 
 def check_disagreement(rows):
     made, mixture, independent, copies, _ = rows
-    assert 0 < mixture.nats - made.nats <= math.log(100) + 1e-4
+    assert 0 < mixture.nats - made.nats <= math.log(100) + 0.01  # the table is rounded
     assert mixture.nats < independent.nats  # a better likelihood, of samples that are noise
     assert mixture.accuracy > 0.95 and mixture.fid > 1.5 * made.fid
     assert copies.nats > 2 * independent.nats and copies.copies > 0.99  # the worst likelihood, of perfect samples
