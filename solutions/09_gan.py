@@ -898,10 +898,10 @@ plots.show(plots.image_grid(dcgan.sample(48, generator=seeded()), columns=16, le
 #
 # ### A walk between two samples
 #
-# Has the generator memorised images? If so, a walk from one $z$ to another jumps from image to image. As in lesson 07,
-# an arc keeps the length that draws of $N(0, I)$ have. And samples would lie nearer to training images than other
-# digits do: measure the mean squared distance (in levels, per pixel) to the nearest training image, for samples and for
-# test digits. Which one is smaller?
+# Has the DCGAN of the last section (run its cells first) memorised images? If so, a walk from one $z$ to another jumps
+# from image to image. As in lesson 07, an arc keeps the length that draws of $N(0, I)$ have. And samples would lie
+# nearer to training images than other digits do: measure the mean squared distance (in levels, per pixel) to the
+# nearest training image, for samples and for test digits. Which one is smaller?
 
 # %% tags=["demo"]
 guess("nearer to the training images", ..., choices=["samples", "test digits"])
@@ -984,8 +984,8 @@ plots.show(figures.vae_and_gan())
 #
 # ### Real or made?
 #
-# A classifier with a person in it: you. Below are digits of the data and samples of the DCGAN. Type the numbers of
-# those that you take for made.
+# A classifier with a person in it: you. Below are digits of the data and samples of the DCGAN of *The rules of DCGAN*
+# (run its cells first). Type the numbers of those that you take for made.
 
 # %% tags=["demo"] folded="A game: which of twenty digits are samples? Type their numbers, and press Enter."
 made = dcgan.sample(10, generator=seeded(2))
@@ -1013,8 +1013,8 @@ explore.real_or_made(real, made, levels=16, seed=5)
 # | --- | --- | --- |
 # | best before, as SAGAN's abstract says | 36.8 | 27.62 |
 # | SAGAN (Zhang et al., 2019) | 52.52 | 18.65 |
-# | BigGAN (Brock, Donahue and Simonyan), abstract of 2018 | 166.3 | 9.6 |
-# | BigGAN, abstract as published in 2019 | 166.5 | 7.4 |
+# | BigGAN (Brock, Donahue and Simonyan, 2019), an earlier abstract | 166.3 | 9.6 |
+# | BigGAN, abstract of arXiv:1809.11096v2 | 166.5 | 7.4 |
 #
 # What changed? Spectral normalization of the weights (Miyato et al., 2018), which bounds each layer's slope; attention;
 # the hinge loss; and for BigGAN above all size: larger batches and wider networks. Three things to see in the table:
@@ -1046,11 +1046,12 @@ explore.real_or_made(real, made, levels=16, seed=5)
 #
 # 1. With the minimax loss and a perfect discriminator for every $G$. With the usual loss see *What the usual loss
 #    descends*.
-# 2. True for one sample's logit. For a batch, the samples have other weights: $D$ in one case and $1 - D$ in the other.
-#    So the sums of their gradients have different directions.
+# 2. The same direction for one sample's logit, and larger where $l < 0$. For a batch, the samples have other weights:
+#    $D$ in one case and $1 - D$ in the other. So the sums of their gradients have different directions.
 # 3. A discriminator that cannot tell them apart, or has not learnt to, also says $\frac12$. It has to be the best one.
-# 4. Its negative is at most the distance, if the critic is 1-Lipschitz. With clipped weights it is some unknown
-#    multiple; with a penalty the constraint holds only roughly, and the critic is never at its maximum.
+# 4. Without the penalty, its negative is at most the distance, if the critic is 1-Lipschitz. With clipped weights the
+#    distance is scaled by an unknown constant; with a penalty the constraint holds only roughly, and the critic is
+#    never at its maximum.
 # 5. On a circle of the bilinear game nothing converges, and its two losses only oscillate. And a generator that has
 #    lost half of the modes may have quiet losses.
 # </details>
