@@ -17,7 +17,7 @@
 #
 # **After the core path you can**
 #
-# * prove that a likelihood and the look of samples can disagree, and say when they must agree;
+# * prove that likelihood and samples can disagree, and say when they must agree;
 # * compare two models in nats with an error bar that counts;
 # * test whether a classifier can tell samples from data, with an exact p-value;
 # * derive the Inception score and FID, compute them, and say what they cannot see.
@@ -510,8 +510,7 @@ clinic.diagnose("F", symptom=..., line=...)
 # %% [markdown]
 # ## 8 · Your own evaluator
 #
-# How much of a score is the network's? Train one. Nothing depends on your earlier answers; the check gives the model
-# weights and judges it untrained.
+# How much of a score is the network's? Train one. (The check gives the model weights and judges it untrained.)
 #
 # ### Exercise 5 · `OwnEvaluator`
 
