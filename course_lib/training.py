@@ -120,6 +120,7 @@ def fit(
     context: bool = False,
     progress: bool = True,
     fabric: Fabric | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> History:
     """Minimise the mean loss over `dataset.train.x`; keep the weights that do best on `dataset.valid.x`.
 
@@ -130,7 +131,7 @@ def fit(
             `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64. For
             context=True it has `train.context` and `valid.context`, real numbers.
         epochs: maximal number of passes over the training images; None if `minutes` alone limits them.
-        minutes: the run ends after the epoch in which its epochs have taken so long (wall-clock time, training and
+        minutes: the run ends after the epoch in which its epochs have taken so long (by `clock`; training and
             validation, including the epochs before a resumption); None for no such limit. The same budget gives
             another number of epochs on another machine; the weights after each epoch depend on the seed alone.
         batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
@@ -153,6 +154,8 @@ def fit(
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
             training (weights, validation and later computations stay in float32).
+        clock: gives the seconds that `minutes` and the history count; wall-clock time by default. `time.process_time`
+            counts this process's time on all its cores, whatever else the machine does; it does not see a GPU's work.
 
     Returns:
         The `History` of all epochs, including those before a resumption.
@@ -195,7 +198,7 @@ def fit(
     settings |= {"lr_decay": lr_decay, "average": average, **player.settings()}
     run = _Run(model, [player], settings, data, Path(checkpoint) if checkpoint else None)
     fabric = fabric or _one_device(model)
-    limits = _Limits(epochs, patience, minutes)
+    limits = _Limits(epochs, patience, minutes, clock)
     return _train(run, data, fabric, batch_size, seed, limits, lr_decay, average, resume, progress)
 
 
@@ -249,6 +252,7 @@ def fit_game(
     resume: bool = True,
     labels: bool = False,
     progress: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> GameHistory:
     """Train a generator and a discriminator in turn on `dataset.train`, and keep the weights of the last epoch.
 
@@ -261,7 +265,7 @@ def fit_game(
             parameters outside of `discriminator` are the generator's: an encoder's as well. If it has `constrain()`,
             that is called after each step of the discriminator.
         dataset: as in `fit`, where `valid` is not needed.
-        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress: as in `fit`.
+        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress, clock: as in `fit`.
         lr: learning rate of both players, or a pair (generator, discriminator).
         optimizer: makes the optimizer of either player from its parameters and lr. The default is Adam with betas 0.5
             and 0.999: less momentum than usual, as in Radford, Metz and Chintala, "DCGAN", ICLR 2016.
@@ -332,7 +336,7 @@ def fit_game(
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"d_steps": d_steps, "average": average, **players[0].settings(), **players[1].settings()}
     run = _Game(model, players, settings, data, Path(checkpoint) if checkpoint else None)
-    limits = _Limits(epochs, None, minutes)
+    limits = _Limits(epochs, None, minutes, clock)
     return _train(run, data, _one_device(model), batch_size, seed, limits, 1.0, average, resume, progress)
 
 
@@ -360,10 +364,10 @@ def _train(
             run.check_writable()  # in every process: if only the first one failed, the others would wait for it
         with _progress_bar(loop, limits.epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
             while not limits.reached(run.history):
-                start = time.perf_counter()
+                start = limits.clock()
                 shown = run.record(loop, loop.train_epoch(after_step=bar.update))
                 # One clock for all processes: each must take the same decision to stop.
-                run.history.seconds += fabric.broadcast(time.perf_counter() - start)
+                run.history.seconds += fabric.broadcast(limits.clock() - start)
                 bar.set_postfix(epoch=run.epoch, **{name: f"{value:.2f}" for name, value in shown.items()})
                 if fabric.is_global_zero:
                     run.save()
@@ -382,6 +386,7 @@ class _Limits:
     epochs: int | None
     patience: int | None
     minutes: float | None
+    clock: Callable[[], float]
 
     def reached(self, history: History | GameHistory) -> str:
         """The name of a limit that the run has reached, or an empty string."""

@@ -1,6 +1,7 @@
 """The lessons' figures: each one is drawn, looked at for text that cannot be read, and has its text alternative."""
 
 import inspect
+import math
 from importlib import import_module
 from itertools import combinations
 from pkgutil import iter_modules
@@ -13,12 +14,15 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
 from course_lib import figures, plots
+from course_lib.compare import Comparison, Run
 from course_lib.dependencies import influence
 from course_lib.experiments import gates, latent_sizes, reach, recurrence
+from course_lib.experiments.evaluation import Bias
 from course_lib.experiments.gan import Modes, Rule
 from course_lib.experiments.vqvae import Coded, Usage
 from course_lib.explore import open_paths
-from course_lib.figures import gan, likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, vqvae, wavenet
+from course_lib.figures import evaluation, gan, likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, vqvae, wavenet
+from course_lib.metrics import Estimate
 from course_lib.models import DCGAN, MADE, PixelCNN, orderings
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn.causal import conv_mask
@@ -29,6 +33,22 @@ P10 = torch.rand(40, 10, generator=rng).softmax(1)
 UNIFORM = torch.full((256,), 1 / 256)
 SOUND = torch.sin(torch.arange(800) * 0.3)
 ROWS = [[0.1, 0.1], [0.9, 0.2], [0.5, 0.5], [0.1, 0.9], [0.8, 0.9]]
+SETS = ["new digits", "MADE", "mixture", "independent pixels"]
+KINDS = {"training images": "none", "gated PixelCNN": "exact", "VQ-VAE-2": "bound"}
+COMPARED = Comparison(
+    "digits",
+    0.5,
+    300,
+    "a network",
+    "CPU",
+    "2026-11-29",
+    [
+        Run(name, kind, seed, math.nan if kind == "none" else 1.8 + seed / 10, *[seed / 3] * 7, 0.1, 9000, 30.0)
+        for name, kind in KINDS.items()
+        for seed in range(3)
+    ],
+    {name: torch.zeros(64, 1, 8, 8, dtype=torch.uint8) for name in sorted(KINDS)},
+)
 # Arguments for every figure that needs some.
 EXAMPLES = {
     likelihood.luck: (BITS[:10], BITS[10:20], BITS[20:30], {"test": torch.arange(9), "random": torch.arange(15, 30)}),
@@ -173,6 +193,28 @@ EXAMPLES = {
             Coded("JPEG, quality 90", 1100.0, 3.9, 0.001),
         ],
     ),
+    evaluation.nats: ({"PixelCNN": 82.8, "MADE": 85.8, "mixture": 90.4, "memory": 342.8}, 177.4),
+    evaluation.paired: (-80 - 9 * GREY[:, 0], -83 - 9 * GREY[:, 0] - GREY[:, 1], 3.0, 0.4),
+    evaluation.few_images: ({20: [3.0, 4.0], 100: [0.6, 0.7], 300: [0.2, 0.2]}, {"MADE": 0.55, "PixelCNN": 1.7}),
+    evaluation.seen_by: (
+        {
+            name: {
+                "NLL (nats)": math.nan if k == 0 else 85.0 + k,
+                "FID": 0.1 + k,
+                "C2ST accuracy": 0.5,
+                "nearer": 0.0001 + k,
+            }
+            for k, name in enumerate(SETS)
+        },
+    ),
+    evaluation.by_network: (
+        {who: {name: 0.1 + k for k, name in enumerate(SETS)} for who in ("the course's", "yours")},
+    ),
+    evaluation.bias: ([Bias(n, Estimate(100 / n, 2 / n, 20), Estimate(0.001, 1 / n, 20)) for n in (50, 100, 200)],),
+    evaluation.quality_and_diversity: ({name: (0.9 - k / 10, 0.3 * k) for k, name in enumerate(SETS)},),
+    evaluation.nearest: ({name: GREY[:, k] * 30 for k, name in enumerate(SETS)},),
+    evaluation.comparison: (COMPARED,),
+    evaluation.compared_samples: (COMPARED,),
     gan.ratios: (torch.linspace(-4, 4, 9), torch.zeros(9), torch.full((9,), 2.3), 0.1 * torch.arange(9)),
     gan.best_discriminator: (
         torch.linspace(-4, 8, 64),

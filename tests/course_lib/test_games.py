@@ -164,9 +164,8 @@ def test_the_generators_weights_are_averaged_and_the_discriminators_are_not():
     assert kept.discriminator.weight.item() == played.discriminator.weight.item() == pytest.approx(y)
 
 
-def test_a_budget_of_minutes_ends_a_game(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "time", Clock())
-    path, settings = tmp_path / "game", dict(batch_size=5, lr=0.1)
+def test_a_budget_of_minutes_ends_a_game(tmp_path):
+    path, settings = tmp_path / "game", dict(batch_size=5, lr=0.1, clock=Clock())
     history = fit_game(Bilinear(), numbers(), minutes=1.2, checkpoint=path, **settings)
     assert (history.epochs, history.seconds, history.ended) == (3, 90.0, "minutes")
     resumed = fit_game(Bilinear(), numbers(), minutes=100, epochs=4, checkpoint=path, **settings)

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from course_lib import checkpoints, training
+from course_lib import checkpoints
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
@@ -201,34 +201,34 @@ def test_a_finished_run_is_not_run_again(tmp_path):
 
 
 class Clock:
-    """Stands for the module `time`: half a minute passes between two readings."""
+    """Half a minute passes between two readings."""
 
     def __init__(self):
         self.now = 0.0
 
-    def perf_counter(self) -> float:
+    def __call__(self) -> float:
         self.now += 30.0
         return self.now
 
 
-def test_a_budget_of_minutes_ends_the_run_after_an_epoch_and_a_larger_one_resumes_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "time", Clock())
+def test_a_budget_of_minutes_ends_the_run_after_an_epoch_and_a_larger_one_resumes_it(tmp_path):
+    settings = SETTINGS | dict(clock=Clock())
     path, whole = tmp_path / "run.safetensors", Noisy()
-    expected = fit(whole, coins(), epochs=5, **SETTINGS)
+    expected = fit(whole, coins(), epochs=5, **settings)
     assert (expected.ended, expected.seconds) == ("epochs", 150.0)
-    history = fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **SETTINGS)
+    history = fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **settings)
     assert (len(history.valid), history.seconds, history.ended) == (2, 60.0, "minutes")
-    assert fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **SETTINGS) == history  # its time is over
+    assert fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **settings) == history  # its time is over
     model = Noisy(seed=1)
-    resumed = fit(model, coins(), minutes=2.5, checkpoint=path, **SETTINGS)
+    resumed = fit(model, coins(), minutes=2.5, checkpoint=path, **settings)
     assert same(model, whole) and (resumed.train, resumed.valid) == (expected.train, expected.valid)
 
 
-def test_the_first_limit_ends_the_run(monkeypatch):
-    monkeypatch.setattr(training, "time", Clock())
-    assert fit(Coins(), coins(), epochs=3, minutes=100, **SETTINGS).ended == "epochs"
-    assert len(fit(Coins(), coins(), epochs=3, minutes=0.01, **SETTINGS).valid) == 1
-    history = fit(Coins(), coins(), patience=2, minutes=100, batch_size=50, lr=1.0)
+def test_the_first_limit_ends_the_run():
+    settings = SETTINGS | dict(clock=Clock())
+    assert fit(Coins(), coins(), epochs=3, minutes=100, **settings).ended == "epochs"
+    assert len(fit(Coins(), coins(), epochs=3, minutes=0.01, **settings).valid) == 1
+    history = fit(Coins(), coins(), patience=2, minutes=100, batch_size=50, lr=1.0, clock=Clock())
     assert history.ended == "patience" and len(history.valid) == history.best_epoch + 2
     with pytest.raises(ValueError, match="nothing would end the run: give epochs, minutes or both"):
         fit(Untouched(), coins(), **SETTINGS)
