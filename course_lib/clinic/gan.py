@@ -198,10 +198,11 @@ def gan_clinic() -> Clinic:
             "share at a mode": ring.modes_covered(fake).share,
         }
 
+    modes = ", ".join(f"{name} {ring.modes_covered(patient.samples).covered}" for name, patient in patients.items())
     alt = (
         "Samples of six patients in the plane, with crosses at the eight modes. A: a ring that is too small. B: "
         "clusters at all eight crosses. C: one clump at the border, far outside. D: a wide patch across the plane. "
-        "E: one clump at a cross. F: a small clump near the middle."
+        f"E: one clump at a cross. F: a small clump near the middle. Modes covered: {modes}."
     )
 
     def draw(samples: Tensor, ax: Axes, title: str) -> None:

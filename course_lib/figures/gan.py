@@ -91,7 +91,8 @@ def best_discriminator(
     right.set(xlabel="distance of the two, $a$", ylabel="nats", title="Value of the game with the best discriminator")
     right.legend(fontsize=9, loc="lower right")
     told = "; ".join(
-        f"standard deviation {std:g}, from {series[0]:.2f} at distance 0 to {series[-1]:.2f} at {float(shifts[-1]):g}"
+        f"standard deviation {std:g}, from {series[0]:.2f} at distance 0 to {round(series[-1], 2) + 0.0:.2f} at "
+        f"{float(shifts[-1]):g}"
         for std, series in values.items()
     )
     fig.set_label(
@@ -363,7 +364,7 @@ def modes(rows: Sequence[Modes]) -> Figure:
     """How many modes GANs cover, and beside each dot, one for each seed, the share of the samples at a mode."""
     kinds = list(dict.fromkeys(row.game for row in rows))
     worlds = list(dict.fromkeys((row.mixture, row.momentum) for row in rows))
-    fig, axes = plt.subplots(1, len(worlds), figsize=(9.8, 0.52 * len(kinds) + 1.2), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(worlds), figsize=(9.8, 0.56 * len(kinds) + 1.2), sharey=True, squeeze=False)
     told = []
     for ax, world in zip(axes.flat, worlds, strict=True):
         of_world = {row.game: row for row in rows if (row.mixture, row.momentum) == world}
@@ -373,10 +374,10 @@ def modes(rows: Sequence[Modes]) -> Figure:
                 continue
             row = of_world[kind]
             for seed, (covered, share) in enumerate(zip(row.covered, row.share, strict=False)):
-                at = y + 0.28 * (seed - (len(row.covered) - 1) / 2)
+                at = y + 0.3 * (seed - (len(row.covered) - 1) / 2)
                 ax.plot(covered, at, "o", color=plots.COLORS["blue"], markersize=4)
                 ax.annotate(
-                    f"{100 * share:.0f} %", (1.03, at), xycoords=("axes fraction", "data"), va="center", fontsize=7
+                    f"{100 * share:.0f} %", (1.03, at), xycoords=("axes fraction", "data"), va="center", fontsize=8
                 )
             shares = ", ".join(f"{100 * share:.0f}" for share in row.share)
             name = f"{world[0]}, beta_1 = {world[1]:g}, {row.game}"
