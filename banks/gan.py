@@ -408,6 +408,13 @@ slip(
     ("import torch.nn.functional as F", "import torch\nimport torch.nn.functional as F"),
     loses={"discriminator loss"},
 )
+# Batches of different sizes cannot be added entry by entry.
+slip(
+    "losses_added_entry_by_entry",
+    "return F.softplus(-real_logits).mean() + caught",
+    "return (F.softplus(-real_logits) + F.softplus(fake_logits)).mean()",
+    loses={"discriminator loss"},
+)
 slip(
     "losses_summed_over_real",
     "F.softplus(-real_logits).mean()",

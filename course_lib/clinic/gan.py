@@ -137,8 +137,8 @@ def gan_clinic() -> Clinic:
             {1},
             "The discriminator's network begins with batch normalization, and data and samples come in batches of "
             "their own. So each batch is moved and scaled to mean 0 and variance 1 before it is judged: a ring of the "
-            "wrong size looks right. Batch normalization does not belong into the discriminator's input layer, says "
-            "DCGAN.",
+            "wrong size looks right. DCGAN's rules keep batch normalization out of the discriminator's input "
+            "layer.",
             "with model = clinic.patients['A'].model.train(), compare model.logits(x) and model.logits(3 * x + 5) for "
             "x = data.ring().sample(200). Should they be alike?",
         ),
@@ -168,9 +168,9 @@ def gan_clinic() -> Clinic:
         "E": (
             "accomplice",
             {4, 5},
-            "The step down loss_D changes the generator as well: nothing stops the gradient at the samples, and the "
-            "optimizer has all weights. It pulls samples to where they are recognised, and the generator's own step "
-            "pulls them back. They end in one clump.",
+            "The step down loss_D changes the generator as well, by two lines together: nothing stops the gradient at "
+            "the samples, and the optimizer has all weights. It pulls samples to where they are recognised, and the "
+            "generator's own step pulls them back. They end in one clump.",
             "with model = clinic.patients['E'].model, compute model.loss_D(x, model.generator(z)).backward() for some "
             "x and z. Do the generator's weights have a gradient?",
         ),
@@ -195,16 +195,18 @@ def gan_clinic() -> Clinic:
             "D of data": float(model.logits(x).sigmoid().mean()),
             "D of samples": float(model.logits(fake).sigmoid().mean()),
             "loss_D (nats)": float(model.loss_D(x, fake)),
-            "modes covered": ring.modes_covered(fake).covered,
+            "share at a mode": ring.modes_covered(fake).share,
         }
 
+    modes = ", ".join(f"{name} {ring.modes_covered(patient.samples).covered}" for name, patient in patients.items())
     alt = (
         "Samples of six patients in the plane, with crosses at the eight modes. A: a ring that is too small. B: "
         "clusters at all eight crosses. C: one clump at the border, far outside. D: a wide patch across the plane. "
-        "E: one clump at a cross. F: a small clump near the middle."
+        f"E: one clump at a cross. F: a small clump near the middle. Modes covered: {modes}."
     )
 
     def draw(samples: Tensor, ax: Axes, title: str) -> None:
-        plots.scatter(samples, centres=ring.centres, reach=3.2, title=title, ax=ax)
+        covered = ring.modes_covered(samples).covered
+        plots.scatter(samples, centres=ring.centres, reach=3.2, title=f"{title}: {covered} of 8 modes", ax=ax)
 
     return Clinic(patients, SYMPTOMS, PROGRAM, alt=alt, evidence=evidence, draw=draw)

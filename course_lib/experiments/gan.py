@@ -291,8 +291,8 @@ def main() -> None:
 
 # Measured with the command above on 29 November 2026, on two CPU cores. The grid is not learned after 2,000 steps: a
 # uniform density on it has a share of 0.07, and reaches all 25 modes by chance. On images of 8x8 pixels without batch
-# normalization one or two digits remain, and a fully connected layer or sigmoids do harm as well. Pooling, ReLU in the
-# discriminator and larger initial weights do not, with networks of two convolutions.
+# normalization one to three digits remain, and a fully connected layer or sigmoids do harm as well. Pooling, ReLU in
+# the discriminator and larger initial weights do not, with networks of two convolutions.
 COVERAGE = [
     Modes(mixture="ring", momentum=0.5, game="minimax", covered=(8, 8, 8), share=(0.698, 0.661, 0.571)),
     Modes(mixture="ring", momentum=0.5, game="non-saturating", covered=(8, 8, 8), share=(0.712, 0.771, 0.617)),

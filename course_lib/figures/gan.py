@@ -12,6 +12,8 @@ from course_lib import plots
 from course_lib.experiments.gan import Modes, Rule
 from course_lib.schematics import Box, diagram
 
+NOTE = dict(ha="center", va="center", fontsize=8, color="0.45")
+
 
 def game() -> Figure:
     """A GAN: what is drawn, what is judged, and the way of the generator's gradient."""
@@ -23,11 +25,14 @@ def game() -> Figure:
         "D": Box(4.9, 0.45, "discriminator", "layer"),
         "l": Box(6.5, 0.45, "logit $l$"),
         "answer": Box(8.1, 0.45, "data or\nmade?", "data"),
-        "low l": Box(6.5, -0.75, kind="corner"),
-        "low G": Box(1.5, -0.75, kind="corner"),
-        "name": Box(4.0, -0.6, "gradient of the generator's loss", "text"),
+        "low l": Box(6.5, -0.8, kind="corner"),
+        "back D": Box(4.9, -0.8, "back through\nthe discriminator", "faint"),
+        "back fake": Box(3.1, -0.8, "to $G(z)$", "faint"),
+        "low G": Box(1.5, -0.8, kind="corner"),
+        "name": Box(4.0, -1.25, "gradient of the generator's loss", "text"),
     }
-    fig = diagram(boxes, [("z", "G", "fake", "D", "l", "answer"), ("x", "D"), ("l", "low l", "low G", "G")])
+    arrows = [("z", "G", "fake", "D", "l", "answer"), ("x", "D"), ("l", "low l", "back D", "back fake", "low G", "G")]
+    fig = diagram(boxes, arrows)
     fig.set_label(
         "Noise z goes through the generator G and becomes a sample G(z). The discriminator gets samples and data x, "
         "and gives each a logit, from which it answers: data or made? The gradient of the generator's loss goes back "
@@ -47,10 +52,15 @@ def ratios(x: torch.Tensor, exact: torch.Tensor, logits: torch.Tensor, corrected
     middle = x.abs() <= 3
     fig.set_label(
         "The exact log ratio of two densities on a line, and two curves of a classifier. For |x| up to 3 its logits "
-        f"lie {float((logits - exact)[middle].mean()):.1f} nats too high on average, the corrected ones "
-        f"{float((corrected - exact)[middle].mean()):.1f}. Beyond, both leave the exact curve."
+        f"lie {_mean(logits - exact, middle):.1f} nats too high on average, the corrected ones "
+        f"{_mean(corrected - exact, middle):.1f}. Beyond, both leave the exact curve."
     )
     return fig
+
+
+def _mean(values: torch.Tensor, where: torch.Tensor) -> float:
+    """The mean of some of the values, rounded to tenths; 0 without a sign."""
+    return round(float(values[where].mean()), 1) + 0.0
 
 
 def best_discriminator(
@@ -72,7 +82,8 @@ def best_discriminator(
     left.fill_between(x, log_p.exp() / high, color=plots.COLORS["blue"], alpha=0.35, label="data")
     left.fill_between(x, log_q.exp() / high, color=plots.COLORS["orange"], alpha=0.35, hatch="//", label="model")
     left.plot(x, D, color="black", label="best $D(x)$")
-    left.set(xlim=(-3.5, 5.5), xlabel="x", title="Two distributions, and the best discriminator")
+    left.set(xlim=(-3.5, 5.5), xlabel="x", ylabel="$D(x)$; both $p(x)$ scaled to 1")
+    left.set_title("Two distributions, and the best discriminator")
     left.legend(fontsize=9, loc="upper right")
     for std, series in values.items():
         right.plot(shifts, series, label=f"standard deviation {std:g}")
@@ -80,7 +91,8 @@ def best_discriminator(
     right.set(xlabel="distance of the two, $a$", ylabel="nats", title="Value of the game with the best discriminator")
     right.legend(fontsize=9, loc="lower right")
     told = "; ".join(
-        f"standard deviation {std:g}, from {series[0]:.2f} at distance 0 to {series[-1]:.2f} at {float(shifts[-1]):g}"
+        f"standard deviation {std:g}, from {series[0]:.2f} at distance 0 to {round(series[-1], 2) + 0.0:.2f} at "
+        f"{float(shifts[-1]):g}"
         for std, series in values.items()
     )
     fig.set_label(
@@ -146,7 +158,7 @@ def rings(samples: Mapping[str, torch.Tensor], centres: torch.Tensor, radius: fl
         for k, centre in enumerate(centres.tolist()):
             color, line = ("black", "-") if k in covered else ("0.5", ":")
             ax.add_patch(plt.Circle(centre, max(radius, 0.05 * reach), fill=False, edgecolor=color, linestyle=line))
-        ax.set_title(f"{title}\n{len(covered)} of {len(centres)} modes", fontsize=10)
+        ax.set_title(f"{title}\n{len(covered)} of {len(centres)} modes, {100 * share:.0f} % at a mode", fontsize=9)
         told.append(f"{title}, {len(covered)} modes, {100 * share:.0f} % of the samples at one of them")
     fig.set_label(f"Samples in the plane, with a circle around each of {len(centres)} modes: {'; '.join(told)}.")
     return fig
@@ -199,25 +211,32 @@ def critics(models: Mapping[str, nn.Module], data: torch.Tensor, made: torch.Ten
         models: by name, networks (n, 2) -> (n, 1).
         data, made: (n, 2) points.
     """
-    fig, axes = plt.subplots(1, len(models), figsize=(4.6 * len(models), 3.4), squeeze=False)
+    fig, axes = plt.subplots(1, len(models), figsize=(4.4 * len(models) + 1.0, 3.6), squeeze=False)
     reach, told = 1.3 * float(torch.cat([data, made]).abs().max()), []
     side = torch.linspace(-reach, reach, 61)
     plane = torch.cartesian_prod(side, side)
+    with torch.no_grad():
+        answers = {name: model(plane).view(61, 61).T for name, model in models.items()}
+    low = min(float(answer.min()) for answer in answers.values())
+    high = max(float(answer.max()) for answer in answers.values())
+    apart = next(step for step in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, math.inf) if (high - low) / step <= 40)
+    levels = apart * torch.arange(math.floor(low / apart), math.ceil(high / apart) + 1)
     for ax, (name, model) in zip(axes.flat, models.items(), strict=True):
-        with torch.no_grad():
-            answer = model(plane).view(61, 61).T
-        lines = ax.contourf(side, side, answer, levels=12, cmap="cividis")
-        fig.colorbar(lines, ax=ax)
+        answer, slope = answers[name], _slopes(model, made)
+        image = ax.pcolormesh(side, side, answer, vmin=low, vmax=high, cmap="cividis", shading="gouraud")
+        ax.contour(side, side, answer, levels=levels, colors="white", linewidths=0.6, linestyles="-", alpha=0.7)
         ax.plot(*data.T.numpy(), ".", color="white", markersize=2)
         ax.plot(*made.T.numpy(), "x", color=plots.COLORS["vermilion"], markersize=3)
-        slope = _slopes(model, made)
-        ax.set(aspect="equal", xticks=[], yticks=[], title=f"{name}\nmean slope at samples {float(slope.mean()):.2f}")
-        low, high = float(answer.min()), float(answer.max())
+        ax.set(aspect="equal", title=f"{name}\nmean slope at samples {float(slope.mean()):.2f}")
         told.append(
-            f"{name}, answers from {low:.0f} to {high:.0f}, slope at samples {float(slope.mean()):.2f} on average, "
-            f"standard deviation {float(slope.std()):.2f}"
+            f"{name}, answers from {float(answer.min()):.0f} to {float(answer.max()):.0f}, slope at samples "
+            f"{float(slope.mean()):.2f} on average, standard deviation {float(slope.std()):.2f}"
         )
-    fig.set_label(f"Answers of discriminators on the plane, data as dots and samples as crosses: {'; '.join(told)}.")
+    fig.colorbar(image, ax=list(axes.flat), label=f"answer (lines: every {apart:g})")
+    fig.set_label(
+        f"Answers of discriminators on the plane, with contour lines {apart:g} apart, data as dots and samples as "
+        f"crosses: {'; '.join(told)}."
+    )
     return fig
 
 
@@ -294,19 +313,23 @@ def inference(x: torch.Tensor, z: torch.Tensor, back: torch.Tensor, y: torch.Ten
         x, z, back: (n, 2) each.
         y: (n,) the number of each point's mode.
     """
-    fig, axes = plt.subplots(1, 3, figsize=(9.4, 3.2))
+    fig, axes = plt.subplots(1, 3, figsize=(9.8, 3.5))
     panels = {"data $x$": x, "codes $E(x)$": z, "$G(E(x))$": back}
-    reach = 1.3 * float(x.abs().max())
     for ax, (title, points) in zip(axes, panels.items(), strict=True):
-        plots.scatter(points, reach=3.0 if points is z else reach, title=title, ax=ax)
-        for mode in y.unique().tolist():
-            centre = points[y == mode].median(0).values
-            style = dict(ha="center", va="center", fontsize=9, weight="bold")
-            ax.text(*centre.tolist(), str(mode), bbox=dict(boxstyle="circle,pad=0.15", fc="white", ec="0.4"), **style)
+        centres = torch.stack([points[y == mode].median(0).values for mode in y.unique()])
+        outwards = torch.nn.functional.normalize(centres - centres.mean(0), dim=1)
+        reach = max(3.2, 1.35 * float(points.abs().max()))
+        plots.scatter(points, reach=reach, title=title, ax=ax)
+        ax.set(xticks=range(-3, 4), yticks=range(-3, 4))
+        if points is z:
+            for radius in (1, 2):
+                ax.add_patch(plt.Circle((0, 0), radius, fill=False, edgecolor="0.6", linestyle="--"))
+        for mode, centre in zip(y.unique().tolist(), (centres + 0.16 * reach * outwards).tolist(), strict=True):
+            ax.text(*centre, str(mode), ha="center", va="center", fontsize=9)
     away = float(torch.linalg.vector_norm(back - x, dim=1).mean())
     fig.set_label(
-        f"Data around {len(y.unique())} numbered modes; their codes, where each mode has a region of its own; and "
-        f"what the generator makes of the codes, {away:.2f} from the data on average."
+        f"Data around {len(y.unique())} numbered modes; their codes, a spot for each mode, with circles of radius 1 "
+        f"and 2; and what the generator makes of the codes, {away:.2f} from the data on average."
     )
     return fig
 
@@ -338,23 +361,33 @@ def dcgan() -> Figure:
 
 
 def modes(rows: Sequence[Modes]) -> Figure:
-    """How many modes GANs cover, and how many of their samples are at a mode; a dot for each seed."""
+    """How many modes GANs cover, and beside each dot, one for each seed, the share of the samples at a mode."""
     kinds = list(dict.fromkeys(row.game for row in rows))
     worlds = list(dict.fromkeys((row.mixture, row.momentum) for row in rows))
-    fig, axes = plt.subplots(1, len(worlds), figsize=(9.8, 0.32 * len(kinds) + 1.2), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(worlds), figsize=(9.8, 0.56 * len(kinds) + 1.2), sharey=True, squeeze=False)
     told = []
     for ax, world in zip(axes.flat, worlds, strict=True):
-        title = f"{world[0]}, $\\beta_1 = {world[1]:g}$"
-        for row in rows:
-            if (row.mixture, row.momentum) == world:
-                y = kinds.index(row.game)
-                ax.plot(row.covered, [y] * len(row.covered), "o", color=plots.COLORS["blue"], alpha=0.6)
-                shares = ", ".join(f"{100 * share:.0f}" for share in row.share)
-                ax.annotate(f"{shares} %", (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-                name = f"{world[0]}, beta_1 = {world[1]:g}, {row.game}"
-                told.append(f"{name}, {', '.join(map(str, row.covered))} ({shares} %)")
-        ax.set(xlabel="modes covered", title=title, yticks=range(len(kinds)), yticklabels=kinds)
-        ax.set(xlim=(-0.05 * ax.dataLim.x1, 1.05 * ax.dataLim.x1), ylim=(len(kinds) - 0.5, -0.5))
+        of_world = {row.game: row for row in rows if (row.mixture, row.momentum) == world}
+        for y, kind in enumerate(kinds):
+            if kind not in of_world:
+                ax.annotate("has its own optimizer", (0.5, y), xycoords=("axes fraction", "data"), **NOTE)
+                continue
+            row = of_world[kind]
+            for seed, (covered, share) in enumerate(zip(row.covered, row.share, strict=False)):
+                at = y + 0.3 * (seed - (len(row.covered) - 1) / 2)
+                ax.plot(covered, at, "o", color=plots.COLORS["blue"], markersize=4)
+                ax.annotate(
+                    f"{100 * share:.0f} %", (1.03, at), xycoords=("axes fraction", "data"), va="center", fontsize=8
+                )
+            shares = ", ".join(f"{100 * share:.0f}" for share in row.share)
+            name = f"{world[0]}, beta_1 = {world[1]:g}, {row.game}"
+            told.append(f"{name}, {', '.join(map(str, row.covered))} ({shares} %)")
+        most = max(max(row.covered) for row in rows if row.mixture == world[0])
+        ax.set(xlabel="modes covered", title=f"{world[0]}, $\\beta_1 = {world[1]:g}$")
+        ax.set(yticks=range(len(kinds)), yticklabels=kinds, xticks=range(0, most + 1, 2 if most < 10 else 5))
+        ax.set(xlim=(-0.05 * most, 1.05 * most), ylim=(len(kinds) - 0.5, -0.5))
+        for y in range(1, len(kinds)):
+            ax.axhline(y - 0.5, color="0.9", linewidth=0.8, linestyle="-")
     fig.set_label(f"Modes covered by each seed, and in brackets the share of the samples at a mode: {'; '.join(told)}.")
     return fig
 
@@ -364,7 +397,7 @@ def rules(rows: Sequence[Rule]) -> Figure:
     measures = {
         "read": ("read with confidence (%)", 100),
         "classes": ("effective number of classes", 1),
-        "distance": ("distance of the pixels", 1),
+        "distance": ("squared $W_2$ of the pixels", 1),
     }
     fig, axes = plt.subplots(1, 3, figsize=(9.8, 0.3 * len(rows) + 1.1), sharey=True)
     for ax, (measure, (name, scale)) in zip(axes, measures.items(), strict=True):
@@ -375,7 +408,8 @@ def rules(rows: Sequence[Rule]) -> Figure:
         ax.set_xlabel(name)
     axes[0].set_xlim(0, 105)
     axes[1].set_xlim(0, 10.5)
-    axes[2].set_xlim(0, None)
+    axes[2].set_xscale("log")
+    axes[2].xaxis.set_major_formatter("{x:g}")
     told = "; ".join(
         f"{row.kind}: read {', '.join(f'{100 * value:.0f} %' for value in row.read)}, classes "
         f"{', '.join(f'{value:.1f}' for value in row.classes)}, distance "

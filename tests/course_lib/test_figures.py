@@ -539,7 +539,8 @@ def test_no_series_is_lost_when_there_are_more_than_styles():
 def test_a_mode_is_covered_from_within_the_radius_only():
     centres = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
     fig = gan.rings({"near": torch.tensor([[0.1, 0.0]]), "far": torch.tensor([[0.2, 0.0]])}, centres, radius=0.15)
-    assert [ax.get_title() for ax in fig.axes] == ["near\n1 of 2 modes", "far\n0 of 2 modes"]
+    titles = ["near\n1 of 2 modes, 100 % at a mode", "far\n0 of 2 modes, 0 % at a mode"]
+    assert [ax.get_title() for ax in fig.axes] == titles
     lines = [[circle.get_linestyle() for circle in ax.patches] for ax in fig.axes]
     assert lines == [["-", ":"], [":", ":"]]
     assert "near, 1 modes, 100 %" in fig.get_label() and "far, 0 modes, 0 %" in fig.get_label()

@@ -104,5 +104,5 @@ def test_the_evidence_has_four_numbers(clinic, monkeypatch, capsys):
     monkeypatch.setattr("course_lib.plots.show", lambda fig, alt: None)
     clinic.show()
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split("   ") == ["patient", "D of data", "D of samples", "loss_D (nats)", "modes covered"]
+    assert header.split("   ") == ["patient", "D of data", "D of samples", "loss_D (nats)", "share at a mode"]
     assert [row.split()[0] for row in rows] == list("ABCDEF") and all(len(row.split()) == 5 for row in rows)
