@@ -103,9 +103,10 @@ def foretold(*needed: str) -> Callable[..., str]:
                 rounded = 1e-5 * min(float(np.sum(np.abs(factors * forth))), 1000.0)
                 size = np.abs(terms).sum() + rounded
             if not close(terms.sum(), change, size, tolerance=0.01):
-                span = f"{say(2 * move.min())} to {say(2 * move.max())}"
+                least, most = say(2 * move.min()), say(2 * move.max())
+                moves_by = f"moves by {least}" if least == most else f"moves by {least} to {most}"
                 return (
-                    f"when each entry of {name} moves by {span}, your result, summed with factors, changes by "
+                    f"when each entry of {name} {moves_by}, your result, summed with factors, changes by "
                     f"{change:.4g}, but its gradient of {name} foretells {terms.sum():.4g}"
                 )
         return ""

@@ -46,7 +46,8 @@ class StudentError(Exception):
             case "Unreadable" | "TooManyCalls":
                 reason = self.message
             case _:
-                reason = f"your code raised {self.kind}: {self.message}{where}"
+                message = self.message.rstrip(".") if where else self.message
+                reason = f"your code raised {self.kind}: {message}{where}"
         return f"{self.case}: {reason}" if self.case else reason
 
 

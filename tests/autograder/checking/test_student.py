@@ -589,3 +589,9 @@ print(*{"sympy", "scipy.stats"} & set(sys.modules))
 def test_a_first_check_and_a_first_gradient_import_nothing_that_takes_seconds():
     """Otherwise, every judging and every judged process would wait for it."""
     assert subprocess.check_output([sys.executable, "-c", STARTS], text=True) == "\n"
+
+
+def test_the_line_follows_a_message_that_ends_in_a_full_stop():
+    error = StudentError("ValueError", "Expected 2 dimensions.", 3, "x = f(y)")
+    assert str(error) == "your code raised ValueError: Expected 2 dimensions, in line 3 of the cell: x = f(y)"
+    assert str(StudentError("ValueError", "Expected 2 dimensions.")).endswith("dimensions.")
