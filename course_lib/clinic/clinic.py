@@ -99,7 +99,7 @@ class Clinic:
 
     def choices(self) -> None:
         """Print the choices: the right program, line by line, and the symptoms."""
-        print("The right program. On which line does a patient differ from it? (Of several, name one; None: no line.)\n")
+        print("The right program. On which line does a patient differ from it? (Of several, name one.)\n")
         for number, line in enumerate(self.program, start=1):
             print(f"{number:3}  {line}")
         print("\nThe symptoms:\n")
