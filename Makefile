@@ -59,7 +59,7 @@ lint: $(READY) ## run the linter
 	$(BIN)/ruff check .
 
 lock: $(READY) ## remake requirements.lock from pyproject.toml (UPGRADE=--upgrade moves every version to the newest)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra site --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-find-links --no-emit-index-url $(UPGRADE) -o requirements.lock
 
 clean: ## remove what was built (not .venv, not data)
