@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
+.PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student site lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,7 @@ test: $(READY) ## run every test, the linter and the comparison of the notebooks
 	@tools/system-packages browser
 	@tools/system-packages sandbox
 	@tools/system-packages database
+	@tools/mathjax || echo "Without MathJax, the tests of the built website are skipped."
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
@@ -54,6 +55,10 @@ bench: $(READY) ## measure speed
 
 student: $(READY) ## make the bundle that students get: build/student and its zip
 	$(BIN)/python -m autograder.release.bundle
+
+site: $(READY) ## build the website, build/site/html: runs the lessons that have changed, without network
+	@tools/mathjax
+	$(BIN)/python tools/offline $(BIN)/python -m autograder.release.website
 
 lint: $(READY) ## run the linter
 	$(BIN)/ruff check .

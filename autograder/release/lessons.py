@@ -77,31 +77,37 @@ def digest(name: str, notebook: NotebookNode, budget: str) -> str:
 
 
 def executed(name: str, budget: str) -> NotebookNode:
-    """A lesson as it was last run, if it would be the same today; else it is run now, and kept in `build/lessons`.
+    """A lesson as it was last run, if it would be the same today; else it is run now, and kept.
 
     Raises:
         CellExecutionError: a cell failed.
     """
     notebook = build_source(SOLUTIONS / f"{name}.py")
     number = digest(name, notebook, budget)
-    if (path := _path(name)).exists():
+    if (path := _path(name, budget)).exists():
         kept = nbformat.read(path, as_version=4)
         if kept.metadata.get("digest") == number:
             return kept
     os.environ["COURSE_BUDGET"] = budget
     print(f"{name}  {run(notebook):.0f} s", flush=True)
     notebook.metadata.digest = number
-    _keep(name, notebook)
+    _keep(name, notebook, budget)
     return notebook
 
 
-def _path(name: str) -> Path:
-    return ROOT / "build" / "lessons" / f"{name}.ipynb"
+def _path(name: str, budget: str) -> Path:
+    """Where an executed lesson lies: that of the default budget where everybody looks."""
+    folder = ROOT / "build" / "lessons"
+    return (folder if budget == "cpu" else folder / budget) / f"{name}.ipynb"
 
 
-def _keep(name: str, notebook: NotebookNode) -> None:
-    _path(name).parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, _path(name))
+def _keep(name: str, notebook: NotebookNode, budget: str) -> None:
+    """Write an executed lesson in one step: another process may be reading it."""
+    path = _path(name, budget)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
+        nbformat.write(notebook, file)
+    os.replace(file.name, path)
 
 
 def main() -> int:
@@ -126,7 +132,7 @@ def main() -> int:
         except CellExecutionError as error:
             failed = True
             print(f"{name}  failed\n{error}", flush=True)
-        _keep(name, notebook)
+        _keep(name, notebook, arguments.budget)
     return int(failed)
 
 

@@ -19,6 +19,7 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote
 
 import nbformat
@@ -27,11 +28,13 @@ from nbformat import NotebookNode
 from autograder.release import bundle
 from autograder.release.build import NOTEBOOKS, ROOT, lessons
 from autograder.release.lessons import BUDGETS, executed
+from course_lib.recipes import digits_recipes
 
 __all__ = ["buttons", "guide", "lesson", "picture", "reference", "repository", "scoreboard", "sources"]
 
 SITE = ROOT / "build" / "site"
 SETTINGS = ROOT / "docs" / "site"
+MATHJAX = ROOT / "build" / "mathjax" / "mathjax"
 GITHUB = "https://github.com/"
 PICTURE = "picture"  # the tag of the cell whose first figure is the lesson's picture
 # Markdown files of the repository that are pages of the site.
@@ -60,7 +63,9 @@ def repository() -> str:
     """
     address = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["course"]["repository"]
     if address and not re.fullmatch(rf"{re.escape(GITHUB)}[\w.-]+/[\w.-]*\w", address):
-        raise ValueError(f"pyproject.toml, tool.course.repository is {address!r}; expected {GITHUB}OWNER/NAME, or nothing")
+        raise ValueError(
+            f"pyproject.toml, tool.course.repository is {address!r}; expected {GITHUB}OWNER/NAME, or nothing"
+        )
     return address
 
 
@@ -154,7 +159,8 @@ def guide(path: str, text: str, address: str) -> str:
 
 def reference() -> dict[str, str]:
     """The pages of the model library's reference: one for each module, and one that lists them."""
-    pages, index = {}, [
+    pages = {}
+    index = [
         "# Reference",
         "The model library `course_lib`, module by module. `course_lib.models`, `course_lib.nn` and `course_lib.data` "
         "also give the public names of their modules: `from course_lib.models import MADE`.",
@@ -166,7 +172,7 @@ def reference() -> dict[str, str]:
                 continue
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             purpose, _, _ = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")
-            names.append(name)
+            names.append(f"{name.removeprefix('course_lib.')} <{name}>")
             rows.append(f"* [`{name}`]({name}.md): {purpose}")
             pages[f"reference/{name}.md"] = (
                 f"# `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n```\n"
@@ -176,25 +182,29 @@ def reference() -> dict[str, str]:
     return pages
 
 
-def scoreboard(rows: Iterable[Mapping[str, object]]) -> str:
-    """The measured scoreboard as Markdown: a table for each data set.
+def scoreboard(rows: Iterable[Mapping[str, Any]], models: Iterable[tuple[str, str]]) -> str:
+    """The measured scoreboard as Markdown: a table for each data set, then the models that nobody has measured.
 
     Args:
         rows: as in scoreboard.json, which `course_lib.scoreboard` writes.
+        models: data set and name of each model that belongs on the scoreboard.
     """
+    missing = dict.fromkeys(models)
     tables: dict[str, list[str]] = {}
     for row in rows:
-        sound = "samples" if row["bits_per_dim"] / row["nats"] < 1e-3 else ""
+        missing.pop((row["data"], row["model"]), None)
+        one, part = ("image", "dim") if row["data"].startswith("digits") else ("sound", "sample")
+        head = f"| model | likelihood | nats per {one} | ± seeds | ± {one}s | bits/{part} | seeds |"
+        table = tables.setdefault(row["data"], [head, "| --- | --- | ---: | ---: | ---: | ---: | ---: |"])
         seeds = "" if row["stderr_seeds"] is None else f"{row['stderr_seeds']:.3f}"
-        head = "| model | likelihood | nats per sound |" if sound else "| model | likelihood | nats per image |"
-        head += " ± seeds | ± sounds |" if sound else " ± seeds | ± images |"
-        head += " bits/sample | seeds |" if sound else " bits/dim | seeds |"
-        table = tables.setdefault(str(row["data"]), [head, "| --- | --- | ---: | ---: | ---: | ---: | ---: |"])
         table.append(
             f"| {row['model']} | {row['likelihood']} | {row['nats']:,.2f} | {seeds} | {row['stderr_images']:.2f} | "
             f"{row['bits_per_dim']:.3f} | {row['seeds']} |"
         )
-    return "\n\n".join(f"## {data}\n\n" + "\n".join(table) for data, table in tables.items())
+    parts = [f"## {data}\n\n" + "\n".join(table) for data, table in tables.items()]
+    if missing:
+        parts.append("Not measured yet: " + "; ".join(f"{model} ({data})" for data, model in missing) + ".")
+    return "\n\n".join(parts)
 
 
 def sources(names: Collection[str], budget: str) -> dict[str, bytes]:
@@ -207,7 +217,7 @@ def sources(names: Collection[str], budget: str) -> dict[str, bytes]:
         page, figures = lesson(name, notebook, address, names)
         pages[f"lessons/{name}.ipynb"] = nbformat.writes(page).encode()
         pages[f"downloads/{name}.ipynb"] = (NOTEBOOKS / name / f"{name}.ipynb").read_bytes()
-        pages |= {f"figures/figures/{file}": png for file, png in figures.items()}
+        pages |= {f"extra/figures/{file}": png for file, png in figures.items()}
         cards.append(_card(name, notebook))
     for path, page in GUIDES.items():
         pages[f"{page}.md"] = guide(path, (ROOT / path).read_text(encoding="utf-8"), address).encode()
@@ -216,7 +226,8 @@ def sources(names: Collection[str], budget: str) -> dict[str, bytes]:
     tree = _toctree([f"lessons/{name}" for name in names], caption="Lessons")
     pages["index.md"] = index.replace("(the lessons)", f"{grid}\n\n{tree}").encode()
     measured = json.loads((ROOT / "docs" / "scoreboard.json").read_text(encoding="utf-8"))
-    pages["scoreboard.md"] += f"\n{scoreboard(measured)}\n".encode()
+    models = [(recipe.data().name, recipe.name) for recipe in digits_recipes()]
+    pages["scoreboard.md"] += f"\n{scoreboard(measured, models)}\n".encode()
     pages |= {path: text.encode() for path, text in reference().items()}
     return pages
 
@@ -229,23 +240,27 @@ def _fold(cell: NotebookNode, what: str) -> None:
 def _static(output: NotebookNode, figures: dict[str, bytes]) -> NotebookNode | None:
     """An output as a page without a kernel shows it, if it does; a figure's file is added to the figures."""
     data = output.get("data", {})
-    if png := data.get("image/png"):
-        image = base64.b64decode(png)
-        file = f"{hashlib.sha256(image).hexdigest()[:16]}.png"
-        figures[file] = image
-        options = output.metadata["image/png"]
-        output.data = {"text/html": _image(f"../figures/{file}", image, options["alt"], options["width"])}
-        output.metadata = {}
+    if "image/png" in data:
+        image, png = _figure(output, "../figures")
+        figures[_file(png)] = png
+        output.data, output.metadata = nbformat.from_dict({"text/html": image}), nbformat.from_dict({})
     elif data.pop("application/vnd.jupyter.widget-view+json", None) and "%|" in data["text/plain"]:
         return None
     return output
 
 
-def _image(address: str, png: bytes, alt: str, width: int) -> str:
-    """A figure in HTML, which says its size, so that the page does not move when the figure comes."""
+def _figure(output: NotebookNode, folder: str) -> tuple[str, bytes]:
+    """A figure in HTML, which says its size, so that the page does not move when the file comes; and the file."""
+    png = base64.b64decode(output.data["image/png"])
     across, down = struct.unpack(">II", png[16:24])
+    alt, width = (output.metadata["image/png"][key] for key in ("alt", "width"))
     size = f'width="{width}" height="{round(width * down / across)}"'
-    return f'<img class="figure" loading="lazy" alt="{html.escape(alt)}" {size} src="{address}">'
+    image = f'<img class="figure" loading="lazy" alt="{html.escape(alt)}" {size} src="{folder}/{_file(png)}">'
+    return image, png
+
+
+def _file(png: bytes) -> str:
+    return f"{hashlib.sha256(png).hexdigest()[:16]}.png"
 
 
 def _card(name: str, notebook: NotebookNode) -> str:
@@ -254,11 +269,11 @@ def _card(name: str, notebook: NotebookNode) -> str:
     question = next(text for text in paragraphs if not re.match(r"\*\*(Core path|Time)", text))
     question = re.sub(r"^\*\*The question[^*]*\*\*[.:]?\s*", "", question).replace("**", "").replace("\n", " ")
     question = question[:1].upper() + question[1:]
-    lines = [f":::{{grid-item-card}} {title.removeprefix('# ')}", f":link: lessons/{name}", ":link-type: doc", "", question]
+    options = f":link: lessons/{name}\n:link-type: doc"
+    lines = [f":::{{grid-item-card}} {title.removeprefix('# ')}", options, "", question]
     if output := picture(notebook):
-        png = base64.b64decode(output.data["image/png"])
-        file = f"{hashlib.sha256(png).hexdigest()[:16]}.png"
-        lines += ["", _image(f"figures/{file}", png, output.metadata["image/png"]["alt"], output.metadata["image/png"]["width"])]
+        image, _ = _figure(output, "figures")
+        lines += ["", image]
     return "\n".join([*lines, ":::"])
 
 
@@ -291,34 +306,27 @@ def _resolved(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def write(pages: Mapping[str, bytes], folder: Path) -> None:
-    """Make a folder hold these pages and nothing else; files that stay as they are keep their times."""
-    for path in folder.rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in pages:
-            path.unlink()
-    for name, content in pages.items():
-        path = folder / name
-        if not path.exists() or path.read_bytes() != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m autograder.release.website", description="Build the website.")
     parser.add_argument("--budget", choices=BUDGETS, default="cpu", help="size of training (default: cpu)")
     parser.add_argument("--folder", type=Path, default=SITE, help="where to write it (default: build/site)")
     parser.add_argument("lessons", nargs="*", default=lessons(), help="lessons to show (default: all)")
     arguments = parser.parse_args()
-    source, pages = arguments.folder / "source", arguments.folder / "html"
+    if not (MATHJAX / "tex-chtml.js").exists():
+        parser.error(f"{MATHJAX} is missing, which draws formulas: run tools/mathjax")
+    folder = arguments.folder.resolve()
     made = sources(arguments.lessons, arguments.budget)
-    student = arguments.folder / "student"
-    shutil.rmtree(student, ignore_errors=True)
-    made["downloads/student.zip"] = bundle.make(student).read_bytes()
-    write(made, source)
-    shutil.rmtree(pages, ignore_errors=True)
-    options = ["-b", "html", "-q", "-W", "--keep-going", "-c", SETTINGS, "-d", arguments.folder / "doctrees"]
-    options += ["-D", f"html_extra_path={source / 'figures'}"]
-    done = subprocess.run([sys.executable, "-m", "sphinx", *options, source, pages])
+    for part in ("source", "html", "doctrees", "student"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    made["downloads/student.zip"] = bundle.make(folder / "student").read_bytes()
+    for name, content in made.items():
+        path = folder / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    options = ["-b", "html", "-q", "-W", "--keep-going", "-c", SETTINGS, "-d", folder / "doctrees"]
+    options += ["-D", f"html_extra_path={folder / 'source' / 'extra'}"]
+    pages = folder / "html"
+    done = subprocess.run([sys.executable, "-m", "sphinx", *options, folder / "source", pages])
     if done.returncode == 0:
         size = sum(path.stat().st_size for path in pages.rglob("*") if path.is_file())
         print(f"{pages / 'index.html'} ({size / 1e6:.0f} MB)")

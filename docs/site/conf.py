@@ -1,12 +1,10 @@
 """Sphinx's settings for the website; `autograder.release.website` writes the pages that it reads."""
 
-import sys
 from pathlib import Path
 
 from autograder.release.website import repository
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "docs" / "site"))
 
 project = "Deep generative models"
 author = "The authors of this course"
@@ -18,9 +16,9 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "docstrings",
+    "autograder.release.docstrings",
 ]
-exclude_patterns = ["downloads", "figures"]
+exclude_patterns = ["downloads", "extra"]
 
 # Text
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath"]
@@ -46,6 +44,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = [str(ROOT / "docs/site/static"), str(ROOT / "build/mathjax")]
 html_css_files = ["site.css"]
+html_js_files = [("search.js", {"defer": "defer"})]
 html_favicon = str(ROOT / "docs/site/static/icon.svg")
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 mathjax_path = "mathjax/tex-chtml.js"
@@ -55,8 +54,8 @@ html_theme_options = {
     "use_repository_button": bool(repository()),
     "repository_url": repository(),
     "show_toc_level": 2,
+    "footer_content_items": ["copyright"],
     "navigation_with_keys": False,
     "navbar_persistent": [],  # the sidebar has a field to search
 }
 html_context = {"default_mode": "auto"}
-

@@ -1,4 +1,4 @@
-"""Docstrings of the course as reStructuredText, which Sphinx reads: an extension, used by conf.py.
+"""The course's docstrings as reStructuredText, which Sphinx reads: an extension for `docs/site/conf.py`.
 
 They are written to be read in a terminal: shapes such as `(n, *shape)`, |x|, and formulas in blocks of their own.
 """
@@ -17,6 +17,8 @@ def restructured(lines: Iterable[str]) -> Iterator[str]:
 
     >>> list(restructured(["Counts |x| of (n, *shape)."]))
     ['Counts \\\\|x\\\\| of (n, \\\\*shape).']
+    >>> list(restructured(["R. Neal, 2001."]))
+    ['\\\\R. Neal, 2001.']
     >>> list(restructured(["The sum is", "", "    a * b", "", "and so on."]))
     ['The sum is', '', '::', '', '    a * b', '', 'and so on.']
     >>> list(restructured(["Attributes:", "    W (H, D), b (H,): weights,", "        biases."]))
@@ -49,7 +51,8 @@ def restructured(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _escaped(line: str) -> str:
-    """The line with those stars and bars escaped that are not markup, nor in code."""
+    """The line with those stars and bars escaped that are not markup, nor in code, and a name's initial, no number."""
+    line = re.sub(r"^( *)(?=[A-Z]\. )", r"\1\\", line)
     parts = re.split(r"(`[^`]*`)", line)
     keep = rf"{EMPHASIS}|^ *\* "
     parts[::2] = [re.sub(rf"({keep})|[*|]", lambda hit: hit[1] or "\\" + hit[0], part) for part in parts[::2]]
