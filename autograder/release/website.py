@@ -117,6 +117,7 @@ def lesson(
             cell.source = re.sub(r"\[([^\]]+)\]\(\.\./(\w+)/\2\.ipynb\)", link, cell.source)
         elif cell.metadata.get("nbgrader", {}).get("solution"):
             cells.append(nbformat.v4.new_code_cell(asked[cell.id], id=f"{cell.id}-asked"))
+            cell.source = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.MULTILINE).rstrip("\n")
             _fold(cell, f"A solution of {cell.id}")
         elif cell.metadata.get("jupyter", {}).get("source_hidden"):
             _fold(cell, "Folded code")
@@ -244,7 +245,7 @@ def _static(output: NotebookNode, figures: dict[str, bytes]) -> NotebookNode | N
         image, png = _figure(output, "../figures")
         figures[_file(png)] = png
         output.data, output.metadata = nbformat.from_dict({"text/html": image}), nbformat.from_dict({})
-    elif data.pop("application/vnd.jupyter.widget-view+json", None) and "%|" in data["text/plain"]:
+    elif data.pop("application/vnd.jupyter.widget-view+json", None) is not None and "%|" in data["text/plain"]:
         return None
     return output
 
