@@ -15,13 +15,16 @@ $(READY): requirements.lock pyproject.toml tools/environment
 	@PYTHON="$(PYTHON)" tools/environment
 	@touch $@
 
+# Before anything else: whoever lacks packages of the system reads so at once, and of all of them.
+test-packages:
+	@PYTHON="$(PYTHON)" tools/system-packages venv sandbox database browser
+grade-packages:
+	@PYTHON="$(PYTHON)" tools/system-packages venv sandbox
+
 env: $(READY) ## set up .venv (PYTHON=... names the Python to use)
 
-test: $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
-	@tools/system-packages browser
-	@tools/system-packages sandbox
-	@tools/system-packages database
-	@tools/mathjax || echo "Without MathJax, the tests of the built website are skipped."
+test: test-packages $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
+	@tools/mathjax || echo "Without MathJax, the tests of the built website are left out."
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
@@ -31,12 +34,11 @@ soak: $(READY) ## judge every answer of the bank, and the samplers, with many mo
 mutants: $(READY) ## change every right answer of the bank in one place, and list what no check sees (LESSON=made_masks)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(LESSON)
 
-grade: $(READY) ## grade a sample class from beginning to end
-	@tools/system-packages sandbox
+grade: grade-packages $(READY) ## grade a sample class from beginning to end
 	$(BIN)/python -m autograder sample-class
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab --notebook-dir notebooks
+lab: $(READY) ## open your own copy of the notebooks, work/, in JupyterLab; takes updates and keeps what you wrote
+	$(BIN)/python -m course_lib.lab
 
 notebooks: $(READY) ## build the student notebooks from solutions/
 	$(BIN)/python -m autograder.release.build

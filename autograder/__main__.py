@@ -49,8 +49,21 @@ def new_class(folder: Folder) -> None:
         create(folder)
         settings = load(folder)
     say(f"{folder} is ready. Its settings: {folder}/course.toml")
-    say(f"For the students: {folder}/release ({', '.join(settings.lessons)})")
+    say(f"For the students: python -m autograder bundle {folder} ({', '.join(settings.lessons)})")
     say(f"Then: python -m autograder collect {folder} WHAT_THEY_HANDED_IN; python -m autograder grade {folder}")
+
+
+@app.command()
+def bundle(folder: Folder) -> None:
+    """Make the zip for the class's students: the course, with the class's own lessons.
+
+    Unpacked over an older one, it keeps what students wrote.
+    """
+    from autograder.release.bundle import make_for_class
+
+    with _in_words():
+        path = make_for_class(_settings(folder))
+    say(f"{path} ({path.stat().st_size / 1e6:.1f} MB): give it to the students; its README says the rest.")
 
 
 @app.command()

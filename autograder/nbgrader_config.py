@@ -23,7 +23,7 @@ def configure(c: Config, folder: Path = Path()) -> None:
     """Configure nbgrader for a class; later settings override these.
 
     Args:
-        folder: the class directory, whose `course.toml` gives the gradebook and the late penalty.
+        folder: the class directory, whose `course.toml` gives the course's id, the gradebook and the late penalty.
 
     Raises:
         ValueError: `course.toml` is invalid.
@@ -31,11 +31,11 @@ def configure(c: Config, folder: Path = Path()) -> None:
     # nbgrader runs `alembic` by name to create a gradebook.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
-    c.CourseDirectory.course_id = "deep-generative-models"
     c.CourseDirectory.root = str(folder.resolve())
     c.CourseDirectory.source_directory = "source"
     c.CourseDirectory.release_directory = "release"
     gradebook = load_gradebook(folder)
+    c.CourseDirectory.course_id = gradebook.course_id
     c.CourseDirectory.db_url = gradebook.db_url
     c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer"}
     c.ClearSolutions.text_stub = ANSWER

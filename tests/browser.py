@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -34,12 +34,16 @@ def executable() -> str | None:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, **environment: str) -> Iterator[str]:
-    """The address of a JupyterLab that serves a folder, with these additional environment variables."""
+def jupyterlab(folder: Path, command: Sequence[str] = (), **environment: str) -> Iterator[str]:
+    """The address of a JupyterLab that serves a folder, with these additional environment variables.
+
+    Args:
+        command: that starts it; by default plain JupyterLab.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    command += [f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="]
+    command = command or [sys.executable, "-m", "jupyterlab", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    command = [*command, "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token="]
     home = folder / ".home"
     for name, values in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from autograder.release.build import NOTEBOOKS, SOLUTIONS, build_source, lessons
+from course_lib import lab
 from tests import browser
 
 SLOW = 300_000  # ms; a busy machine is not a failure
@@ -98,3 +99,17 @@ def test_the_dependency_explorers_picture_follows_its_controls(jupyterlab, page)
         page.locator("[data-command='docmanager:save']").first.click()
     saved = page.request.get(jupyterlab + file).json()["content"]["cells"][0]["outputs"]
     assert [output["data"]["text/plain"] for output in saved[1:]] == [picture.get_attribute("alt")]
+
+
+@pytest.mark.browser
+def test_the_courses_own_lab_opens_start_here_without_what_is_for_instructors(tmp_path, page):
+    work = tmp_path / "work"
+    lab.update(NOTEBOOKS, work)
+    command = lab.command(work, first=True)
+    with browser.jupyterlab(work, command, JUPYTER_CONFIG_PATH=str(work / ".jupyter")) as address:
+        page.goto(address)
+        expect(page.get_by_role("heading", name="Lesson 00 · Start here")).to_be_visible(timeout=SLOW)
+        for name in ("Nbgrader", "Assignments", "Create Assignment", "Formgrader"):
+            expect(page.get_by_text(name, exact=True)).to_have_count(0)
+            expect(page.get_by_title(name)).to_have_count(0)
+        expect(page.get_by_role("menuitem", name="Run", exact=True)).to_be_visible()

@@ -21,6 +21,9 @@ Twice the number: 0 of 2 points
 
 import hashlib
 import math
+import os
+import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,6 +120,10 @@ class Check:
             advice = f"Stuck? checks.{self.name}.hint() gives a hint, a bigger one each time."
         else:
             advice = "Now run the cell below." if go_on else ""
+        if report.lost and os.environ.get("NBGRADER_EXECUTION") == "validate":
+            # Without a word here, nbgrader says "Partial credit", even of an open exercise. It cuts long lines.
+            for line in str(report).splitlines():
+                print(textwrap.fill(line, 80, subsequent_indent=" " * 8), file=sys.stderr)
         return Report(**{**vars(report), "advice": advice})
 
     def run(self, function: Callable[..., Any], seed: int | str = PRACTICE) -> Report:

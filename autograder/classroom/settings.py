@@ -46,6 +46,7 @@ MOVED = {
     "autograder.checks.common": "autograder.checking.answers, .comparing, .samplers and .cases",
 }
 _EXERCISE = re.compile(r'^# %% .*\bexercise="(\w+)"', re.MULTILINE)
+_COURSE_ID = "deep-generative-models"
 _DB_URL = "sqlite:///gradebook.db?timeout=60"
 _LIMITS = {  # key: the field of Limits, and the key's unit
     "start_seconds": ("start", 1.0),
@@ -75,10 +76,12 @@ class GradebookSettings:
     Attributes:
         db_url: the gradebook's address, valid from any working directory.
         late: None if lateness costs nothing.
+        course_id: nbgrader's name of the course: of its folder in the exchange, and on a hub.
     """
 
     db_url: str
     late: Late | None
+    course_id: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def load(folder: Path) -> Settings:
         raise ValueError(f"lessons: expected at least one of {', '.join(every_source)}")
     gradebook = load_gradebook(folder)
     limits, roster = _limits(table.get("limits", {})), _roster(folder / ROSTER)
-    return Settings(gradebook.db_url, gradebook.late, folder, lessons, limits, roster)
+    return Settings(gradebook.db_url, gradebook.late, gradebook.course_id, folder, lessons, limits, roster)
 
 
 def load_gradebook(folder: Path) -> GradebookSettings:
@@ -155,7 +158,10 @@ def load_gradebook(folder: Path) -> GradebookSettings:
         if "per_day" not in late:
             raise ValueError("late: expected per_day, the share of the score lost per started day")
         late = Late(**{key: _number(f"late.{key}", value, 1.0) for key, value in late.items()})
-    return GradebookSettings(url.render_as_string(hide_password=False), late)
+    course_id = table.get("course_id", _COURSE_ID)
+    if not (isinstance(course_id, str) and re.fullmatch(r"\w[\w.-]*", course_id, re.ASCII)):
+        raise ValueError(f"course_id: expected letters, digits, '-', '_', '.', as in {_COURSE_ID!r}; got {course_id!r}")
+    return GradebookSettings(url.render_as_string(hide_password=False), late, course_id)
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -166,7 +172,7 @@ def _read(folder: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    _known(SETTINGS, table, ("db_url", "late", "lessons", "parts", "lesson", "limits"))
+    _known(SETTINGS, table, ("course_id", "db_url", "late", "lessons", "parts", "lesson", "limits"))
     return table
 
 

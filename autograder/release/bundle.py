@@ -1,20 +1,23 @@
-"""The student bundle: `make student` writes `build/student` and `build/student.zip`.
+"""The student bundle: `make student` writes `build/student` and `build/student.zip`; a class has its own.
 
 It holds the student notebooks, the library, and those parts of the autograder that a check in a notebook needs: nothing
-that solves, tests or grades.
+that solves, tests or grades. Students work on copies outside `notebooks/` (`course_lib.lab`): a newer bundle may be
+unpacked over an older one.
 """
 
+import os
 import shutil
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
-from autograder.release.build import ROOT
+from autograder.classroom.settings import Settings
+from autograder.release.build import NOTEBOOKS, ROOT
 
-__all__ = ["CONTENTS", "make"]
+__all__ = ["CONTENTS", "make", "make_for_class"]
 
 CONTENTS = (
-    "notebooks/*/*.ipynb",
     "course_lib/**/*.py",
     "course_lib/data/*.wav",
     "autograder/__init__.py",
@@ -32,29 +35,57 @@ CONTENTS = (
 README = ROOT / "tools" / "student.md"  # becomes the bundle's README.md
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, released: Path = NOTEBOOKS, name: str = "deep-generative-models") -> Path:
     """Write the bundle to an empty folder, and its zip beside it.
+
+    Args:
+        released: the lessons, a folder for each; lesson 00 is added where it is not among them.
+        name: of the folder in the zip.
 
     Returns:
         The zip's path.
 
     Raises:
-        FileNotFoundError: nothing in the repository matches one of `CONTENTS`.
+        FileNotFoundError: nothing in the repository matches one of `CONTENTS`, or there are no lessons.
     """
     for pattern in CONTENTS:
         paths = sorted(ROOT.glob(pattern))
         if not paths:
             raise FileNotFoundError(f"the bundle needs {pattern}, but there is no such file")
         for path in paths:
-            target = folder / path.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    shutil.copyfile(README, folder / "README.md")
+            _copy(path, folder / path.relative_to(ROOT))
+    lessons = sorted(path for path in released.glob("[0-9][0-9]_*/*") if path.suffix in (".ipynb", ".py"))
+    if not lessons:
+        raise FileNotFoundError(f"there are no lessons in {released}")
+    for path in [*sorted(NOTEBOOKS.glob("00_*/*.ipynb")), *lessons]:
+        _copy(path, folder / "notebooks" / path.parent.name / path.name)
+    _copy(README, folder / "README.md")
     archive = folder.with_name(f"{folder.name}.zip")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
         for path in sorted(folder.rglob("*")):
-            out.write(path, Path("deep-generative-models") / path.relative_to(folder))
+            out.write(path, Path(name) / path.relative_to(folder))
     return archive
+
+
+def make_for_class(settings: Settings) -> Path:
+    """Write the zip for the students of a class into its directory: the course, with the class's own lessons.
+
+    Returns:
+        The zip's path, `COURSE_ID.zip`. An older one is replaced.
+
+    Raises:
+        FileNotFoundError: the class has no release yet.
+    """
+    target = settings.folder / f"{settings.course_id}.zip"
+    with tempfile.TemporaryDirectory(dir=settings.folder, prefix=".bundle-") as folder:
+        archive = make(Path(folder) / "bundle", settings.folder / "release", settings.course_id)
+        os.replace(archive, target)
+    return target
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
 
 
 def main() -> int:

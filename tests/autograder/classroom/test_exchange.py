@@ -11,9 +11,9 @@ import pytest
 from autograder.classroom.settings import load
 from autograder.results import feedback
 from tests.autograder.classroom.test_nbgrader import WRONG
-from tests.autograder.toy_class import LESSON, ToyClass, answered
+from tests.autograder.toy_class import LESSON, SETTINGS, ToyClass, answered
 
-COURSE = "deep-generative-models"
+COURSE = "dgm-2027"  # not the default
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def exchange(tmp_path) -> Path:
 
 
 def test_from_release_to_fetched_feedback(tmp_path, exchange):
-    toy = ToyClass.make(tmp_path / "course")
+    toy = ToyClass.make(tmp_path / "course", f'course_id = "{COURSE}"\n{SETTINGS}')
     config = toy.folder / "nbgrader_config.py"
     config.write_text(config.read_text() + f"get_config().Exchange.root = {str(exchange)!r}  # noqa: F821\n")
     instructor = Person(toy.folder)

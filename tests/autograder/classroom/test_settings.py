@@ -81,6 +81,7 @@ def test_without_a_file_it_is_a_class_of_all_lessons(tmp_path):
         assert (lesson.due, lesson.questions, lesson.check_source) == (None, (), None)
     assert (found.late, found.limits, found.roster) == (None, Limits(), {})
     assert found.db_url == f"sqlite:///{tmp_path}/gradebook.db?timeout=60"
+    assert found.course_id == "deep-generative-models"
 
 
 def test_the_template_shows_every_key_with_its_default(tmp_path):
@@ -184,7 +185,7 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
     "settings, message",
     [
         ("lessons = [", "course.toml cannot be read: "),
-        ("lesons = []", "unknown key 'lesons', did you mean 'lessons'.; expected db_url, late, "),
+        ("lesons = []", "unknown key 'lesons', did you mean 'lessons'.; expected course_id, db_url, "),
         ('lessons = ["03_made_mask"]', "'03_made_mask' is not a lesson, did you mean '03_made_masks'.; expected one "),
         ('lessons = "03_made_masks"', "lessons: expected a list of names, got '03_made_masks'"),
         ('lessons = ["02_nade", "02_nade"]', "expected each name once"),
@@ -217,6 +218,9 @@ def test_the_gradebooks_address_is_good_from_anywhere(tmp_path):
         ("late = {}", "late: expected per_day"),
         ("late = {per_day = 1.1}", "late.per_day: expected a number above 0, at most 1, got 1.1"),
         ("late = {per_day = 0.1, most = 1}", "late: unknown key 'most'"),
+        ('course_id = "a b"', "course_id: expected letters, digits, .*; got 'a b'"),
+        ("course_id = 5", "course_id: expected .* got 5"),
+        ('course_id = "../x"', "course_id: expected "),
         ("db_url = 5", "db_url: expected an address like"),
         ('db_url = "gradebook.db"', "db_url: expected an address like"),
         ('db_url = "mysql://host/grades"', "expected sqlite:///FILE or postgresql://HOST/NAME"),

@@ -11,9 +11,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
-from autograder.classroom.settings import SOLUTIONS
+from autograder.classroom.settings import SOLUTIONS, load
 from autograder.release import bundle
 from autograder.release.build import build_source, lessons
+from course_lib import lab
+from tests.autograder.toy_class import LESSON, SETTINGS, answered
 
 LONG_ENOUGH = 25  # characters; a shorter line (`return p`) occurs in many places and proves nothing
 IDIOMS = {  # longer lines that any code may need
@@ -26,8 +28,7 @@ IDIOMS = {  # longer lines that any code may need
 def folder(tmp_path_factory) -> Path:
     """The bundle as a student unpacks it."""
     place = tmp_path_factory.mktemp("bundle")
-    with zipfile.ZipFile(bundle.make(place / "student")) as archive:
-        archive.extractall(place / "unpacked")
+    unpack(bundle.make(place / "student"), place / "unpacked")
     return place / "unpacked" / "deep-generative-models"
 
 
@@ -46,6 +47,11 @@ def python(folder, tmp_path_factory) -> Path:
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed"]
     subprocess.run([python, "-m", "pip", "install", *options, folder], check=True)
     return python
+
+
+def unpack(archive: Path, place: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(place)
 
 
 def text_of(path: Path) -> str:
@@ -81,6 +87,31 @@ def test_bundle_holds_no_line_of_a_solution(folder, name):
         if path.is_file():
             shown = {line.strip() for line in text_of(path).splitlines()}
             assert not answers & shown, f"{path.relative_to(folder)} gives answers away"
+
+
+def test_a_class_has_its_own_bundle_and_an_update_keeps_what_a_student_wrote(toy, tmp_path):
+    """Unpacked over an older one, with a lesson begun in `work/`."""
+    toy.set(f'course_id = "dgm-2027"\n{SETTINGS}')
+    place = tmp_path / "student"
+    unpack(bundle.make_for_class(load(toy.folder)), place)
+    folder = place / "dgm-2027"
+    assert sorted(path.name for path in (folder / "notebooks").iterdir()) == ["00_start_here", LESSON]
+    assert {path.name for path in (folder / "notebooks" / LESSON).iterdir()} == {f"{LESSON}.ipynb", "checks_toy.py"}
+    lab.update(folder / "notebooks", folder / "work")
+    own = folder / "work" / LESSON / f"{LESSON}.ipynb"
+    nbformat.write(answered(nbformat.read(own, as_version=4), double="def double(x):\n    return 2 * x"), own)
+
+    toy.set(f'course_id = "dgm-2027"\n{SETTINGS}[lesson.{LESSON}]\npoints = {{double = 7}}\n')
+    unpack(bundle.make_for_class(load(toy.folder)), place)
+    assert "updated" in "".join(lab.update(folder / "notebooks", folder / "work"))
+    cells = {cell.id: cell for cell in nbformat.read(own, as_version=4).cells}
+    assert cells["double"].source == "def double(x):\n    return 2 * x"
+    assert cells["double-check"].metadata["nbgrader"]["points"] == 7
+
+
+def test_a_class_without_release_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there are no lessons in .*release"):
+        bundle.make_for_class(load(tmp_path))
 
 
 def test_course_comes_from_the_bundle(python):
