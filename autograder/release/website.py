@@ -176,7 +176,7 @@ def reference() -> dict[str, str]:
             names.append(f"{name.removeprefix('course_lib.')} <{name}>")
             rows.append(f"* [`{name}`]({name}.md): {purpose}")
             pages[f"reference/{name}.md"] = (
-                f"# `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n```\n"
+                f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n```\n"
             )
         index += [f"## {heading}", "\n".join(rows), _toctree(names)]
     pages["reference/index.md"] = "\n\n".join(index) + "\n"

@@ -211,7 +211,8 @@ class Outline(HTMLParser):
 
 
 def test_every_link_leads_somewhere_and_only_a_readers_click_leaves_the_site(site):
-    pages = {path: Outline(path) for path in site.rglob("*.html")}
+    templates = site / "_static"  # the theme's own, among them templates that are not pages
+    pages = {path: Outline(path) for path in site.rglob("*.html") if templates not in path.parents}
     assert len(pages) > 50
     broken, elsewhere = [], set()
     for path, page in pages.items():
