@@ -34,6 +34,8 @@ class Module:
         layers: pairs (weight (out, in), bias (out,)), first layer first.
         parts: number of tensors that the output is split into, along its last axis; the module returns a tuple of
             them, or one tensor if there is one.
+        scalar: whether the module is a function of whole images: it takes (n, ...) of any shape, flattens each
+            image, and returns (n,). The last layer then has one output, and layer i is the submodule 2 i + 1.
 
     >>> import numpy as np, torch
     >>> net = Module([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.ones(1))]).build()
@@ -42,19 +44,21 @@ class Module:
     >>> net = Module([(np.eye(2), np.ones(2))], parts=2).build()
     >>> [part.tolist() for part in net(torch.zeros(1, 2, dtype=torch.float64))]
     [[[1.0]], [[1.0]]]
+    >>> Module([(np.ones((1, 4)), np.zeros(1))], scalar=True).build()(torch.ones(3, 2, 2, dtype=torch.float64)).tolist()
+    [4.0, 4.0, 4.0]
     """
 
-    def __init__(self, layers: Sequence[tuple[Any, Any]], parts: int = 1):
+    def __init__(self, layers: Sequence[tuple[Any, Any]], parts: int = 1, scalar: bool = False):
         if not layers:
             raise ValueError("expected at least one (weight, bias) pair, got none")
         self.layers = [(weight, bias) for weight, bias in layers]
-        self.parts = parts
+        self.parts, self.scalar = parts, scalar
 
     def build(self) -> Any:
         """Build the `torch.nn.Module`, in float64 or float32 like the arrays."""
         import torch
 
-        stack: list[torch.nn.Module] = []
+        stack: list[torch.nn.Module] = [torch.nn.Flatten()] if self.scalar else []
         for weight, bias in self.layers:
             weight, bias = torch.as_tensor(weight), torch.as_tensor(bias)
             linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
@@ -63,6 +67,8 @@ class Module:
         stack.pop()
         if self.parts > 1:
             stack.append(_split(self.parts))
+        if self.scalar:
+            stack.append(torch.nn.Flatten(0))
         return torch.nn.Sequential(*stack)
 
 

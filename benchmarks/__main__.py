@@ -2,10 +2,10 @@
 
 import torch
 
-from benchmarks import checks, fvbn, grading, latents, made, mixtures, nade, pixelcnn, pixelrnn, wavenet
+from benchmarks import checks, fvbn, gan, grading, latents, made, mixtures, nade, pixelcnn, pixelrnn, samples, wavenet
 from course_lib import device
 
-MEASURED = (fvbn, nade, made, mixtures, pixelcnn, pixelrnn, wavenet, latents, grading)
+MEASURED = (fvbn, nade, made, mixtures, pixelcnn, pixelrnn, wavenet, latents, gan, samples, grading)
 
 
 def main() -> None:

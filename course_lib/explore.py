@@ -1,15 +1,17 @@
 """Dependency maps to play with in a notebook: of orderings, of known architectures, of the reader's own network; paths
-of MADE.
+of MADE. Also an animation of paths in the plane, and a game: which images are data, and which are samples?
 
 Each tool shows controls, and below them a picture. The picture is not a widget but an ordinary output of the cell,
 which is replaced when a control moves. So it stays, with its text alternative, where no widget lives: in a saved
 notebook, an HTML export, a viewer.
 
-Each asks what an architecture lets through, whatever its weights. MADE's masks tell; the other tools look at a copy
+Each map asks what an architecture lets through, whatever its weights. MADE's masks tell; the other tools look at a copy
 whose weights are positive (see `open_paths`). What a trained network listens to is drawn by `plots.receptive_field`.
 """
 
 import copy
+import hashlib
+import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -19,8 +21,9 @@ import matplotlib.pyplot as plt
 import torch
 from IPython import get_ipython
 from IPython.display import display
-from ipywidgets import BoundedIntText, Dropdown, HBox, Layout, Widget
+from ipywidgets import BoundedIntText, Dropdown, HBox, Layout, Text, Widget
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from course_lib import plots
@@ -36,8 +39,10 @@ __all__ = [
     "dependency_debugger",
     "dependency_explorer",
     "made_explorer",
+    "moving_paths",
     "open_paths",
     "ordering_explorer",
+    "real_or_made",
 ]
 
 Builder = Callable[[int, int, int, int], nn.Module]
@@ -225,6 +230,45 @@ def ordering_explorer(orders: Mapping[str, Sequence[int]], *, height: int = 8, w
     _ordering_explorer(orders, height, width).show()
 
 
+def moving_paths(ways: Mapping[str, Tensor], *, seconds: float = 5.0) -> None:
+    """Show paths in the plane, with a point on each that runs along it once when the picture is clicked.
+
+    It is part of the notebook (an SVG without scripts), and needs no network. Without a notebook nothing is shown.
+
+    Args:
+        ways: by name, the points (n, 2) of a path, which are passed at equal intervals of time.
+        seconds: for a whole path.
+
+    Raises:
+        ValueError: there is no path, or one has another shape.
+
+    >>> moving_paths({"a line": torch.tensor([[0.0, 0.0], [1.0, 1.0]])})
+    """
+    page, words = _moving_paths(ways, seconds)
+    if get_ipython() is not None:
+        display({"text/html": page, "text/plain": words}, raw=True)
+
+
+def real_or_made(real: Tensor, made: Tensor, *, levels: int | None = None, seed: int = 0) -> None:
+    """Show images of the data and samples of a model, mixed and numbered; the reader types the numbers of the samples.
+
+    Below the answer is the score: how many images were judged correctly, with its 95 % Wilson interval (E. Wilson,
+    "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927). Without a notebook nothing
+    is shown.
+
+    Args:
+        real, made: (n, ...) and (m, ...) images, as `plots.image_grid` takes them.
+        levels: as in `plots.image_grid`.
+        seed: decides the order.
+
+    Raises:
+        ValueError: there are no images of one kind, or their shapes differ.
+
+    >>> real_or_made(torch.zeros(3, 64), torch.ones(3, 64))
+    """
+    _real_or_made(real, made, levels, seed).show()
+
+
 class Panel:
     """Controls, and a picture that follows them.
 
@@ -327,6 +371,73 @@ def _ordering_explorer(orders: Mapping[str, Sequence[int]], height: int, width: 
 
     control = _choice("ordering", list(orders), next(iter(orders)))
     return Panel({"ordering": control} | _pixel((1, height, width)), draw)
+
+
+def _moving_paths(ways: Mapping[str, Tensor], seconds: float) -> tuple[str, str]:
+    """The animation as HTML, and what it shows in words."""
+    shapes = [tuple(way.shape) for way in ways.values()]
+    if not ways or any(len(shape) != 2 or shape[1] != 2 or not shape[0] for shape in shapes):
+        raise ValueError(f"expected paths (n, 2), of one point or more; got shapes {shapes}")
+    side, reach = 220, 1.1 * max(float(way.abs().max()) for way in ways.values()) or 1.0
+    colors, panels = list(plots.COLORS.values()), []
+    name = "paths" + hashlib.sha256(repr([way.tolist() for way in ways.values()]).encode()).hexdigest()[:12]
+    for number, (title, way) in enumerate(ways.items()):
+        # The vertical axis of an SVG points down.
+        points = (side / 2 * (1 + way.double() * torch.tensor([1, -1]) / reach)).tolist()
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        moves = "".join(
+            f'<animate attributeName="{axis}" dur="{seconds:g}s" begin="{name}.click" fill="freeze" '
+            f'values="{";".join(f"{point[k]:.1f}" for point in points)}"/>'
+            for k, axis in enumerate(("cx", "cy"))
+        )
+        panels.append(
+            f'<g transform="translate({(side + 20) * number}, 0)"><text x="{side / 2:g}" y="14" text-anchor="middle" '
+            f'font-size="13">{html.escape(title)}</text><g transform="translate(0, 20)">'
+            f'<rect width="{side}" height="{side}" fill="white" stroke="#bbb"/>'
+            f'<path d="M0 {side // 2}H{side}M{side // 2} 0V{side}" stroke="#ddd"/>'
+            f'<polyline points="{line}" fill="none" stroke="{colors[0]}" opacity="0.4"/>'
+            f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="6" fill="{colors[3]}">{moves}</circle></g></g>'
+        )
+    words = f"Animation: a point runs along each path, {' and '.join(ways)}. Click the picture to start it."
+    size = f'width="{(side + 20) * len(ways)}" height="{side + 24}"'
+    label = html.escape(words)
+    return f'<svg id="{name}" {size} role="img" aria-label="{label}">{"".join(panels)}</svg><p>{label}</p>', words
+
+
+def _real_or_made(real: Tensor, made: Tensor, levels: int | None, seed: int) -> Panel:
+    if not len(real) or not len(made) or real.shape[1:] != made.shape[1:]:
+        raise ValueError(
+            f"expected images of both kinds, of one shape; got {tuple(real.shape)} and {tuple(made.shape)}"
+        )
+    n = len(real) + len(made)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    images, samples = torch.cat([real, made.to(real)])[order], (order >= len(real)).tolist()
+
+    def draw(made: str) -> tuple[Figure, str]:
+        columns = min(n, 10)
+        judged = {int(word) for word in made.replace(",", " ").split() if word.isdecimal()}
+        if len(judged) != len(set(made.replace(",", " ").split())) or not judged <= set(range(1, n + 1)):
+            raise ValueError(f"{made!r} are not numbers of images, which go from 1 to {n}; type them like this: 2 5 7")
+        rows = math.ceil(n / columns)
+        fig, axes = plt.subplots(rows, columns, figsize=(0.75 * columns, 0.95 * rows + 0.4), squeeze=False)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for k, (ax, image, is_made) in enumerate(zip(axes.flat, images, samples, strict=False), start=1):
+            right = "" if not judged else " ✓" if is_made == (k in judged) else " ✗"
+            plots.image_grid(image[None], levels=levels, ax=ax, title=f"{k}{right}")
+            ax.title.set_fontsize(9)
+        about = f"{n} images, numbered: {len(real)} of the data and {sum(samples)} samples"
+        if not judged:
+            return fig, f"{about}. Type the numbers of the samples."
+        right = sum(is_made == (k + 1 in judged) for k, is_made in enumerate(samples))
+        low, high = binomtest(right, n).proportion_ci(method="wilson")
+        score = f"correct: {right} of {n}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+        fig.suptitle(score, fontsize=11)
+        answers = ", ".join(str(k + 1) for k, is_made in enumerate(samples) if is_made)
+        return fig, f"{about}. {score.capitalize()}. The samples are {answers}."
+
+    answer = Text(value="", description="made", placeholder="such as 2 5 7", continuous_update=False, style=STYLE)
+    return Panel({"made": answer}, draw)
 
 
 def _debugger(model: nn.Module, order: Sequence[int] | None, shape: tuple[int, ...] | None) -> tuple[str, Panel]:

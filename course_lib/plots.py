@@ -56,6 +56,7 @@ __all__ = [
     "receptive_field",
     "receptive_fields",
     "reconstructions",
+    "scatter",
     "show",
     "spectrogram",
     "training_curve",
@@ -715,6 +716,28 @@ def spectrogram(
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter("{x:.0f}")
     ax.set(xlabel="time (ms)", ylabel="frequency (Hz)", title=title)
+    return ax.get_figure(root=True)
+
+
+def scatter(
+    x: Tensor, *, reach: float, centres: Tensor | None = None, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """Points in the plane, over crosses at given centres. Points beyond the square lie on its border.
+
+    Args:
+        x: (n, 2).
+        reach: half the side of the square that is shown, around 0.
+        centres: (K, 2).
+
+    >>> fig = scatter(torch.randn(100, 2), reach=3.0, centres=torch.zeros(1, 2))
+    """
+    ax = ax or plt.figure(figsize=(3.0, 3.0)).subplots()
+    if centres is not None:
+        ax.plot(*centres.T.cpu().numpy(), "x", color="0.6", markersize=4, zorder=1)
+    inside = x.detach().cpu().clamp(-reach, reach)
+    ax.plot(*inside.T.numpy(), ".", color=COLORS["blue"], markersize=2, alpha=0.5, zorder=2)
+    ax.set(aspect="equal", xticks=[], yticks=[], xlim=(-1.05 * reach, 1.05 * reach), ylim=(-1.05 * reach, 1.05 * reach))
+    ax.set_title(title)
     return ax.get_figure(root=True)
 
 

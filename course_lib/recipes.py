@@ -24,15 +24,19 @@ from torch.optim import Adagrad, Adam, AdamW, RMSprop
 
 from course_lib import budget, data, device
 from course_lib.data import Dataset
+from course_lib.image_files import png, sheet
 from course_lib.metrics import bits_per_dim, nll
 from course_lib.models import (
+    DCGAN,
     FVBN,
+    GAN,
     MADE,
     NADE,
     RNADE,
     VAE,
     VQVAE,
     VQVAE2,
+    BiGAN,
     CategoricalVAE,
     CodeModel,
     CodePrior,
@@ -52,10 +56,13 @@ from course_lib.models import (
     WaveNet,
     orderings,
 )
-from course_lib.training import History, fit
+from course_lib.training import GameHistory, History, fit, fit_game
 
 __all__ = [
     "Recipe",
+    "digits_bigan",
+    "digits_dcgan",
+    "digits_gan",
     "digits_recipes",
     "digits_vqvae",
     "digits_vqvae_training",
@@ -72,8 +79,9 @@ class Recipe:
         name: the model, in a few words.
         data: loads the data set.
         model: builds an untrained model.
-        training: settings for `course_lib.training.fit`; empty for a model that is complete as built.
-        likelihood: what `log_prob` gives: `exact`, or a lower `bound` on it.
+        training: settings for `course_lib.training.fit`; empty for a model that is complete as built. Settings for
+            `fit_game` of a model without a likelihood.
+        likelihood: what `log_prob` gives: `exact`, or a lower `bound` on it; `none` for an implicit model.
         draws: k, of a latent-variable model, which is tested by its `iwae_bound` with k draws.
         prior: settings for the second stage of a `CodeModel`, that of its prior; empty for other models. `training` has
             those of the first stage, that of its autoencoder.
@@ -85,7 +93,7 @@ class Recipe:
     data: Callable[[], Dataset]
     model: Callable[[], nn.Module]
     training: Mapping[str, Any] = field(default_factory=dict)
-    likelihood: Literal["exact", "bound"] = "exact"
+    likelihood: Literal["exact", "bound", "none"] = "exact"
     draws: int | None = None
     source: str = ""
     published: str = ""
@@ -105,7 +113,9 @@ class Recipe:
         """Whether the model is given class labels."""
         return bool((self.prior or self.training).get("labels"))
 
-    def fit(self, model: nn.Module, dataset: Dataset, checkpoint: Path | None = None, **settings: Any) -> list[History]:
+    def fit(
+        self, model: nn.Module, dataset: Dataset, checkpoint: Path | None = None, **settings: Any
+    ) -> list[History | GameHistory]:
         """Train a model that `model` built, in one stage or two: the histories.
 
         Args:
@@ -113,6 +123,8 @@ class Recipe:
             checkpoint: file of the first stage. That of the second one has `-prior` in its name.
             settings: further ones of `fit`, for both stages.
         """
+        if self.likelihood == "none":
+            return [fit_game(model, dataset, checkpoint=checkpoint, **self.training, **settings)]
         if not self.prior:
             return [fit(model, dataset, checkpoint=checkpoint, **self.training, **settings)]
         first = fit(model.autoencoder, dataset, checkpoint=checkpoint, **self.training, **settings)
@@ -225,6 +237,41 @@ def digits_vqvae_training(labels: bool = False) -> dict[str, Mapping[str, Any]]:
     second = dict(epochs=budget(smoke=2, cpu=35, gpu=60), patience=10, batch_size=64, lr=4e-3, average=0.98)
     second |= dict(optimizer=partial(AdamW, weight_decay=0.3), labels=labels)
     return {"training": first, "prior": second}
+
+
+def digits_gan() -> Recipe:
+    """A GAN of the digits of 16 levels with fully connected networks: 16 s of a core.
+
+    >>> digits_gan().likelihood
+    'none'
+    """
+    training = dict(epochs=budget(smoke=2, cpu=150, gpu=500), batch_size=64, lr=5e-4, average=0.99)
+    return Recipe("GAN", _level_images, lambda: GAN((1, 8, 8), 16, 32, [200, 200]), training, "none")
+
+
+def digits_dcgan(classes: int | None = None) -> Recipe:
+    """A DCGAN of the digits of 16 levels, given their class if `classes` is 10: 25 s of a core.
+
+    >>> digits_dcgan(classes=10).training["labels"]
+    True
+    """
+    training = dict(epochs=budget(smoke=2, cpu=100, gpu=300), batch_size=64, lr=1e-3, average=0.99)
+    training |= dict(labels=classes is not None)
+
+    def build() -> DCGAN:
+        return DCGAN((1, 8, 8), 16, 32, [32, 64], classes=classes)
+
+    return Recipe("DCGAN", _level_images, build, training, "none")
+
+
+def digits_bigan() -> Recipe:
+    """A BiGAN of the digits of 16 levels with 10 numbers in z: 21 s of a core. Its discriminator learns more slowly.
+
+    >>> digits_bigan().model().noise
+    10
+    """
+    training = dict(epochs=budget(smoke=2, cpu=200, gpu=500), batch_size=64, lr=(1e-3, 3e-4), average=0.99)
+    return Recipe("BiGAN", _level_images, lambda: BiGAN((1, 8, 8), 16, 10, [400]), training, "none")
 
 
 def digits_recipes() -> list[Recipe]:
@@ -346,7 +393,7 @@ def published_recipes() -> dict[str, Recipe]:
     >>> "nade" in published_recipes()
     True
     """
-    return _mnist_recipes() | _cifar10_recipes() | _code_recipes() | _speech_recipes()
+    return _mnist_recipes() | _cifar10_recipes() | _code_recipes() | _speech_recipes() | _gan_recipes()
 
 
 def _mnist_pixel_vae(steps: int, warmup: int) -> PixelVAE:
@@ -637,6 +684,43 @@ def _speech_recipes() -> dict[str, Recipe]:
     }
 
 
+def _gan_recipes() -> dict[str, Recipe]:
+    """Games on the grey levels of MNIST. Samples are all that can be looked at afterwards."""
+    training = dict(epochs=budget(smoke=1, cpu=5, gpu=100), batch_size=128, lr=2e-4, average=0.999)
+    channels, width = budget(smoke=([2, 3], 6), cpu=([32, 64], 256), gpu=([64, 128], 1024))
+    gradient_penalty = dict(loss="wasserstein", penalty="gradient")
+    critic = training | dict(d_steps=budget(smoke=1, cpu=5, gpu=5), lr=1e-4, optimizer=partial(Adam, betas=(0.0, 0.9)))
+    return {
+        "dcgan-mnist": Recipe(
+            f"DCGAN, convolutions of {' and '.join(map(str, channels))} channels",
+            data.mnist,
+            lambda: DCGAN((1, 28, 28), 256, 100, channels),
+            training,
+            "none",
+            source="Radford, Metz and Chintala, ICLR 2016: z of 100 numbers, batches of 128, Adam with rate 0.0002 and "
+            "first beta 0.5; there z is uniform and the images are photos. The average of the weights is ours.",
+        ),
+        "wgan-gp-mnist": Recipe(
+            f"WGAN with gradient penalty, convolutions of {' and '.join(map(str, channels))} channels",
+            data.mnist,
+            lambda: DCGAN((1, 28, 28), 256, 100, channels, **gradient_penalty),
+            critic,
+            "none",
+            source="Gulrajani et al., NIPS 2017, algorithm 1: weight 10, five steps of the critic, Adam with rate "
+            "0.0001 and betas 0 and 0.9; the networks are DCGAN's, without batch normalization in the critic.",
+        ),
+        "bigan-mnist": Recipe(
+            f"BiGAN, two layers of {width} units",
+            data.mnist,
+            lambda: BiGAN((1, 28, 28), 256, 50, [width, width]),
+            training,
+            "none",
+            source="Donahue, Krähenbühl and Darrell, ICLR 2017, where MNIST has fully connected networks, too; sizes "
+            "and training are ours.",
+        ),
+    }
+
+
 def _published(recipe: Recipe) -> str:
     return f" Published: {recipe.published}." if recipe.published else ""
 
@@ -659,6 +743,11 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{recipe.name} on {dataset.name}; the checkpoint is {checkpoint}", flush=True)
     for history in recipe.fit(model, dataset, checkpoint):
         print(history, flush=True)
+    if recipe.likelihood == "none":
+        samples = checkpoint.with_suffix(".png")
+        samples.write_bytes(png(sheet(model.sample(100), dataset.levels)).data)
+        print(f"test: no likelihood; 100 samples are in {samples}.{_published(recipe)}")
+        return
     labels = dataset.test.y if recipe.labels else None
     cost = nll(model, dataset.test.x, batch_size=recipe.training["batch_size"], labels=labels, draws=recipe.draws)
     one, unit = ("sound", "bits per sample") if isinstance(dataset, data.Sounds) else ("image", "bits/dim")

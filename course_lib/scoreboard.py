@@ -16,6 +16,8 @@ cost, and its bits/dim may be compared with theirs.
 The cost of a latent-variable model is a bound as well: minus the log of the mean of k weights. The table says k. A
 VQ-VAE has k = 1: all its draws are the same codes.
 
+A GAN has no likelihood, exact or bounded, so it has no row. `course_lib.experiments.gan` measures its samples instead.
+
 Sound has tables of its own, in bits per sample: one for 8 bits, in which all models give probabilities of the same
 levels, and one for 16 bits. Tones are always in them, spoken digits if the recordings are at hand.
 """

@@ -1,10 +1,14 @@
-"""Training: one loop for every likelihood model, on a CPU, a GPU or several GPUs.
+"""Training: one loop for every model, on a CPU, a GPU or several GPUs.
 
     history = fit(model, dataset, epochs=100, batch_size=64, lr=1e-2, patience=10)
+    history = fit_game(gan, dataset, epochs=100, batch_size=64, lr=2e-4)
 
 The loss is `model.loss(x)` if the model has one, else the mean negative log-likelihood
 `-model.log_prob(x).mean()`, in nats per image. However `fit` ends, it leaves the model in eval mode, on its
 original device, with the weights of the epoch that was best on the validation images.
+
+`fit_game` trains a generator and a discriminator in turn, each on its own loss. No loss says which epoch was best, so
+it leaves the weights of the last one.
 """
 
 import json
@@ -13,8 +17,10 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path
@@ -30,7 +36,7 @@ from tqdm.auto import tqdm
 
 from course_lib import checkpoints, saving
 
-__all__ = ["History", "TrainingData", "fit", "fit_exactly", "fit_steps"]
+__all__ = ["GameHistory", "History", "TrainingData", "fit", "fit_exactly", "fit_game", "fit_steps"]
 
 
 class Images(Protocol):
@@ -60,7 +66,9 @@ class History:
 
     `train` is the mean loss over the epoch's batches, taken while the weights changed; `valid` is the mean
     loss over the validation images after the epoch, in eval mode. `terms` has the validation means of the model's
-    `loss_terms` by name, if the model has any: the parts of an ELBO.
+    `loss_terms` by name, if the model has any: the parts of an ELBO. `seconds` is the time of all epochs, training and
+    validation, without the time for checkpoints. `ended` says which limit ended the run: `epochs`, `patience` or
+    `minutes`.
 
     >>> print(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.75, 18.8], seconds=1.5))
     3 epochs in 1.5 s; best epoch 2: train 18.50, valid 18.75 nats
@@ -71,6 +79,12 @@ class History:
     seconds: float = 0.0
     terms: dict[str, list[float]] = field(default_factory=dict)
     unit: str = "nats"
+    ended: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return len(self.valid)
 
     @property
     def best_epoch(self) -> int:
@@ -80,9 +94,9 @@ class History:
     def __str__(self) -> str:
         if not self.valid:
             return "no epochs"
-        epochs, best = len(self.valid), self.best_epoch
+        best = self.best_epoch
         return (
-            f"{epochs} epoch{'s' * (epochs > 1)} in {self.seconds:.1f} s; best epoch {best}: "
+            f"{self.epochs} epoch{'s' * (self.epochs > 1)} in {self.seconds:.1f} s; best epoch {best}: "
             f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} {self.unit}"
         )
 
@@ -91,7 +105,8 @@ def fit(
     model: nn.Module,
     dataset: TrainingData,
     *,
-    epochs: int,
+    epochs: int | None = None,
+    minutes: float | None = None,
     batch_size: int,
     lr: float,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
@@ -105,6 +120,7 @@ def fit(
     context: bool = False,
     progress: bool = True,
     fabric: Fabric | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> History:
     """Minimise the mean loss over `dataset.train.x`; keep the weights that do best on `dataset.valid.x`.
 
@@ -114,7 +130,10 @@ def fit(
         dataset: has `name`, `train.x` and `valid.x`, tensors whose first axis counts the images, and for labels=True
             `train.y` and `valid.y`, class labels of an integer dtype or bool. The model gets them as int64. For
             context=True it has `train.context` and `valid.context`, real numbers.
-        epochs: maximal number of passes over the training images.
+        epochs: maximal number of passes over the training images; None if `minutes` alone limits them.
+        minutes: the run ends after the epoch in which its epochs have taken so long (by `clock`; training and
+            validation, including the epochs before a resumption); None for no such limit. The same budget gives
+            another number of epochs on another machine; the weights after each epoch depend on the seed alone.
         batch_size: images per step, over all devices; the last batch of an epoch may be smaller.
         lr: learning rate, passed to `optimizer(model.parameters(), lr=lr)`.
         seed: decides the order of the images and all noise that the model draws while it trains. Every
@@ -135,6 +154,8 @@ def fit(
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
             training (weights, validation and later computations stay in float32).
+        clock: gives the seconds that `minutes` and the history count; wall-clock time by default. `time.process_time`
+            counts this process's time on all its cores, whatever else the machine does; it does not see a GPU's work.
 
     Returns:
         The `History` of all epochs, including those before a resumption.
@@ -162,6 +183,7 @@ def fit(
     """
     _check_settings(
         epochs=epochs,
+        minutes=minutes,
         batch_size=batch_size,
         lr=lr,
         lr_decay=lr_decay,
@@ -169,37 +191,211 @@ def fit(
         seed=seed,
         patience=patience,
     )
-    epochs, batch_size, seed = int(epochs), int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
-    data = _training_data(dataset, labels, context)
-    fabric = fabric or _one_device(model)
-    home = next(chain(model.parameters(), model.buffers())).device
-    plain_optimizer = optimizer(model.parameters(), lr=lr)
+    batch_size, seed = int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
+    data = _training_data(dataset, ("train", "valid"), labels, context)
+    player = _Player(_Objective(model), optimizer(model.parameters(), lr=lr))
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"lr_decay": lr_decay, "average": average}
-    settings |= {"optimizer": type(plain_optimizer).__name__, **plain_optimizer.defaults}
-    run = _Run(model, plain_optimizer, settings, data, Path(checkpoint) if checkpoint else None)
+    settings |= {"lr_decay": lr_decay, "average": average, **player.settings()}
+    run = _Run(model, [player], settings, data, Path(checkpoint) if checkpoint else None)
+    fabric = fabric or _one_device(model)
+    limits = _Limits(epochs, patience, minutes, clock)
+    return _train(run, data, fabric, batch_size, seed, limits, lr_decay, average, resume, progress)
+
+
+@dataclass
+class GameHistory:
+    """The losses of a run of `fit_game`: one entry per epoch. Epochs are numbered from 1.
+
+    `discriminator` and `generator` are the means of either loss over its steps in the epoch. Neither falls as the
+    samples get better: each is lowered by one player and raised by the other. `seconds` and `ended` are as in
+    `History`.
+
+    >>> print(GameHistory(discriminator=[1.1, 1.35], generator=[0.9, 0.7], seconds=2.5))
+    2 epochs in 2.5 s; last epoch: discriminator 1.35, generator 0.70
+    """
+
+    discriminator: list[float] = field(default_factory=list)
+    generator: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    ended: str = ""
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return len(self.generator)
+
+    def __str__(self) -> str:
+        if not self.epochs:
+            return "no epochs"
+        return (
+            f"{self.epochs} epoch{'s' * (self.epochs > 1)} in {self.seconds:.1f} s; last epoch: "
+            f"discriminator {self.discriminator[-1]:.2f}, generator {self.generator[-1]:.2f}"
+        )
+
+
+_ADAM_WITH_LESS_MOMENTUM = partial(torch.optim.Adam, betas=(0.5, 0.999))
+
+
+def fit_game(
+    model: nn.Module,
+    dataset: TrainingData,
+    *,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    batch_size: int,
+    lr: float | tuple[float, float],
+    optimizer: Callable[..., torch.optim.Optimizer] = _ADAM_WITH_LESS_MOMENTUM,
+    d_steps: int = 1,
+    seed: int = 0,
+    average: float | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: bool = True,
+    labels: bool = False,
+    progress: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> GameHistory:
+    """Train a generator and a discriminator in turn on `dataset.train`, and keep the weights of the last epoch.
+
+    For each batch the discriminator takes a step, and after every `d_steps` batches the generator takes one. Each has
+    its own optimizer and its own loss, and a step of one leaves the other's parameters alone. It runs on one device, in
+    the precision of `fit`.
+
+    Args:
+        model: has `discriminator`, a module, `discriminator_loss(x) -> scalar`, and `generator_loss(x) -> scalar`. The
+            parameters outside of `discriminator` are the generator's: an encoder's as well. If it has `constrain()`,
+            that is called after each step of the discriminator.
+        dataset: as in `fit`, where `valid` is not needed.
+        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress, clock: as in `fit`.
+        lr: learning rate of both players, or a pair (generator, discriminator).
+        optimizer: makes the optimizer of either player from its parameters and lr. The default is Adam with betas 0.5
+            and 0.999: less momentum than usual, as in Radford, Metz and Chintala, "DCGAN", ICLR 2016.
+        d_steps: steps of the discriminator for each one of the generator.
+        average: keep an exponential moving average of the generator's weights, average * mean + (1 - average) * weights
+            after every step of the generator (such as 0.999). The discriminator plays against the weights themselves.
+
+    Returns:
+        The `GameHistory` of all epochs, including those before a resumption.
+
+    Raises:
+        ValueError: as in `fit`; also a model without the two players, or an epoch too short for a step of the
+            generator.
+        OSError: as in `fit`.
+        FloatingPointError: a loss became infinite or NaN; the message says whose. The model then has the weights of the
+            last good epoch.
+
+    >>> from course_lib import data, models
+    >>> ring = data.ring()
+    >>> model = models.GAN(ring.event_shape, hidden=[16])
+    >>> history = fit_game(model, ring.dataset(n=400), epochs=2, batch_size=100, lr=1e-3)
+    >>> history.epochs, len(history.discriminator), history.ended
+    (2, 2, 'epochs')
+    """
+    rates = tuple(lr) if isinstance(lr, tuple | list) else (lr, lr)
+    if len(rates) != 2:
+        raise ValueError(f"lr must be a number or a pair (generator, discriminator), got {lr!r}")
+    for rate in rates:
+        _check_settings(
+            epochs=epochs,
+            minutes=minutes,
+            batch_size=batch_size,
+            lr=rate,
+            lr_decay=1.0,
+            average=average,
+            seed=seed,
+            patience=None,
+        )
+    if not _is_whole(d_steps, 1):
+        raise ValueError(f"d_steps must be a whole number, at least 1, got {d_steps!r}")
+    missing = [name for name in ("discriminator", "discriminator_loss", "generator_loss") if not hasattr(model, name)]
+    if missing:
+        raise ValueError(f"fit_game needs a model with two players; {type(model).__name__} has no {missing[0]}")
+    batch_size, seed = int(batch_size), int(seed)
+    data = _training_data(dataset, ("train",), labels, context=False)
+    if d_steps > math.ceil(len(data["train"]["x"]) / batch_size):
+        raise ValueError(
+            f"d_steps is {d_steps}, but an epoch has {math.ceil(len(data['train']['x']) / batch_size)} batches: the "
+            "generator would take no step in some epochs"
+        )
+    theirs = {id(parameter) for parameter in model.discriminator.parameters()}
+    ours = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
+    generator_rate, discriminator_rate = rates
+    players = [
+        _Player(
+            _Objective(model, "discriminator_loss"),
+            optimizer(model.discriminator.parameters(), lr=discriminator_rate),
+            name="discriminator",
+            after_step=getattr(model, "constrain", lambda: None),
+        ),
+        _Player(
+            _Objective(model, "generator_loss"),
+            optimizer(ours, lr=generator_rate),
+            name="generator",
+            every=int(d_steps),
+        ),
+    ]
+    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
+    settings |= {"d_steps": d_steps, "average": average, **players[0].settings(), **players[1].settings()}
+    run = _Game(model, players, settings, data, Path(checkpoint) if checkpoint else None)
+    limits = _Limits(epochs, None, minutes, clock)
+    return _train(run, data, _one_device(model), batch_size, seed, limits, 1.0, average, resume, progress)
+
+
+def _train(
+    run: "_Run",
+    data: "_Data",
+    fabric: Fabric,
+    batch_size: int,
+    seed: int,
+    limits: "_Limits",
+    lr_decay: float,
+    average: float | None,
+    resume: bool,
+    progress: bool,
+) -> Any:
+    """Go on with a run from its checkpoint, or from its start, until a limit is reached. Give its history."""
+    home = next(chain(run.model.parameters(), run.model.buffers())).device
     try:
         loop = _Loop(run, data, fabric, batch_size, seed, lr_decay)
         if average is not None:
-            run.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
+            run.average = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(average))
         if resume:
             run.load()
-        if not run.is_over(epochs, patience):
+        if not limits.reached(run.history):
             run.check_writable()  # in every process: if only the first one failed, the others would wait for it
-        with _progress_bar(loop, epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
-            while not run.is_over(epochs, patience):
-                start = time.perf_counter()
-                train_loss = loop.train_epoch(after_step=bar.update)
-                valid_loss = loop.validate()
-                run.record(train_loss, valid_loss, loop.validation_terms(), time.perf_counter() - start)
-                bar.set_postfix(epoch=run.epoch, valid=f"{valid_loss:.2f}", best=f"{min(run.history.valid):.2f}")
+        with _progress_bar(loop, limits.epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
+            while not limits.reached(run.history):
+                start = limits.clock()
+                shown = run.record(loop, loop.train_epoch(after_step=bar.update))
+                # One clock for all processes: each must take the same decision to stop.
+                run.history.seconds += fabric.broadcast(limits.clock() - start)
+                bar.set_postfix(epoch=run.epoch, **{name: f"{value:.2f}" for name, value in shown.items()})
                 if fabric.is_global_zero:
                     run.save()
                 fabric.barrier()
+        run.history.ended = limits.reached(run.history)
     finally:
-        run.restore_best()
-        model.to(home).eval()
+        run.restore_kept()
+        run.model.to(home).eval()
     return run.history
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What ends a run; None does not limit it."""
+
+    epochs: int | None
+    patience: int | None
+    minutes: float | None
+    clock: Callable[[], float]
+
+    def reached(self, history: History | GameHistory) -> str:
+        """The name of a limit that the run has reached, or an empty string."""
+        reached = {
+            "epochs": self.epochs is not None and history.epochs >= self.epochs,
+            "patience": self.patience is not None and history.epochs - history.best_epoch >= self.patience,
+            "minutes": self.minutes is not None and history.seconds >= 60 * self.minutes,
+        }
+        return next((name for name, is_reached in reached.items() if is_reached), "")
 
 
 # For each of the splits "train" and "valid": the images "x" and, for a conditional model, labels "y" and "context".
@@ -207,17 +403,46 @@ _Data = dict[str, dict[str, Tensor]]
 
 
 class _Objective(nn.Module):
-    """The loss as a forward pass, which is the call that Fabric wraps to set the precision and to share gradients."""
+    """A loss as a forward pass, which is the call that Fabric wraps to set the precision and to share gradients."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, loss: str = "loss"):
         super().__init__()
-        self.model = model
+        self.model, self.loss = model, loss
 
     def forward(self, x: Tensor, y: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         given = _given(y, context)
-        if hasattr(self.model, "loss"):
-            return self.model.loss(x, **given)
+        if hasattr(self.model, self.loss):
+            return getattr(self.model, self.loss)(x, **given)
         return -self.model.log_prob(x, **given).mean()
+
+
+@dataclass
+class _Player:
+    """A loss and the optimizer that lowers it. `fit` has one player, without a name, and `fit_game` two.
+
+    Attributes:
+        every: the player takes a step after so many batches.
+        after_step: called after each of its steps.
+    """
+
+    objective: _Objective
+    optimizer: torch.optim.Optimizer
+    name: str = ""
+    every: int = 1
+    after_step: Callable[[], object] = lambda: None
+
+    @property
+    def prefix(self) -> str:
+        """Begins the names of its settings and of its tensors in a checkpoint."""
+        return f"{self.name}." if self.name else ""
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def settings(self) -> dict[str, Any]:
+        settings = {"optimizer": type(self.optimizer).__name__, **self.optimizer.defaults}
+        return {self.prefix + name: value for name, value in settings.items()}
 
 
 def _given(y: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
@@ -231,34 +456,41 @@ class _Loop:
     def __init__(self, run: "_Run", data: _Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
         self.run, self.fabric = run, fabric
         self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
-        self.objective = _Objective(run.model)
-        self.wrapped, self.wrapped_optimizer = fabric.setup(self.objective, run.optimizer)
-        self.rates = [group["lr"] for group in run.optimizer.param_groups]
-        self.train, self.valid = (
-            {name: fabric.to_device(tensor) for name, tensor in data[split].items()} for split in ("train", "valid")
-        )
-        self.images = len(self.train["x"])
+        self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
+        self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
+        self.data = {
+            split: {name: fabric.to_device(tensor) for name, tensor in tensors.items()}
+            for split, tensors in data.items()
+        }
+        self.images = len(self.data["train"]["x"])
         self.batches = math.ceil(self.images / batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
-    def train_epoch(self, after_step: Callable[[], object]) -> float:
-        """Take a step for each batch of the next epoch. Give the mean of the losses before the steps."""
+    def train_epoch(self, after_step: Callable[[], object]) -> list[float]:
+        """Take the steps for each batch of the next epoch. Give each player's mean of the losses before its steps."""
         epoch = self.run.epoch + 1
         shuffle = torch.Generator().manual_seed(_mix(self.seed, epoch))
         torch.manual_seed(_mix(self.seed, epoch, 1 + self.fabric.global_rank))
-        self.objective.train()
-        losses = []
+        self.run.model.train()
+        losses: list[list[Tensor]] = [[] for _ in self.run.players]
+        lengths: list[list[int]] = [[] for _ in self.run.players]
         for step, batch in enumerate(torch.randperm(self.images, generator=shuffle).split(self.batch_size)):
-            self._set_rates(self.run.epoch * self.batches + step)
-            losses.append(self._step(batch, f"batch {step + 1}"))
+            before = self.run.epoch * self.batches + step
+            for k, player in enumerate(self.run.players):
+                if (before + 1) % player.every == 0:
+                    self._set_rates(k, before)
+                    losses[k].append(self._step(k, batch, f"batch {step + 1}"))
+                    lengths[k].append(len(batch))
             after_step()
-        losses = self.fabric.all_reduce(torch.stack(losses), reduce_op="mean")
-        return _mean(losses, self.images, self.batch_size)
+        return [
+            _mean(self.fabric.all_reduce(torch.stack(each), reduce_op="mean"), counts)
+            for each, counts in zip(losses, lengths, strict=True)
+        ]
 
     def validate(self) -> float:
         """The mean loss over the validation images, in eval mode, with the same noise in every epoch."""
         torch.manual_seed(_mix(self.seed, 0))
-        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self.valid, self.batch_size))
+        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self.data["valid"], self.batch_size))
         self.run.check_finite(torch.tensor(loss), "validation")
         return loss
 
@@ -267,31 +499,48 @@ class _Loop:
         if not hasattr(self.run.validated, "loss_terms"):
             return {}
         torch.manual_seed(_mix(self.seed, 0))
-        return self.fabric.broadcast(_mean_terms(self.run.validated, self.valid, self.batch_size))
+        return self.fabric.broadcast(_mean_terms(self.run.validated, self.data["valid"], self.batch_size))
 
-    def _set_rates(self, steps: int) -> None:
-        """Set the learning rates for the step after `steps` steps."""
-        for group, rate in zip(self.run.optimizer.param_groups, self.rates, strict=True):
+    def _set_rates(self, k: int, steps: int) -> None:
+        """Set the learning rates of player k for the step after `steps` batches."""
+        for group, rate in zip(self.run.players[k].optimizer.param_groups, self.rates[k], strict=True):
             group["lr"] = rate * self.lr_decay**steps
 
-    def _step(self, batch: Tensor, where: str) -> Tensor:
-        """Take one step on this process's share of a batch, and give the loss before it."""
+    def _step(self, k: int, batch: Tensor, where: str) -> Tensor:
+        """Let player k take one step on this process's share of a batch, and give the loss before it."""
+        player, (objective, optimizer) = self.run.players[k], self.wrapped[k]
         share = _share(batch, self.fabric.global_rank, self.fabric.world_size).to(self.fabric.device)
-        loss = self.wrapped(**{name: tensor[share] for name, tensor in self.train.items()})
-        self.run.check_finite(loss, where)
-        self.wrapped_optimizer.zero_grad()
-        self.fabric.backward(loss)
-        self.wrapped_optimizer.step()
-        if self.run.average is not None:
+        with _without_gradients(each for other in self.run.players if other is not player for each in other.parameters):
+            loss = objective(**{name: tensor[share] for name, tensor in self.data["train"].items()})
+            self.run.check_finite(loss, where, player.name)
+            optimizer.zero_grad()
+            self.fabric.backward(loss)
+        optimizer.step()
+        player.after_step()
+        if self.run.average is not None and player is self.run.players[-1]:
             self.run.average.update_parameters(self.run.model)
         return loss.detach()
+
+
+@contextmanager
+def _without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Compute no gradients for some parameters: those of the other player."""
+    frozen = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 @torch.no_grad()
 def _mean_loss(objective: _Objective, tensors: dict[str, Tensor], batch_size: int) -> float:
     objective.eval()
-    losses = torch.stack([objective(**batch) for batch in _batches(tensors, batch_size)])
-    return _mean(losses, len(tensors["x"]), batch_size)
+    batches = list(_batches(tensors, batch_size))
+    losses = torch.stack([objective(**batch) for batch in batches])
+    return _mean(losses, [len(batch["x"]) for batch in batches])
 
 
 @torch.no_grad()
@@ -309,25 +558,22 @@ def _batches(tensors: dict[str, Tensor], batch_size: int) -> Iterator[dict[str, 
         yield dict(zip(tensors, batch, strict=True))
 
 
-def _mean(losses: Tensor, n: int, batch_size: int) -> float:
-    """Mean over n images, each counted once, from the means over their batches."""
-    lengths = [min(batch_size, n - start) for start in range(0, n, batch_size)]
-    return float(losses.cpu().double() @ torch.tensor(lengths).double()) / n
+def _mean(losses: Tensor, lengths: Sequence[int]) -> float:
+    """Mean over images, each counted once, from the means over batches of so many images."""
+    return float(losses.cpu().double() @ torch.tensor(lengths).double()) / sum(lengths)
 
 
 class _Run:
     """The state that a run carries from one epoch to the next, and its checkpoint."""
 
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, data: _Data, path: Path | None
-    ):
-        self.model, self.optimizer, self.path = model, optimizer, path
+    def __init__(self, model: nn.Module, players: list[_Player], settings: dict, data: _Data, path: Path | None):
+        self.model, self.players, self.path = model, players, path
         self.settings = json.loads(json.dumps(settings, default=str))  # as they will be read from a file
         # A checkpoint must agree with these. Their price is a pass over the data, so a run without a file skips them.
         self.data = {} if path is None else _data_record(data)
         self.buffers = {} if path is None else _buffer_record(model)
-        self.history = History(unit=getattr(model, "loss_unit", "nats"))
-        self.best: dict[str, Tensor] = {}
+        self.history = self.new_history()
+        self.kept: dict[str, Tensor] = {}
         self.average: AveragedModel | None = None
 
     @property
@@ -337,33 +583,38 @@ class _Run:
 
     @property
     def epoch(self) -> int:
-        return len(self.history.valid)
+        return self.history.epochs
 
-    def is_over(self, epochs: int, patience: int | None) -> bool:
-        out_of_patience = patience is not None and self.epoch - self.history.best_epoch >= patience
-        return self.epoch >= epochs or out_of_patience
+    def new_history(self) -> Any:
+        return History(unit=getattr(self.model, "loss_unit", "nats"))
 
-    def record(self, train: float, valid: float, terms: dict[str, float], seconds: float) -> None:
-        self.history.train.append(train)
+    def record(self, loop: _Loop, losses: list[float]) -> dict[str, float]:
+        """End an epoch: record its losses, keep its weights if they are the best. Give what the progress bar shows."""
+        valid, terms = loop.validate(), loop.validation_terms()
+        self.history.train += losses
         self.history.valid.append(valid)
         for name, value in terms.items():
             self.history.terms.setdefault(name, []).append(value)
-        self.history.seconds += seconds
         if self.history.best_epoch == self.epoch:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.validated.state_dict().items()}
+            self.keep(self.validated.state_dict())
+        return {"valid": valid, "best": min(self.history.valid)}
 
-    def restore_best(self) -> None:
-        if self.best:
-            self.model.load_state_dict(self.best)
+    def keep(self, weights: dict[str, Tensor]) -> None:
+        self.kept = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
-    def check_finite(self, loss: Tensor, where: str) -> None:
+    def restore_kept(self) -> None:
+        if self.kept:
+            self.model.load_state_dict(self.kept)
+
+    def check_finite(self, loss: Tensor, where: str, player: str = "") -> None:
         """Raise FloatingPointError if a loss of the epoch in progress is infinite or NaN."""
         if loss.isfinite():
             return
         saved = f" The checkpoint of epoch {self.epoch} remains in {self.path}." if self.path and self.epoch else ""
+        subject, origin = (f"the {player}'s loss", f"{player}_loss") if player else ("the loss", "log_prob")
         raise FloatingPointError(
-            f"the loss became {loss.item()} in epoch {self.epoch + 1}, {where}. Try a smaller learning rate; "
-            f"look for log(0), a division by zero or an overflowing exp in the model's log_prob.{saved}"
+            f"{subject} became {loss.item()} in epoch {self.epoch + 1}, {where}. Try a smaller learning rate; "
+            f"look for log(0), a division by zero or an overflowing exp in the model's {origin}.{saved}"
         )
 
     def save(self) -> None:
@@ -390,11 +641,13 @@ class _Run:
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint by their names in the file."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()}
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": t for key, t in state.items() if t is not None}
+        for player in self.players:
+            for index, state in player.optimizer.state_dict()["state"].items():
+                prefix = f"{player.prefix}optimizer.{index}"
+                tensors |= {f"{prefix}.{key}": t for key, t in state.items() if t is not None}
         return tensors
 
     def load(self) -> None:
@@ -406,7 +659,7 @@ class _Run:
         path = self.path
         if path is None or not path.exists():
             return
-        records, tensors = _read(path)
+        records, tensors = _read(path, type(self.history))
 
         def group(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
@@ -417,19 +670,36 @@ class _Run:
             _check_same_data(self.data, records["data"], path)
             _check_same_buffers(self.model.state_dict(), group("model."), records["buffers"], path)
             self.buffers = records["buffers"]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in group("optimizer.").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = tensor
         self.model.load_state_dict(group("model."))
         if self.average is not None:
             self.average.load_state_dict(group("average."))
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.best, self.history = group("best."), records["history"]
+        for player in self.players:
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in group(f"{player.prefix}optimizer.").items():
+                index, key = name.split(".", 1)
+                state.setdefault(int(index), {})[key] = tensor
+            player.optimizer.load_state_dict({**player.optimizer.state_dict(), "state": state})
+        self.kept, self.history = group("best."), records["history"]
 
 
-def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """The records and the tensors of a checkpoint.
+class _Game(_Run):
+    """A run of `fit_game`, which keeps the weights of every epoch: no loss says which ones are best."""
+
+    def new_history(self) -> GameHistory:
+        return GameHistory()
+
+    def record(self, loop: _Loop, losses: list[float]) -> dict[str, float]:
+        """End an epoch: record its losses and keep its weights, the generator's averaged if asked for."""
+        shown = {player.name: loss for player, loss in zip(self.players, losses, strict=True)}
+        for name, loss in shown.items():
+            getattr(self.history, name).append(loss)
+        opponent = {f"discriminator.{name}": t for name, t in self.model.discriminator.state_dict().items()}
+        self.keep(self.validated.state_dict() | opponent)
+        return shown
+
+
+def _read(path: Path, kind: type) -> tuple[dict, dict[str, Tensor]]:
+    """The records and the tensors of a checkpoint whose history is of a kind.
 
     Raises:
         ValueError: the file is damaged or not a checkpoint.
@@ -440,10 +710,12 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     )
     try:
         records, tensors = checkpoints.read(path)
-        records["history"] = History(**records["history"])
+        records["history"] = kind(**records["history"])
     except KeyError as error:
         raise ValueError(f"{path} is not a checkpoint of fit: it has no {error}. {remedy}") from error
-    except (TypeError, ValueError) as error:
+    except TypeError as error:  # the history has other entries
+        raise ValueError(f"{path} is a checkpoint of another kind of training ({error}). {remedy}") from error
+    except ValueError as error:
         raise ValueError(f"{error}. {remedy}") from error
     if "checksum" not in records:
         # It may hold days of training, so it is accepted. The next epoch's checkpoint has the missing records.
@@ -465,9 +737,13 @@ def _data_record(data: _Data) -> dict[str, dict]:
 
 
 def _buffer_record(model: nn.Module) -> dict[str, int]:
-    """A checksum for each saved buffer."""
+    """A checksum for each saved buffer, but for those of parametrizations: the vectors of a spectral norm, say."""
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    buffers = {name: tensor for name, tensor in model.state_dict().items() if name not in parameters}
+    buffers = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name not in parameters and ".parametrizations." not in f".{name}"
+    }
     return {name: checkpoints.checksum({"": tensor}) for name, tensor in buffers.items()}
 
 
@@ -537,10 +813,13 @@ def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
 
 
 def _check_settings(
-    *, epochs: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
+    *, epochs: Any, minutes: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
 ) -> None:
+    if epochs is None and minutes is None:
+        raise ValueError("nothing would end the run: give epochs, minutes or both")
     rules = {
-        "epochs": (epochs, _is_whole(epochs, 1), "a whole number, at least 1"),
+        "epochs": (epochs, epochs is None or _is_whole(epochs, 1), "a whole number, at least 1, or None"),
+        "minutes": (minutes, minutes is None or _is_number(minutes) and minutes > 0, "a positive number, or None"),
         "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
         "lr": (lr, _is_number(lr) and lr > 0, "a positive number"),
         "lr_decay": (lr_decay, _is_number(lr_decay) and 0 < lr_decay <= 1, "a number above 0 and at most 1"),
@@ -561,11 +840,11 @@ def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and value >= least
 
 
-def _training_data(dataset: TrainingData, labels: bool, context: bool) -> _Data:
-    """The tensors that `fit` uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
-    data = {split: {"x": _images(dataset, split)} for split in ("train", "valid")}
+def _training_data(dataset: TrainingData, splits: Sequence[str], labels: bool, context: bool) -> _Data:
+    """The tensors that training uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
+    data = {split: {"x": _images(dataset, split)} for split in splits}
     shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
-    if shapes["train"] != shapes["valid"]:
+    if shapes["train"] != shapes.get("valid", shapes["train"]):
         raise ValueError(
             f"the images of {dataset.name} have shape {shapes['train']} in train.x and {shapes['valid']} in valid.x"
         )
@@ -642,11 +921,14 @@ def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _progress_bar(loop: _Loop, epochs: int, wanted: bool) -> tqdm:
-    """A bar over the steps of all epochs. Only the first process shows it, and only in a notebook or on a terminal."""
+def _progress_bar(loop: _Loop, epochs: int | None, wanted: bool) -> tqdm:
+    """A bar over the steps of all epochs, without an end if only time limits them.
+
+    Only the first process shows it, and only in a notebook or on a terminal.
+    """
     silent = not (wanted and loop.fabric.is_global_zero and _is_interactive())
     done = loop.run.epoch * loop.batches
-    return tqdm(total=epochs * loop.batches, initial=done, leave=False, disable=silent)
+    return tqdm(total=epochs and epochs * loop.batches, initial=done, leave=False, disable=silent)
 
 
 def _is_interactive() -> bool:

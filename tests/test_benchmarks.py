@@ -5,7 +5,7 @@ import torch
 
 from autograder.classroom.job import Status
 from banks import all_banks
-from benchmarks import Comparison, __main__, checks, grading, load, side_by_side
+from benchmarks import Comparison, __main__, checks, grading, load, samples, side_by_side
 from benchmarks import mixtures as mixtures_benchmark
 from benchmarks.fvbn import D, SeparateLayers
 from benchmarks.made import Network, peers, unmasked
@@ -149,3 +149,10 @@ def test_a_pixelrnn_by_rows_or_diagonals_is_the_one_by_pixels(recurrence):
         model.log_prob(x).mean().backward()
     for ours, theirs in zip(fast.parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_all_ways_give_the_same_frechet_distance():
+    p, q = samples.two_gaussians(5)
+    expected = samples.frechet_distance(*p, *q)
+    assert samples.by_the_root_of_the_product(p, q) == pytest.approx(expected, rel=1e-9)
+    assert samples.by_eigenvalues_of_the_product(p, q) == pytest.approx(expected, rel=1e-9)

@@ -23,7 +23,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 PINS = [Requirement(line.removesuffix(" \\")) for line in LOCK.splitlines() if re.match(r"[a-z0-9]", line)]
 EXTRAS = PROJECT["optional-dependencies"]
 RANGES = [Requirement(text) for text in PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["site"]]
-UNLOCKED = [Requirement(text) for text in EXTRAS["bench"]]
+UNLOCKED = [Requirement(text) for extra in ("bench", "inception") for text in EXTRAS[extra]]
 
 
 def conda_environment() -> tuple[list[str], list[str]]:

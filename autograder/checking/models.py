@@ -239,20 +239,31 @@ def judge_gradients(
     shapes: dict[str, tuple[int, ...]],
     rng: np.random.Generator,
     words: str,
+    *,
+    name: str = "gradients",
+    shape: tuple[int, ...] | None = None,
+    still: Sequence[str] = (),
+    step: float = STEP,
 ) -> Outcome:
-    """The property "gradients": they foretell how the sum of a method's results changes when a parameter moves.
+    """A property: gradients foretell how the sum of a method's results changes when a parameter moves.
 
     Args:
         method: returns one number for each row of the first argument.
         args: its arguments; arrays become tensors.
         shapes: the shape of each parameter by its name. All are moved, one after the other, and set back.
         words: describes the model, for messages.
+        name: the property's name.
+        shape: the shape of the method's result, if it is another one; () for a number.
+        still: the names of parameters that must get no gradient, though the result may depend on them.
+        step: how far each parameter moves, about.
     """
-    n, given = len(args[0]), {name: np.asarray(model.get(name), dtype=np.float64) for name in shapes}
-    moves = {name: STEP * rng.uniform(0.5, 1.5, shape) for name, shape in shapes.items()}
+    shape = (len(args[0]),) if shape is None else shape
+    given = {name: np.asarray(model.get(name), dtype=np.float64) for name in shapes}
+    unmoved = {name: np.shape(model.get(name)) for name in still}
+    moves = {name: step * rng.uniform(0.5, 1.5, shape) for name, shape in shapes.items()}
 
     def ask_gradients():
-        answer = model.vjp(*tensors(args), cotangent=tensors(np.ones(n)), wrt=tuple(given), method=method)
+        answer = model.vjp(*tensors(args), cotangent=tensors(np.ones(shape)), wrt=(*given, *still), method=method)
         totals = []
         for name, parameter in given.items():
             for moved in (parameter + moves[name], parameter - moves[name]):
@@ -265,26 +276,31 @@ def judge_gradients(
         items, why = parts(value[0], (method, "gradients"))
         if why:
             return None, why
-        gradients, why = real_list(items[1], list(shapes.values()), "gradient {}")
-        totals, reasons = zip(*(real(total, (n,), f"{method}(x)") for total in (items[0], *value[1])), strict=True)
+        gradients, why = real_list(items[1], [*shapes.values(), *unmoved.values()], "gradient {}")
+        totals, reasons = zip(*(real(total, shape, f"{method}(x)") for total in (items[0], *value[1])), strict=True)
         why = why or next(filter(None, reasons), "")
         return (None, why) if why else ((gradients, totals), "")
 
     def untrue(got):
         gradients, (there, *totals) = got
-        for name, gradient, forth, back in zip(given, gradients, totals[::2], totals[1::2], strict=True):
-            terms, change = 2 * gradient * moves[name], float((forth - back).sum())
-            size = np.abs(terms).sum() + 1e-5 * np.abs(forth).sum()  # the change may be rounded off
+        for parameter, gradient in zip(unmoved, gradients[len(given) :], strict=True):
+            if gradient.any():
+                most = np.abs(gradient).max()
+                return f"{parameter} should get no gradient from {method}; it gets one, up to {say(most)}"
+        pairs = zip(totals[::2], totals[1::2], strict=True)
+        for parameter, gradient, (forth, back) in zip(given, gradients[: len(given)], pairs, strict=True):
+            terms, change = 2 * gradient * moves[parameter], float((forth - back).sum())
+            size = np.abs(terms).sum() + step / 100 * np.abs(forth).sum()  # the change may be rounded off
             kink = abs(float((forth - 2 * there + back).sum()))  # where a ReLU is switched, the gradient is one-sided
             if not close(terms.sum(), change, size + kink / 0.02, tolerance=0.02):
                 return (
-                    f"when each entry of {name} moves by about {2 * STEP:g}, the sum of {method} changes by "
-                    f"{change:.4g}, but the gradient of {name} foretells {terms.sum():.4g}"
+                    f"when each entry of {parameter} moves by about {2 * step:g}, the sum of {method} changes by "
+                    f"{change:.4g}, but the gradient of {parameter} foretells {terms.sum():.4g}"
                 )
         return ""
 
     ask = asking(ask_gradients, read=read, say=lambda: f"{words}, gradients of {method}")
-    return ask().holds("gradients", untrue)
+    return ask().holds(name, untrue)
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -100,8 +100,12 @@ class Student:
             self.calls = [*self.calls[:REPEATED], (args, kwargs, value)]
         return value
 
-    def vjp(self, *args: Any, cotangent: Any, wrt: tuple[int | str, ...] = (0,), **kwargs: Any) -> tuple[Any, list]:
+    def vjp(
+        self, *args: Any, cotangent: Any, wrt: tuple[int | tuple[int, str], ...] = (0,), **kwargs: Any
+    ) -> tuple[Any, list]:
         """The function's value, and the gradients of sum(cotangent * value) with respect to the arguments in `wrt`.
+
+        A pair (position, name) in `wrt` means a parameter of the `Module` at that position.
 
         If the function returns a tuple, `cotangent` is a tuple as well, and the sums over its entries are added up. An
         entry None leaves that result out; it may be anything, such as integers.
@@ -186,7 +190,7 @@ class Student:
             callbacks.append(obj)
             return "callback", len(callbacks) - 1
         if isinstance(obj, Module):
-            return "module", {"layers": obj.layers, "parts": obj.parts}
+            return "module", {"layers": obj.layers, "parts": obj.parts, "scalar": obj.scalar}
         if isinstance(obj, _Target):
             return "target", obj.number
         if isinstance(obj, Handle):

@@ -107,7 +107,7 @@ class Responder:
                 raise TypeError(f"expected a torch tensor that gradients can flow through, got {got}")
             if one.shape != along.shape:
                 raise ValueError(f"expected a result of shape {tuple(along.shape)}, got {tuple(one.shape)}")
-        inputs = [args[key] if isinstance(key, int) else _attribute(owner, key) for key in wrt]
+        inputs = [args[key] if isinstance(key, int) else self._parameter(owner, args, key) for key in wrt]
         # One number: given cotangents, the first call of `grad` would import sympy, which takes seconds.
         total = sum((one * along.to(one.dtype)).sum() for one, along in pairs)
         grads = torch.autograd.grad(total, inputs, allow_unused=True)
@@ -140,6 +140,11 @@ class Responder:
         del self.objects[target.number]
         return {"value": None}
 
+    @staticmethod
+    def _parameter(owner: Any, args: list, key: str | tuple[int, str]) -> Any:
+        """A parameter of the object that was called, or, for a pair (position, name), of one of its arguments."""
+        return _attribute(owner, key) if isinstance(key, str) else _attribute(args[key[0]], key[1])
+
     # Helpers that several verbs use.
 
     def _object(self, target: Any) -> Any:
@@ -165,10 +170,10 @@ class Responder:
         return ("handle", obj.number) if isinstance(obj, Handle) else None
 
     def _snapshot(self, args: tuple, kwargs: dict) -> dict[Any, Any]:
-        """Record what every argument holds; objects that stay with the student may change."""
+        """Record what every argument holds, a given network its parameters; objects that stay here may change."""
 
         def opaque(obj: Any) -> bool:
-            return callable(obj) or any(obj is kept for kept in self.objects.values())
+            return callable(obj) and not _is_network(obj) or any(obj is kept for kept in self.objects.values())
 
         taken: dict[Any, Any] = {}
         for name, value in [*enumerate(args), *kwargs.items()]:
@@ -226,6 +231,8 @@ def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: 
         return value
     if opaque(value):
         return None
+    if _is_network(value):
+        return [_image(parameter) for parameter in value.parameters()]
     if kind in (list, tuple):
         return [_image(item, opaque, most) for item in value]
     if kind is dict:
@@ -241,6 +248,11 @@ def _image(value: Any, opaque: Callable[[Any], bool] = lambda obj: False, most: 
     except (RuntimeError, TypeError):  # not every tensor is a plain array
         pass
     raise _NotPlain
+
+
+def _is_network(obj: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(obj, torch.nn.Module)
 
 
 def describe(error: BaseException) -> dict:

@@ -20,6 +20,8 @@ __all__ = ["CONTENTS", "make", "make_for_class"]
 CONTENTS = (
     "course_lib/**/*.py",
     "course_lib/data/*.wav",
+    "course_lib/data/*.safetensors",
+    "course_lib/data/*.json",
     "autograder/__init__.py",
     "autograder/given.py",
     "autograder/checks/*.py",

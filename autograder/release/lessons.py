@@ -29,7 +29,7 @@ BUDGETS = ("smoke", "cpu", "gpu")
 DEPENDENCIES = (
     "requirements.lock",
     "course_lib/**/*.py",
-    "course_lib/data/*.wav",
+    "course_lib/data/*.*",
     "autograder/given.py",
     "autograder/checking/*.py",
     "autograder/inside/*.py",

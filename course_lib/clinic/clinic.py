@@ -6,6 +6,7 @@ from types import EllipsisType
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.axes import Axes
 from torch import nn
 
 from course_lib import budget, data, plots
@@ -16,11 +17,11 @@ __all__ = ["Clinic", "Patient", "train_on_world"]
 
 @dataclass(frozen=True)
 class Patient:
-    """A model of the tiny world with one mistake in it, or none.
+    """A model, of the tiny world as a rule, with one mistake in it, or none.
 
     Attributes:
-        model: has `log_prob(x) -> (batch,)` in nats, right or wrong.
-        samples: (n, 16) int64, drawn as the model's author draws them.
+        model: has what the clinic's evidence asks of it: `log_prob(x) -> (batch,)` in nats by default, right or wrong.
+        samples: drawn as the model's author draws them: (n, 16) int64, or what the clinic's `draw` draws.
         symptom: the name of the right one.
         lines: the numbers of the program's lines that hold the mistake; {None} if there is none.
         reason: what a right diagnosis is told.
@@ -45,6 +46,7 @@ class Clinic:
         alt: the text alternative of the patients' samples.
         evidence: gives the numbers that are shown of a patient's model, by their heading; by default the NLL that it
             reports and its total mass over all images.
+        draw: draws a patient's samples on axes, below a title; by default as images of the tiny world.
 
     Raises:
         ValueError: a patient's symptom or line is none of the choices.
@@ -71,9 +73,11 @@ class Clinic:
         *,
         alt: str,
         evidence: Callable[[nn.Module], Mapping[str, float]] | None = None,
+        draw: Callable[[torch.Tensor, Axes, str], None] | None = None,
     ):
         self.patients, self.symptoms, self.alt = patients, symptoms, alt
         self.evidence = on_the_world if evidence is None else evidence
+        self.draw = draw
         self.program = program.strip("\n").splitlines()
         for name, patient in patients.items():
             self._expect_choices(patient.symptom, *patient.lines, of=f"patient {name}: ")
@@ -81,13 +85,16 @@ class Clinic:
     def show(self) -> None:
         """Show the evidence: numbers of each patient's model, and samples."""
         fig, axes = plt.subplots(len(self.patients) // 3 or 1, min(3, len(self.patients)), squeeze=False)
-        fig.set_size_inches(9.5, 1.7 * len(axes))
+        fig.set_size_inches(9.5, (2.6 if self.draw else 1.7) * len(axes))
         for row, (ax, (name, patient)) in enumerate(zip(axes.flat, self.patients.items(), strict=True)):
             numbers = self.evidence(patient.model)
             if row == 0:
                 print("patient", *numbers, sep="   ")
             print(f"{name:7}", *(f"{number:{len(heading)}.3f}" for heading, number in numbers.items()), sep="   ")
-            plots.image_grid(patient.samples, columns=8, ax=ax, title=f"Patient {name}")
+            if self.draw:
+                self.draw(patient.samples, ax, f"Patient {name}")
+            else:
+                plots.image_grid(patient.samples, columns=8, ax=ax, title=f"Patient {name}")
         plots.show(fig, alt=self.alt)
 
     def choices(self) -> None:

@@ -1,5 +1,13 @@
 """Building blocks that models are made of."""
 
+from course_lib.nn.adversarial import (
+    ADVERSARIAL_LOSSES,
+    AdversarialLoss,
+    clip_weights,
+    gradient_penalty,
+    log_density_ratio,
+    r1_penalty,
+)
 from course_lib.nn.attention import (
     AttentionSteps,
     CausalSelfAttention,
@@ -16,6 +24,8 @@ from course_lib.nn.quantizer import FiniteScalarQuantizer, Quantized, Quantizer,
 from course_lib.nn.steps import EnlargingRasterSteps, EnlargingRowSteps, PixelSteps, RasterSteps, RowSteps
 
 __all__ = [
+    "ADVERSARIAL_LOSSES",
+    "AdversarialLoss",
     "AttentionSteps",
     "CausalConv1d",
     "CausalSelfAttention",
@@ -37,9 +47,13 @@ __all__ = [
     "ShiftedConv2d",
     "VectorQuantizer",
     "causal_masks",
+    "clip_weights",
     "colour_groups",
     "conv_mask",
     "fixed_masks",
+    "gradient_penalty",
+    "log_density_ratio",
     "perplexity",
+    "r1_penalty",
     "strided_masks",
 ]

@@ -413,3 +413,64 @@ def test_an_ordering_decides_what_a_pixel_may_read():
 def test_an_explorer_of_orderings_needs_permutations_of_the_pixels(orders, words):
     with pytest.raises(ValueError, match=words):
         explore.ordering_explorer(orders, height=2, width=2)
+
+
+# Paths that move
+
+
+def test_an_animation_passes_its_points_in_order_and_says_what_it_shows():
+    ways = {"a line": torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]]), "a <point>": torch.zeros(1, 2)}
+    page, words = explore._moving_paths(ways, seconds=3)
+    assert words == "Animation: a point runs along each path, a line and a <point>. Click the picture to start it."
+    assert "a &lt;point&gt;" in page and "<point>" not in page and "http" not in page and "<script" not in page
+    assert 'points="110.0,110.0 210.0,10.0 210.0,110.0"' in page  # up is up
+    assert 'attributeName="cx" dur="3s"' in page and 'values="110.0;210.0;210.0"' in page
+    (name,) = set(re.findall(r'begin="(\w+)[.]click"', page))
+    assert f'<svg id="{name}"' in page
+
+
+@pytest.mark.parametrize("ways", [{}, {"x": torch.zeros(3)}, {"x": torch.zeros(0, 2)}])
+def test_an_animation_needs_paths_in_the_plane(ways):
+    with pytest.raises(ValueError, match=r"expected paths \(n, 2\)"):
+        explore.moving_paths(ways)
+
+
+# Real or made
+
+
+def game(real: int = 3, made: int = 4):
+    return explore._real_or_made(torch.zeros(real, 4, 4), torch.ones(made, 4, 4), None, seed=0)
+
+
+def test_before_an_answer_the_game_tells_nothing():
+    panel = game()
+    assert alt(panel) == "7 images, numbered: 3 of the data and 4 samples. Type the numbers of the samples."
+
+
+def test_the_game_counts_both_kinds_of_mistake_and_gives_an_interval():
+    panel = game()
+    panel.controls["made"].value = "1"
+    samples = [int(number) for number in re.findall(r"\d+", alt(panel).split("The samples are")[1])]
+    assert len(samples) == 4
+    panel.controls["made"].value = " ".join(map(str, samples))
+    assert "Correct: 7 of 7; 95 % interval 65 to 100 %" in alt(panel)
+    others = sorted(set(range(1, 8)) - set(samples))
+    panel.controls["made"].value = ", ".join(map(str, others))
+    assert "Correct: 0 of 7; 95 % interval 0 to 35 %" in alt(panel)
+    panel.controls["made"].value = f"{samples[0]} {others[0]}"
+    assert "Correct: 3 of 7" in alt(panel)  # one sample found, two images of the data left alone
+
+
+@pytest.mark.parametrize("answer", ["0", "8", "1 x", "-1", "1.5"])
+def test_the_game_says_what_an_answer_looks_like(answer):
+    panel = game()
+    panel.controls["made"].value = answer
+    assert panel.picture[0] == {
+        "text/plain": f"{answer!r} are not numbers of images, which go from 1 to 7; type them like this: 2 5 7"
+    }
+
+
+@pytest.mark.parametrize("real, made", [((0, 4, 4), (3, 4, 4)), ((3, 4, 4), (0, 4, 4)), ((3, 4, 4), (3, 4, 5))])
+def test_the_game_needs_images_of_both_kinds(real, made):
+    with pytest.raises(ValueError, match="expected images of both kinds, of one shape"):
+        explore.real_or_made(torch.zeros(real), torch.zeros(made))

@@ -1,6 +1,7 @@
 """The lessons' figures: each one is drawn, looked at for text that cannot be read, and has its text alternative."""
 
 import inspect
+import math
 from importlib import import_module
 from itertools import combinations
 from pkgutil import iter_modules
@@ -13,12 +14,16 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
 from course_lib import figures, plots
+from course_lib.compare import Comparison, Run
 from course_lib.dependencies import influence
 from course_lib.experiments import gates, latent_sizes, reach, recurrence
+from course_lib.experiments.evaluation import Bias
+from course_lib.experiments.gan import Modes, Rule
 from course_lib.experiments.vqvae import Coded, Usage
 from course_lib.explore import open_paths
-from course_lib.figures import likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, vqvae, wavenet
-from course_lib.models import MADE, PixelCNN, orderings
+from course_lib.figures import evaluation, gan, likelihood, made_masks, nade, pixelcnn, pixelrnn, vae, vqvae, wavenet
+from course_lib.metrics import Estimate
+from course_lib.models import DCGAN, MADE, PixelCNN, orderings
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.nn.causal import conv_mask
 
@@ -28,6 +33,22 @@ P10 = torch.rand(40, 10, generator=rng).softmax(1)
 UNIFORM = torch.full((256,), 1 / 256)
 SOUND = torch.sin(torch.arange(800) * 0.3)
 ROWS = [[0.1, 0.1], [0.9, 0.2], [0.5, 0.5], [0.1, 0.9], [0.8, 0.9]]
+SETS = ["new digits", "MADE", "mixture", "independent pixels"]
+KINDS = {"training images": "none", "gated PixelCNN": "exact", "VQ-VAE-2": "bound"}
+COMPARED = Comparison(
+    "digits",
+    0.5,
+    300,
+    "a network",
+    "CPU",
+    "2026-11-29",
+    [
+        Run(name, kind, seed, math.nan if kind == "none" else 1.8 + seed / 10, *[seed / 3] * 7, 0.1, 9000, 30.0)
+        for name, kind in KINDS.items()
+        for seed in range(3)
+    ],
+    {name: torch.zeros(64, 1, 8, 8, dtype=torch.uint8) for name in sorted(KINDS)},
+)
 # Arguments for every figure that needs some.
 EXAMPLES = {
     likelihood.luck: (BITS[:10], BITS[10:20], BITS[20:30], {"test": torch.arange(9), "random": torch.arange(15, 30)}),
@@ -170,6 +191,75 @@ EXAMPLES = {
             Coded("PNG", 760.0, 0.7, 0.0),
             Coded("JPEG, quality 5", 86.0, 3.1, 0.014),
             Coded("JPEG, quality 90", 1100.0, 3.9, 0.001),
+        ],
+    ),
+    evaluation.nats: ({"PixelCNN": 82.8, "MADE": 85.8, "mixture": 90.4, "memory": 342.8}, 177.4),
+    evaluation.paired: (-80 - 9 * GREY[:, 0], -83 - 9 * GREY[:, 0] - GREY[:, 1], 3.0, 0.4),
+    evaluation.few_images: ({20: [3.0, 4.0], 100: [0.6, 0.7], 300: [0.2, 0.2]}, {"MADE": 0.55, "PixelCNN": 1.7}),
+    evaluation.seen_by: (
+        {
+            name: {
+                "NLL (nats)": math.nan if k == 0 else 85.0 + k,
+                "FID": 0.1 + k,
+                "C2ST accuracy": 0.5,
+                "nearer": 0.0001 + k,
+            }
+            for k, name in enumerate(SETS)
+        },
+    ),
+    evaluation.by_network: (
+        {who: {name: 0.1 + k for k, name in enumerate(SETS)} for who in ("the course's", "yours")},
+    ),
+    evaluation.bias: ([Bias(n, Estimate(100 / n, 2 / n, 20), Estimate(0.001, 1 / n, 20)) for n in (50, 100, 200)],),
+    evaluation.quality_and_diversity: ({name: (0.9 - k / 10, 0.3 * k) for k, name in enumerate(SETS)},),
+    evaluation.nearest: ({name: GREY[:, k] * 30 for k, name in enumerate(SETS)},),
+    evaluation.comparison: (COMPARED,),
+    evaluation.compared_samples: (COMPARED,),
+    gan.ratios: (torch.linspace(-4, 4, 9), torch.zeros(9), torch.full((9,), 2.3), 0.1 * torch.arange(9)),
+    gan.best_discriminator: (
+        torch.linspace(-4, 8, 64),
+        P10.flatten()[:64].log(),
+        P10.flatten()[64:128].log(),
+        GREY[0],
+        torch.linspace(0, 4, 5),
+        {1.0: [-1.4, -1, -0.5, -0.2, -0.1], 0.2: [-1.4, 0, 0, 0, 0]},
+    ),
+    gan.two_losses: (
+        torch.arange(64) - 32.0,
+        (GREY[0], GREY[1]),
+        (-GREY[0], -GREY[1]),
+        {"saturating": [0.5, 0.1, 1e-4], "non-saturating": [0.5, 0.9, 1.0]},
+    ),
+    gan.rings: (
+        {f"same rates, {steps} steps": GREY[:, :2] for steps in (400, 800, 1200, 1600, 2000)},
+        torch.tensor(ROWS),
+        0.1,
+    ),
+    gan.paths: ({"at once": GREY[:30, :2], "in turn": GREY[30:60, :2]},),
+    gan.inference: (
+        3 * torch.tensor(ROWS).repeat(8, 1) - 1.5,
+        2 - 4 * torch.tensor(ROWS).repeat(8, 1),
+        3 * torch.tensor(ROWS).repeat(8, 1) - 1.4,
+        torch.arange(5).repeat(8),
+    ),
+    gan.two_distances: (torch.linspace(0, 4, 5), [0, 1, 2, 3, 4], [0, 0.69, 0.69, 0.69, 0.69]),
+    gan.critics: (
+        {"cross-entropy": torch.nn.Linear(2, 1), "Wasserstein, penalty": torch.nn.Linear(2, 1)},
+        GREY[:30, :2],
+        -GREY[:30, :2],
+    ),
+    gan.modes: (
+        [
+            Modes(mixture, momentum, game, covered, (0.91, 0.8, 0.05))
+            for mixture, momentum, covered in [("ring", 0.5, (8, 7, 0)), ("ring", 0.9, (8,)), ("grid", 0.5, (25, 3))]
+            for game in ("minimax", "non-saturating", "WGAN, gradient penalty")
+        ],
+    ),
+    gan.rules: (
+        [
+            Rule("all rules", (0.9, 0.8, 0.7), (9.5, 9.1, 4.0), (1.2, 1.3, 4.0)),
+            Rule("a fully connected hidden layer", (0.9, 0.8, 0.7), (9.5, 9.1, 4.0), (1.2, 1.3, 40.0)),
+            Rule("the test images", (0.95,), (9.9,), (0.3,)),
         ],
     ),
     wavenet.distilled: ([900.0, 30.0, 2.0, 1.0], {"teacher": SOUND[:90], "student": 0.9 * SOUND[:90]}),
@@ -444,3 +534,31 @@ def test_what_does_not_fit_a_figure_is_refused(function, arguments, words):
 def test_no_series_is_lost_when_there_are_more_than_styles():
     ax = likelihood.surprises({f"kind {n}": 20 + GREY[:, n] for n in range(6)}, {}).axes[0]
     assert len(ax.get_legend().get_texts()) == 6
+
+
+def test_a_mode_is_covered_from_within_the_radius_only():
+    centres = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    fig = gan.rings({"near": torch.tensor([[0.1, 0.0]]), "far": torch.tensor([[0.2, 0.0]])}, centres, radius=0.15)
+    assert [ax.get_title() for ax in fig.axes] == ["near\n1 of 2 modes", "far\n0 of 2 modes"]
+    lines = [[circle.get_linestyle() for circle in ax.patches] for ax in fig.axes]
+    assert lines == [["-", ":"], [":", ":"]]
+    assert "near, 1 modes, 100 %" in fig.get_label() and "far, 0 modes, 0 %" in fig.get_label()
+
+
+def test_the_slope_of_a_linear_critic_is_the_length_of_its_weights():
+    critic = torch.nn.Linear(2, 1)
+    torch.nn.init.constant_(critic.weight, 3.0)
+    fig = gan.critics({"steep": critic}, GREY[:9, :2], GREY[:9, :2])
+    assert "mean slope at samples 4.24" in fig.axes[0].get_title()
+
+
+def test_the_layers_of_a_dcgan_are_those_of_the_model():
+    model = DCGAN((1, 8, 8), 16, noise=32, channels=[32, 64])
+    texts = " ".join(text.get_text() for text in gan.dcgan().axes[0].texts)
+    h = model.generator.rest[0](model.generator.first(torch.zeros(2, 32)))
+    sizes = [tuple(h.shape[1:])]
+    for layer in model.generator.rest[1:]:
+        h = layer(h)
+        sizes += [tuple(h.shape[1:])] if isinstance(layer, torch.nn.ConvTranspose2d) else []
+    for size in sizes:
+        assert " × ".join(map(str, size)) in texts

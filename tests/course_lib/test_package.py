@@ -13,6 +13,7 @@ from pkgutil import walk_packages
 import pytest
 
 import course_lib
+from course_lib import features
 
 MODULES = [module.name for module in walk_packages(course_lib.__path__, "course_lib.")]
 
@@ -66,7 +67,7 @@ def test_every_public_argument_has_a_type(name):
                 assert not untyped, f"{public}.{method}"
 
 
-def test_the_wheel_says_that_it_is_typed_and_holds_the_saved_sound(tmp_path):
+def test_the_wheel_says_that_it_is_typed_and_holds_what_the_course_has_saved(tmp_path):
     root = Path(course_lib.__file__).parents[1]
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, tmp_path)
@@ -74,4 +75,6 @@ def test_the_wheel_says_that_it_is_typed_and_holds_the_saved_sound(tmp_path):
     code = "import sys; from setuptools import build_meta; print(build_meta.build_wheel('.'))"
     built = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     names = zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist()
-    assert {"course_lib/py.typed", "course_lib/data/wavenet_digits.wav"} <= set(names)
+    saved = {"wavenet_digits.wav", "comparison_digits.json", "comparison_digits.safetensors"}
+    saved |= {each.file for each in features.FILES.values()}
+    assert {"course_lib/py.typed", *(f"course_lib/data/{file}" for file in saved)} <= set(names)

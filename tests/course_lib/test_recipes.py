@@ -4,10 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from course_lib import data, recipes
 from course_lib.data import Dataset, Sounds, Split
-from course_lib.recipes import digits_recipes, main, published_recipes, sound_recipes
+from course_lib.models import DCGAN, GAN, BiGAN
+from course_lib.recipes import (
+    digits_bigan,
+    digits_dcgan,
+    digits_gan,
+    digits_recipes,
+    main,
+    published_recipes,
+    sound_recipes,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +78,7 @@ def labelled(dataset: Dataset) -> Dataset:
 
 
 BINARY, PHOTOS = fake("binarized MNIST", (1, 28, 28), 2), fake("CIFAR-10", (3, 32, 32), 256)
+GREY = fake("MNIST", (1, 28, 28), 256)
 CLOTHES, SHAPES = labelled(fake("FashionMNIST", (1, 28, 28), 256)), data.shapes()
 FEW_SHAPES = replace(SHAPES, **{name: Split(split.x[:8], split.y[:8]) for name, split in SHAPES.splits().items()})
 
@@ -76,6 +87,7 @@ FEW_SHAPES = replace(SHAPES, **{name: Split(split.x[:8], split.y[:8]) for name, 
 def test_each_published_model_trains_on_its_benchmark(name, monkeypatch, capsys):
     monkeypatch.setattr(data, "cifar10", lambda: PHOTOS)
     monkeypatch.setattr(data, "binarized_mnist", lambda: BINARY)
+    monkeypatch.setattr(data, "mnist", lambda: GREY)
     monkeypatch.setattr(data, "spoken_digits", fake_speech)
     monkeypatch.setattr(data, "fashion_mnist", lambda: CLOTHES)
     monkeypatch.setattr(data, "shapes", lambda: FEW_SHAPES)
@@ -85,6 +97,10 @@ def test_each_published_model_trains_on_its_benchmark(name, monkeypatch, capsys)
     main([name])
     *trained, tested = capsys.readouterr().out.splitlines()[1:]
     assert len(trained) == (2 if recipe.prior else 1) and all(line.startswith("1 epoch in") for line in trained)
+    if recipe.likelihood == "none":
+        assert tested == f"test: no likelihood; 100 samples are in build/recipes/{name}.png."
+        assert Image.open(f"build/recipes/{name}.png").size == (280, 280)
+        return
     one, unit = ("sound", "bits per sample") if isinstance(dataset, Sounds) else ("image", "bits/dim")
     pattern = rf"test: (\S+) ± \S+ nats per {one}(?:, (\S+) ± \S+ {unit})? \((exact|bound, k = [15])\)\..*"
     numbers = re.fullmatch(pattern, tested)
@@ -104,6 +120,18 @@ def test_speech_is_tested_given_its_labels(monkeypatch, capsys):
         *args, labels=labels, **settings))  # fmt: skip
     main(["wavenet-digits"])
     assert torch.equal(given[0], fake_speech().test.y)
+
+
+@pytest.mark.parametrize(
+    "recipe, kind",
+    [(digits_gan(), GAN), (digits_bigan(), BiGAN), (digits_dcgan(), DCGAN), (digits_dcgan(classes=10), DCGAN)],
+)
+def test_games_of_the_digits_are_played(recipe, kind):
+    dataset, model = recipe.data(), recipe.model()
+    (history,) = recipe.fit(model, dataset, progress=False, minutes=1e-6)
+    assert type(model) is kind and history.epochs == 1 and recipe.measured == "none"
+    labels = dataset.test.y if recipe.labels else None
+    assert model.sample(300, labels=labels).shape == dataset.test.x.shape
 
 
 @pytest.mark.parametrize("bits", [8, 16])

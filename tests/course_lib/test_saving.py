@@ -14,13 +14,16 @@ from torch import nn
 
 from course_lib import checkpoints, models
 from course_lib.models import (
+    DCGAN,
     FVBN,
+    GAN,
     MADE,
     NADE,
     RNADE,
     VQVAE,
     VQVAE2,
     Autoencoder,
+    BiGAN,
     CodeModel,
     EoNADE,
     GatedPixelCNN,
@@ -84,7 +87,9 @@ def test_a_model_with_latent_variables_comes_back_from_its_file_alone(tmp_path, 
 def test_every_class_is_tried():
     tried = {type(instance.build()) for instance in PUBLIC} | {type(latent(i)) for i in LATENT_INSTANCES}
     tried |= {Autoencoder, VQVAE, VQVAE2, CodeModel}  # the last three in test_vqvae.py
+    tried |= {GAN, DCGAN, BiGAN}  # in test_gan.py and test_bigan.py
     bases = {"AutoregressiveModel", "GenerativeModel", "LatentVariableModel", "ImageModel", "SequenceModel"}
+    bases |= {"ImplicitModel"}
     assert {kind.__name__ for kind in tried} == set(models.__all__) - bases - {"orderings"}
 
 

@@ -200,6 +200,40 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert again == history and same(first, second)
 
 
+class Clock:
+    """Half a minute passes between two readings."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 30.0
+        return self.now
+
+
+def test_a_budget_of_minutes_ends_the_run_after_an_epoch_and_a_larger_one_resumes_it(tmp_path):
+    settings = SETTINGS | dict(clock=Clock())
+    path, whole = tmp_path / "run.safetensors", Noisy()
+    expected = fit(whole, coins(), epochs=5, **settings)
+    assert (expected.ended, expected.seconds) == ("epochs", 150.0)
+    history = fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **settings)
+    assert (len(history.valid), history.seconds, history.ended) == (2, 60.0, "minutes")
+    assert fit(Noisy(), coins(), minutes=0.9, checkpoint=path, **settings) == history  # its time is over
+    model = Noisy(seed=1)
+    resumed = fit(model, coins(), minutes=2.5, checkpoint=path, **settings)
+    assert same(model, whole) and (resumed.train, resumed.valid) == (expected.train, expected.valid)
+
+
+def test_the_first_limit_ends_the_run():
+    settings = SETTINGS | dict(clock=Clock())
+    assert fit(Coins(), coins(), epochs=3, minutes=100, **settings).ended == "epochs"
+    assert len(fit(Coins(), coins(), epochs=3, minutes=0.01, **settings).valid) == 1
+    history = fit(Coins(), coins(), patience=2, minutes=100, batch_size=50, lr=1.0, clock=Clock())
+    assert history.ended == "patience" and len(history.valid) == history.best_epoch + 2
+    with pytest.raises(ValueError, match="nothing would end the run: give epochs, minutes or both"):
+        fit(Untouched(), coins(), **SETTINGS)
+
+
 def test_resume_false_starts_afresh(tmp_path):
     path = tmp_path / "run.safetensors"
     fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS)
@@ -488,8 +522,9 @@ def test_an_empty_split_is_refused(n, n_valid, split):
     "wrong",
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
+        *({"minutes": 0.0}, {"minutes": "1"}),
         *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
-        *({"epochs": 2.5}, {"epochs": None}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
+        *({"epochs": 2.5}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
         *({"lr": None}, {"lr": "0.1"}, {"lr_decay": None}, {"average": "0.9"}),
     ],
 )

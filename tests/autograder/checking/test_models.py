@@ -395,6 +395,43 @@ def test_gradients_of_any_method_of_rows():
     assert "expected a result of shape (3,), got ()" in judge(ScoreOfTheBatch).because
 
 
+class TwoPlayers(nn.Module):
+    """A loss, one number, for one of two parameters; the other one has no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.own, self.other = nn.Parameter(torch.tensor([0.5])), nn.Parameter(torch.tensor([-1.0]))
+
+    def loss(self, x):
+        return (x * self.own * self.other.detach()).exp().mean()
+
+
+class TwoPlayersMixed(TwoPlayers):
+    def loss(self, x):
+        return (x * self.own * self.other).exp().mean()
+
+
+class TwoPlayersStill(TwoPlayers):
+    def loss(self, x):
+        return (x * self.own.detach() * self.other.detach()).exp().mean() + 0 * self.own.sum()
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        (TwoPlayers, ""),
+        (TwoPlayersMixed, "other should get no gradient from loss; it gets one, up to"),
+        (TwoPlayersStill, "when each entry of own moves by about 0.006, the sum of loss changes by"),
+    ],
+)
+def test_gradients_of_one_number_that_leave_some_parameters_alone(model, message):
+    student = Student(InProcess(model), "TwoPlayers").build()
+    args = [np.array([0.5, 1.0], dtype=np.float32)], {"own": (1,)}, np.random.default_rng(0), "two players"
+    outcome = judge_gradients(student, "loss", *args, name="own gradients", shape=(), still=["other"], step=0.003)
+    assert outcome.name == "own gradients" and outcome.ok == (not message)
+    assert message in outcome.because
+
+
 def test_a_parameter_that_a_model_lacks_is_named():
     model = Student(InProcess(Score), "Score").build()
     assert lacks_parameter(model, {"weight": (2,)}) == ""

@@ -421,6 +421,50 @@ def test_a_module_may_return_several_tensors():
     assert first.tolist() == [[1, 2]] and second.tolist() == [[3, 4]]
 
 
+def test_a_module_may_be_a_function_of_images():
+    weights = [(np.arange(4.0)[None], np.ones(1))]
+    images = torch.ones(3, 1, 2, 2, dtype=torch.float64)
+    scores = student(lambda net, x: net(x)).call(Module(weights, scalar=True), images)
+    assert scores.tolist() == [7, 7, 7]
+
+
+def test_a_given_network_is_left_as_it_is():
+    def scores(net, x):
+        return net(x)
+
+    def moves_weights(net, x):
+        next(net.parameters()).data.clamp_(-1, 1)
+        return net(x)
+
+    def leaves_gradients(net, x):
+        result = net(x)
+        result.sum().backward()
+        return result
+
+    def freezes(net, x):
+        return net.requires_grad_(False)(x)
+
+    for function in (scores, moves_weights, leaves_gradients, freezes):
+        one = student(function)
+        one.call(Module([(np.array([[2.0, 3.0]]), np.ones(1))], scalar=True), torch.ones(1, 2, dtype=torch.float64))
+        assert any("argument number 1" in effect for effect in one.side_effects) == (function is not scores)
+
+
+def test_gradients_of_a_given_network_are_asked_for_by_name():
+    def answer(net, x):
+        return (net(x) * x.sum(1)).sum()
+
+    net = Module([(np.array([[2.0, 3.0]]), np.ones(1))], scalar=True)
+    images = torch.tensor([[1.0, 2.0], [0.0, 1.0]], dtype=torch.float64)
+    wrt = ((0, "1.weight"), (0, "1.bias"), 1)
+    value, (weight, bias, x) = student(answer).vjp(net, images, cotangent=np.array(1.0), wrt=wrt)
+    assert value == 9 * 3 + 4
+    assert weight.tolist() == [[3, 7]] and bias.tolist() == [4]
+    assert x.tolist() == [[15, 18], [6, 7]]
+    with pytest.raises(StudentError, match="no attribute 'bias'"):
+        student(answer).vjp(net, images, cotangent=np.array(1.0), wrt=((0, "bias"),))
+
+
 def test_an_argument_that_may_change_is_no_side_effect():
     def answer(a, b):
         a += 1

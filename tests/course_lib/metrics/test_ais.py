@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from course_lib import metrics
-from course_lib.metrics import ais, log_probs_by_integration
+from course_lib.metrics import ais, likelihood, log_probs_by_integration
 from course_lib.models import VAE, ConditionalVAE, ProbabilisticPCA
 
 DEVIATIONS = 4.9  # a normal variable is farther from its mean once in a million times
@@ -53,7 +52,7 @@ def test_weights_are_unbiased_however_few_the_steps(steps):
     ],
 )
 def test_a_wrong_move_makes_them_biased(monkeypatch, method, wrong):
-    monkeypatch.setattr(metrics._Annealed, method, wrong(getattr(metrics._Annealed, method)))
+    monkeypatch.setattr(likelihood._Annealed, method, wrong(getattr(likelihood._Annealed, method)))
     with pytest.raises(AssertionError):
         check_unbiased(12)
 

@@ -111,7 +111,7 @@ def log_probs(
         if len(tensor) != len(x):
             raise ValueError(f"{name} must be as many as there are images, {len(x)}; got {len(tensor)}")
     generator, parts = torch.Generator().manual_seed(0), []
-    with _evaluated(model, x) as device:
+    with evaluated(model, x) as device:
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
             given = {name: tensor[batch].to(device) for name, tensor in conditions.items()}
@@ -125,7 +125,7 @@ def log_probs(
 
 
 @contextmanager
-def _evaluated(model: object, x: Tensor, gradients: bool = False) -> Iterator[torch.device]:
+def evaluated(model: object, x: Tensor, gradients: bool = False) -> Iterator[torch.device]:
     """A model in eval mode, mostly without gradients. Gives its device, or that of x for what is not a module."""
     module = model if isinstance(model, nn.Module) else nn.Module()
     modes = {part: part.training for part in module.modules()}
@@ -235,7 +235,7 @@ def log_probs_by_integration(
     if not reach > 0 or points < 2:
         raise ValueError(f"expected a positive reach and at least 2 points; got {reach} and {points}")
     step = 2 * reach / (points - 1)
-    with _evaluated(model, x) as device:
+    with evaluated(model, x) as device:
         prior = model.prior()
         line = torch.linspace(-reach, reach, points, dtype=prior.mean.dtype, device=device)
         z = torch.cartesian_prod(*[line] * model.latents).view(-1, model.latents)
@@ -321,7 +321,7 @@ def ais(
         raise ValueError(f"expected at least 1 step, chain and image; got {steps}, {chains} and {len(x)}")
     curve = torch.special.expit(torch.linspace(-4, 4, steps + 1, dtype=torch.float64))
     betas = ((curve - curve[0]) / (curve[-1] - curve[0])).tolist()
-    with _evaluated(model, x, gradients=True) as device:
+    with evaluated(model, x, gradients=True) as device:
         prior = model.prior()
         if not hasattr(prior, "log_variance"):
             raise ValueError(f"p(z) of a {type(model).__name__} is not normal, and z moves along gradients")
@@ -441,7 +441,7 @@ def active_units(model: HasLatents, x: Tensor, *, labels: Tensor | None = None, 
     """
     if len(x) < 2:
         raise ValueError(f"a variance needs at least 2 images; got {len(x)}")
-    with _evaluated(model, x) as device:
+    with evaluated(model, x) as device:
         given = {} if labels is None else {"labels": labels.to(device)}
         means = model.encode(x.to(device), **given).mean
     return ActiveUnits(means.double().cpu().var(0), threshold)
