@@ -51,7 +51,8 @@ MODULES = {
     "Models": "course_lib/models/*.py",
     "Layers": "course_lib/nn/*.py",
     "Data": "course_lib/data/*.py",
-    "Training, metrics, tools": "course_lib/*.py",
+    "Metrics": "course_lib/metrics/*.py",
+    "Training and tools": "course_lib/*.py",
 }
 
 
@@ -163,8 +164,8 @@ def reference() -> dict[str, str]:
     pages = {}
     index = [
         "# Reference",
-        "The model library `course_lib`, module by module. `course_lib.models`, `course_lib.nn` and `course_lib.data` "
-        "also give the public names of their modules: `from course_lib.models import MADE`.",
+        "The model library `course_lib`, module by module. `course_lib.models`, `.nn`, `.data` and `.metrics` also "
+        "give the public names of their modules: `from course_lib.models import MADE`.",
     ]
     for heading, pattern in MODULES.items():
         names, rows = [], []
