@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student lint lock clean
+.PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student site lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ grade-packages:
 env: $(READY) ## set up .venv (PYTHON=... names the Python to use)
 
 test: test-packages $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
+	@tools/mathjax || echo "Without MathJax, the tests of the built website are left out."
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
@@ -57,11 +58,15 @@ bench: $(READY) ## measure speed
 student: $(READY) ## make the bundle that students get: build/student and its zip
 	$(BIN)/python -m autograder.release.bundle
 
+site: $(READY) ## build the website, build/site/html: runs the lessons that have changed, without network
+	@tools/mathjax
+	$(BIN)/python tools/offline $(BIN)/python -m autograder.release.website
+
 lint: $(READY) ## run the linter
 	$(BIN)/ruff check .
 
 lock: $(READY) ## remake requirements.lock from pyproject.toml (UPGRADE=--upgrade moves every version to the newest)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra site --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-find-links --no-emit-index-url $(UPGRADE) -o requirements.lock
 
 clean: ## remove what was built (not .venv, not data)

@@ -473,7 +473,7 @@ with waits_for("fvbn_log_prob"), torch.no_grad():
 # samples, the nearest training digits (to return training images would give perfect samples, and *Going further* gives this cheat its
 # likelihood), and one sample in the making:
 
-# %% tags=["demo"] folded="Draws samples, finds their nearest training digits, and shows one sample while it is drawn."
+# %% tags=["demo", "picture"] folded="Draws samples, finds their nearest training digits, and shows one sample while it is drawn."
 samples = fvbn.sample(200, generator=torch.Generator().manual_seed(4))
 neighbour_far, neighbour = nearest(samples, train)
 with torch.no_grad():

@@ -196,7 +196,7 @@ def activations(x, W, c, order):
 # A small NADE with 24 hidden units reads one digit in raster order. The figure shows $\sigma$ of the rows that *your*
 # function returns. What do the units do while the white margins are read?
 
-# %% tags=["demo"] folded="Trains a small NADE, and draws its hidden layers with your function."
+# %% tags=["demo", "picture"] folded="Trains a small NADE, and draws its hidden layers with your function."
 small = NADE(64, 24)
 fit(small, digits, epochs=budget(smoke=3, cpu=30, gpu=60), batch_size=200, lr=4e-2)
 shown = test[(digits.test.y == 3).nonzero()[0, 0]]

@@ -551,7 +551,7 @@ def stacks(v, h, weight_v, weight_h, link, first):
 # The same pixel as before, with two stacks of your own.
 
 
-# %% tags=["demo"] folded="A network of your stacks, with random weights; what one output reads with 1, 2, 4 and 10 layers."
+# %% tags=["demo", "picture"] folded="A network of your stacks, with random weights; what one output reads with 1, 2, 4 and 10 layers."
 class YourStacks(torch.nn.Module):
     """Your two stacks with tanh between layers and random weights; one colour, two levels."""
 

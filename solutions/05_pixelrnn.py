@@ -372,7 +372,7 @@ def combine(left, right):
 
 # %% check="combine"
 
-# %% tags=["demo"]
+# %% tags=["demo", "picture"]
 plots.show(figures.two_directions())
 
 # %% [markdown]

@@ -257,7 +257,7 @@ with waits_for("causal_conv"):
 # gap, and each input has exactly one path: $L$ layers for $2^L$ steps. (A fast Fourier transform has the same binary tree
 # of indices.)
 
-# %% tags=["demo"]
+# %% tags=["demo", "picture"]
 plots.show(figures.dilated_stack((1, 2, 4, 8)))
 
 # %% [markdown]

@@ -84,7 +84,7 @@ plots.show(figures.autoencoder())
 # Is it a generative model? A code to decode has to come from somewhere, so draw it from a normal distribution with the
 # mean and covariance of the training codes.
 
-# %% tags=["train"] folded="Trains an autoencoder with two codes; draws its codes, and decodes normal draws."
+# %% tags=["train", "picture"] folded="Trains an autoencoder with two codes; draws its codes, and decodes normal draws."
 torch.manual_seed(0)
 planar = Autoencoder((64,), 2, 2, [100])
 fit(planar, binary, epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=5e-3)

@@ -400,7 +400,7 @@ outcome("bits for the codes of a test image", float(rate))
 # %% tags=["demo"]
 guess("time of a PixelCNN, relative to the codes' prior", ...)
 
-# %% tags=["demo"] folded="Draws codes for each kind of shape and decodes them; times a gated PixelCNN of the same size on pixels."
+# %% tags=["demo", "picture"] folded="Draws codes for each kind of shape and decodes them; times a gated PixelCNN of the same size on pixels."
 kinds = torch.arange(4).repeat_interleave(10)
 drawn = prior.sample(40, labels=kinds, generator=seeded())
 with torch.no_grad():

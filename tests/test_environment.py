@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
 PINS = [Requirement(line.removesuffix(" \\")) for line in LOCK.splitlines() if re.match(r"[a-z0-9]", line)]
 EXTRAS = PROJECT["optional-dependencies"]
-RANGES = [Requirement(text) for text in PROJECT["dependencies"] + EXTRAS["dev"]]
+RANGES = [Requirement(text) for text in PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["site"]]
 UNLOCKED = [Requirement(text) for extra in ("bench", "inception") for text in EXTRAS[extra]]
 
 
@@ -51,6 +51,18 @@ def test_contributing_says_what_each_dependency_is_for():
     (table,) = re.findall(r"^\| package \| purpose \|\n(.*?)\n\n", text, flags=re.MULTILINE | re.DOTALL)
     explained = [name for row in table.splitlines()[1:] for name in row.split("|")[1].strip().split(", ")]
     assert sorted(explained) == sorted(wanted.name for wanted in RANGES + UNLOCKED)
+
+
+def test_one_version_in_all_places():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert citation["version"] == newest[1] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+
+
+def test_students_do_not_install_the_website():
+    students = {Requirement(text).name for text in PROJECT["dependencies"] + EXTRAS["dev"]}
+    assert not students & {Requirement(text).name for text in EXTRAS["site"]}
 
 
 @pytest.mark.parametrize("wanted", RANGES, ids=str)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from autograder.release.build import ROOT
 
@@ -60,6 +61,28 @@ def test_commands_of_the_guides_exist(guide):
 def test_links_of_the_guides_lead_somewhere(guide):
     for link in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", guide.read_text()):
         assert (guide.parent / link).exists(), link
+
+
+def test_commands_of_the_workflows_exist():
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(workflow.read_text())["jobs"]
+        steps = [step for job in jobs.values() for step in job["steps"]]
+        runs = [step["run"] for step in steps if "run" in step]
+        made = {target for run in runs for target in re.findall(r"\bmake ([a-z-]+)", run)}
+        assert made and made <= set(targets())
+        assert all((ROOT / tool).exists() for run in runs for tool in re.findall(r"\btools/[\w-]+", run))
+        assert all(re.search(r"@v\d+$", step["uses"]) for step in steps if "uses" in step)
+
+
+def test_issue_forms_are_complete():
+    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
+    assert forms
+    for path in forms:
+        form = yaml.safe_load(path.read_text())
+        assert form["name"] and form["description"]
+        asked = [part for part in form["body"] if part["type"] != "markdown"]
+        assert asked and all(part["id"] and part["attributes"]["label"] for part in asked)
+        assert len({part["id"] for part in asked}) == len(asked)
 
 
 def test_no_file_names_a_machine_or_a_registry():

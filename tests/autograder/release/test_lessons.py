@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from nbclient.exceptions import CellExecutionError
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograder.release import lessons as lessons_module
 from autograder.release.build import ROOT, lessons
@@ -41,6 +41,76 @@ except OSError:
 """
     result = subprocess.run([*OFFLINE, sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout.splitlines()[1:] == ["loopback only"], result.stdout + result.stderr
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A repository of one lesson; `.runs` counts how often it was executed."""
+    for name in (
+        "course_lib/models/nade.py",
+        "autograder/checks/nade.py",
+        "autograder/checks/vae.py",
+        "requirements.lock",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "source").write_text("1 + 1")
+
+    def counted(notebook):
+        workplace.runs += 1
+        notebook.cells[0].outputs = [new_output("stream", text=f"run {workplace.runs}")]
+        return 0.0
+
+    class workplace:  # noqa: N801
+        root, runs = tmp_path, 0
+
+    monkeypatch.setattr(lessons_module, "ROOT", tmp_path)
+    monkeypatch.setattr(
+        lessons_module,
+        "build_source",
+        lambda path: new_notebook(cells=[new_code_cell((tmp_path / "source").read_text(), id="a")]),
+    )
+    monkeypatch.setattr(lessons_module, "run", counted)
+    monkeypatch.setenv("COURSE_BUDGET", "cpu")
+    return workplace
+
+
+def test_an_executed_lesson_is_run_once(workplace):
+    first, second = (lessons_module.executed("02_nade", "cpu") for _ in range(2))
+    assert workplace.runs == 1 and first == second
+    assert second.cells[0].outputs[0].text == "run 1"
+    assert (workplace.root / "build" / "lessons" / "02_nade.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["source", "course_lib/models/nade.py", "autograder/checks/nade.py", "requirements.lock"]
+)
+def test_a_lesson_is_run_again_after_a_change_of_what_it_depends_on(workplace, path):
+    lessons_module.executed("02_nade", "cpu")
+    (workplace.root / path).write_text("# another")
+    assert lessons_module.executed("02_nade", "cpu").cells[0].outputs[0].text == "run 2"
+
+
+def test_neither_another_lessons_check_nor_another_budget_makes_a_lesson_run_again(workplace):
+    lessons_module.executed("02_nade", "cpu")
+    lessons_module.executed("02_nade", "smoke")
+    assert workplace.runs == 2
+    (workplace.root / "autograder" / "checks" / "vae.py").write_text("# another")
+    assert [lessons_module.executed("02_nade", budget).cells[0].outputs[0].text for budget in ("cpu", "smoke")] == [
+        "run 1",
+        "run 2",
+    ]
+
+
+def test_a_lesson_that_failed_is_not_kept_as_executed(workplace, monkeypatch):
+    def fails(notebook):
+        raise CellExecutionError("", "ZeroDivisionError", "")
+
+    monkeypatch.setattr(lessons_module, "run", fails)
+    monkeypatch.setattr("sys.argv", ["lessons", "02_nade"])
+    assert lessons_module.main() == 1  # which writes the notebook, for its author to look at
+    with pytest.raises(CellExecutionError):
+        lessons_module.executed("02_nade", "cpu")
 
 
 PLAYS = """
