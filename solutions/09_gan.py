@@ -392,7 +392,7 @@ for name, lr in {"same rates": (1e-3, 1e-3), "slow D": (1e-3, 1e-4)}.items():
 # %% tags=["demo"]
 guess("modes covered with a slow discriminator, of 8", ...)
 
-# %% tags=["demo"] folded="Draws samples of both GANs at four stages; a circle is solid if its mode is covered."
+# %% tags=["demo", "picture"] folded="Draws samples of both GANs at four stages; a circle is solid if its mode is covered."
 plots.show(figures.rings(stages, ring.centres, 3 * ring.std))
 outcome("modes covered with a slow discriminator, of 8", ring.modes_covered(stages[list(stages)[-1]]).covered)
 
