@@ -206,8 +206,8 @@ def paired_difference(a, b):
     """The mean difference of two models' scores on the same images, its standard error, and their ratio.
 
     Args:
-        a, b: (n,) float64 tensors, n at least 2: scores of the same images in the same order, in nats. They may be near
-            1e8, and differ by 1e-6.
+        a, b: (n,) float64 tensors, n at least 2: scores of the same images in the same order, in nats. One or both
+            may be near 1e8, and they may differ by 1e-6.
 
     Returns:
         A tuple of three numbers: the mean of a - b; its standard error, the sample standard deviation (n - 1) of a - b
