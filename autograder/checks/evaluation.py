@@ -239,7 +239,9 @@ def paired_difference(student, rng):
         b = 1e8 + rng.integers(0, 2**26, n) / 2**26
         yield ask(b + rng.integers(20, 120, n) / 2**26, b).holds("large scores", wrong_far_out)
     for n in (2, 3, 40):
-        yield ask(1e8 + np.arange(n) + rng.integers(0, 9, n), rng.permutation(n) / 8).holds("large scores", wrong_far_out)
+        yield ask(1e8 + np.arange(n) + rng.integers(0, 9, n), rng.permutation(n) / 8).holds(
+            "large scores", wrong_far_out
+        )
 
 
 def _at_least(k: int, n: int) -> float:
