@@ -197,10 +197,8 @@ def paired_difference(student, rng):
         for value, exact, name in zip(got, want, ("mean", "stderr", "z"), strict=True):
             size = np.abs(a - b).mean() if name == "mean" else np.abs(want[2]) + 1 if name == "z" else 0
             if why := differs(value, exact, lambda name=name: name, size=size):
-                if right["mean"] or right["standard error"]:
-                    if not all(right.values()) and same_mistake(got, a, b):
-                        return ""
-                return why
+                half_right = (right["mean"] or right["standard error"]) and not all(right.values())
+                return "" if half_right and same_mistake(got, a, b) else why
 
     def same_mistake(got, a, b):
         """Whether the answer is what it gives without the 1e8, which may add to the mean, and so to z."""
@@ -239,9 +237,8 @@ def paired_difference(student, rng):
         b = 1e8 + rng.integers(0, 2**26, n) / 2**26
         yield ask(b + rng.integers(20, 120, n) / 2**26, b).holds("large scores", wrong_far_out)
     for n in (2, 3, 40):
-        yield ask(1e8 + np.arange(n) + rng.integers(0, 9, n), rng.permutation(n) / 8).holds(
-            "large scores", wrong_far_out
-        )
+        a, b = 1e8 + np.arange(n) + rng.integers(0, 9, n), rng.permutation(n) / 8
+        yield ask(a, b).holds("large scores", wrong_far_out)
 
 
 def _at_least(k: int, n: int) -> float:
@@ -1020,8 +1017,8 @@ def precision_recall(student, rng):
         "Let v = scale * (x + u) in one dimension. A density of v that is 1 / scale on an interval of length scale "
         "belongs to which density of x + u? It has the same mass, on a length of 1. Each of the D dimensions brings "
         "this factor once.",
-        "-log density of x + u is -log density of v, minus D times log(scale): for scale = 1/256 it grows by 8 bits per "
-        "dimension. Divide by D and by log 2, the whole of it.",
+        "-log density of x + u is -log density of v, minus D times log(scale): for scale = 1/256 it grows by 8 bits "
+        "per dimension. Divide by D and by log 2, the whole of it.",
     ],
 )
 def bits_per_dim(student, rng):

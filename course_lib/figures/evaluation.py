@@ -144,8 +144,9 @@ def transport() -> Figure:
     )
     ax.set_axis_off()
     fig.set_label(
-        "Two Gaussians as pairs of ellipses of different directions, 1 and 2 standard deviations from the mean. Arrows lead from points around the first to "
-        f"points around the second: the linear map with the least mean squared way, which is {distance:.1f}."
+        "Two Gaussians as pairs of ellipses of different directions, 1 and 2 standard deviations from the "
+        "mean. Arrows lead from points around the first to points around the second: "
+        f"the linear map with the least mean squared way, which is {distance:.1f}."
     )
     return fig
 
@@ -229,9 +230,7 @@ def seen_by(scores: Mapping[str, Mapping[str, float]]) -> Figure:
         f"{name}: " + ", ".join(f"{column} {'none' if math.isnan(v) else f'{v:.3g}'}" for column, v in row.items())
         for name, row in scores.items()
     )
-    fig.set_label(
-        f"Scores of sets of images, a panel for each score; C2ST accuracy and nearer are best at 0.5. {told}."
-    )
+    fig.set_label(f"Scores of sets of images, a panel for each score; C2ST and nearer are best at 0.5. {told}.")
     return fig
 
 
