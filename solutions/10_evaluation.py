@@ -468,9 +468,9 @@ outcome("FID of half of the classes", seen_by["classes 0 to 4"]["FID"])
 #   the 300 images drawn.)
 # * **Nats and samples disagree** for two honest models (for three seeds of each, too). Presumably most nats are about
 #   local strokes, which the PixelCNN's small windows predict well. Few depend on whether the whole is a digit.
-# * **New digits' C2ST accuracy** is below one half: both sets have 30 digits of each class, so more of a class in the
-#   half that trains the judge are fewer in the other. Section 4's coins avoid this. (All accuracies have errors of 3
-#   %.)
+# * **New digits' C2ST accuracy** is below one half: both sets have 30 digits of each class, so a surplus of a class in
+#   the half that trains the judge is a lack in the other. Section 4's coins avoid this. (All accuracies have errors of
+#   3 %.)
 #
 # ### On paper
 #
@@ -656,7 +656,7 @@ outcome("lowest FID of four models", min(trained, key=lambda name: table.estimat
 #
 # ## 10 · The answer, and what comes next
 #
-# **Which model is better?** No number says so. A likelihood proves coverage of new images and exposes a memory; it
+# **Which model is better?** No number decides. A likelihood proves coverage of new images and exposes a memory; it
 # forgives nonsense, unless the divergence is far below a nat. A sample score proves that samples can be told from data;
 # it forgives copying, and sees what its network sees. **For what?** Choose the measure by the use (table in *Going
 # further*): nats for compression and completion, blind judgement or a two-sample test for pictures, the task's own
