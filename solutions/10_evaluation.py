@@ -114,7 +114,7 @@ outcome("row of the PixelCNN", "ABCDE"[order.index("PixelCNN")])
 # ## 2 · A good likelihood with bad samples, and the reverse
 #
 # The mixture's density is $\frac{1}{100} q(x) + \frac{99}{100} q_0(x)$, with MADE's $q$ and the noise's $q_0 =
-# 16^{-64}$. A sum of two positive terms is at least each of them, so with the weight $w$
+# 16^{-64}$. A sum of two positive terms is at least each, so with weight $w$
 #
 # $$-\log \big( w\, q(x) + (1 - w)\, q_0(x) \big) \;\le\; -\log q(x) + \log \tfrac1w .$$
 #
@@ -466,7 +466,7 @@ outcome("FID of half of the classes", seen_by["classes 0 to 4"]["FID"])
 #   alone. The likelihood exposes it, and so do the training images.
 # * **FID is one number.** Noise, missing classes and missing dependencies all get about 4. (Their order changes with
 #   the 300 images drawn.)
-# * **Nats and samples disagree** for two honest models (for three seeds of each, too). Presumably most nats are about
+# * **Nats and samples disagree** for two honest models (also for three seeds of each). Presumably most nats are about
 #   local strokes, which the PixelCNN's small windows predict well. Few depend on whether the whole is a digit.
 # * **New digits' C2ST accuracy** is below one half: both sets have 30 digits of each class, so a surplus of a class in
 #   the half that trains the judge is a lack in the other. Section 4's coins avoid this. (All accuracies have errors of
