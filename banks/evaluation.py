@@ -752,6 +752,21 @@ def differences_by_covariances():
     return paired_difference
 
 
+@bank.wrong("paired_difference", loses={"large scores"})
+def differences_by_the_mean_of_squares():
+    """The mean of squares minus the square of the mean: where the mean is large, no digits of the spread are left."""
+
+    def paired_difference(a, b):
+        d = a - b
+        n, mean = len(d), float(d.mean())
+        stderr = max(float((d * d).mean()) - mean * mean, 0.0) ** 0.5 / (n - 1) ** 0.5
+        if stderr:
+            return mean, stderr, mean / stderr
+        return mean, stderr, mean * float("inf") if mean else 0.0
+
+    return paired_difference
+
+
 @bank.wrong("paired_difference", loses={"standard error"})
 def differences_by_squares_of_n():
     """The mean of squares minus the square of the mean, without the correction n / (n - 1)."""
@@ -877,10 +892,42 @@ def own_in_double_precision():
             means, covs = [], []
             for features in (self.features(x), self.features(y)):
                 means.append(features.mean(dim=0))
-                covs.append(torch.atleast_2d(features.T.cov(correction=1)))
+                covs.append(features.T.cov(correction=1))
             product = torch.linalg.eigvals(covs[0] @ covs[1])
             overlap = product.sqrt().real.sum()
             return (means[0] - means[1]).pow(2).sum() + torch.trace(covs[0] + covs[1]) - 2 * overlap
+
+    return OwnEvaluator
+
+
+@bank.right("OwnEvaluator")
+def own_by_torch_cov():
+    import torch
+
+    class OwnEvaluator(torch.nn.Module):
+        def __init__(self, D, hidden, classes):
+            super().__init__()
+            self.hidden = torch.nn.Linear(D, hidden)
+            self.out = torch.nn.Linear(hidden, classes)
+
+        def features(self, x):
+            return self.hidden(x).relu()
+
+        def logits(self, x):
+            return self.out(self.features(x))
+
+        def loss(self, x, y):
+            return torch.nn.functional.cross_entropy(self.logits(x), y)
+
+        def inception_score(self, x):
+            p = self.logits(x).double().softmax(1)
+            return torch.exp(torch.special.entr(p.mean(0)).sum() - torch.special.entr(p).sum(1).mean())
+
+        def frechet(self, x, y):
+            f, g = self.features(x).double(), self.features(y).double()
+            cov_1, cov_2 = f.T.cov(), g.T.cov()
+            roots = torch.linalg.eigvals(cov_1 @ cov_2).sqrt().real
+            return (f.mean(0) - g.mean(0)).square().sum() + torch.trace(cov_1 + cov_2) - 2 * roots.sum()
 
     return OwnEvaluator
 
@@ -900,6 +947,11 @@ for old, new, why in (
         "torch.as_tensor(torch.special.entr(p.mean(0)).sum() + conditional).clamp(-5, 5)",
         few,
     ),
+    (
+        "torch.special.entr(p.mean(0)).sum() - torch.special.entr(p).sum(1).mean()",
+        "torch.as_tensor(torch.special.entr(p.mean(0)).sum() - torch.special.entr(p).sum(1).mean()).clamp(-5, 5)",
+        few,
+    ),
     (".squeeze(1)", "", "the mean of all differences is the difference of the means"),
     (".squeeze(1)", ".squeeze(0)", "the mean of all differences is the difference of the means"),
     ("logits(x).detach()", "logits(x)", "a score may carry a gradient"),
@@ -912,6 +964,12 @@ for old, new, why in (
 
 slip = bank.slips("OwnEvaluator", of=own_by_functions)
 slip("own_without_relu", "F.relu(self.hidden(x))", "self.hidden(x)", loses={"network"})
+slip(
+    "own_score_with_an_epsilon",
+    "torch.special.xlogy(p, p) - torch.special.xlogy(p, p.mean(0))",
+    "p * ((p + 1e-6).log() - (p.mean(0) + 1e-6).log())",
+    loses={"inception score"},
+)
 slip("own_with_tanh", "F.relu(", "torch.tanh(", loses={"network"})
 slip("own_with_gelu", "F.relu(", "F.gelu(", loses={"network"})
 slip("own_logits_of_pixels", "self.out(self.features(x))", "self.out(self.features(-x))", loses={"network"})
@@ -1104,39 +1162,6 @@ slip(
     "F.relu(self.hidden(x)).mean(1)",
     loses={"shapes"},
 )
-
-
-@bank.wrong("OwnEvaluator", loses={"frechet"})
-def own_frechet_by_torch_cov():
-    """torch.cov of one feature has no axes."""
-    import torch
-
-    class OwnEvaluator(torch.nn.Module):
-        def __init__(self, D, hidden, classes):
-            super().__init__()
-            self.hidden = torch.nn.Linear(D, hidden)
-            self.out = torch.nn.Linear(hidden, classes)
-
-        def features(self, x):
-            return self.hidden(x).relu()
-
-        def logits(self, x):
-            return self.out(self.features(x))
-
-        def loss(self, x, y):
-            return torch.nn.functional.cross_entropy(self.logits(x), y)
-
-        def inception_score(self, x):
-            p = self.logits(x).double().softmax(1)
-            return torch.exp(torch.special.entr(p.mean(0)).sum() - torch.special.entr(p).sum(1).mean())
-
-        def frechet(self, x, y):
-            f, g = self.features(x).double(), self.features(y).double()
-            cov_1, cov_2 = f.T.cov(), g.T.cov()
-            roots = torch.linalg.eigvals(cov_1 @ cov_2).sqrt().real
-            return (f.mean(0) - g.mean(0)).square().sum() + torch.trace(cov_1 + cov_2) - 2 * roots.sum()
-
-    return OwnEvaluator
 
 
 # ------------------------------------------------------------------------------------------------- inception_score

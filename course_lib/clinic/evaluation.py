@@ -195,11 +195,13 @@ def evaluation_clinic() -> Clinic:
         "D": (
             JudgeInTraining,
             "judge in training",
-            {11},
-            "The accuracy is that on images 0, 2, 4, ..., from which the classifier learnt. Even between two samples "
-            "of one distribution it is far above 1/2 there.",
+            {10, 11},
+            "The accuracy is that on images from which the classifier learnt: even between two samples of one "
+            "distribution it is far above 1/2 there. Line 11 judges on images 0, 2, 4, ..., as in line 10. If line 10 "
+            "trained on all images, the report would look the same, so both lines are right answers.",
             "for p = clinic.patients['D'].model and real = p.images()[0] compute p.accuracy(real, other), where "
-            "other = data.tiny_world().sample(2000). What should it be?",
+            "other = data.tiny_world().sample(2000). What should it be? Which lines say from which images the "
+            "classifier learns, and on which it is judged?",
         ),
         "E": (
             TooFew,

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from course_lib import plots
 from course_lib.compare import Comparison
@@ -16,22 +18,24 @@ from course_lib.schematics import Box, diagram
 
 def taxonomy() -> Figure:
     """The families of this course with what each can report, and their lessons."""
-    leaf = dict(width=3.5, height=0.62)
+    leaf = dict(width=4.1, height=0.62)
     boxes = {
-        "root": Box(0.75, 2.2, "generative\nmodels", "data"),
+        "root": Box(0.75, 2.2, "generative\nmodels"),
         "explicit": Box(2.35, 3.3, "explicit:\na formula for $q(x)$"),
         "implicit": Box(2.35, 0.8, "implicit:\nonly a sampler"),
         "exact": Box(4.35, 4.2, "exact NLL", "data"),
         "bound": Box(4.35, 2.9, "a bound of the NLL", "data"),
         "constant": Box(4.35, 1.75, "NLL but for $\\log Z$", "data"),
         "none": Box(4.35, 0.8, "no NLL", "data"),
-        "ar": Box(7.5, 4.55, "autoregressive: FVBN to WaveNet\nlessons 01 to 06", "layer", **leaf),
-        "flow": Box(7.5, 3.85, "flows, directed\n07 (for $q(z \\mid x)$)", "faint", **leaf),
-        "vae": Box(7.5, 3.15, "latent variables: VAE, VQ-VAE\n07, 08", "layer", **leaf),
-        "diffusion": Box(7.5, 2.45, "diffusion: noise removed in steps\n07 (as a deep VAE)", "faint", **leaf),
-        "energy": Box(7.5, 1.75, "energy-based, undirected: RBM\n01", "layer", **leaf),
-        "gan": Box(7.5, 1.05, "adversarial: GAN\n09", "layer", **leaf),
-        "chain": Box(7.5, 0.35, "Markov chain: GSN\n01 (in words)", "faint", **leaf),
+        "ar": Box(
+            7.8, 4.55, "autoregressive: fully visible belief networks\nto WaveNet, lessons 01 to 06", "layer", **leaf
+        ),
+        "flow": Box(7.8, 3.85, "flows, directed\n07 (for $q(z \\mid x)$)", "faint", **leaf),
+        "vae": Box(7.8, 3.15, "latent variables: VAE, VQ-VAE\n07, 08", "layer", **leaf),
+        "diffusion": Box(7.8, 2.45, "diffusion: noise removed in steps\n07 (as a deep VAE)", "faint", **leaf),
+        "energy": Box(7.8, 1.75, "energy-based, undirected: Boltzmann machines\n01", "layer", **leaf),
+        "gan": Box(7.8, 1.05, "adversarial: GAN\n09", "layer", **leaf),
+        "chain": Box(7.8, 0.35, "Markov chain: generative stochastic networks\n01 (in words)", "faint", **leaf),
     }
     arrows = [
         ("root", "explicit", "exact", "ar"),
@@ -42,7 +46,8 @@ def taxonomy() -> Figure:
         ("bound", "diffusion"),
         ("none", "chain"),
     ]
-    fig = diagram(boxes, arrows)
+    key = "yellow: what it reports · blue: families that the lessons build · dashed: only mentioned"
+    fig = diagram(boxes, arrows, title=key)
     fig.set_label(
         "A tree. Generative models are explicit or implicit. Explicit ones report an exact NLL (autoregressive models "
         "of lessons 01 to 06; flows), a bound (latent variables, lessons 07 and 08; diffusion), or the NLL up to a "
@@ -64,12 +69,13 @@ def nats(costs: Mapping[str, float], noise: float) -> Figure:
     ax.barh(range(len(ordered)), list(ordered.values()), color=plots.COLORS["sky"], height=0.65)
     for y, value in enumerate(ordered.values()):
         ax.annotate(f"{value:.1f}", (value, y), (4, 0), textcoords="offset points", va="center")
-    ax.axvline(noise, color="black", linestyle=":", label=f"uniform noise, {noise:.1f}")
+    ax.axvline(noise, color="black", linestyle=":")
+    above = dict(xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=9)
+    ax.annotate(f"uniform noise, {noise:.1f}", (noise, 1), xycoords=("data", "axes fraction"), **above)
     ax.set(
         yticks=range(len(ordered)), yticklabels=ordered, ylim=(len(ordered) - 0.5, -0.5), xlabel="nats per test image"
     )
     ax.margins(x=0.1)
-    ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0.5, 1.0))
     told = ", ".join(f"{name} {value:.1f}" for name, value in ordered.items())
     fig.set_label(f"Bars of the cost of test digits in nats per image: {told}. Uniform noise costs {noise:.1f}.")
     return fig
@@ -133,12 +139,14 @@ def transport() -> Figure:
     distance = ((means[0] - means[1]) ** 2).sum() + np.trace(covs.sum(0)) - 2 * overlap
     ax.set(
         aspect="equal",
-        title=f"Each point moves as little as possible on average: $d^2$ = {distance:.1f}",
+        title=f"Each point moves as little as possible on average: $d^2$ = {distance:.1f}\n"
+        "Ellipses: 1 and 2 standard deviations from the mean",
     )
     ax.set_axis_off()
     fig.set_label(
-        "Two Gaussians as pairs of ellipses of different directions. Arrows lead from points around the first to "
-        f"points around the second: the linear map with the least mean squared way, which is {distance:.1f}."
+        "Two Gaussians as pairs of ellipses of different directions, 1 and 2 standard deviations from the "
+        "mean. Arrows lead from points around the first to points around the second: "
+        f"the linear map with the least mean squared way, which is {distance:.1f}."
     )
     return fig
 
@@ -153,9 +161,10 @@ def few_images(of_real: Mapping[int, Sequence[float]], of_models: Mapping[str, f
     fig, ax = plt.subplots(figsize=(6.6, 3.0))
     sizes = list(of_real)
     middle = [sum(values) / len(values) for values in of_real.values()]
-    for n, values in of_real.items():
-        ax.plot([n] * len(values), values, ".", color=plots.COLORS["blue"], alpha=0.6)
-    ax.plot(sizes, middle, "o-", color=plots.COLORS["blue"], label="n real digits")
+    ax.plot(sizes, middle, color=plots.COLORS["blue"], label="n real digits, mean")
+    for i, (n, values) in enumerate(of_real.items()):
+        label = "n real digits, each draw" if i == 0 else None
+        ax.plot([n] * len(values), values, "o", color=plots.COLORS["blue"], markersize=4, alpha=0.5, label=label)
     for (name, value), style in zip(of_models.items(), ("--", "-.", ":"), strict=False):
         ax.axhline(value, color="0.35", linestyle=style, linewidth=1.4, label=f"300 samples of {name}")
     ax.set(xlabel="n", ylabel="FID", ylim=(0, None), xscale="log")
@@ -168,6 +177,30 @@ def few_images(of_real: Mapping[int, Sequence[float]], of_models: Mapping[str, f
     return fig
 
 
+BETTER = {
+    "NLL (nats)": "← better",
+    "bits/dim": "← better",
+    "FID": "← better",
+    "1000 KID": "← better",
+    "Inception score": "better →",
+    "precision": "better →",
+    "recall": "better →",
+    "C2ST accuracy": "best: 0.5",
+    "C2ST": "best: 0.5",
+    "nearer": "best: 0.5",
+}
+
+
+def _headed(ax: Axes, score: str) -> None:
+    """The name of a score above its panel, which direction is better, and a line at 0.5 where that is best."""
+    better = BETTER.get(score, "")
+    ax.set_title(f"{score}\n{better}", fontsize=10)
+    ax.tick_params(axis="x", labelsize=8)
+    ax.grid(axis="y", linewidth=0.4)
+    if better == "best: 0.5":
+        ax.axvline(0.5, color="0.35", linestyle=":", linewidth=1.4)
+
+
 def seen_by(scores: Mapping[str, Mapping[str, float]]) -> Figure:
     """Several scores of several sets of images, one panel each.
 
@@ -175,35 +208,29 @@ def seen_by(scores: Mapping[str, Mapping[str, float]]) -> Figure:
         scores: by set, by score; NaN where there is none.
     """
     names, columns = list(scores), list(next(iter(scores.values())))
-    fig, axes = plt.subplots(1, len(columns), figsize=(9.9, 0.36 * len(names) + 0.8), sharey=True)
+    fig, axes = plt.subplots(1, len(columns), figsize=(9.9, 0.36 * len(names) + 1.1), sharey=True)
     for ax, column in zip(np.atleast_1d(axes), columns, strict=True):
         values = [scores[name][column] for name in names]
         ax.plot(values, range(len(names)), "o", color=plots.COLORS["blue"])
         top = max(value for value in values if not math.isnan(value))
+        _headed(ax, column)
+        label = dict(textcoords="offset points", va="center", fontsize=9)
+        label |= dict(bbox=dict(facecolor="white", edgecolor="none", pad=0.5))  # no line through a number
         for y, value in enumerate(values):
             if math.isnan(value):
-                ax.annotate("none", (0.0, y), (2, 0), textcoords="offset points", va="center", color="0.4", fontsize=9)
+                ax.annotate("none", (0.0, y), (2, 0), color="0.4", **label)
                 continue
             right = value < 0.55 * top
-            text = f"{value:.3g}" if value >= 0.01 else f"{value:.2f}"
-            aside = (6, 0) if right else (-6, 0)
-            ax.annotate(
-                text,
-                (value, y),
-                aside,
-                textcoords="offset points",
-                va="center",
-                ha="left" if right else "right",
-                fontsize=9,
-            )
-        ax.set(title=column, xlim=(-0.08 * top, 1.1 * top), xticks=[])
-        ax.grid(axis="y", linewidth=0.4)
+            text = f"{value:.1f}" if top >= 20 else f"{value:.2f}"
+            ax.annotate(text, (value, y), (6, 0) if right else (-6, 0), ha="left" if right else "right", **label)
+        ax.set_xlim(-0.08 * top, 1.1 * top)
+        ax.xaxis.set_major_locator(MultipleLocator(0.5) if 0.5 < top <= 1 else MaxNLocator(3))
     axes.flat[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     told = "; ".join(
         f"{name}: " + ", ".join(f"{column} {'none' if math.isnan(v) else f'{v:.3g}'}" for column, v in row.items())
         for name, row in scores.items()
     )
-    fig.set_label(f"Scores of sets of images, a panel for each score. {told}.")
+    fig.set_label(f"Scores of sets of images, a panel for each score; C2ST and nearer are best at 0.5. {told}.")
     return fig
 
 
@@ -236,7 +263,8 @@ def bias(rows: Sequence[Bias]) -> Figure:
         values = [getattr(row, column) for row in rows]
         ax.errorbar([row.n for row in rows], [v.mean for v in values], [v.stderr for v in values], fmt="o-", capsize=3)
         ax.axhline(0, color="0.5", linewidth=1)
-        ax.set(xscale="log", xlabel="n, images of each sample", title=f"{name} of real digits to real digits")
+        ax.set(xscale="log", xlabel="n, images of each sample", ylabel=name)
+        ax.set_title("Real digits to real digits,\nmean ± one standard error", fontsize=11)
         ax.set_xticks([row.n for row in rows], [str(row.n) for row in rows])
         ax.minorticks_off()
         told.append(f"{name} " + ", ".join(f"{value} at n = {row.n}" for row, value in zip(rows, values, strict=True)))
@@ -251,6 +279,7 @@ def quality_and_diversity(measured: Mapping[str, tuple[float, float]]) -> Figure
     for column, (name, mark) in enumerate({"precision": "o", "recall": "s"}.items()):
         ax.plot([measured[each][column] for each in names], range(len(names)), mark, label=name, alpha=0.8)
     ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(-0.03, 1.03))
+    ax.set_xlabel("share of the samples (precision), of the test digits (recall)")
     ax.grid(axis="y", linewidth=0.4)
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     told = "; ".join(f"{name} {p:.2f} and {r:.2f}" for name, (p, r) in measured.items())
@@ -285,17 +314,18 @@ def comparison(table: Comparison) -> Figure:
     """The scores of all models of a comparison, a panel for each score and a dot for each seed."""
     names = list(dict.fromkeys(run.model for run in table.runs))
     kinds = {run.model: run.likelihood for run in table.runs}
-    fig, axes = plt.subplots(1, len(SHOWN), figsize=(9.9, 0.42 * len(names) + 0.9), sharey=True)
+    fig, axes = plt.subplots(1, len(SHOWN), figsize=(9.9, 0.42 * len(names) + 1.1), sharey=True)
     told = {name: [] for name in names}
     for ax, (column, title) in zip(axes, SHOWN.items(), strict=True):
         for run in table.runs:
             ax.plot(getattr(run, column), names.index(run.model), "o", color=plots.COLORS["blue"], alpha=0.6)
+        _headed(ax, title)
         for name in names:
             estimate = table.estimate(name, column)
+            if math.isnan(estimate.mean):
+                place = dict(xycoords=("axes fraction", "data"), ha="center", va="center")
+                ax.annotate("none", (0.5, names.index(name)), color="0.4", fontsize=9, **place)
             told[name].append(f"{title} {'none' if math.isnan(estimate.mean) else estimate}")
-        ax.set_title(title, fontsize=10)
-        ax.tick_params(axis="x", labelsize=8)
-        ax.grid(axis="y", linewidth=0.4)
         ax.margins(x=0.15)
     rows = [name if kinds[name] == "none" else f"{name} ({kinds[name]})" for name in names]
     axes[0].set(yticks=range(len(names)), yticklabels=rows, ylim=(len(names) - 0.5, -0.5))
