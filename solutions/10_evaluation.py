@@ -89,7 +89,7 @@ fit(pixelcnn, images, epochs=budget(smoke=1, cpu=24, gpu=60), batch_size=64, lr=
 # **memory** returns a training image. Below are five rows in random order: samples of all four, and new digits from the
 # test set. Which row is the PixelCNN's?
 
-# %% tags=["demo"] folded="Draws 300 images of each kind, and shows 14 of each."
+# %% tags=["demo", "picture"] folded="Draws 300 images of each kind, and shows 14 of each."
 memory = experiment.NoisyCopies(vectors.train.x, 16, 1e-5)
 mixture = experiment.Mixed(made, IndependentPixels(64, levels=16), 0.01)
 models = {"MADE": made, "PixelCNN": pixelcnn, "mixture": mixture, "memory": memory}
