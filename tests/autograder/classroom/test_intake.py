@@ -41,7 +41,7 @@ def make_class(folder: Path, roster=ROSTER) -> Settings:
     keys = ("first_name", "last_name", "email", "lms_user_id")
     lessons = {name: Lesson(name, names, dict.fromkeys(names, 1.0)) for name, names in LESSONS.items()}
     people = {student: dict(zip(keys, row, strict=True)) for student, row in roster.items()}
-    return Settings("sqlite:///gradebook.db", None, folder, lessons, Limits(), people)
+    return Settings("sqlite:///gradebook.db", None, "toy", folder, lessons, Limits(), people)
 
 
 @pytest.fixture
