@@ -55,9 +55,9 @@ def new_class(folder: Folder) -> None:
 
 @app.command()
 def bundle(folder: Folder) -> None:
-    """Make the zip for the class's students: the course, with the class's own lessons.
+    """Make the zip for the class's students.
 
-    Unpacked over an older one, it keeps what students wrote.
+    It holds the course with the class's own lessons. Unpacked over an older one, it keeps what students wrote.
     """
     from autograder.release.bundle import make_for_class
 

@@ -21,7 +21,9 @@ from autograder.sandbox.remedies import NoSandbox
 from tests.autograder.graded_class import EVIL
 from tests.autograder.toy_class import LESSON
 
-COMMANDS = ("new-class", "collect", "grade", "feedback", "export", "report", "doctor", "gradescope", "sample-class")
+COMMANDS = (
+    "new-class", "bundle", "collect", "grade", "feedback", "export", "report", "doctor", "gradescope", "sample-class",
+)  # fmt: skip
 
 
 def run(*words):
@@ -47,6 +49,17 @@ def test_help_lists_the_commands_and_the_exit_statuses():
     for command in COMMANDS:
         assert f"  {command} " in listed
     assert "3 no sandbox" in " ".join(result.output.split())
+
+
+def test_bundle_makes_the_zip_for_the_students(toy):
+    result = run("bundle", toy.folder)
+    assert result.exit_code == 0 and f"{toy.folder}/deep-generative-models.zip" in result.output
+    assert (toy.folder / "deep-generative-models.zip").exists()
+
+
+def test_bundle_of_no_class_is_refused_in_words(tmp_path):
+    result = run("bundle", tmp_path)
+    assert result.exit_code == 2 and "is not a class directory" in result.stderr
 
 
 def test_help_comes_without_loading_torch():
