@@ -3,6 +3,8 @@
 PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
+# One more than there are cores: tests of the browser and of the sandbox wait for other processes much of their time.
+WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
 .DEFAULT_GOAL := help
 .PHONY: help env test soak mutants grade lab notebooks check-notebooks lessons scoreboard bench student site lint lock clean
@@ -25,7 +27,7 @@ env: $(READY) ## set up .venv (PYTHON=... names the Python to use)
 
 test: test-packages $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
 	@tools/mathjax || echo "Without MathJax, the tests of the built website are left out."
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
 	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m "soak or long"
