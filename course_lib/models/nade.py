@@ -73,7 +73,8 @@ class NADE(AutoregressiveModel):
         in_order = [tensor.index_select(0, self.order) for tensor in (x.to(self.W.dtype).t(), self.W.t(), self.V)]
         a = c.expand(x.shape[0], -1)
         with torch.autocast(x.device.type, enabled=False):  # D roundings in a row would add up
-            logits, _ = _Recursion.apply(*in_order, a)
+            recursion = _Recursion if x.device.type == "cpu" else _BlockRecursion
+            logits, _ = recursion.apply(*in_order, a)
         return b + logits.index_select(0, self.order.argsort()).t()
 
     def _biases(self, labels: torch.Tensor | None, context: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,3 +142,54 @@ class _Recursion(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, *tangents):
         return torch.func.jvp(_recursion, ctx.saved_tensors, tangents)[1]
+
+
+class _BlockRecursion(_Recursion):
+    """The same in blocks of dimensions, for a GPU, which would wait for one small operation after another.
+
+    The activations within a block are a running sum, and one product goes from the activations before a block to those
+    after it, or back. Kept at once are O(batch K H) numbers, for K dimensions in a block. On a CPU `_Recursion` is two
+    to three times as fast: its few numbers stay in the cache.
+    """
+
+    @staticmethod
+    def forward(
+        x: torch.Tensor, W: torch.Tensor, V: torch.Tensor, a: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = []
+        for x_k, W_k, V_k in _blocks(a, x, W, V):
+            h = _running_sum(a, x_k, W_k).sigmoid()
+            logits.append((h @ V_k[:, :, None]).squeeze(2))
+            a = a + x_k.t() @ W_k
+        return torch.cat(logits), a
+
+    @staticmethod
+    def backward(ctx, grad, grad_a):
+        x, W, V, a = ctx.saved_tensors
+        grad_x, grad_W, grad_V = [], [], []
+        for x_k, W_k, V_k, grad_k in reversed(_blocks(a, x, W, V, grad)):
+            a = a - x_k.t() @ W_k
+            h = _running_sum(a, x_k, W_k).sigmoid()
+            grad_V.append((grad_k[:, None] @ h).squeeze(1))
+            through_h = grad_k[:, :, None] * V_k[:, None] * torch.addcmul(h, h, h, value=-1)
+            # The gradient of the activations after each dimension: what comes from all later ones.
+            after = torch.cat([grad_a[None], through_h.flip(0)]).cumsum(0).flip(0)
+            grad_a, after = after[0], after[1:]
+            if ctx.needs_input_grad[0]:
+                grad_x.append((after @ W_k[:, :, None]).squeeze(2))
+            grad_W.append((x_k[:, None] @ after).squeeze(1))
+        return *(torch.cat(rows[::-1]) if rows else None for rows in (grad_x, grad_W, grad_V)), grad_a
+
+
+_BLOCK = 2**22  # numbers in the hidden layers of a block: large enough to keep a GPU busy, and little of its memory
+
+
+def _blocks(a: torch.Tensor, *tensors: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """Tensors that begin with an axis of D dimensions, in blocks of dimensions, for activations a, (batch, H)."""
+    size = max(1, _BLOCK // max(1, a.numel()))
+    return list(zip(*(tensor.split(size) for tensor in tensors), strict=True))
+
+
+def _running_sum(a: torch.Tensor, x: torch.Tensor, W: torch.Tensor) -> torch.Tensor:
+    """The activations at each of K dimensions, (K, batch, H), from those at the first, (batch, H)."""
+    return torch.cat([a[None], x[:-1, :, None] * W[:-1, None]]).cumsum(0)

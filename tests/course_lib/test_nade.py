@@ -3,9 +3,18 @@ import math
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_lib.models import NADE
+from course_lib.models import NADE, nade
 from tests.course_lib.instances import ORDER
+
+
+@pytest.fixture(params=["step by step", "in blocks"])
+def recursion(request, monkeypatch):
+    """Both ways to compute the recursion, on the CPU: that of a CPU, and that of a GPU in blocks of two dimensions."""
+    if request.param == "in blocks":
+        monkeypatch.setattr(nade, "_Recursion", nade._BlockRecursion)
+        monkeypatch.setattr(nade, "_BLOCK", 31)  # for 3 images and 4 hidden units
 
 
 def random_nade(D: int, hidden: int, order=None) -> NADE:
@@ -17,6 +26,7 @@ def random_nade(D: int, hidden: int, order=None) -> NADE:
     return model
 
 
+@pytest.mark.usefixtures("recursion")
 def test_it_is_the_papers_recursion():
     model = random_nade(5, 3, ORDER)
     W, V, b, c = (p.tolist() for p in (model.W, model.V, model.b, model.c))
@@ -31,6 +41,7 @@ def test_it_is_the_papers_recursion():
         assert math.isclose(log_p, nats, rel_tol=1e-12)
 
 
+@pytest.mark.usefixtures("recursion")
 @pytest.mark.parametrize("order", [None, ORDER])
 def test_the_gradients_are_right(order):
     model = random_nade(5, 4, order)
@@ -44,6 +55,7 @@ def test_the_gradients_are_right(order):
     assert torch.autograd.gradgradcheck(logits, (x, *parameters))
 
 
+@pytest.mark.usefixtures("recursion")
 def test_autocast_does_not_reach_the_recursion():
     model, x = NADE(5, 4, ORDER), torch.randint(2, (6, 5))
     exact = model(x)
@@ -61,6 +73,7 @@ def test_an_exported_network_takes_other_batches_and_orderings():
     torch.testing.assert_close(exported(x), other(x))
 
 
+@pytest.mark.usefixtures("recursion")
 def test_the_backward_pass_keeps_no_hidden_layers():
     batch, D, H = 16, 200, 50
     model, kept = NADE(D, H), []
@@ -75,6 +88,7 @@ def test_the_backward_pass_keeps_no_hidden_layers():
     assert kept and sum(kept) <= batch * (D + H) + 2 * D * H + orderings
 
 
+@pytest.mark.usefixtures("recursion")
 def test_undoing_784_steps_costs_no_accuracy():
     torch.manual_seed(0)
     model, x = NADE(784, 50), torch.randint(2, (20, 784))
@@ -86,6 +100,42 @@ def test_undoing_784_steps_costs_no_accuracy():
     for (name, ours), exact in zip(model.named_parameters(), double.parameters(), strict=True):
         error = (ours.grad - exact.grad).norm() / exact.grad.norm()
         assert error < 1e-4, f"{name}: {error}"
+
+
+@pytest.mark.parametrize("block", [1, 31, 10**6])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_blocks_of_dimensions_give_the_same(batch, block, monkeypatch):
+    model = random_nade(5, 4, ORDER)
+    x = torch.randn(batch, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(batch, 5, dtype=torch.float64)
+
+    def logits_and_gradients():
+        logits = model(x)
+        return logits, torch.autograd.grad((weights * logits).sum(), (x, *model.parameters()))
+
+    by_steps = logits_and_gradients()
+    monkeypatch.setattr(nade, "_Recursion", nade._BlockRecursion)
+    monkeypatch.setattr(nade, "_BLOCK", block)
+    torch.testing.assert_close(logits_and_gradients(), by_steps, rtol=1e-12, atol=1e-12)
+
+
+def test_blocks_launch_fewer_operations(monkeypatch):
+    def operations():
+        with OperationCounter() as counter:
+            NADE(784, 10).log_prob(torch.randint(2, (4, 784))).mean().backward()
+        return counter.number
+
+    by_steps = operations()
+    monkeypatch.setattr(nade, "_Recursion", nade._BlockRecursion)
+    assert operations() < by_steps / 50
+
+
+class OperationCounter(TorchDispatchMode):
+    number = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.number += 1
+        return function(*args, **(kwargs or {}))
 
 
 def test_the_cached_recursion_can_be_differentiated_too():
