@@ -1,12 +1,11 @@
-"""Measurements of GANs: the modes that each game covers, the rules of DCGAN, gradients early in training.
+"""Measurements of GANs: the modes that each game covers, the rules of DCGAN.
 
     python -m course_lib.experiments.gan
 
-measures `COVERAGE`, `EARLY` and `RULES` again, with seeds 0, 1 and 2, and prints them as they are written at the end of
+measures `COVERAGE` and `RULES` again, with seeds 0, 1 and 2, and prints them as they are written at the end of
 this file. That takes nine minutes of a core.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ from course_lib.data import Dataset, GaussianMixture
 from course_lib.metrics import frechet_distance, gaussian_fit
 from course_lib.models import DCGAN, GAN
 from course_lib.models.gan import Discriminator, Generator
-from course_lib.nn import ADVERSARIAL_LOSSES
 from course_lib.training import fit_game
 
 SEEDS = 0, 1, 2
@@ -85,48 +83,6 @@ def modes(mixture: str, momentum: float, game: str, seed: int, epochs: int = 50)
     settings = dict(batch_size=100, lr=1e-3, seed=seed, progress=False, optimizer=adam) | settings
     fit_game(model, world.dataset(4000), epochs=epochs, **settings)
     return world.modes_covered(model.sample(2000, generator=torch.Generator().manual_seed(seed)))
-
-
-# Gradients early in training
-
-
-class Early(NamedTuple):
-    """An untrained generator after so many steps of its discriminator: one number for each of `SEEDS`.
-
-    Attributes:
-        steps: of the discriminator.
-        fooled: the mean of D(G(z)).
-        saturating, non_saturating: the norm of either loss's gradient with respect to all weights of the generator.
-    """
-
-    steps: int
-    fooled: tuple[float, ...]
-    saturating: tuple[float, ...]
-    non_saturating: tuple[float, ...]
-
-
-STEPS = 0, 10, 30, 100, 300, 1000
-
-
-def early_gradients(seed: int, steps: Sequence[int] = STEPS) -> list[tuple[float, float, float]]:
-    """For each number of steps the numbers of `Early`, on the ring. 1,000 steps take 2 s of a core."""
-    ring, rows = data.ring(), []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = GAN((2,), noise=2, hidden=[64, 64])
-        optimizer = torch.optim.Adam(model.discriminator.parameters(), lr=1e-3)
-        z, weights = torch.randn(2000, 2), list(model.generator.parameters())
-        for step in range(max(steps) + 1):
-            if step in steps:
-                logits = model.logits(model.generate(z))
-                losses = (ADVERSARIAL_LOSSES[name].generator(logits) for name in ("minimax", "non-saturating"))
-                gradients = (torch.autograd.grad(loss, weights, retain_graph=True) for loss in losses)
-                norms = (math.hypot(*(each.norm().item() for each in gradient)) for gradient in gradients)
-                rows.append((logits.sigmoid().mean().item(), *norms))
-            optimizer.zero_grad()
-            model.discriminator_loss(ring.sample(200)).backward()
-            optimizer.step()
-    return rows
 
 
 # The rules of DCGAN, each taken away alone
@@ -263,18 +219,15 @@ def rule(kind: str, seed: int) -> tuple[float, float, float]:
     return quality(samples, dataset, reader(dataset))
 
 
-def _rounded(runs: Sequence[Sequence[float]], digits: int = 3) -> list[tuple[float, ...]]:
+def _rounded(runs: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
     """The columns of a table with one row for each seed."""
-    return [tuple(round(number, digits) for number in column) for column in zip(*runs, strict=True)]
+    return [tuple(round(number, 3) for number in column) for column in zip(*runs, strict=True)]
 
 
 def main() -> None:
     print("COVERAGE = [")
     for row in PLAYED:
         print(f"    {Modes(*row, *_rounded([modes(*row, seed) for seed in SEEDS]))},", flush=True)
-    print("]\nEARLY = [")
-    for k, rows in enumerate(zip(*(early_gradients(seed) for seed in SEEDS), strict=True)):
-        print(f"    {Early(STEPS[k], *_rounded(rows, 6))},", flush=True)
     print("]\nRULES = [")
     for kind in KINDS:
         print(f"    {Rule(kind, *_rounded([rule(kind, seed) for seed in SEEDS]))},", flush=True)
@@ -305,44 +258,6 @@ COVERAGE = [
     Modes(mixture="grid", momentum=0.5, game="WGAN, clipped", covered=(23, 24, 22), share=(0.064, 0.062, 0.063)),
     Modes(
         mixture="grid", momentum=0.5, game="WGAN, gradient penalty", covered=(16, 22, 24), share=(0.055, 0.093, 0.08)
-    ),
-]
-EARLY = [
-    Early(
-        steps=0,
-        fooled=(0.493791, 0.503031, 0.471823),
-        saturating=(0.094702, 0.045458, 0.121057),
-        non_saturating=(0.097053, 0.044962, 0.135468),
-    ),
-    Early(
-        steps=10,
-        fooled=(0.472393, 0.514709, 0.500922),
-        saturating=(0.102903, 0.124903, 0.09436),
-        non_saturating=(0.113997, 0.117362, 0.093978),
-    ),
-    Early(
-        steps=30,
-        fooled=(0.382352, 0.446843, 0.426137),
-        saturating=(0.157865, 0.166405, 0.108844),
-        non_saturating=(0.247524, 0.2028, 0.146215),
-    ),
-    Early(
-        steps=100,
-        fooled=(0.023835, 0.038087, 0.034682),
-        saturating=(0.052862, 0.099563, 0.070942),
-        non_saturating=(1.741761, 2.328366, 1.932166),
-    ),
-    Early(
-        steps=300,
-        fooled=(0.001484, 0.001915, 0.001893),
-        saturating=(0.007959, 0.010844, 0.006628),
-        non_saturating=(3.33007, 4.829129, 3.384284),
-    ),
-    Early(
-        steps=1000,
-        fooled=(0.000121, 0.000154, 0.000148),
-        saturating=(0.001176, 0.00124, 0.000736),
-        non_saturating=(4.653925, 6.482024, 4.770261),
     ),
 ]
 RULES = [
