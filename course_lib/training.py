@@ -16,7 +16,6 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,7 @@ from functools import partial
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,29 +33,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from course_lib import checkpoints, saving
+from course_lib import checkpoints, resumption, saving
+from course_lib.training_data import Data, TrainingData, batches, training_data
 
 __all__ = ["GameHistory", "History", "TrainingData", "fit", "fit_exactly", "fit_game", "fit_steps"]
-
-
-class Images(Protocol):
-    """A split of the data: images x, (n, *shape). For labels=True it also has class labels y, (n,)."""
-
-    @property
-    def x(self) -> Tensor: ...
-
-
-class TrainingData(Protocol):
-    """What `fit` reads of a data set."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def train(self) -> Images: ...
-
-    @property
-    def valid(self) -> Images: ...
 
 
 @dataclass
@@ -192,7 +172,7 @@ def fit(
         patience=patience,
     )
     batch_size, seed = int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
-    data = _training_data(dataset, ("train", "valid"), labels, context)
+    data = training_data(dataset, ("train", "valid"), labels, context)
     player = _Player(_Objective(model), optimizer(model.parameters(), lr=lr))
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"lr_decay": lr_decay, "average": average, **player.settings()}
@@ -310,7 +290,7 @@ def fit_game(
     if missing:
         raise ValueError(f"fit_game needs a model with two players; {type(model).__name__} has no {missing[0]}")
     batch_size, seed = int(batch_size), int(seed)
-    data = _training_data(dataset, ("train",), labels, context=False)
+    data = training_data(dataset, ("train",), labels, context=False)
     if d_steps > math.ceil(len(data["train"]["x"]) / batch_size):
         raise ValueError(
             f"d_steps is {d_steps}, but an epoch has {math.ceil(len(data['train']['x']) / batch_size)} batches: the "
@@ -342,7 +322,7 @@ def fit_game(
 
 def _train(
     run: "_Run",
-    data: "_Data",
+    data: Data,
     fabric: Fabric,
     batch_size: int,
     seed: int,
@@ -398,10 +378,6 @@ class _Limits:
         return next((name for name, is_reached in reached.items() if is_reached), "")
 
 
-# For each of the splits "train" and "valid": the images "x" and, for a conditional model, labels "y" and "context".
-_Data = dict[str, dict[str, Tensor]]
-
-
 class _Objective(nn.Module):
     """A loss as a forward pass, which is the call that Fabric wraps to set the precision and to share gradients."""
 
@@ -453,7 +429,7 @@ def _given(y: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
 class _Loop:
     """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
 
-    def __init__(self, run: "_Run", data: _Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
+    def __init__(self, run: "_Run", data: Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
         self.run, self.fabric = run, fabric
         self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
         self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
@@ -538,24 +514,21 @@ def _without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 @torch.no_grad()
 def _mean_loss(objective: _Objective, tensors: dict[str, Tensor], batch_size: int) -> float:
     objective.eval()
-    batches = list(_batches(tensors, batch_size))
-    losses = torch.stack([objective(**batch) for batch in batches])
-    return _mean(losses, [len(batch["x"]) for batch in batches])
+    losses, lengths = [], []
+    for batch in batches(tensors, batch_size):
+        losses.append(objective(**batch))
+        lengths.append(len(batch["x"]))
+    return _mean(torch.stack(losses), lengths)
 
 
 @torch.no_grad()
 def _mean_terms(model: nn.Module, tensors: dict[str, Tensor], batch_size: int) -> dict[str, float]:
     """The means of a model's `loss_terms` over the images. The model is in eval mode already."""
     sums: dict[str, float] = {}
-    for batch in _batches(tensors, batch_size):
+    for batch in batches(tensors, batch_size):
         for name, values in model.loss_terms(batch["x"], **_given(batch.get("y"), batch.get("context"))).items():
             sums[name] = sums.get(name, 0.0) + values.cpu().double().sum().item()
     return {name: total / len(tensors["x"]) for name, total in sums.items()}
-
-
-def _batches(tensors: dict[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
-    for batch in zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True):
-        yield dict(zip(tensors, batch, strict=True))
 
 
 def _mean(losses: Tensor, lengths: Sequence[int]) -> float:
@@ -566,12 +539,12 @@ def _mean(losses: Tensor, lengths: Sequence[int]) -> float:
 class _Run:
     """The state that a run carries from one epoch to the next, and its checkpoint."""
 
-    def __init__(self, model: nn.Module, players: list[_Player], settings: dict, data: _Data, path: Path | None):
+    def __init__(self, model: nn.Module, players: list[_Player], settings: dict, data: Data, path: Path | None):
         self.model, self.players, self.path = model, players, path
         self.settings = json.loads(json.dumps(settings, default=str))  # as they will be read from a file
         # A checkpoint must agree with these. Their price is a pass over the data, so a run without a file skips them.
-        self.data = {} if path is None else _data_record(data)
-        self.buffers = {} if path is None else _buffer_record(model)
+        self.data = {} if path is None else resumption.data_record(data)
+        self.buffers = {} if path is None else resumption.buffer_record(model)
         self.history = self.new_history()
         self.kept: dict[str, Tensor] = {}
         self.average: AveragedModel | None = None
@@ -659,16 +632,16 @@ class _Run:
         path = self.path
         if path is None or not path.exists():
             return
-        records, tensors = _read(path, type(self.history))
+        records, tensors = resumption.read(path, type(self.history))
 
         def group(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
-        _check_same_model(self.model.state_dict(), group("model."), path)
-        _check_same_settings(self.settings, records["settings"], path)
+        resumption.check_same_model(self.model.state_dict(), group("model."), path)
+        resumption.check_same_settings(self.settings, records["settings"], path)
         if "checksum" in records:
-            _check_same_data(self.data, records["data"], path)
-            _check_same_buffers(self.model.state_dict(), group("model."), records["buffers"], path)
+            resumption.check_same_data(self.data, records["data"], path)
+            resumption.check_same_buffers(self.model.state_dict(), group("model."), records["buffers"], path)
             self.buffers = records["buffers"]
         self.model.load_state_dict(group("model."))
         if self.average is not None:
@@ -698,120 +671,6 @@ class _Game(_Run):
         return shown
 
 
-def _read(path: Path, kind: type) -> tuple[dict, dict[str, Tensor]]:
-    """The records and the tensors of a checkpoint whose history is of a kind.
-
-    Raises:
-        ValueError: the file is damaged or not a checkpoint.
-    """
-    remedy = (
-        "The file is unchanged: restore a copy of it, use another checkpoint file, or start afresh with "
-        "resume=False, which overwrites it"
-    )
-    try:
-        records, tensors = checkpoints.read(path)
-        records["history"] = kind(**records["history"])
-    except KeyError as error:
-        raise ValueError(f"{path} is not a checkpoint of fit: it has no {error}. {remedy}") from error
-    except TypeError as error:  # the history has other entries
-        raise ValueError(f"{path} is a checkpoint of another kind of training ({error}). {remedy}") from error
-    except ValueError as error:
-        raise ValueError(f"{error}. {remedy}") from error
-    if "checksum" not in records:
-        # It may hold days of training, so it is accepted. The next epoch's checkpoint has the missing records.
-        warnings.warn(
-            f"{path} was written by an earlier version of fit, without checksums: fit cannot check that it is "
-            "undamaged and that the data and the model's buffers (an ordering, say) are the same",
-            stacklevel=4,
-        )
-    return records, tensors
-
-
-def _data_record(data: _Data) -> dict[str, dict]:
-    """Enough of the data to recognise them: shape, dtype and checksum of each tensor."""
-    return {
-        f"{split}.{name}": {"size": checkpoints.size(tensor), "checksum": checkpoints.checksum({"": tensor})}
-        for split, tensors in data.items()
-        for name, tensor in tensors.items()
-    }
-
-
-def _buffer_record(model: nn.Module) -> dict[str, int]:
-    """A checksum for each saved buffer, but for those of parametrizations: the vectors of a spectral norm, say."""
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    buffers = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if name not in parameters and ".parametrizations." not in f".{name}"
-    }
-    return {name: checkpoints.checksum({"": tensor}) for name, tensor in buffers.items()}
-
-
-def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
-    def describe(tensors: dict[str, Tensor], name: str) -> str:
-        return checkpoints.size(tensors[name]) if name in tensors else "missing"
-
-    differences = [
-        f"{name} is {describe(theirs, name)} in the checkpoint and {describe(ours, name)} in the model"
-        for name in sorted(ours.keys() | theirs.keys())
-        if describe(ours, name) != describe(theirs, name)
-    ]
-    if differences:
-        raise ValueError(
-            f"{path} is a checkpoint of another model: {'; '.join(differences)}. Use another checkpoint "
-            "file, or start afresh with resume=False"
-        )
-
-
-def _check_same_buffers(ours: dict[str, Tensor], theirs: dict[str, Tensor], at_start: dict, path: Path) -> None:
-    """Compare the buffers that define the model (an ordering, masks).
-
-    Training left those alone: in the checkpoint they are as `at_start` of the run. Other buffers (running means,
-    say) are part of what the run has learned.
-    """
-    differences = []
-    for name, checksum in at_start.items():
-        mine, saved = ours[name].cpu(), theirs[name]
-        different = (mine != saved) & ((mine == mine) | (saved == saved))  # NaN agrees with NaN
-        if checkpoints.checksum({"": saved}) == checksum and different.any():
-            at = different.nonzero()[0].tolist()
-            differences.append(
-                f"{name} differs in {int(different.sum())} of {different.numel()} numbers, at {at} "
-                f"it is {saved[tuple(at)].item()} in the checkpoint and {mine[tuple(at)].item()} in the model"
-            )
-    if differences:
-        raise ValueError(
-            f"{path} is a checkpoint of another model: {'; '.join(differences)}. Build the model with the same "
-            "arguments, use another checkpoint file, or start afresh with resume=False"
-        )
-
-
-def _check_same_data(ours: dict[str, dict], theirs: dict[str, dict], path: Path) -> None:
-    changes = []
-    for name, now in ours.items():
-        was = theirs[name]
-        if was["size"] != now["size"]:
-            changes.append(f"{name} was {was['size']} and is now {now['size']}")
-        elif was["checksum"] != now["checksum"]:
-            changes.append(f"{name} has the same shape, but other values")
-    if changes:
-        raise ValueError(
-            f"{path} is a checkpoint of other data: {'; '.join(changes)}. Use the old data, another checkpoint "
-            "file, or start afresh with resume=False"
-        )
-
-
-def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
-    changes = [
-        f"{name} was {theirs.get(name)} and is now {value}" for name, value in ours.items() if theirs.get(name) != value
-    ]
-    if changes:
-        raise ValueError(
-            f"{path} is a checkpoint of other settings: {', '.join(changes)}. Use the old ones, another "
-            "checkpoint file, or start afresh with resume=False"
-        )
-
-
 def _check_settings(
     *, epochs: Any, minutes: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
 ) -> None:
@@ -838,65 +697,6 @@ def _is_number(value: object) -> bool:
 
 def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and value >= least
-
-
-def _training_data(dataset: TrainingData, splits: Sequence[str], labels: bool, context: bool) -> _Data:
-    """The tensors that training uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
-    data = {split: {"x": _images(dataset, split)} for split in splits}
-    shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
-    if shapes["train"] != shapes.get("valid", shapes["train"]):
-        raise ValueError(
-            f"the images of {dataset.name} have shape {shapes['train']} in train.x and {shapes['valid']} in valid.x"
-        )
-    if labels:
-        for split, tensors in data.items():
-            tensors["y"] = _labels(dataset, split, len(tensors["x"])).long()
-    if context:
-        for split, tensors in data.items():
-            tensors["context"] = _context(dataset, split, len(tensors["x"]))
-    return data
-
-
-def _images(dataset: TrainingData, split: str) -> Tensor:
-    """The images of a split, or a ValueError if `fit` cannot use them."""
-    why = "fit needs training images to learn from and validation images to choose the best epoch"
-    if getattr(dataset, split, None) is None:
-        raise ValueError(f"the {split} split of {dataset.name} is None: {why}")
-    x = getattr(dataset, split).x
-    if not isinstance(x, Tensor) or x.dim() == 0:
-        raise ValueError(
-            f"{split}.x of {dataset.name} must be a tensor whose first axis counts the images, "
-            f"got {'a tensor without axes' if isinstance(x, Tensor) else type(x).__name__}"
-        )
-    if len(x) == 0:
-        raise ValueError(f"the {split} split of {dataset.name} is empty: {why}")
-    return x
-
-
-def _labels(dataset: TrainingData, split: str, images: int) -> Tensor:
-    """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
-    y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
-    if y is None:
-        raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
-    if not isinstance(y, Tensor) or y.ndim not in (1, 2) or len(y) != images:
-        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(
-            f"{name} must be a tensor of shape ({images},), one label per image, or ({images}, kinds), got {found}"
-        )
-    if y.is_floating_point() or y.is_complex():
-        raise ValueError(f"{name} must hold whole numbers (an integer dtype or bool), got {y.dtype}")
-    return y
-
-
-def _context(dataset, split: str, images: int) -> Tensor:
-    """The context of a split with so many images, or a ValueError if `fit` cannot use it."""
-    context, name = getattr(getattr(dataset, split), "context", None), f"{split}.context of {dataset.name}"
-    if not isinstance(context, Tensor) or context.ndim < 2 or len(context) != images:
-        found = f"shape {tuple(context.shape)}" if isinstance(context, Tensor) else type(context).__name__
-        raise ValueError(f"{name} must be a tensor of shape ({images}, channels, ...), got {found}")
-    if not context.is_floating_point():
-        raise ValueError(f"{name} must hold real numbers, got {context.dtype}")
-    return context
 
 
 def _one_device(model: nn.Module) -> Fabric:

@@ -1,0 +1,96 @@
+"""The data of a training run: what `fit` reads of a data set, checked, and its batches."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["Data", "Images", "TrainingData", "batches", "training_data"]
+
+
+class Images(Protocol):
+    """A split of the data: images x, (n, *shape). For labels=True it also has class labels y, (n,)."""
+
+    @property
+    def x(self) -> Tensor: ...
+
+
+class TrainingData(Protocol):
+    """What `fit` reads of a data set."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def train(self) -> Images: ...
+
+    @property
+    def valid(self) -> Images: ...
+
+
+# For each of the splits "train" and "valid": the images "x" and, for a conditional model, labels "y" and "context".
+Data = dict[str, dict[str, Tensor]]
+
+
+def training_data(dataset: TrainingData, splits: Sequence[str], labels: bool, context: bool) -> Data:
+    """The tensors that training uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
+    data = {split: {"x": _images(dataset, split)} for split in splits}
+    shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
+    if shapes["train"] != shapes.get("valid", shapes["train"]):
+        raise ValueError(
+            f"the images of {dataset.name} have shape {shapes['train']} in train.x and {shapes['valid']} in valid.x"
+        )
+    if labels:
+        for split, tensors in data.items():
+            tensors["y"] = _labels(dataset, split, len(tensors["x"])).long()
+    if context:
+        for split, tensors in data.items():
+            tensors["context"] = _context(dataset, split, len(tensors["x"]))
+    return data
+
+
+def _images(dataset: TrainingData, split: str) -> Tensor:
+    """The images of a split, or a ValueError if `fit` cannot use them."""
+    why = "fit needs training images to learn from and validation images to choose the best epoch"
+    if getattr(dataset, split, None) is None:
+        raise ValueError(f"the {split} split of {dataset.name} is None: {why}")
+    x = getattr(dataset, split).x
+    if not isinstance(x, Tensor) or x.dim() == 0:
+        raise ValueError(
+            f"{split}.x of {dataset.name} must be a tensor whose first axis counts the images, "
+            f"got {'a tensor without axes' if isinstance(x, Tensor) else type(x).__name__}"
+        )
+    if len(x) == 0:
+        raise ValueError(f"the {split} split of {dataset.name} is empty: {why}")
+    return x
+
+
+def _labels(dataset: TrainingData, split: str, images: int) -> Tensor:
+    """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
+    y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
+    if y is None:
+        raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
+    if not isinstance(y, Tensor) or y.ndim not in (1, 2) or len(y) != images:
+        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(
+            f"{name} must be a tensor of shape ({images},), one label per image, or ({images}, kinds), got {found}"
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"{name} must hold whole numbers (an integer dtype or bool), got {y.dtype}")
+    return y
+
+
+def _context(dataset, split: str, images: int) -> Tensor:
+    """The context of a split with so many images, or a ValueError if `fit` cannot use it."""
+    context, name = getattr(getattr(dataset, split), "context", None), f"{split}.context of {dataset.name}"
+    if not isinstance(context, Tensor) or context.ndim < 2 or len(context) != images:
+        found = f"shape {tuple(context.shape)}" if isinstance(context, Tensor) else type(context).__name__
+        raise ValueError(f"{name} must be a tensor of shape ({images}, channels, ...), got {found}")
+    if not context.is_floating_point():
+        raise ValueError(f"{name} must hold real numbers, got {context.dtype}")
+    return context
+
+
+def batches(tensors: dict[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
+    for batch in zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True):
+        yield dict(zip(tensors, batch, strict=True))
