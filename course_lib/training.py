@@ -11,13 +11,15 @@ original device, with the weights of the epoch that was best on the validation i
 it leaves the weights of the last one.
 """
 
+import copy
 import json
 import math
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
@@ -30,11 +32,11 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from course_lib import checkpoints, resumption, saving
-from course_lib.training_data import Data, TrainingData, batches, training_data
+from course_lib.models.base import Model, checked_values
+from course_lib.training_data import Batches, Data, TrainingData, check_values, training_data
 
 __all__ = ["GameHistory", "History", "TrainingData", "fit", "fit_exactly", "fit_game", "fit_steps"]
 
@@ -173,6 +175,7 @@ def fit(
     )
     batch_size, seed = int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
     data = training_data(dataset, ("train", "valid"), labels, context)
+    check_values(model, data, dataset.name)
     player = _Player(_Objective(model), optimizer(model.parameters(), lr=lr))
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
     settings |= {"lr_decay": lr_decay, "average": average, **player.settings()}
@@ -296,6 +299,7 @@ def fit_game(
             f"d_steps is {d_steps}, but an epoch has {math.ceil(len(data['train']['x']) / batch_size)} batches: the "
             "generator would take no step in some epochs"
         )
+    check_values(model, data, dataset.name)
     theirs = {id(parameter) for parameter in model.discriminator.parameters()}
     ours = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
     generator_rate, discriminator_rate = rates
@@ -334,15 +338,21 @@ def _train(
 ) -> Any:
     """Go on with a run from its checkpoint, or from its start, until a limit is reached. Give its history."""
     home = next(chain(run.model.parameters(), run.model.buffers())).device
+    # fit has checked the values of the data. On a CPU the models check them again in each step, at almost no cost.
+    known = isinstance(run.model, Model) and fabric.device.type != "cpu"
     try:
         loop = _Loop(run, data, fabric, batch_size, seed, lr_decay)
         if average is not None:
-            run.average = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(average))
+            run.average = _Average(run.model, average)
         if resume:
             run.load()
         if not limits.reached(run.history):
             run.check_writable()  # in every process: if only the first one failed, the others would wait for it
-        with _progress_bar(loop, limits.epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
+        with (
+            _progress_bar(loop, limits.epochs, progress) as bar,
+            torch.random.fork_rng(devices=loop.rng_devices),
+            checked_values() if known else nullcontext(),
+        ):
             while not limits.reached(run.history):
                 start = limits.clock()
                 shown = run.record(loop, loop.train_epoch(after_step=bar.update))
@@ -434,11 +444,8 @@ class _Loop:
         self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
         self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
         self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
-        self.data = {
-            split: {name: fabric.to_device(tensor) for name, tensor in tensors.items()}
-            for split, tensors in data.items()
-        }
-        self.images = len(self.data["train"]["x"])
+        self.data = Batches(data, fabric.device)
+        self.images = len(data["train"]["x"])
         self.batches = math.ceil(self.images / batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
@@ -448,16 +455,22 @@ class _Loop:
         shuffle = torch.Generator().manual_seed(_mix(self.seed, epoch))
         torch.manual_seed(_mix(self.seed, epoch, 1 + self.fabric.global_rank))
         self.run.model.train()
+        # On the device in one copy: a copy for each batch would wait for the steps before it.
+        order = torch.randperm(self.images, generator=shuffle, device="cpu").to(self.data.device)
+        parts = order.split(self.batch_size)
+        shares = [_share(part, self.fabric.global_rank, self.fabric.world_size) for part in parts]
         losses: list[list[Tensor]] = [[] for _ in self.run.players]
         lengths: list[list[int]] = [[] for _ in self.run.players]
-        for step, batch in enumerate(torch.randperm(self.images, generator=shuffle).split(self.batch_size)):
+        watch = _Watch(self.run.check_finite, self.fabric.device)
+        for step, batch in enumerate(self.data("train", shares)):
             before = self.run.epoch * self.batches + step
             for k, player in enumerate(self.run.players):
                 if (before + 1) % player.every == 0:
                     self._set_rates(k, before)
-                    losses[k].append(self._step(k, batch, f"batch {step + 1}"))
-                    lengths[k].append(len(batch))
+                    losses[k].append(self._step(k, batch, partial(watch, f"batch {step + 1}", player.name)))
+                    lengths[k].append(len(parts[step]))
             after_step()
+        watch.finish()
         return [
             _mean(self.fabric.all_reduce(torch.stack(each), reduce_op="mean"), counts)
             for each, counts in zip(losses, lengths, strict=True)
@@ -466,8 +479,8 @@ class _Loop:
     def validate(self) -> float:
         """The mean loss over the validation images, in eval mode, with the same noise in every epoch."""
         torch.manual_seed(_mix(self.seed, 0))
-        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self.data["valid"], self.batch_size))
-        self.run.check_finite(torch.tensor(loss), "validation")
+        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self._validation_batches()))
+        self.run.check_finite("validation", "", torch.tensor(loss))
         return loss
 
     def validation_terms(self) -> dict[str, float]:
@@ -475,27 +488,86 @@ class _Loop:
         if not hasattr(self.run.validated, "loss_terms"):
             return {}
         torch.manual_seed(_mix(self.seed, 0))
-        return self.fabric.broadcast(_mean_terms(self.run.validated, self.data["valid"], self.batch_size))
+        return self.fabric.broadcast(_mean_terms(self.run.validated, self._validation_batches()))
+
+    def _validation_batches(self) -> Iterator[dict[str, Tensor]]:
+        return self.data.in_order("valid", self.batch_size)
 
     def _set_rates(self, k: int, steps: int) -> None:
         """Set the learning rates of player k for the step after `steps` batches."""
         for group, rate in zip(self.run.players[k].optimizer.param_groups, self.rates[k], strict=True):
             group["lr"] = rate * self.lr_decay**steps
 
-    def _step(self, k: int, batch: Tensor, where: str) -> Tensor:
+    def _step(self, k: int, batch: dict[str, Tensor], look: Callable[[Tensor], None]) -> Tensor:
         """Let player k take one step on this process's share of a batch, and give the loss before it."""
         player, (objective, optimizer) = self.run.players[k], self.wrapped[k]
-        share = _share(batch, self.fabric.global_rank, self.fabric.world_size).to(self.fabric.device)
         with _without_gradients(each for other in self.run.players if other is not player for each in other.parameters):
-            loss = objective(**{name: tensor[share] for name, tensor in self.data["train"].items()})
-            self.run.check_finite(loss, where, player.name)
+            loss = objective(**batch)
+            look(loss.detach())
             optimizer.zero_grad()
             self.fabric.backward(loss)
         optimizer.step()
         player.after_step()
         if self.run.average is not None and player is self.run.players[-1]:
-            self.run.average.update_parameters(self.run.model)
+            self.run.average.update(self.run.model)
         return loss.detach()
+
+
+class _Watch:
+    """Looks at each loss of an epoch, in the order of the steps: none may be infinite or NaN.
+
+    On a GPU to look at once would mean to wait until all steps sent to it are done. There each loss is copied in its
+    turn, and looked at when it has come: a few steps later, or at the end of the epoch.
+
+    Args:
+        check: called with what names the step, and its loss.
+        device: of the losses.
+    """
+
+    def __init__(self, check: Callable[..., None], device: torch.device):
+        self.check, self.at_once = check, device.type != "cuda"
+        self.coming: deque[tuple[torch.cuda.Event, Callable[[], None]]] = deque()
+
+    def __call__(self, where: str, player: str, loss: Tensor) -> None:
+        if self.at_once:
+            return self.check(where, player, loss)
+        copied = loss.to("cpu", non_blocking=True)  # into pinned memory
+        event = torch.cuda.Event()
+        event.record()
+        self.coming.append((event, partial(self.check, where, player, copied)))
+        while self.coming and self.coming[0][0].query():
+            self.coming.popleft()[1]()
+
+    def finish(self) -> None:
+        """Look at the losses that are still to come."""
+        for event, check in self.coming:
+            event.synchronize()
+            check()
+        self.coming.clear()
+
+
+class _Average(nn.Module):
+    """An exponential moving average of a model's weights, with the buffers of the model.
+
+    torch's `AveragedModel` computes the same, but copies its count of the steps to the device in each of them, which
+    waits for the steps before. A checkpoint has the names of both.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        super().__init__()
+        self.module, self.decay = copy.deepcopy(model), decay
+        self.register_buffer("n_averaged", torch.tensor(0, device="cpu"))
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        means, weights = list(self.module.parameters()), list(model.parameters())
+        if self.n_averaged == 0:
+            torch._foreach_copy_(means, weights)
+        else:
+            torch._foreach_lerp_(means, weights, 1 - self.decay)
+        for mine, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            mine.copy_(buffer)
+        self.n_averaged += 1
 
 
 @contextmanager
@@ -512,23 +584,26 @@ def _without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _mean_loss(objective: _Objective, tensors: dict[str, Tensor], batch_size: int) -> float:
+def _mean_loss(objective: _Objective, batches: Iterator[dict[str, Tensor]]) -> float:
     objective.eval()
     losses, lengths = [], []
-    for batch in batches(tensors, batch_size):
+    for batch in batches:
         losses.append(objective(**batch))
         lengths.append(len(batch["x"]))
     return _mean(torch.stack(losses), lengths)
 
 
 @torch.no_grad()
-def _mean_terms(model: nn.Module, tensors: dict[str, Tensor], batch_size: int) -> dict[str, float]:
+def _mean_terms(model: nn.Module, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
     """The means of a model's `loss_terms` over the images. The model is in eval mode already."""
-    sums: dict[str, float] = {}
-    for batch in batches(tensors, batch_size):
+    terms: dict[str, list[Tensor]] = {}
+    images = 0
+    for batch in batches:
+        images += len(batch["x"])
         for name, values in model.loss_terms(batch["x"], **_given(batch.get("y"), batch.get("context"))).items():
-            sums[name] = sums.get(name, 0.0) + values.cpu().double().sum().item()
-    return {name: total / len(tensors["x"]) for name, total in sums.items()}
+            terms.setdefault(name, []).append(values)
+    # Only now, because each copy waits for what the device computes.
+    return {name: sum(v.cpu().double().sum().item() for v in values) / images for name, values in terms.items()}
 
 
 def _mean(losses: Tensor, lengths: Sequence[int]) -> float:
@@ -547,7 +622,7 @@ class _Run:
         self.buffers = {} if path is None else resumption.buffer_record(model)
         self.history = self.new_history()
         self.kept: dict[str, Tensor] = {}
-        self.average: AveragedModel | None = None
+        self.average: _Average | None = None
 
     @property
     def validated(self) -> nn.Module:
@@ -579,7 +654,7 @@ class _Run:
         if self.kept:
             self.model.load_state_dict(self.kept)
 
-    def check_finite(self, loss: Tensor, where: str, player: str = "") -> None:
+    def check_finite(self, where: str, player: str, loss: Tensor) -> None:
         """Raise FloatingPointError if a loss of the epoch in progress is infinite or NaN."""
         if loss.isfinite():
             return

@@ -1,11 +1,14 @@
-"""The data of a training run: what `fit` reads of a data set, checked, and its batches."""
+"""The data of a training run: what `fit` reads of a data set, checked, and its batches on a device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-__all__ = ["Data", "Images", "TrainingData", "batches", "training_data"]
+from course_lib.models.base import GenerativeModel, Model
+
+__all__ = ["Batches", "Data", "Images", "TrainingData", "check_values", "training_data"]
 
 
 class Images(Protocol):
@@ -91,6 +94,37 @@ def _context(dataset, split: str, images: int) -> Tensor:
     return context
 
 
-def batches(tensors: dict[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
-    for batch in zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True):
-        yield dict(zip(tensors, batch, strict=True))
+def check_values(model: nn.Module, data: Data, name: str) -> None:
+    """Refuse levels and labels that are out of a model's range, before training. The model checks the rest of them."""
+    for split, tensors in data.items():
+        try:
+            if isinstance(model, Model):
+                model._check_values(tensors["x"])
+            if isinstance(model, GenerativeModel) and "y" in tensors:
+                model._check_label_values(tensors["y"])
+        except ValueError as error:
+            raise ValueError(f"{error} (in the {split} split of {name})") from None
+
+
+class Batches:
+    """The data of a run, batch by batch on the device of its model.
+
+    Attributes:
+        device: where the data lie, and the numbers of the images that make a batch.
+    """
+
+    def __init__(self, data: Data, device: torch.device):
+        self.device = device
+        self.data = {
+            split: {name: tensor.to(device) for name, tensor in tensors.items()} for split, tensors in data.items()
+        }
+
+    def __call__(self, split: str, places: Iterable[Tensor | slice]) -> Iterator[dict[str, Tensor]]:
+        """The batches of a split whose images have these places in it."""
+        for place in places:
+            yield {name: tensor[place] for name, tensor in self.data[split].items()}
+
+    def in_order(self, split: str, batch_size: int) -> Iterator[dict[str, Tensor]]:
+        """All images of a split, in batches."""
+        images = len(self.data[split]["x"])
+        return self(split, (slice(start, start + batch_size) for start in range(0, images, batch_size)))

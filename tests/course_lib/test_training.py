@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.plugins.precision import MixedPrecision
+from lightning_fabric.strategies import SingleDeviceStrategy
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from course_lib import checkpoints
+from course_lib import checkpoints, training
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
-from course_lib.models import FVBN, MADE, NADE
+from course_lib.models import FVBN, MADE, NADE, VAE, ConditionalVAE, PixelCNN
+from course_lib.models.base import checked_values
 from course_lib.training import History, fit, fit_exactly
 
 D = 6
@@ -705,3 +708,136 @@ def test_the_terms_of_a_loss_are_recorded_and_resumed(tmp_path, average):
     for epochs in (2, 4):
         resumed = fit(WithTerms(), ds, epochs=epochs, checkpoint=tmp_path / "run", **settings)
     assert (resumed.terms, resumed.unit) == (history.terms, "nats")
+
+
+# A device that one should not wait for
+
+
+class AnyDevice(CPUAccelerator):
+    def setup_device(self, device):
+        pass
+
+
+def unreadable() -> Fabric:
+    """A device whose tensors have no values: to read one, or to copy one from it, is an error."""
+    return Fabric(accelerator=AnyDevice(), strategy=SingleDeviceStrategy(device=torch.device("meta")))
+
+
+def drawn(shape: tuple[int, ...], classes: int | None = None, n: int = 20) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(2, (n, *shape), generator=generator)
+    y = None if classes is None else torch.randint(classes, (n,), generator=generator)
+    return Dataset("d", shape, 2, *[Split(x, y)] * 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: MADE(9, [8]), (9,)),
+        (lambda: MADE(9, [8], classes=3), (9,)),
+        (lambda: PixelCNN((1, 4, 4), 2, 4, 1), (1, 4, 4)),
+        (lambda: VAE((9,), 2, latents=2, hidden=[8]), (9,)),
+        (lambda: ConditionalVAE((9,), 2, latents=2, hidden=[8], classes=3), (9,)),
+    ],
+    ids=["MADE", "MADE with labels", "PixelCNN", "VAE", "ConditionalVAE"],
+)
+def test_no_step_reads_from_the_device(monkeypatch, build, shape):
+    model = build().to("meta")
+    monkeypatch.setattr(training, "_mean", lambda losses, lengths: 0.0)  # the only look at the losses
+    monkeypatch.setattr(training, "_mean_terms", lambda model, batches: {})
+    monkeypatch.setattr(training, "_Watch", lambda check, device: Unconcerned())
+    settings = dict(epochs=2, lr_decay=0.9, average=0.9, fabric=unreadable(), labels=bool(model.classes))
+    history = fit(model, drawn(shape, classes=3), **SETTINGS, **settings)
+    assert history.valid == [0.0, 0.0]
+
+
+class Unconcerned:
+    def __call__(self, where, player, loss):
+        assert loss.device.type == "meta" and not loss.requires_grad
+
+    def finish(self):
+        pass
+
+
+def test_models_look_at_shapes_but_not_at_values_that_are_checked():
+    model, x = MADE(3, [8], classes=3), torch.tensor([[0, 1, 2]])
+    with checked_values():
+        model.log_prob(x, labels=torch.tensor([0]))
+        with pytest.raises(ValueError, match="x must have shape"):
+            model.log_prob(x[:, :2], labels=torch.tensor([0]))
+        with pytest.raises(ValueError, match="labels must be 1 integers"):
+            model.log_prob(x, labels=torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="x must lie in 0..1"):
+        model.log_prob(x, labels=torch.tensor([0]))
+    with pytest.raises(ValueError, match="labels must be 1 integers 0..2, one per image; got 3 to 3"):
+        model.log_prob(x.clamp(max=1), labels=torch.tensor([3]))
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+@pytest.mark.parametrize("wrong", ["x", "y"])
+def test_values_out_of_range_are_refused_before_training(split, wrong):
+    model, good = MADE(D, [8], classes=3), Split(X, Y)
+    bad = Split(2 * X, Y) if wrong == "x" else Split(X, Y + 1)
+    before = [weight.clone() for weight in weights(model)]
+    ds = Dataset("d", (D,), 2, *((bad, good) if split == "train" else (good, bad)), good)
+    message = {"x": "x must lie in 0..1, as this model has 2 levels; got 0 to 2", "y": "labels must be .*; got 1 to 3"}
+    with pytest.raises(ValueError, match=rf"{message[wrong]} \(in the {split} split of d\)"):
+        fit(model, ds, epochs=1, labels=True, **SETTINGS)
+    assert all(map(torch.equal, before, weights(model)))
+
+
+class Events:
+    """Of a GPU that is behind: an event has come when so many later ones have been recorded."""
+
+    def __init__(self, behind: int):
+        self.behind, self.recorded = behind, []
+
+    def __call__(self):
+        return Event(self)
+
+
+class Event:
+    def __init__(self, events: Events):
+        self.events = events
+
+    def record(self):
+        self.events.recorded.append(self)
+
+    def query(self):
+        return len(self.events.recorded) - self.events.recorded.index(self) > self.events.behind
+
+    def synchronize(self):
+        self.events.behind = 0
+
+
+@pytest.mark.parametrize(("behind", "at_step"), [(0, 3), (2, 5), (100, None)])
+def test_a_loss_of_a_gpu_is_looked_at_when_it_has_come(monkeypatch, behind, at_step):
+    monkeypatch.setattr(torch.cuda, "Event", Events(behind))
+    looked = []
+
+    def check(where, player, loss):
+        looked.append((where, player))
+        if loss.isnan():
+            raise FloatingPointError(where)
+
+    watch = training._Watch(check, torch.device("cuda"))
+    taken = 0
+    with pytest.raises(FloatingPointError, match="batch 3"):
+        for step in range(1, 8):
+            taken = step
+            watch(f"batch {step}", "generator", torch.tensor(1.0 if step != 3 else torch.nan))
+        taken = None
+        watch.finish()
+    assert taken == at_step
+    assert looked == [(f"batch {step}", "generator") for step in (1, 2, 3)]
+
+
+def test_every_loss_of_a_gpu_is_looked_at_by_the_end_of_an_epoch(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", Events(3))
+    looked = []
+    watch = training._Watch(lambda where, player, loss: looked.append(loss.item()), torch.device("cuda"))
+    for step in range(6):
+        watch("", "", torch.tensor(float(step)))
+    assert looked == [0.0, 1.0, 2.0]
+    watch.finish()
+    assert looked == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
