@@ -94,6 +94,7 @@ def fit(
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     seed: int = 0,
     lr_decay: float = 1.0,
+    clip: float | None = None,
     average: float | None = None,
     patience: int | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -123,6 +124,8 @@ def fit(
             bit on a CPU. torch's global generators (CPU, CUDA) are restored afterwards. The seed does not
             affect the *initial* weights: seed before building the model.
         lr_decay: factor of the learning rate after every step.
+        clip: largest norm of the gradient of all parameters together; a longer one is scaled down to it. None for no
+            limit.
         average: validate and keep an exponential moving average of the weights, average * mean + (1 - average) *
             weights after every step (such as 0.9995). None validates and keeps the weights themselves.
         patience: stop after so many epochs without a better validation loss; None never stops early.
@@ -169,6 +172,7 @@ def fit(
         batch_size=batch_size,
         lr=lr,
         lr_decay=lr_decay,
+        clip=clip,
         average=average,
         seed=seed,
         patience=patience,
@@ -178,11 +182,23 @@ def fit(
     check_values(model, data, dataset.name)
     player = _Player(_Objective(model), optimizer(model.parameters(), lr=lr))
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"lr_decay": lr_decay, "average": average, **player.settings()}
+    settings |= {"lr_decay": lr_decay, "clip": clip, "average": average, **player.settings()}
     run = _Run(model, [player], settings, data, Path(checkpoint) if checkpoint else None)
     fabric = fabric or _one_device(model)
     limits = _Limits(epochs, patience, minutes, clock)
-    return _train(run, data, fabric, batch_size, seed, limits, lr_decay, average, resume, progress)
+    return _train(
+        run,
+        data,
+        fabric,
+        limits,
+        batch_size=batch_size,
+        seed=seed,
+        lr_decay=lr_decay,
+        clip=clip,
+        average=average,
+        resume=resume,
+        progress=progress,
+    )
 
 
 @dataclass
@@ -230,6 +246,7 @@ def fit_game(
     optimizer: Callable[..., torch.optim.Optimizer] = _ADAM_WITH_LESS_MOMENTUM,
     d_steps: int = 1,
     seed: int = 0,
+    clip: float | None = None,
     average: float | None = None,
     checkpoint: str | os.PathLike | None = None,
     resume: bool = True,
@@ -253,6 +270,7 @@ def fit_game(
         optimizer: makes the optimizer of either player from its parameters and lr. The default is Adam with betas 0.5
             and 0.999: less momentum than usual, as in Radford, Metz and Chintala, "DCGAN", ICLR 2016.
         d_steps: steps of the discriminator for each one of the generator.
+        clip: as in `fit`, for the parameters of each player.
         average: keep an exponential moving average of the generator's weights, average * mean + (1 - average) * weights
             after every step of the generator (such as 0.999). The discriminator plays against the weights themselves.
 
@@ -283,6 +301,7 @@ def fit_game(
             batch_size=batch_size,
             lr=rate,
             lr_decay=1.0,
+            clip=clip,
             average=average,
             seed=seed,
             patience=None,
@@ -318,20 +337,33 @@ def fit_game(
         ),
     ]
     settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"d_steps": d_steps, "average": average, **players[0].settings(), **players[1].settings()}
+    settings |= {"d_steps": d_steps, "clip": clip, "average": average, **players[0].settings(), **players[1].settings()}
     run = _Game(model, players, settings, data, Path(checkpoint) if checkpoint else None)
     limits = _Limits(epochs, None, minutes, clock)
-    return _train(run, data, _one_device(model), batch_size, seed, limits, 1.0, average, resume, progress)
+    return _train(
+        run,
+        data,
+        _one_device(model),
+        limits,
+        batch_size=batch_size,
+        seed=seed,
+        clip=clip,
+        average=average,
+        resume=resume,
+        progress=progress,
+    )
 
 
 def _train(
     run: "_Run",
     data: Data,
     fabric: Fabric,
+    limits: "_Limits",
+    *,
     batch_size: int,
     seed: int,
-    limits: "_Limits",
-    lr_decay: float,
+    lr_decay: float = 1.0,
+    clip: float | None,
     average: float | None,
     resume: bool,
     progress: bool,
@@ -341,7 +373,7 @@ def _train(
     # fit has checked the values of the data. On a CPU the models check them again in each step, at almost no cost.
     known = isinstance(run.model, Model) and fabric.device.type != "cpu"
     try:
-        loop = _Loop(run, data, fabric, batch_size, seed, lr_decay)
+        loop = _Loop(run, data, fabric, batch_size, seed, lr_decay, clip)
         if average is not None:
             run.average = _Average(run.model, average)
         if resume:
@@ -439,9 +471,18 @@ def _given(y: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
 class _Loop:
     """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
 
-    def __init__(self, run: "_Run", data: Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
+    def __init__(
+        self,
+        run: "_Run",
+        data: Data,
+        fabric: Fabric,
+        batch_size: int,
+        seed: int,
+        lr_decay: float,
+        clip: float | None,
+    ):
         self.run, self.fabric = run, fabric
-        self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
+        self.batch_size, self.seed, self.lr_decay, self.clip = batch_size, seed, lr_decay, clip
         self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
         self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
         self.data = Batches(data, fabric.device)
@@ -506,6 +547,9 @@ class _Loop:
             look(loss.detach())
             optimizer.zero_grad()
             self.fabric.backward(loss)
+        if self.clip is not None:
+            # An infinite norm is no error here, because to find out would wait for the device.
+            self.fabric.clip_gradients(objective, optimizer, max_norm=self.clip, error_if_nonfinite=False)
         optimizer.step()
         player.after_step()
         if self.run.average is not None and player is self.run.players[-1]:
@@ -747,7 +791,16 @@ class _Game(_Run):
 
 
 def _check_settings(
-    *, epochs: Any, minutes: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
+    *,
+    epochs: Any,
+    minutes: Any,
+    batch_size: Any,
+    lr: Any,
+    lr_decay: Any,
+    clip: Any,
+    average: Any,
+    seed: Any,
+    patience: Any,
 ) -> None:
     if epochs is None and minutes is None:
         raise ValueError("nothing would end the run: give epochs, minutes or both")
@@ -757,6 +810,7 @@ def _check_settings(
         "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
         "lr": (lr, _is_number(lr) and lr > 0, "a positive number"),
         "lr_decay": (lr_decay, _is_number(lr_decay) and 0 < lr_decay <= 1, "a number above 0 and at most 1"),
+        "clip": (clip, clip is None or _is_number(clip) and clip > 0, "a positive number, or None"),
         "average": (average, average is None or _is_number(average) and 0 < average < 1, "between 0 and 1, or None"),
         "seed": (seed, _is_whole(seed, 0), "a whole number, 0 or more"),
         "patience": (patience, patience is None or _is_whole(patience, 1), "a whole number, at least 1, or None"),

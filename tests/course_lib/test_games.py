@@ -86,6 +86,14 @@ def test_the_players_take_their_steps_in_turn_as_by_hand(d_steps):
     assert (history.epochs, history.ended) == (3, "epochs") and not model.training
 
 
+def test_the_gradient_of_each_player_is_scaled_down_by_itself():
+    model = Bilinear(x=1.0, y=0.5)
+    fit_game(model, numbers(), epochs=1, batch_size=20, lr=0.2, optimizer=SGD, clip=0.1)
+    assert model.x.item() == pytest.approx(1.0 - 0.02) and model.discriminator.weight.item() == pytest.approx(
+        0.5 + 0.02
+    )
+
+
 def test_the_losses_count_every_image_once():
     class Reader(Bilinear):
         def discriminator_loss(self, x):
@@ -216,6 +224,7 @@ def test_a_checkpoint_of_another_game_is_refused(tmp_path):
         ({"epochs": None}, "nothing would end the run"),
         ({"epochs": 0}, "epochs must be"),
         ({"batch_size": 0}, "batch_size must be"),
+        ({"clip": 0.0}, "clip must be"),
         ({"average": 1.0}, "average must be"),
         ({"seed": -1}, "seed must be"),
         ({"labels": True}, "has no labels; train with labels=False"),

@@ -168,6 +168,31 @@ def test_the_learning_rate_decays_by_the_step_and_the_weights_are_averaged():
     assert history.valid[-1] == pytest.approx(float(mean @ gradient))
 
 
+class Slope(Coins):
+    """Its gradient is 1, 2, ..., 6 whatever the images are: of norm sqrt(91)."""
+
+    def loss(self, x):
+        return (self.logits * torch.arange(1.0, D + 1)).sum()
+
+
+@pytest.mark.parametrize(("clip", "norm"), [(None, 91**0.5), (100.0, 91**0.5), (0.5, 0.5)])
+def test_a_gradient_is_scaled_down_to_the_norm_asked_for(clip, norm):
+    model = Slope()
+    fit(model, coins(), epochs=1, batch_size=50, lr=1.0, optimizer=torch.optim.SGD, clip=clip)
+    torch.testing.assert_close(model.logits.detach(), -torch.arange(1.0, D + 1) * norm / 91**0.5)
+
+
+def test_a_checkpoint_from_before_a_setting_is_one_without_it(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    records, tensors = checkpoints.read(path)
+    del records["checksum"], records["settings"]["clip"]
+    checkpoints.write(path, tensors, records)
+    with pytest.raises(ValueError, match="clip was None and is now 0.5"):
+        fit(Coins(), coins(), epochs=2, checkpoint=path, clip=0.5, **SETTINGS)
+    assert fit(Coins(), coins(), epochs=2, checkpoint=path, **SETTINGS).epochs == 2
+
+
 def test_parameters_with_a_rate_of_their_own_keep_it():
     def twice_as_fast(parameters, lr):
         return torch.optim.SGD([{"params": list(parameters), "lr": 2 * lr}], lr=lr)
@@ -526,6 +551,7 @@ def test_an_empty_split_is_refused(n, n_valid, split):
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
         *({"minutes": 0.0}, {"minutes": "1"}),
+        *({"clip": 0.0}, {"clip": -1.0}, {"clip": "1"}),
         *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
         *({"epochs": 2.5}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
         *({"lr": None}, {"lr": "0.1"}, {"lr_decay": None}, {"average": "0.9"}),
