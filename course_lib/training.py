@@ -484,6 +484,8 @@ class _Loop:
         self.run, self.fabric = run, fabric
         self.batch_size, self.seed, self.lr_decay, self.clip = batch_size, seed, lr_decay, clip
         self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
+        for player in run.players:
+            _fuse(player.optimizer)
         self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
         self.data = Batches(data, fabric.device)
         self.images = len(data["train"]["x"])
@@ -612,6 +614,19 @@ class _Average(nn.Module):
         for mine, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
             mine.copy_(buffer)
         self.n_averaged += 1
+
+
+def _fuse(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer change all weights in one kernel, if CUDA has one for it and its user asked for no other way.
+
+    Its defaults, which a checkpoint must agree with, stay as they are. (Adagrad would have to be told when it is made.)
+    """
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        free = group["fused"] is None and group["foreach"] is None and not group["differentiable"]
+        if free and all(parameter.is_cuda and parameter.is_floating_point() for parameter in group["params"]):
+            group["fused"] = True
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from lightning_fabric.strategies import SingleDeviceStrategy
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from course_lib import checkpoints, training
 from course_lib.checkpoints import checksum
@@ -867,3 +868,43 @@ def test_every_loss_of_a_gpu_is_looked_at_by_the_end_of_an_epoch(monkeypatch):
     assert looked == [0.0, 1.0, 2.0]
     watch.finish()
     assert looked == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "device", "fused"),
+    [
+        (torch.optim.Adam, "cuda", True),
+        (torch.optim.AdamW, "cuda", True),
+        (partial(torch.optim.SGD, momentum=0.9), "cuda", True),
+        (torch.optim.Adam, "cpu", None),
+        (partial(torch.optim.Adam, fused=False), "cuda", False),
+        (partial(torch.optim.Adam, foreach=True), "cuda", None),
+        (torch.optim.Adagrad, "cuda", None),
+        (torch.optim.RMSprop, "cuda", None),
+    ],
+)
+def test_an_optimizer_that_has_one_kernel_for_all_weights_uses_it(optimizer, device, fused):
+    with FakeTensorMode():  # there may be no GPU
+        parameters = [nn.Parameter(torch.zeros(3, device=device)), nn.Parameter(torch.zeros(2, device=device))]
+        made = optimizer(parameters, lr=0.1)
+    defaults = dict(made.defaults)
+    training._fuse(made)
+    assert made.param_groups[0].get("fused") is fused
+    assert made.defaults == defaults
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_checkpoint_of_one_kernel_is_one_of_many(tmp_path, monkeypatch, first):
+    """As if a run went on from a CPU on a GPU, or the other way round."""
+
+    def fuse(optimizer):
+        optimizer.param_groups[0]["fused"] = True
+
+    whole, model, path = Noisy(), Noisy(), tmp_path / "run.safetensors"
+    fit(whole, coins(), epochs=4, **SETTINGS)
+    for epochs, fused in ((2, first), (4, not first)):
+        monkeypatch.setattr(training, "_fuse", fuse if fused else lambda optimizer: None)
+        history = fit(model, coins(), epochs=epochs, checkpoint=path, **SETTINGS)
+    assert history.epochs == 4
+    for ours, theirs in zip(weights(model), weights(whole), strict=True):
+        torch.testing.assert_close(ours, theirs)
