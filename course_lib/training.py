@@ -102,6 +102,7 @@ def fit(
     labels: bool = False,
     context: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[History], object] | None = None,
     fabric: Fabric | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> History:
@@ -136,6 +137,9 @@ def fit(
         labels, context: train a conditional model: its `log_prob(x, labels=y, context=s)`, with y the labels and s
             the context in `dataset`.
         progress: show a progress bar if there is a notebook or a terminal to show it.
+        on_epoch: called with the history after each epoch, in the first process. For TensorBoard:
+            `writer = torch.utils.tensorboard.SummaryWriter()` and
+            `on_epoch=lambda history: writer.add_scalar("valid", history.valid[-1], history.epochs)`.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
             training (weights, validation and later computations stay in float32).
@@ -198,6 +202,7 @@ def fit(
         average=average,
         resume=resume,
         progress=progress,
+        on_epoch=on_epoch,
     )
 
 
@@ -252,6 +257,7 @@ def fit_game(
     resume: bool = True,
     labels: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[GameHistory], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> GameHistory:
     """Train a generator and a discriminator in turn on `dataset.train`, and keep the weights of the last epoch.
@@ -265,7 +271,7 @@ def fit_game(
             parameters outside of `discriminator` are the generator's: an encoder's as well. If it has `constrain()`,
             that is called after each step of the discriminator.
         dataset: as in `fit`, where `valid` is not needed.
-        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress, clock: as in `fit`.
+        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress, on_epoch, clock: as in `fit`.
         lr: learning rate of both players, or a pair (generator, discriminator).
         optimizer: makes the optimizer of either player from its parameters and lr. The default is Adam with betas 0.5
             and 0.999: less momentum than usual, as in Radford, Metz and Chintala, "DCGAN", ICLR 2016.
@@ -351,6 +357,7 @@ def fit_game(
         average=average,
         resume=resume,
         progress=progress,
+        on_epoch=on_epoch,
     )
 
 
@@ -367,6 +374,7 @@ def _train(
     average: float | None,
     resume: bool,
     progress: bool,
+    on_epoch: Callable[[Any], object] | None,
 ) -> Any:
     """Go on with a run from its checkpoint, or from its start, until a limit is reached. Give its history."""
     home = next(chain(run.model.parameters(), run.model.buffers())).device
@@ -393,6 +401,8 @@ def _train(
                 bar.set_postfix(epoch=run.epoch, **{name: f"{value:.2f}" for name, value in shown.items()})
                 if fabric.is_global_zero:
                     run.save()
+                    if on_epoch is not None:
+                        on_epoch(run.history)
                 fabric.barrier()
         run.history.ended = limits.reached(run.history)
     finally:

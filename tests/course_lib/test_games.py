@@ -242,6 +242,12 @@ def test_a_game_needs_no_validation_images():
     assert fit_game(Bilinear(), ds, epochs=1, batch_size=5, lr=0.1).epochs == 1
 
 
+def test_each_epoch_of_a_game_is_reported():
+    seen = []
+    settings = dict(epochs=2, batch_size=5, lr=0.1, on_epoch=lambda history: seen.append(history.generator[-1]))
+    assert fit_game(Bilinear(), numbers(), **settings).generator == seen
+
+
 def test_a_game_without_epochs_prints():
     assert str(GameHistory()) == "no epochs"
 

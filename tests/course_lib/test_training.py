@@ -263,6 +263,19 @@ def test_the_first_limit_ends_the_run():
         fit(Untouched(), coins(), **SETTINGS)
 
 
+def test_each_epoch_is_reported_once_its_checkpoint_is_written(tmp_path):
+    path, seen = tmp_path / "run.safetensors", []
+
+    def report(history: History):
+        with safe_open(path, framework="pt") as file:
+            assert json.loads(file.metadata()["history"])["valid"] == history.valid
+        seen.append((history.epochs, history.train[-1]))
+
+    for epochs in (2, 3):
+        history = fit(Coins(), coins(), epochs=epochs, checkpoint=path, on_epoch=report, **SETTINGS)
+    assert seen == list(enumerate(history.train, start=1))
+
+
 def test_resume_false_starts_afresh(tmp_path):
     path = tmp_path / "run.safetensors"
     fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS)
