@@ -142,7 +142,8 @@ def fit(
             `on_epoch=lambda history: writer.add_scalar("valid", history.valid[-1], history.epochs)`.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
-            training (weights, validation and later computations stay in float32).
+            training (weights, validation and later computations stay in float32). Data of more than a third of
+            a GPU's free memory stay with the CPU, and each batch is brought over in time.
         clock: gives the seconds that `minutes` and the history count; wall-clock time by default. `time.process_time`
             counts this process's time on all its cores, whatever else the machine does; it does not see a GPU's work.
 
@@ -509,7 +510,7 @@ class _Loop:
         torch.manual_seed(_mix(self.seed, epoch, 1 + self.fabric.global_rank))
         self.run.model.train()
         # On the device in one copy: a copy for each batch would wait for the steps before it.
-        order = torch.randperm(self.images, generator=shuffle, device="cpu").to(self.data.device)
+        order = torch.randperm(self.images, generator=shuffle, device="cpu").to(self.data.home)
         parts = order.split(self.batch_size)
         shares = [_share(part, self.fabric.global_rank, self.fabric.world_size) for part in parts]
         losses: list[list[Tensor]] = [[] for _ in self.run.players]

@@ -1,6 +1,7 @@
 """The data of a training run: what `fit` reads of a data set, checked, and its batches on a device."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from typing import Protocol
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from course_lib.models.base import GenerativeModel, Model
 
-__all__ = ["Batches", "Data", "Images", "TrainingData", "check_values", "training_data"]
+__all__ = ["Batches", "Data", "Images", "TrainingData", "check_values", "fits", "training_data"]
 
 
 class Images(Protocol):
@@ -106,23 +107,53 @@ def check_values(model: nn.Module, data: Data, name: str) -> None:
             raise ValueError(f"{error} (in the {split} split of {name})") from None
 
 
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of data may lie on a device: on a GPU up to a third of the free memory."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # which torch keeps for later
+    return 3 * size <= free + unused
+
+
 class Batches:
     """The data of a run, batch by batch on the device of its model.
 
+    Data that do not fit there stay with the CPU. Then each batch is on its way while the model learns from the one
+    before: on a GPU through pinned memory and in a stream of its own, so that neither waits for the other.
+
     Attributes:
-        device: where the data lie, and the numbers of the images that make a batch.
+        home: where the data lie, and so the numbers of the images that make a batch.
     """
 
     def __init__(self, data: Data, device: torch.device):
         self.device = device
+        tensors = [tensor for split in data.values() for tensor in split.values()]
+        size = sum(tensor.nbytes for tensor in tensors if tensor.device != device)
+        self.home = device if fits(size, device) else torch.device("cpu")
         self.data = {
-            split: {name: tensor.to(device) for name, tensor in tensors.items()} for split, tensors in data.items()
+            split: {name: tensor.to(self.home) for name, tensor in tensors.items()} for split, tensors in data.items()
         }
+        self.stream = torch.cuda.Stream(device) if self.home != device and device.type == "cuda" else None
 
     def __call__(self, split: str, places: Iterable[Tensor | slice]) -> Iterator[dict[str, Tensor]]:
         """The batches of a split whose images have these places in it."""
-        for place in places:
-            yield {name: tensor[place] for name, tensor in self.data[split].items()}
+        sent = (self._sent({name: tensor[place] for name, tensor in self.data[split].items()}) for place in places)
+        for (batch, event), _ in pairwise(chain(sent, [None])):  # the next one is sent before this one is used
+            if event is not None:
+                current = torch.cuda.current_stream(self.device)
+                current.wait_event(event)
+                for tensor in batch.values():
+                    tensor.record_stream(current)  # its memory is free when that stream has read it, not before
+            yield batch
+
+    def _sent(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], torch.cuda.Event | None]:
+        """A batch on its way to the device, and what happens when it is there."""
+        if self.stream is None:
+            return {name: tensor.to(self.device) for name, tensor in batch.items()}, None
+        with torch.cuda.stream(self.stream):
+            batch = {name: tensor.pin_memory().to(self.device, non_blocking=True) for name, tensor in batch.items()}
+            return batch, self.stream.record_event()
 
     def in_order(self, split: str, batch_size: int) -> Iterator[dict[str, Tensor]]:
         """All images of a split, in batches."""

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from course_lib import checkpoints, training
+from course_lib import checkpoints, training, training_data
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
@@ -921,3 +921,42 @@ def test_a_checkpoint_of_one_kernel_is_one_of_many(tmp_path, monkeypatch, first)
     assert history.epochs == 4
     for ours, theirs in zip(weights(model), weights(whole), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_data_that_do_not_fit_on_the_device_give_the_same_weights(monkeypatch, labels):
+    models, asked = [], []
+    for enough in (True, False):
+        monkeypatch.setattr(training_data, "fits", lambda size, device, enough=enough: asked.append(device) or enough)
+        models.append(Classes() if labels else Noisy())
+        fit(models[-1], labelled(X, Y), epochs=3, labels=labels, **SETTINGS)
+    assert same(*models) and asked == [torch.device("cpu")] * 2
+
+
+def test_data_that_do_not_fit_on_the_device_are_sent_one_batch_ahead(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(training_data, "fits", lambda size, device: sizes.append(size))
+    data = {"train": {"x": X.byte(), "y": Y}}
+    batches = training_data.Batches(data, torch.device("meta"))
+    assert sizes == [50 * D + 50 * 8] and batches.home == torch.device("cpu")
+    asked = []
+
+    def places():
+        for start in range(0, 50, 20):
+            asked.append(start)
+            yield torch.arange(start, min(start + 20, 50))
+
+    seen = []
+    for batch in batches("train", places()):
+        seen.append((len(asked), tuple(batch["x"].shape), tuple(batch["y"].shape), batch["x"].device.type))
+    assert seen == [(2, (20, D), (20,), "meta"), (3, (20, D), (20,), "meta"), (3, (10, D), (10,), "meta")]
+    assert list(batches("train", [])) == []
+
+
+@pytest.mark.parametrize(("bytes", "enough"), [(0, True), (400, True), (401, False)])
+def test_data_may_take_a_third_of_the_free_memory_of_a_gpu(monkeypatch, bytes, enough):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)  # 200 of it unused
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    assert training_data.fits(bytes, torch.device("cuda")) is enough
+    assert training_data.fits(10**15, torch.device("cpu"))
