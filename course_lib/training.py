@@ -41,8 +41,32 @@ from course_lib.training_data import Batches, Data, TrainingData, check_values, 
 __all__ = ["GameHistory", "History", "TrainingData", "fit", "fit_exactly", "fit_game", "fit_steps"]
 
 
+@dataclass(kw_only=True)
+class _Speed:
+    """How fast a run trains: a part of either history. One from before this was recorded has none of it."""
+
+    images: int = 0
+    training_seconds: float = 0.0
+    device: str = ""
+    precision: str = ""
+
+    def count(self, images: int, seconds: float, device: str, precision: str) -> None:
+        """Add an epoch. A run that goes on elsewhere is counted from there."""
+        if (self.device, self.precision) != (device, precision):
+            self.images, self.training_seconds, self.device, self.precision = 0, 0.0, device, precision
+        self.images += images
+        self.training_seconds += seconds
+
+    def speed(self) -> str:
+        """The end of a line that sums the run up, empty if nothing is known."""
+        if not self.training_seconds:
+            return ""
+        rate = float(f"{self.images / self.training_seconds:.2g}")
+        return f"; {f'{rate:,.0f}' if rate >= 10 else f'{rate:g}'} images/s on {self.device} in {self.precision}"
+
+
 @dataclass
-class History:
+class History(_Speed):
     """The losses of a run of `fit`: one entry per epoch, in nats per image, or the model's own unit if it has one
     (`loss_unit`). Epochs are numbered from 1.
 
@@ -50,10 +74,14 @@ class History:
     loss over the validation images after the epoch, in eval mode. `terms` has the validation means of the model's
     `loss_terms` by name, if the model has any: the parts of an ELBO. `seconds` is the time of all epochs, training and
     validation, without the time for checkpoints. `ended` says which limit ended the run: `epochs`, `patience` or
-    `minutes`.
+    `minutes`. `training_seconds` is the wall-clock time of training alone, on `images` (each counted in every epoch),
+    on `device`, in `precision`.
 
     >>> print(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.75, 18.8], seconds=1.5))
     3 epochs in 1.5 s; best epoch 2: train 18.50, valid 18.75 nats
+    >>> speed = dict(images=5400, training_seconds=1.0, device="CPU", precision="float32")
+    >>> print(History(train=[18.5], valid=[18.75], seconds=1.5, **speed))
+    1 epoch in 1.5 s; best epoch 1: train 18.50, valid 18.75 nats; 5,400 images/s on CPU in float32
     """
 
     train: list[float] = field(default_factory=list)
@@ -79,7 +107,7 @@ class History:
         best = self.best_epoch
         return (
             f"{self.epochs} epoch{'s' * (self.epochs > 1)} in {self.seconds:.1f} s; best epoch {best}: "
-            f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} {self.unit}"
+            f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} {self.unit}{self.speed()}"
         )
 
 
@@ -208,12 +236,11 @@ def fit(
 
 
 @dataclass
-class GameHistory:
+class GameHistory(_Speed):
     """The losses of a run of `fit_game`: one entry per epoch. Epochs are numbered from 1.
 
     `discriminator` and `generator` are the means of either loss over its steps in the epoch. Neither falls as the
-    samples get better: each is lowered by one player and raised by the other. `seconds` and `ended` are as in
-    `History`.
+    samples get better: each is lowered by one player and raised by the other. The other fields are as in `History`.
 
     >>> print(GameHistory(discriminator=[1.1, 1.35], generator=[0.9, 0.7], seconds=2.5))
     2 epochs in 2.5 s; last epoch: discriminator 1.35, generator 0.70
@@ -234,7 +261,7 @@ class GameHistory:
             return "no epochs"
         return (
             f"{self.epochs} epoch{'s' * (self.epochs > 1)} in {self.seconds:.1f} s; last epoch: "
-            f"discriminator {self.discriminator[-1]:.2f}, generator {self.generator[-1]:.2f}"
+            f"discriminator {self.discriminator[-1]:.2f}, generator {self.generator[-1]:.2f}{self.speed()}"
         )
 
 
@@ -395,10 +422,15 @@ def _train(
             checked_values() if known else nullcontext(),
         ):
             while not limits.reached(run.history):
-                start = limits.clock()
-                shown = run.record(loop, loop.train_epoch(after_step=bar.update))
+                start, on_the_wall = limits.clock(), time.perf_counter()
+                losses = loop.train_epoch(after_step=bar.update)
+                training_seconds = time.perf_counter() - on_the_wall
+                shown = run.record(loop, losses)
                 # One clock for all processes: each must take the same decision to stop.
                 run.history.seconds += fabric.broadcast(limits.clock() - start)
+                run.history.count(
+                    loop.images, training_seconds, _device_name(fabric), _precision_name(run.model, fabric)
+                )
                 bar.set_postfix(epoch=run.epoch, **{name: f"{value:.2f}" for name, value in shown.items()})
                 if fabric.is_global_zero:
                     run.save()
@@ -861,6 +893,21 @@ def _one_device(model: nn.Module) -> Fabric:
         # A plugin, because precision="bf16-mixed" prints a message to stderr.
         fabric = Fabric(devices=1, plugins=MixedPrecision("bf16-mixed", device="cuda"))
     return fabric
+
+
+def _device_name(fabric: Fabric) -> str:
+    """The device of a run, or how many of them."""
+    device = fabric.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    return name if fabric.world_size == 1 else f"{fabric.world_size} x {name}"
+
+
+def _precision_name(model: nn.Module, fabric: Fabric) -> str:
+    """The dtype in which a run computes."""
+    mixed = {"bf16-mixed": "bfloat16 mixed precision", "16-mixed": "float16 mixed precision"}
+    dtypes = (parameter.dtype for parameter in model.parameters())
+    dtype = str(next(dtypes, torch.get_default_dtype())).removeprefix("torch.")
+    return mixed.get(fabric.strategy.precision.precision, dtype)
 
 
 def _share(batch: Tensor, rank: int, world_size: int) -> Tensor:

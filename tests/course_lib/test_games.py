@@ -1,5 +1,6 @@
 """Training two players: the steps by hand, resumption, averages, and errors that say whose loss it was."""
 
+import re
 from functools import partial
 
 import pytest
@@ -246,6 +247,12 @@ def test_each_epoch_of_a_game_is_reported():
     seen = []
     settings = dict(epochs=2, batch_size=5, lr=0.1, on_epoch=lambda history: seen.append(history.generator[-1]))
     assert fit_game(Bilinear(), numbers(), **settings).generator == seen
+
+
+def test_a_game_ends_with_the_speed_of_training():
+    history = fit_game(Bilinear(), numbers(), epochs=2, batch_size=5, lr=0.1, d_steps=2)
+    assert history.images == 40
+    assert re.search(r" generator -?[\d.]+; [\d,.]+ images/s on CPU in float32$", str(history))
 
 
 def test_a_game_without_epochs_prints():

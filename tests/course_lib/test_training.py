@@ -703,6 +703,41 @@ def test_a_history_without_epochs_prints():
     assert str(History()) == "no epochs" and History().best_epoch == 0
 
 
+def test_a_history_ends_with_the_speed_of_training(tmp_path):
+    path, settings = tmp_path / "run.safetensors", SETTINGS | dict(clock=Clock())
+    history = fit(Coins(), coins(), epochs=2, checkpoint=path, **settings)
+    assert (history.images, history.device, history.precision) == (100, "CPU", "float32")
+    assert 0 < history.training_seconds < 60 == history.seconds  # which another clock counts
+    assert re.search(r" nats; [\d,.]+ images/s on CPU in float32$", str(history))
+    history = fit(Coins(), coins(), epochs=3, checkpoint=path, **settings)
+    assert history.images == 150
+    fabric = Fabric(accelerator="cpu", plugins=MixedPrecision("bf16-mixed", device="cpu"))
+    history = fit(Coins(), coins(), epochs=4, checkpoint=path, fabric=fabric, **settings)
+    assert (history.images, history.precision) == (50, "bfloat16 mixed precision")  # from where it was another
+    assert fit(Coins().double(), coins(), epochs=1, **SETTINGS).precision == "float64"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "speed"), [(1.0, "5,400"), (0.001, "5,400,000"), (100.0, "54"), (1000.0, "5.4"), (1e5, "0.054")]
+)
+def test_a_speed_is_given_to_two_digits(seconds, speed):
+    history = History([1.0], [2.0], images=5432, training_seconds=seconds, device="CPU", precision="float32")
+    assert str(history).endswith(f"valid 2.00 nats; {speed} images/s on CPU in float32")
+    assert str(History([1.0], [2.0])).endswith("valid 2.00 nats")
+
+
+def test_a_checkpoint_from_before_speeds_is_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    records, tensors = checkpoints.read(path)
+    for name in ("images", "training_seconds", "device", "precision"):
+        del records["history"][name]
+    del records["checksum"]
+    checkpoints.write(path, tensors, records)
+    assert str(fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)).endswith("nats")
+    assert fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS).images == 100
+
+
 # The divergence itself
 
 
