@@ -131,6 +131,7 @@ def fit(
     context: bool = False,
     progress: bool = True,
     on_epoch: Callable[[History], object] | None = None,
+    compile: bool = False,
     fabric: Fabric | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> History:
@@ -168,6 +169,9 @@ def fit(
         on_epoch: called with the history after each epoch, in the first process. For TensorBoard:
             `writer = torch.utils.tensorboard.SummaryWriter()` and
             `on_epoch=lambda history: writer.add_scalar("valid", history.valid[-1], history.epochs)`.
+        compile: compile the loss in training by torch.compile: the first steps take long, later ones are faster. The
+            model itself stays as it is, and a checkpoint is the same. The noise of a seed is another one. On a CPU this
+            needs a C++ compiler. torch forgets all that it has compiled before.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
             training (weights, validation and later computations stay in float32). Data of more than a third of
@@ -182,7 +186,8 @@ def fit(
         ValueError: a split without images or with unsuitable labels, a setting out of range, a damaged checkpoint
             or one of another model, other data or other settings.
         OSError: the checkpoint cannot be read, or not be written, which is tried before the first epoch.
-        FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains.
+        FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains. (A GPU is
+            some steps ahead when this is found; the message names the step.)
 
     >>> from types import SimpleNamespace as Namespace
     >>> from torch.distributions import Bernoulli
@@ -232,6 +237,7 @@ def fit(
         resume=resume,
         progress=progress,
         on_epoch=on_epoch,
+        compile=compile,
     )
 
 
@@ -403,12 +409,18 @@ def _train(
     resume: bool,
     progress: bool,
     on_epoch: Callable[[Any], object] | None,
+    compile: bool = False,
 ) -> Any:
     """Go on with a run from its checkpoint, or from its start, until a limit is reached. Give its history."""
     home = next(chain(run.model.parameters(), run.model.buffers())).device
     # fit has checked the values of the data. On a CPU the models check them again in each step, at almost no cost.
     known = isinstance(run.model, Model) and fabric.device.type != "cpu"
     try:
+        if compile:
+            torch.compiler.reset()  # it compiles one function, such as our forward, for a few models only
+            for player in run.players:
+                # In place, before Fabric wraps it. A last batch of another size gets its own program, not one for all.
+                player.objective.compile(dynamic=False)
         loop = _Loop(run, data, fabric, batch_size, seed, lr_decay, clip)
         if average is not None:
             run.average = _Average(run.model, average)
@@ -416,16 +428,13 @@ def _train(
             run.load()
         if not limits.reached(run.history):
             run.check_writable()  # in every process: if only the first one failed, the others would wait for it
-        with (
-            _progress_bar(loop, limits.epochs, progress) as bar,
-            torch.random.fork_rng(devices=loop.rng_devices),
-            checked_values() if known else nullcontext(),
-        ):
+        with _progress_bar(loop, limits.epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
             while not limits.reached(run.history):
                 start, on_the_wall = limits.clock(), time.perf_counter()
-                losses = loop.train_epoch(after_step=bar.update)
-                training_seconds = time.perf_counter() - on_the_wall
-                shown = run.record(loop, losses)
+                with checked_values() if known else nullcontext():
+                    losses = loop.train_epoch(after_step=bar.update)
+                    training_seconds = time.perf_counter() - on_the_wall
+                    shown = run.record(loop, losses)
                 # One clock for all processes: each must take the same decision to stop.
                 run.history.seconds += fabric.broadcast(limits.clock() - start)
                 run.history.count(

@@ -1,6 +1,7 @@
 """Training two players: the steps by hand, resumption, averages, and errors that say whose loss it was."""
 
 import re
+import warnings
 from functools import partial
 
 import pytest
@@ -253,6 +254,12 @@ def test_a_game_ends_with_the_speed_of_training():
     history = fit_game(Bilinear(), numbers(), epochs=2, batch_size=5, lr=0.1, d_steps=2)
     assert history.images == 40
     assert re.search(r" generator -?[\d.]+; [\d,.]+ images/s on CPU in float32$", str(history))
+
+
+def test_nothing_is_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_game(convolutional(), images(), epochs=1, batch_size=13, lr=0.01, labels=True, average=0.9, clip=1.0)
 
 
 def test_a_game_without_epochs_prints():

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from course_lib import checkpoints, training, training_data
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
-from course_lib.models import FVBN, MADE, NADE, VAE, ConditionalVAE, PixelCNN
+from course_lib.models import FVBN, MADE, NADE, VAE, ConditionalVAE, GatedPixelCNN, PixelCNN
 from course_lib.models.base import checked_values
 from course_lib.training import History, fit, fit_exactly
 
@@ -995,3 +996,75 @@ def test_data_may_take_a_third_of_the_free_memory_of_a_gpu(monkeypatch, bytes, e
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
     assert training_data.fits(bytes, torch.device("cuda")) is enough
     assert training_data.fits(10**15, torch.device("cpu"))
+
+
+# Compiled losses
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: MADE(9, [8], classes=3), (9,)),
+        (lambda: PixelCNN((1, 4, 4), 2, 4, 1), (1, 4, 4)),
+        (lambda: GatedPixelCNN((1, 4, 4), 2, 4, 2, classes=3), (1, 4, 4)),
+        (lambda: VAE((9,), 2, latents=2, hidden=[8]), (9,)),
+    ],
+    ids=["MADE", "PixelCNN", "GatedPixelCNN", "VAE"],
+)
+def test_a_loss_is_compiled_in_one_piece(build, shape):
+    model, split = build(), drawn(shape, classes=3).train
+    y = split.y if model.classes else None
+    objective = training._Objective(model)
+    torch.compiler.reset()
+    objective.compile(fullgraph=True, dynamic=False, backend="eager")  # an error if it has to be broken into pieces
+    objective(split.x, y).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_compiled_loss_is_the_same_and_so_is_its_checkpoint(tmp_path):
+    def built():
+        torch.manual_seed(0)
+        return MADE(D, [8])
+
+    settings, ds = dict(batch_size=16, lr=0.05), coins(48)  # batches of one size, so that one program is compiled
+    whole = built()
+    expected = fit(whole, ds, epochs=4, **settings)
+    for compiled in ((True, False), (False, True)):
+        path = tmp_path / f"{compiled}.safetensors"
+        for epochs, compile in zip((2, 4), compiled, strict=True):
+            model = built()
+            history = fit(model, ds, epochs=epochs, compile=compile, checkpoint=path, **settings)
+        assert history.train == pytest.approx(expected.train, abs=1e-4)
+        assert history.valid == pytest.approx(expected.valid, abs=1e-4)
+        assert model.state_dict().keys() == whole.state_dict().keys()
+        for ours, theirs in zip(weights(model), weights(whole), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def without_compiler(monkeypatch):
+    """Losses are traced, and not compiled: that takes seconds."""
+    compiled = []
+
+    def trace(objective, **settings):
+        compiled.append(objective)
+        nn.Module.compile(objective, backend="eager", **settings)
+
+    monkeypatch.setattr(training._Objective, "compile", trace)
+    return compiled
+
+
+def test_models_are_compiled_one_after_another(without_compiler):
+    """torch compiles a function for a few models only. With these limits it would give up at the second one."""
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for width in (5, 6, 7):
+            fit(MADE(D, [width]), coins(), epochs=1, compile=True, **SETTINGS)  # with a ragged batch
+    assert len(without_compiler) == 3
+
+
+def test_nothing_is_warned_of(without_compiler, tmp_path):
+    settings = dict(SETTINGS, lr_decay=0.9, clip=1.0, average=0.9, checkpoint=tmp_path / "run.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epochs in (1, 2):
+            fit(MADE(D, [8], classes=3), labelled(X, Y), epochs=epochs, labels=True, compile=True, **settings)
