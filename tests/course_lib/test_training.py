@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from course_lib import checkpoints, training, training_data
 from course_lib.checkpoints import checksum
@@ -825,6 +828,30 @@ def test_no_step_reads_from_the_device(monkeypatch, build, shape):
     settings = dict(epochs=2, lr_decay=0.9, average=0.9, fabric=unreadable(), labels=bool(model.classes))
     history = fit(model, drawn(shape, classes=3), **SETTINGS, **settings)
     assert history.valid == [0.0, 0.0]
+
+
+class Transfers(TorchDispatchMode):
+    """Counts the operations with tensors of two devices, but for single numbers: a device has those sent along."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves((args, kwargs, result)) if isinstance(each, torch.Tensor)]
+        if len({tensor.device for tensor in tensors if tensor.ndim}) > 1:
+            self.seen[operation.overloadpacket.__name__] += 1
+        return result
+
+
+def test_the_order_of_the_images_is_sent_once_an_epoch(monkeypatch):
+    monkeypatch.setattr(training, "_mean", lambda losses, lengths: 0.0)
+    monkeypatch.setattr(training, "_Watch", lambda check, device: Unconcerned())
+    model = MADE(9, [8]).to("meta")
+    with Transfers() as transfers:
+        fit(model, drawn((9,)), epochs=3, batch_size=2, lr=0.1, fabric=unreadable())
+    assert transfers.seen == {"_to_copy": 2 + 3}  # the images of both splits, and an order for each epoch
 
 
 class Unconcerned:
