@@ -183,8 +183,8 @@ def fit(
         The `History` of all epochs, including those before a resumption.
 
     Raises:
-        ValueError: a split without images or with unsuitable labels, a setting out of range, a damaged checkpoint
-            or one of another model, other data or other settings.
+        ValueError: a split without images or with unsuitable values or labels, a setting out of range, a damaged
+            checkpoint or one of another model, other data or other settings.
         OSError: the checkpoint cannot be read, or not be written, which is tried before the first epoch.
         FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains. (A GPU is
             some steps ahead when this is found; the message names the step.)
@@ -215,30 +215,16 @@ def fit(
         seed=seed,
         patience=patience,
     )
-    batch_size, seed = int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
+    steps = _Steps(int(batch_size), int(seed), lr_decay, clip, average)  # NumPy's integers are neither split nor saved
     data = training_data(dataset, ("train", "valid"), labels, context)
     check_values(model, data, dataset.name)
     player = _Player(_Objective(model), optimizer(model.parameters(), lr=lr))
-    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"lr_decay": lr_decay, "clip": clip, "average": average, **player.settings()}
+    settings = {"dataset": dataset.name, "labels": labels, **asdict(steps), **player.settings()}
     run = _Run(model, [player], settings, data, Path(checkpoint) if checkpoint else None)
     fabric = fabric or _one_device(model)
     limits = _Limits(epochs, patience, minutes, clock)
-    return _train(
-        run,
-        data,
-        fabric,
-        limits,
-        batch_size=batch_size,
-        seed=seed,
-        lr_decay=lr_decay,
-        clip=clip,
-        average=average,
-        resume=resume,
-        progress=progress,
-        on_epoch=on_epoch,
-        compile=compile,
-    )
+    shown = dict(progress=progress, on_epoch=on_epoch)
+    return _train(run, data, fabric, steps, limits, resume=resume, compile=compile, **shown)
 
 
 @dataclass
@@ -351,12 +337,12 @@ def fit_game(
     missing = [name for name in ("discriminator", "discriminator_loss", "generator_loss") if not hasattr(model, name)]
     if missing:
         raise ValueError(f"fit_game needs a model with two players; {type(model).__name__} has no {missing[0]}")
-    batch_size, seed = int(batch_size), int(seed)
+    steps = _Steps(int(batch_size), int(seed), clip=clip, average=average)
     data = training_data(dataset, ("train",), labels, context=False)
-    if d_steps > math.ceil(len(data["train"]["x"]) / batch_size):
+    batches = math.ceil(len(data["train"]["x"]) / steps.batch_size)
+    if d_steps > batches:
         raise ValueError(
-            f"d_steps is {d_steps}, but an epoch has {math.ceil(len(data['train']['x']) / batch_size)} batches: the "
-            "generator would take no step in some epochs"
+            f"d_steps is {d_steps}, but an epoch has {batches} batches: the generator would take no step in some epochs"
         )
     check_values(model, data, dataset.name)
     theirs = {id(parameter) for parameter in model.discriminator.parameters()}
@@ -376,40 +362,38 @@ def fit_game(
             every=int(d_steps),
         ),
     ]
-    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"d_steps": d_steps, "clip": clip, "average": average, **players[0].settings(), **players[1].settings()}
+    settings = {"dataset": dataset.name, "labels": labels, "d_steps": d_steps, **asdict(steps)}
+    del settings["lr_decay"]  # which a game does not have
+    settings |= {**players[0].settings(), **players[1].settings()}
     run = _Game(model, players, settings, data, Path(checkpoint) if checkpoint else None)
     limits = _Limits(epochs, None, minutes, clock)
     return _train(
-        run,
-        data,
-        _one_device(model),
-        limits,
-        batch_size=batch_size,
-        seed=seed,
-        clip=clip,
-        average=average,
-        resume=resume,
-        progress=progress,
-        on_epoch=on_epoch,
+        run, data, _one_device(model), steps, limits, resume=resume, compile=False, progress=progress, on_epoch=on_epoch
     )
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """How a run takes its steps: arguments of `fit`."""
+
+    batch_size: int
+    seed: int
+    lr_decay: float = 1.0
+    clip: float | None = None
+    average: float | None = None
 
 
 def _train(
     run: "_Run",
     data: Data,
     fabric: Fabric,
+    steps: _Steps,
     limits: "_Limits",
     *,
-    batch_size: int,
-    seed: int,
-    lr_decay: float = 1.0,
-    clip: float | None,
-    average: float | None,
     resume: bool,
+    compile: bool,
     progress: bool,
     on_epoch: Callable[[Any], object] | None,
-    compile: bool = False,
 ) -> Any:
     """Go on with a run from its checkpoint, or from its start, until a limit is reached. Give its history."""
     home = next(chain(run.model.parameters(), run.model.buffers())).device
@@ -421,9 +405,9 @@ def _train(
             for player in run.players:
                 # In place, before Fabric wraps it. A last batch of another size gets its own program, not one for all.
                 player.objective.compile(dynamic=False)
-        loop = _Loop(run, data, fabric, batch_size, seed, lr_decay, clip)
-        if average is not None:
-            run.average = _Average(run.model, average)
+        loop = _Loop(run, data, fabric, steps)
+        if steps.average is not None:
+            run.average = _Average(run.model, steps.average)
         if resume:
             run.load()
         if not limits.reached(run.history):
@@ -523,36 +507,26 @@ def _given(y: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
 class _Loop:
     """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
 
-    def __init__(
-        self,
-        run: "_Run",
-        data: Data,
-        fabric: Fabric,
-        batch_size: int,
-        seed: int,
-        lr_decay: float,
-        clip: float | None,
-    ):
-        self.run, self.fabric = run, fabric
-        self.batch_size, self.seed, self.lr_decay, self.clip = batch_size, seed, lr_decay, clip
+    def __init__(self, run: "_Run", data: Data, fabric: Fabric, steps: _Steps):
+        self.run, self.fabric, self.steps = run, fabric, steps
         self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
         for player in run.players:
             _fuse(player.optimizer)
         self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
         self.data = Batches(data, fabric.device)
         self.images = len(data["train"]["x"])
-        self.batches = math.ceil(self.images / batch_size)  # per epoch
+        self.batches = math.ceil(self.images / steps.batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
     def train_epoch(self, after_step: Callable[[], object]) -> list[float]:
         """Take the steps for each batch of the next epoch. Give each player's mean of the losses before its steps."""
         epoch = self.run.epoch + 1
-        shuffle = torch.Generator().manual_seed(_mix(self.seed, epoch))
-        torch.manual_seed(_mix(self.seed, epoch, 1 + self.fabric.global_rank))
+        shuffle = torch.Generator().manual_seed(_mix(self.steps.seed, epoch))
+        torch.manual_seed(_mix(self.steps.seed, epoch, 1 + self.fabric.global_rank))
         self.run.model.train()
         # On the device in one copy: a copy for each batch would wait for the steps before it.
         order = torch.randperm(self.images, generator=shuffle, device="cpu").to(self.data.home)
-        parts = order.split(self.batch_size)
+        parts = order.split(self.steps.batch_size)
         shares = [_share(part, self.fabric.global_rank, self.fabric.world_size) for part in parts]
         losses: list[list[Tensor]] = [[] for _ in self.run.players]
         lengths: list[list[int]] = [[] for _ in self.run.players]
@@ -573,7 +547,7 @@ class _Loop:
 
     def validate(self) -> float:
         """The mean loss over the validation images, in eval mode, with the same noise in every epoch."""
-        torch.manual_seed(_mix(self.seed, 0))
+        torch.manual_seed(_mix(self.steps.seed, 0))
         loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self._validation_batches()))
         self.run.check_finite("validation", "", torch.tensor(loss))
         return loss
@@ -582,16 +556,16 @@ class _Loop:
         """The means of the model's `loss_terms`, if it has any, over the validation images: noise as in `validate`."""
         if not hasattr(self.run.validated, "loss_terms"):
             return {}
-        torch.manual_seed(_mix(self.seed, 0))
+        torch.manual_seed(_mix(self.steps.seed, 0))
         return self.fabric.broadcast(_mean_terms(self.run.validated, self._validation_batches()))
 
     def _validation_batches(self) -> Iterator[dict[str, Tensor]]:
-        return self.data.in_order("valid", self.batch_size)
+        return self.data.in_order("valid", self.steps.batch_size)
 
     def _set_rates(self, k: int, steps: int) -> None:
         """Set the learning rates of player k for the step after `steps` batches."""
         for group, rate in zip(self.run.players[k].optimizer.param_groups, self.rates[k], strict=True):
-            group["lr"] = rate * self.lr_decay**steps
+            group["lr"] = rate * self.steps.lr_decay**steps
 
     def _step(self, k: int, batch: dict[str, Tensor], look: Callable[[Tensor], None]) -> Tensor:
         """Let player k take one step on this process's share of a batch, and give the loss before it."""
@@ -601,9 +575,9 @@ class _Loop:
             look(loss.detach())
             optimizer.zero_grad()
             self.fabric.backward(loss)
-        if self.clip is not None:
-            # An infinite norm is no error here, because to find out would wait for the device.
-            self.fabric.clip_gradients(objective, optimizer, max_norm=self.clip, error_if_nonfinite=False)
+        if self.steps.clip is not None:
+            # An infinite norm is not an error here: to find out would wait for the device.
+            self.fabric.clip_gradients(objective, optimizer, max_norm=self.steps.clip, error_if_nonfinite=False)
         optimizer.step()
         player.after_step()
         if self.run.average is not None and player is self.run.players[-1]:

@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import os
@@ -1095,3 +1096,65 @@ def test_nothing_is_warned_of(without_compiler, tmp_path):
         warnings.simplefilter("error")
         for epochs in (1, 2):
             fit(MADE(D, [8], classes=3), labelled(X, Y), epochs=epochs, labels=True, compile=True, **settings)
+
+
+# On a GPU
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(lambda: MADE(9, [8], classes=3), (9,)), (lambda: PixelCNN((1, 4, 4), 2, 4, 1, classes=3), (1, 4, 4))],
+    ids=["MADE", "PixelCNN"],
+)
+def test_no_step_on_a_gpu_waits_for_it(monkeypatch, build, shape, enough):
+    def strict(function):
+        def without_waiting(*arguments):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                return function(*arguments)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        return without_waiting
+
+    monkeypatch.setattr(training_data, "fits", lambda size, device: enough)
+    monkeypatch.setattr(training._Loop, "_step", strict(training._Loop._step))
+    monkeypatch.setattr(training_data.Batches, "_sent", strict(training_data.Batches._sent))
+    settings = dict(epochs=3, lr_decay=0.9, average=0.9, clip=1.0, labels=True)
+    history = fit(build().cuda(), drawn(shape, classes=3), **SETTINGS, **settings)
+    assert history.valid[-1] < history.valid[0]
+
+
+@needs_gpu
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
+def test_a_gpu_finds_what_a_cpu_finds(monkeypatch, enough, compile):
+    monkeypatch.setattr(training_data, "fits", lambda size, device: enough)
+    torch.manual_seed(0)
+    here = MADE(D, [8])
+    there = copy.deepcopy(here).cuda()
+    settings = dict(epochs=3, batch_size=16, lr=0.05, average=0.9, clip=1.0)
+    expected = fit(here, coins(), fabric=Fabric(accelerator="cpu"), **settings)
+    history = fit(there, coins(), fabric=Fabric(accelerator="cuda", devices=1), compile=compile, **settings)
+    assert history.train == pytest.approx(expected.train, abs=1e-3)
+    assert history.valid == pytest.approx(expected.valid, abs=1e-3)
+    assert history.device == torch.cuda.get_device_name() and history.precision == "float32"
+
+
+@needs_gpu
+def test_a_diverging_loss_on_a_gpu_is_named():
+    class Diverging(Coins):
+        steps = 0
+
+        def log_prob(self, x):
+            self.steps += self.training
+            return super().log_prob(x) * (float("nan") if self.steps == 6 else 1.0)
+
+    model = Diverging().cuda()
+    with pytest.raises(FloatingPointError, match="became nan in epoch 2, batch 2"):
+        fit(model, coins(), epochs=5, **SETTINGS)
+    assert model.logits.isfinite().all()
