@@ -13,6 +13,7 @@ it leaves the weights of the last one.
 
 import copy
 import json
+import logging
 import math
 import os
 import sys
@@ -509,7 +510,8 @@ class _Loop:
 
     def __init__(self, run: "_Run", data: Data, fabric: Fabric, steps: _Steps):
         self.run, self.fabric, self.steps = run, fabric, steps
-        self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
+        with _without_advice():
+            self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
         for player in run.players:
             _fuse(player.optimizer)
         self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
@@ -653,6 +655,18 @@ def _fuse(optimizer: torch.optim.Optimizer) -> None:
         free = group["fused"] is None and group["foreach"] is None and not group["differentiable"]
         if free and all(parameter.is_cuda and parameter.is_floating_point() for parameter in group["params"]):
             group["fused"] = True
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep Fabric from printing that a GPU could compute in TensorFloat32."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import copy
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies import SingleDeviceStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_info
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -646,6 +648,18 @@ def test_labels_of_every_whole_dtype_name_the_same_classes(dtype):
 def test_nothing_is_printed_where_nobody_watches(capfd):
     fit(Coins(), coins(), epochs=2, **SETTINGS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_advice_of_fabric_is_not_printed(monkeypatch):
+    """On a GPU it prints some when it places the model there."""
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda self, device: rank_zero_info("use TensorFloat32"))
+    monkeypatch.setattr(logging.getLogger("lightning_fabric"), "handlers", [handler])
+    fit(Coins(), coins(), epochs=1, **SETTINGS)
+    rank_zero_info("for others it prints")
+    assert said == ["for others it prints"]
 
 
 def test_a_terminal_gets_a_progress_bar_unless_it_is_turned_off(monkeypatch):
