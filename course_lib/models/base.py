@@ -53,6 +53,11 @@ def _checks_values() -> bool:
     return not (torch.compiler.is_compiling() or _VALUES_ARE_CHECKED.get())
 
 
+def _is_integral(x: torch.Tensor) -> bool:
+    """True for bool and for the integer dtypes that torch computes with."""
+    return not (x.is_floating_point() or x.is_complex() or x.dtype in (torch.uint16, torch.uint32, torch.uint64))
+
+
 class Model(nn.Module):
     """A network for x of shape `event_shape` that knows how it was built: it can be printed, saved and loaded.
 
@@ -489,11 +494,6 @@ class AutoregressiveModel(GenerativeModel):
                 if not known[d]:
                     columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
-
-
-def _is_integral(x: torch.Tensor) -> bool:
-    """True for bool and for the integer dtypes that torch computes with."""
-    return not (x.is_floating_point() or x.is_complex() or x.dtype in (torch.uint16, torch.uint32, torch.uint64))
 
 
 def _integer(number: object) -> int | None:
