@@ -11,56 +11,63 @@ original device, with the weights of the epoch that was best on the validation i
 it leaves the weights of the last one.
 """
 
+import copy
 import json
+import logging
 import math
 import os
 import sys
 import time
-import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from course_lib import checkpoints, saving
+from course_lib import checkpoints, resumption, saving
+from course_lib.models.base import Model, checked_values
+from course_lib.training_data import Batches, Data, TrainingData, check_values, training_data
 
 __all__ = ["GameHistory", "History", "TrainingData", "fit", "fit_exactly", "fit_game", "fit_steps"]
 
 
-class Images(Protocol):
-    """A split of the data: images x, (n, *shape). For labels=True it also has class labels y, (n,)."""
+@dataclass(kw_only=True)
+class _Speed:
+    """How fast a run trains: a part of either history. One from before this was recorded has none of it."""
 
-    @property
-    def x(self) -> Tensor: ...
+    images: int = 0
+    training_seconds: float = 0.0
+    device: str = ""
+    precision: str = ""
 
+    def count(self, images: int, seconds: float, device: str, precision: str) -> None:
+        """Add an epoch. A run that goes on elsewhere is counted from there."""
+        if (self.device, self.precision) != (device, precision):
+            self.images, self.training_seconds, self.device, self.precision = 0, 0.0, device, precision
+        self.images += images
+        self.training_seconds += seconds
 
-class TrainingData(Protocol):
-    """What `fit` reads of a data set."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def train(self) -> Images: ...
-
-    @property
-    def valid(self) -> Images: ...
+    def speed(self) -> str:
+        """The end of a line that sums the run up, empty if nothing is known."""
+        if not self.training_seconds:
+            return ""
+        rate = float(f"{self.images / self.training_seconds:.2g}")
+        return f"; {f'{rate:,.0f}' if rate >= 10 else f'{rate:g}'} images/s on {self.device} in {self.precision}"
 
 
 @dataclass
-class History:
+class History(_Speed):
     """The losses of a run of `fit`: one entry per epoch, in nats per image, or the model's own unit if it has one
     (`loss_unit`). Epochs are numbered from 1.
 
@@ -68,10 +75,14 @@ class History:
     loss over the validation images after the epoch, in eval mode. `terms` has the validation means of the model's
     `loss_terms` by name, if the model has any: the parts of an ELBO. `seconds` is the time of all epochs, training and
     validation, without the time for checkpoints. `ended` says which limit ended the run: `epochs`, `patience` or
-    `minutes`.
+    `minutes`. `training_seconds` is the wall-clock time of training alone, on `images` (each counted in every epoch),
+    on `device`, in `precision`.
 
     >>> print(History(train=[20.0, 18.5, 18.1], valid=[19.5, 18.75, 18.8], seconds=1.5))
     3 epochs in 1.5 s; best epoch 2: train 18.50, valid 18.75 nats
+    >>> speed = dict(images=5400, training_seconds=1.0, device="CPU", precision="float32")
+    >>> print(History(train=[18.5], valid=[18.75], seconds=1.5, **speed))
+    1 epoch in 1.5 s; best epoch 1: train 18.50, valid 18.75 nats; 5,400 images/s on CPU in float32
     """
 
     train: list[float] = field(default_factory=list)
@@ -97,7 +108,7 @@ class History:
         best = self.best_epoch
         return (
             f"{self.epochs} epoch{'s' * (self.epochs > 1)} in {self.seconds:.1f} s; best epoch {best}: "
-            f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} {self.unit}"
+            f"train {self.train[best - 1]:.2f}, valid {self.valid[best - 1]:.2f} {self.unit}{self.speed()}"
         )
 
 
@@ -112,6 +123,7 @@ def fit(
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     seed: int = 0,
     lr_decay: float = 1.0,
+    clip: float | None = None,
     average: float | None = None,
     patience: int | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -119,6 +131,8 @@ def fit(
     labels: bool = False,
     context: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[History], object] | None = None,
+    compile: bool = False,
     fabric: Fabric | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> History:
@@ -141,6 +155,8 @@ def fit(
             bit on a CPU. torch's global generators (CPU, CUDA) are restored afterwards. The seed does not
             affect the *initial* weights: seed before building the model.
         lr_decay: factor of the learning rate after every step.
+        clip: largest norm of the gradient of all parameters together; a longer one is scaled down to it. None for no
+            limit.
         average: validate and keep an exponential moving average of the weights, average * mean + (1 - average) *
             weights after every step (such as 0.9995). None validates and keeps the weights themselves.
         patience: stop after so many epochs without a better validation loss; None never stops early.
@@ -151,9 +167,16 @@ def fit(
         labels, context: train a conditional model: its `log_prob(x, labels=y, context=s)`, with y the labels and s
             the context in `dataset`.
         progress: show a progress bar if there is a notebook or a terminal to show it.
+        on_epoch: called with the history after each epoch, in the first process. For TensorBoard:
+            `writer = torch.utils.tensorboard.SummaryWriter()` and
+            `on_epoch=lambda history: writer.add_scalar("valid", history.valid[-1], history.epochs)`.
+        compile: compile the loss in training by torch.compile: the first steps take long, later ones are faster. The
+            model itself stays as it is, and a checkpoint is the same. The noise of a seed is another one. On a CPU this
+            needs a C++ compiler. torch forgets all that it has compiled before.
         fabric: a launched `lightning_fabric.Fabric`, for several GPUs or another precision. By default one
             device: a GPU if there is one, with the matrix products of float32 models in bfloat16 during
-            training (weights, validation and later computations stay in float32).
+            training (weights, validation and later computations stay in float32). Data of more than a third of
+            a GPU's free memory stay with the CPU, and each batch is brought over in time.
         clock: gives the seconds that `minutes` and the history count; wall-clock time by default. `time.process_time`
             counts this process's time on all its cores, whatever else the machine does; it does not see a GPU's work.
 
@@ -161,10 +184,11 @@ def fit(
         The `History` of all epochs, including those before a resumption.
 
     Raises:
-        ValueError: a split without images or with unsuitable labels, a setting out of range, a damaged checkpoint
-            or one of another model, other data or other settings.
+        ValueError: a split without images or with unsuitable values or labels, a setting out of range, a damaged
+            checkpoint or one of another model, other data or other settings.
         OSError: the checkpoint cannot be read, or not be written, which is tried before the first epoch.
-        FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains.
+        FloatingPointError: the loss became infinite or NaN. The checkpoint of the last good epoch remains. (A GPU is
+            some steps ahead when this is found; the message names the step.)
 
     >>> from types import SimpleNamespace as Namespace
     >>> from torch.distributions import Bernoulli
@@ -187,28 +211,29 @@ def fit(
         batch_size=batch_size,
         lr=lr,
         lr_decay=lr_decay,
+        clip=clip,
         average=average,
         seed=seed,
         patience=patience,
     )
-    batch_size, seed = int(batch_size), int(seed)  # NumPy's integers are neither split nor saved
-    data = _training_data(dataset, ("train", "valid"), labels, context)
+    steps = _Steps(int(batch_size), int(seed), lr_decay, clip, average)  # NumPy's integers are neither split nor saved
+    data = training_data(dataset, ("train", "valid"), labels, context)
+    check_values(model, data, dataset.name)
     player = _Player(_Objective(model), optimizer(model.parameters(), lr=lr))
-    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"lr_decay": lr_decay, "average": average, **player.settings()}
+    settings = {"dataset": dataset.name, "labels": labels, **asdict(steps), **player.settings()}
     run = _Run(model, [player], settings, data, Path(checkpoint) if checkpoint else None)
     fabric = fabric or _one_device(model)
     limits = _Limits(epochs, patience, minutes, clock)
-    return _train(run, data, fabric, batch_size, seed, limits, lr_decay, average, resume, progress)
+    shown = dict(progress=progress, on_epoch=on_epoch)
+    return _train(run, data, fabric, steps, limits, resume=resume, compile=compile, **shown)
 
 
 @dataclass
-class GameHistory:
+class GameHistory(_Speed):
     """The losses of a run of `fit_game`: one entry per epoch. Epochs are numbered from 1.
 
     `discriminator` and `generator` are the means of either loss over its steps in the epoch. Neither falls as the
-    samples get better: each is lowered by one player and raised by the other. `seconds` and `ended` are as in
-    `History`.
+    samples get better: each is lowered by one player and raised by the other. The other fields are as in `History`.
 
     >>> print(GameHistory(discriminator=[1.1, 1.35], generator=[0.9, 0.7], seconds=2.5))
     2 epochs in 2.5 s; last epoch: discriminator 1.35, generator 0.70
@@ -229,7 +254,7 @@ class GameHistory:
             return "no epochs"
         return (
             f"{self.epochs} epoch{'s' * (self.epochs > 1)} in {self.seconds:.1f} s; last epoch: "
-            f"discriminator {self.discriminator[-1]:.2f}, generator {self.generator[-1]:.2f}"
+            f"discriminator {self.discriminator[-1]:.2f}, generator {self.generator[-1]:.2f}{self.speed()}"
         )
 
 
@@ -247,11 +272,13 @@ def fit_game(
     optimizer: Callable[..., torch.optim.Optimizer] = _ADAM_WITH_LESS_MOMENTUM,
     d_steps: int = 1,
     seed: int = 0,
+    clip: float | None = None,
     average: float | None = None,
     checkpoint: str | os.PathLike | None = None,
     resume: bool = True,
     labels: bool = False,
     progress: bool = True,
+    on_epoch: Callable[[GameHistory], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> GameHistory:
     """Train a generator and a discriminator in turn on `dataset.train`, and keep the weights of the last epoch.
@@ -265,11 +292,12 @@ def fit_game(
             parameters outside of `discriminator` are the generator's: an encoder's as well. If it has `constrain()`,
             that is called after each step of the discriminator.
         dataset: as in `fit`, where `valid` is not needed.
-        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress, clock: as in `fit`.
+        epochs, minutes, batch_size, seed, checkpoint, resume, labels, progress, on_epoch, clock: as in `fit`.
         lr: learning rate of both players, or a pair (generator, discriminator).
         optimizer: makes the optimizer of either player from its parameters and lr. The default is Adam with betas 0.5
             and 0.999: less momentum than usual, as in Radford, Metz and Chintala, "DCGAN", ICLR 2016.
         d_steps: steps of the discriminator for each one of the generator.
+        clip: as in `fit`, for the parameters of each player.
         average: keep an exponential moving average of the generator's weights, average * mean + (1 - average) * weights
             after every step of the generator (such as 0.999). The discriminator plays against the weights themselves.
 
@@ -300,6 +328,7 @@ def fit_game(
             batch_size=batch_size,
             lr=rate,
             lr_decay=1.0,
+            clip=clip,
             average=average,
             seed=seed,
             patience=None,
@@ -309,13 +338,14 @@ def fit_game(
     missing = [name for name in ("discriminator", "discriminator_loss", "generator_loss") if not hasattr(model, name)]
     if missing:
         raise ValueError(f"fit_game needs a model with two players; {type(model).__name__} has no {missing[0]}")
-    batch_size, seed = int(batch_size), int(seed)
-    data = _training_data(dataset, ("train",), labels, context=False)
-    if d_steps > math.ceil(len(data["train"]["x"]) / batch_size):
+    steps = _Steps(int(batch_size), int(seed), clip=clip, average=average)
+    data = training_data(dataset, ("train",), labels, context=False)
+    batches = math.ceil(len(data["train"]["x"]) / steps.batch_size)
+    if d_steps > batches:
         raise ValueError(
-            f"d_steps is {d_steps}, but an epoch has {math.ceil(len(data['train']['x']) / batch_size)} batches: the "
-            "generator would take no step in some epochs"
+            f"d_steps is {d_steps}, but an epoch has {batches} batches: the generator would take no step in some epochs"
         )
+    check_values(model, data, dataset.name)
     theirs = {id(parameter) for parameter in model.discriminator.parameters()}
     ours = [parameter for parameter in model.parameters() if id(parameter) not in theirs]
     generator_rate, discriminator_rate = rates
@@ -333,44 +363,73 @@ def fit_game(
             every=int(d_steps),
         ),
     ]
-    settings = {"dataset": dataset.name, "batch_size": batch_size, "seed": seed, "labels": labels}
-    settings |= {"d_steps": d_steps, "average": average, **players[0].settings(), **players[1].settings()}
+    settings = {"dataset": dataset.name, "labels": labels, "d_steps": d_steps, **asdict(steps)}
+    del settings["lr_decay"]  # which a game does not have
+    settings |= {**players[0].settings(), **players[1].settings()}
     run = _Game(model, players, settings, data, Path(checkpoint) if checkpoint else None)
     limits = _Limits(epochs, None, minutes, clock)
-    return _train(run, data, _one_device(model), batch_size, seed, limits, 1.0, average, resume, progress)
+    return _train(
+        run, data, _one_device(model), steps, limits, resume=resume, compile=False, progress=progress, on_epoch=on_epoch
+    )
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """How a run takes its steps: arguments of `fit`."""
+
+    batch_size: int
+    seed: int
+    lr_decay: float = 1.0
+    clip: float | None = None
+    average: float | None = None
 
 
 def _train(
     run: "_Run",
-    data: "_Data",
+    data: Data,
     fabric: Fabric,
-    batch_size: int,
-    seed: int,
+    steps: _Steps,
     limits: "_Limits",
-    lr_decay: float,
-    average: float | None,
+    *,
     resume: bool,
+    compile: bool,
     progress: bool,
+    on_epoch: Callable[[Any], object] | None,
 ) -> Any:
     """Go on with a run from its checkpoint, or from its start, until a limit is reached. Give its history."""
     home = next(chain(run.model.parameters(), run.model.buffers())).device
+    # fit has checked the values of the data. On a CPU the models check them again in each step, at almost no cost.
+    known = isinstance(run.model, Model) and fabric.device.type != "cpu"
     try:
-        loop = _Loop(run, data, fabric, batch_size, seed, lr_decay)
-        if average is not None:
-            run.average = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(average))
+        if compile:
+            torch.compiler.reset()  # it compiles one function, such as our forward, for a few models only
+            for player in run.players:
+                # In place, before Fabric wraps it. A last batch of another size gets its own program, not one for all.
+                player.objective.compile(dynamic=False)
+        loop = _Loop(run, data, fabric, steps)
+        if steps.average is not None:
+            run.average = _Average(run.model, steps.average)
         if resume:
             run.load()
         if not limits.reached(run.history):
             run.check_writable()  # in every process: if only the first one failed, the others would wait for it
         with _progress_bar(loop, limits.epochs, progress) as bar, torch.random.fork_rng(devices=loop.rng_devices):
             while not limits.reached(run.history):
-                start = limits.clock()
-                shown = run.record(loop, loop.train_epoch(after_step=bar.update))
+                start, on_the_wall = limits.clock(), time.perf_counter()
+                with checked_values() if known else nullcontext():
+                    losses = loop.train_epoch(after_step=bar.update)
+                    training_seconds = time.perf_counter() - on_the_wall
+                    shown = run.record(loop, losses)
                 # One clock for all processes: each must take the same decision to stop.
                 run.history.seconds += fabric.broadcast(limits.clock() - start)
+                run.history.count(
+                    loop.images, training_seconds, _device_name(fabric), _precision_name(run.model, fabric)
+                )
                 bar.set_postfix(epoch=run.epoch, **{name: f"{value:.2f}" for name, value in shown.items()})
                 if fabric.is_global_zero:
                     run.save()
+                    if on_epoch is not None:
+                        on_epoch(run.history)
                 fabric.barrier()
         run.history.ended = limits.reached(run.history)
     finally:
@@ -396,10 +455,6 @@ class _Limits:
             "minutes": self.minutes is not None and history.seconds >= 60 * self.minutes,
         }
         return next((name for name, is_reached in reached.items() if is_reached), "")
-
-
-# For each of the splits "train" and "valid": the images "x" and, for a conditional model, labels "y" and "context".
-_Data = dict[str, dict[str, Tensor]]
 
 
 class _Objective(nn.Module):
@@ -453,35 +508,40 @@ def _given(y: Tensor | None, context: Tensor | None) -> dict[str, Tensor]:
 class _Loop:
     """The passes over the data of a run, with the model and the data on the devices of `fabric`."""
 
-    def __init__(self, run: "_Run", data: _Data, fabric: Fabric, batch_size: int, seed: int, lr_decay: float):
-        self.run, self.fabric = run, fabric
-        self.batch_size, self.seed, self.lr_decay = batch_size, seed, lr_decay
-        self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
+    def __init__(self, run: "_Run", data: Data, fabric: Fabric, steps: _Steps):
+        self.run, self.fabric, self.steps = run, fabric, steps
+        with _without_advice():
+            self.wrapped = [fabric.setup(player.objective, player.optimizer) for player in run.players]
+        for player in run.players:
+            _fuse(player.optimizer)
         self.rates = [[group["lr"] for group in player.optimizer.param_groups] for player in run.players]
-        self.data = {
-            split: {name: fabric.to_device(tensor) for name, tensor in tensors.items()}
-            for split, tensors in data.items()
-        }
-        self.images = len(self.data["train"]["x"])
-        self.batches = math.ceil(self.images / batch_size)  # per epoch
+        self.data = Batches(data, fabric.device)
+        self.images = len(data["train"]["x"])
+        self.batches = math.ceil(self.images / steps.batch_size)  # per epoch
         self.rng_devices = [fabric.device] if fabric.device.type == "cuda" else []
 
     def train_epoch(self, after_step: Callable[[], object]) -> list[float]:
         """Take the steps for each batch of the next epoch. Give each player's mean of the losses before its steps."""
         epoch = self.run.epoch + 1
-        shuffle = torch.Generator().manual_seed(_mix(self.seed, epoch))
-        torch.manual_seed(_mix(self.seed, epoch, 1 + self.fabric.global_rank))
+        shuffle = torch.Generator().manual_seed(_mix(self.steps.seed, epoch))
+        torch.manual_seed(_mix(self.steps.seed, epoch, 1 + self.fabric.global_rank))
         self.run.model.train()
+        # On the device in one copy: a copy for each batch would wait for the steps before it.
+        order = torch.randperm(self.images, generator=shuffle, device="cpu").to(self.data.home)
+        parts = order.split(self.steps.batch_size)
+        shares = [_share(part, self.fabric.global_rank, self.fabric.world_size) for part in parts]
         losses: list[list[Tensor]] = [[] for _ in self.run.players]
         lengths: list[list[int]] = [[] for _ in self.run.players]
-        for step, batch in enumerate(torch.randperm(self.images, generator=shuffle).split(self.batch_size)):
+        watch = _Watch(self.run.check_finite, self.fabric.device)
+        for step, batch in enumerate(self.data("train", shares)):
             before = self.run.epoch * self.batches + step
             for k, player in enumerate(self.run.players):
                 if (before + 1) % player.every == 0:
                     self._set_rates(k, before)
-                    losses[k].append(self._step(k, batch, f"batch {step + 1}"))
-                    lengths[k].append(len(batch))
+                    losses[k].append(self._step(k, batch, partial(watch, f"batch {step + 1}", player.name)))
+                    lengths[k].append(len(parts[step]))
             after_step()
+        watch.finish()
         return [
             _mean(self.fabric.all_reduce(torch.stack(each), reduce_op="mean"), counts)
             for each, counts in zip(losses, lengths, strict=True)
@@ -489,37 +549,124 @@ class _Loop:
 
     def validate(self) -> float:
         """The mean loss over the validation images, in eval mode, with the same noise in every epoch."""
-        torch.manual_seed(_mix(self.seed, 0))
-        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self.data["valid"], self.batch_size))
-        self.run.check_finite(torch.tensor(loss), "validation")
+        torch.manual_seed(_mix(self.steps.seed, 0))
+        loss = self.fabric.broadcast(_mean_loss(_Objective(self.run.validated), self._validation_batches()))
+        self.run.check_finite("validation", "", torch.tensor(loss))
         return loss
 
     def validation_terms(self) -> dict[str, float]:
         """The means of the model's `loss_terms`, if it has any, over the validation images: noise as in `validate`."""
         if not hasattr(self.run.validated, "loss_terms"):
             return {}
-        torch.manual_seed(_mix(self.seed, 0))
-        return self.fabric.broadcast(_mean_terms(self.run.validated, self.data["valid"], self.batch_size))
+        torch.manual_seed(_mix(self.steps.seed, 0))
+        return self.fabric.broadcast(_mean_terms(self.run.validated, self._validation_batches()))
+
+    def _validation_batches(self) -> Iterator[dict[str, Tensor]]:
+        return self.data.in_order("valid", self.steps.batch_size)
 
     def _set_rates(self, k: int, steps: int) -> None:
         """Set the learning rates of player k for the step after `steps` batches."""
         for group, rate in zip(self.run.players[k].optimizer.param_groups, self.rates[k], strict=True):
-            group["lr"] = rate * self.lr_decay**steps
+            group["lr"] = rate * self.steps.lr_decay**steps
 
-    def _step(self, k: int, batch: Tensor, where: str) -> Tensor:
+    def _step(self, k: int, batch: dict[str, Tensor], look: Callable[[Tensor], None]) -> Tensor:
         """Let player k take one step on this process's share of a batch, and give the loss before it."""
         player, (objective, optimizer) = self.run.players[k], self.wrapped[k]
-        share = _share(batch, self.fabric.global_rank, self.fabric.world_size).to(self.fabric.device)
         with _without_gradients(each for other in self.run.players if other is not player for each in other.parameters):
-            loss = objective(**{name: tensor[share] for name, tensor in self.data["train"].items()})
-            self.run.check_finite(loss, where, player.name)
+            loss = objective(**batch)
+            look(loss.detach())
             optimizer.zero_grad()
             self.fabric.backward(loss)
+        if self.steps.clip is not None:
+            # An infinite norm is not an error here: to find out would wait for the device.
+            self.fabric.clip_gradients(objective, optimizer, max_norm=self.steps.clip, error_if_nonfinite=False)
         optimizer.step()
         player.after_step()
         if self.run.average is not None and player is self.run.players[-1]:
-            self.run.average.update_parameters(self.run.model)
+            self.run.average.update(self.run.model)
         return loss.detach()
+
+
+class _Watch:
+    """Looks at each loss of an epoch, in the order of the steps: none may be infinite or NaN.
+
+    On a GPU to look at once would mean to wait until all steps sent to it are done. There each loss is copied in its
+    turn, and looked at when it has come: a few steps later, or at the end of the epoch.
+
+    Args:
+        check: called with what names the step, and its loss.
+        device: of the losses.
+    """
+
+    def __init__(self, check: Callable[..., None], device: torch.device):
+        self.check, self.at_once = check, device.type != "cuda"
+        self.coming: deque[tuple[torch.cuda.Event, Callable[[], None]]] = deque()
+
+    def __call__(self, where: str, player: str, loss: Tensor) -> None:
+        if self.at_once:
+            return self.check(where, player, loss)
+        copied = loss.to("cpu", non_blocking=True)  # into pinned memory
+        event = torch.cuda.Event()
+        event.record()
+        self.coming.append((event, partial(self.check, where, player, copied)))
+        while self.coming and self.coming[0][0].query():
+            self.coming.popleft()[1]()
+
+    def finish(self) -> None:
+        """Look at the losses that are still to come."""
+        for event, check in self.coming:
+            event.synchronize()
+            check()
+        self.coming.clear()
+
+
+class _Average(nn.Module):
+    """An exponential moving average of a model's weights, with the buffers of the model.
+
+    torch's `AveragedModel` computes the same, but copies its count of the steps to the device in each of them, which
+    waits for the steps before. A checkpoint has the names of both.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        super().__init__()
+        self.module, self.decay = copy.deepcopy(model), decay
+        self.register_buffer("n_averaged", torch.tensor(0, device="cpu"))
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        means, weights = list(self.module.parameters()), list(model.parameters())
+        if self.n_averaged == 0:
+            torch._foreach_copy_(means, weights)
+        else:
+            torch._foreach_lerp_(means, weights, 1 - self.decay)
+        for mine, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            mine.copy_(buffer)
+        self.n_averaged += 1
+
+
+def _fuse(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer change all weights in one kernel, if CUDA has one for it and its user asked for no other way.
+
+    Its defaults, which a checkpoint must agree with, stay as they are. (Adagrad would have to be told when it is made.)
+    """
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        free = group["fused"] is None and group["foreach"] is None and not group["differentiable"]
+        if free and all(parameter.is_cuda and parameter.is_floating_point() for parameter in group["params"]):
+            group["fused"] = True
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep Fabric from printing that a GPU could compute in TensorFloat32."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -536,26 +683,26 @@ def _without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _mean_loss(objective: _Objective, tensors: dict[str, Tensor], batch_size: int) -> float:
+def _mean_loss(objective: _Objective, batches: Iterator[dict[str, Tensor]]) -> float:
     objective.eval()
-    batches = list(_batches(tensors, batch_size))
-    losses = torch.stack([objective(**batch) for batch in batches])
-    return _mean(losses, [len(batch["x"]) for batch in batches])
+    losses, lengths = [], []
+    for batch in batches:
+        losses.append(objective(**batch))
+        lengths.append(len(batch["x"]))
+    return _mean(torch.stack(losses), lengths)
 
 
 @torch.no_grad()
-def _mean_terms(model: nn.Module, tensors: dict[str, Tensor], batch_size: int) -> dict[str, float]:
+def _mean_terms(model: nn.Module, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
     """The means of a model's `loss_terms` over the images. The model is in eval mode already."""
-    sums: dict[str, float] = {}
-    for batch in _batches(tensors, batch_size):
+    terms: dict[str, list[Tensor]] = {}
+    images = 0
+    for batch in batches:
+        images += len(batch["x"])
         for name, values in model.loss_terms(batch["x"], **_given(batch.get("y"), batch.get("context"))).items():
-            sums[name] = sums.get(name, 0.0) + values.cpu().double().sum().item()
-    return {name: total / len(tensors["x"]) for name, total in sums.items()}
-
-
-def _batches(tensors: dict[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
-    for batch in zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True):
-        yield dict(zip(tensors, batch, strict=True))
+            terms.setdefault(name, []).append(values)
+    # Only now, because each copy waits for what the device computes.
+    return {name: sum(v.cpu().double().sum().item() for v in values) / images for name, values in terms.items()}
 
 
 def _mean(losses: Tensor, lengths: Sequence[int]) -> float:
@@ -566,15 +713,15 @@ def _mean(losses: Tensor, lengths: Sequence[int]) -> float:
 class _Run:
     """The state that a run carries from one epoch to the next, and its checkpoint."""
 
-    def __init__(self, model: nn.Module, players: list[_Player], settings: dict, data: _Data, path: Path | None):
+    def __init__(self, model: nn.Module, players: list[_Player], settings: dict, data: Data, path: Path | None):
         self.model, self.players, self.path = model, players, path
         self.settings = json.loads(json.dumps(settings, default=str))  # as they will be read from a file
         # A checkpoint must agree with these. Their price is a pass over the data, so a run without a file skips them.
-        self.data = {} if path is None else _data_record(data)
-        self.buffers = {} if path is None else _buffer_record(model)
+        self.data = {} if path is None else resumption.data_record(data)
+        self.buffers = {} if path is None else resumption.buffer_record(model)
         self.history = self.new_history()
         self.kept: dict[str, Tensor] = {}
-        self.average: AveragedModel | None = None
+        self.average: _Average | None = None
 
     @property
     def validated(self) -> nn.Module:
@@ -606,7 +753,7 @@ class _Run:
         if self.kept:
             self.model.load_state_dict(self.kept)
 
-    def check_finite(self, loss: Tensor, where: str, player: str = "") -> None:
+    def check_finite(self, where: str, player: str, loss: Tensor) -> None:
         """Raise FloatingPointError if a loss of the epoch in progress is infinite or NaN."""
         if loss.isfinite():
             return
@@ -659,16 +806,16 @@ class _Run:
         path = self.path
         if path is None or not path.exists():
             return
-        records, tensors = _read(path, type(self.history))
+        records, tensors = resumption.read(path, type(self.history))
 
         def group(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
-        _check_same_model(self.model.state_dict(), group("model."), path)
-        _check_same_settings(self.settings, records["settings"], path)
+        resumption.check_same_model(self.model.state_dict(), group("model."), path)
+        resumption.check_same_settings(self.settings, records["settings"], path)
         if "checksum" in records:
-            _check_same_data(self.data, records["data"], path)
-            _check_same_buffers(self.model.state_dict(), group("model."), records["buffers"], path)
+            resumption.check_same_data(self.data, records["data"], path)
+            resumption.check_same_buffers(self.model.state_dict(), group("model."), records["buffers"], path)
             self.buffers = records["buffers"]
         self.model.load_state_dict(group("model."))
         if self.average is not None:
@@ -698,122 +845,17 @@ class _Game(_Run):
         return shown
 
 
-def _read(path: Path, kind: type) -> tuple[dict, dict[str, Tensor]]:
-    """The records and the tensors of a checkpoint whose history is of a kind.
-
-    Raises:
-        ValueError: the file is damaged or not a checkpoint.
-    """
-    remedy = (
-        "The file is unchanged: restore a copy of it, use another checkpoint file, or start afresh with "
-        "resume=False, which overwrites it"
-    )
-    try:
-        records, tensors = checkpoints.read(path)
-        records["history"] = kind(**records["history"])
-    except KeyError as error:
-        raise ValueError(f"{path} is not a checkpoint of fit: it has no {error}. {remedy}") from error
-    except TypeError as error:  # the history has other entries
-        raise ValueError(f"{path} is a checkpoint of another kind of training ({error}). {remedy}") from error
-    except ValueError as error:
-        raise ValueError(f"{error}. {remedy}") from error
-    if "checksum" not in records:
-        # It may hold days of training, so it is accepted. The next epoch's checkpoint has the missing records.
-        warnings.warn(
-            f"{path} was written by an earlier version of fit, without checksums: fit cannot check that it is "
-            "undamaged and that the data and the model's buffers (an ordering, say) are the same",
-            stacklevel=4,
-        )
-    return records, tensors
-
-
-def _data_record(data: _Data) -> dict[str, dict]:
-    """Enough of the data to recognise them: shape, dtype and checksum of each tensor."""
-    return {
-        f"{split}.{name}": {"size": checkpoints.size(tensor), "checksum": checkpoints.checksum({"": tensor})}
-        for split, tensors in data.items()
-        for name, tensor in tensors.items()
-    }
-
-
-def _buffer_record(model: nn.Module) -> dict[str, int]:
-    """A checksum for each saved buffer, but for those of parametrizations: the vectors of a spectral norm, say."""
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    buffers = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if name not in parameters and ".parametrizations." not in f".{name}"
-    }
-    return {name: checkpoints.checksum({"": tensor}) for name, tensor in buffers.items()}
-
-
-def _check_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], path: Path) -> None:
-    def describe(tensors: dict[str, Tensor], name: str) -> str:
-        return checkpoints.size(tensors[name]) if name in tensors else "missing"
-
-    differences = [
-        f"{name} is {describe(theirs, name)} in the checkpoint and {describe(ours, name)} in the model"
-        for name in sorted(ours.keys() | theirs.keys())
-        if describe(ours, name) != describe(theirs, name)
-    ]
-    if differences:
-        raise ValueError(
-            f"{path} is a checkpoint of another model: {'; '.join(differences)}. Use another checkpoint "
-            "file, or start afresh with resume=False"
-        )
-
-
-def _check_same_buffers(ours: dict[str, Tensor], theirs: dict[str, Tensor], at_start: dict, path: Path) -> None:
-    """Compare the buffers that define the model (an ordering, masks).
-
-    Training left those alone: in the checkpoint they are as `at_start` of the run. Other buffers (running means,
-    say) are part of what the run has learned.
-    """
-    differences = []
-    for name, checksum in at_start.items():
-        mine, saved = ours[name].cpu(), theirs[name]
-        different = (mine != saved) & ((mine == mine) | (saved == saved))  # NaN agrees with NaN
-        if checkpoints.checksum({"": saved}) == checksum and different.any():
-            at = different.nonzero()[0].tolist()
-            differences.append(
-                f"{name} differs in {int(different.sum())} of {different.numel()} numbers, at {at} "
-                f"it is {saved[tuple(at)].item()} in the checkpoint and {mine[tuple(at)].item()} in the model"
-            )
-    if differences:
-        raise ValueError(
-            f"{path} is a checkpoint of another model: {'; '.join(differences)}. Build the model with the same "
-            "arguments, use another checkpoint file, or start afresh with resume=False"
-        )
-
-
-def _check_same_data(ours: dict[str, dict], theirs: dict[str, dict], path: Path) -> None:
-    changes = []
-    for name, now in ours.items():
-        was = theirs[name]
-        if was["size"] != now["size"]:
-            changes.append(f"{name} was {was['size']} and is now {now['size']}")
-        elif was["checksum"] != now["checksum"]:
-            changes.append(f"{name} has the same shape, but other values")
-    if changes:
-        raise ValueError(
-            f"{path} is a checkpoint of other data: {'; '.join(changes)}. Use the old data, another checkpoint "
-            "file, or start afresh with resume=False"
-        )
-
-
-def _check_same_settings(ours: dict, theirs: dict, path: Path) -> None:
-    changes = [
-        f"{name} was {theirs.get(name)} and is now {value}" for name, value in ours.items() if theirs.get(name) != value
-    ]
-    if changes:
-        raise ValueError(
-            f"{path} is a checkpoint of other settings: {', '.join(changes)}. Use the old ones, another "
-            "checkpoint file, or start afresh with resume=False"
-        )
-
-
 def _check_settings(
-    *, epochs: Any, minutes: Any, batch_size: Any, lr: Any, lr_decay: Any, average: Any, seed: Any, patience: Any
+    *,
+    epochs: Any,
+    minutes: Any,
+    batch_size: Any,
+    lr: Any,
+    lr_decay: Any,
+    clip: Any,
+    average: Any,
+    seed: Any,
+    patience: Any,
 ) -> None:
     if epochs is None and minutes is None:
         raise ValueError("nothing would end the run: give epochs, minutes or both")
@@ -823,6 +865,7 @@ def _check_settings(
         "batch_size": (batch_size, _is_whole(batch_size, 1), "a whole number, at least 1"),
         "lr": (lr, _is_number(lr) and lr > 0, "a positive number"),
         "lr_decay": (lr_decay, _is_number(lr_decay) and 0 < lr_decay <= 1, "a number above 0 and at most 1"),
+        "clip": (clip, clip is None or _is_number(clip) and clip > 0, "a positive number, or None"),
         "average": (average, average is None or _is_number(average) and 0 < average < 1, "between 0 and 1, or None"),
         "seed": (seed, _is_whole(seed, 0), "a whole number, 0 or more"),
         "patience": (patience, patience is None or _is_whole(patience, 1), "a whole number, at least 1, or None"),
@@ -840,65 +883,6 @@ def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and value >= least
 
 
-def _training_data(dataset: TrainingData, splits: Sequence[str], labels: bool, context: bool) -> _Data:
-    """The tensors that training uses, with labels in int64: torch takes uint8 and bool indices as a mask."""
-    data = {split: {"x": _images(dataset, split)} for split in splits}
-    shapes = {split: tuple(tensors["x"].shape[1:]) for split, tensors in data.items()}
-    if shapes["train"] != shapes.get("valid", shapes["train"]):
-        raise ValueError(
-            f"the images of {dataset.name} have shape {shapes['train']} in train.x and {shapes['valid']} in valid.x"
-        )
-    if labels:
-        for split, tensors in data.items():
-            tensors["y"] = _labels(dataset, split, len(tensors["x"])).long()
-    if context:
-        for split, tensors in data.items():
-            tensors["context"] = _context(dataset, split, len(tensors["x"]))
-    return data
-
-
-def _images(dataset: TrainingData, split: str) -> Tensor:
-    """The images of a split, or a ValueError if `fit` cannot use them."""
-    why = "fit needs training images to learn from and validation images to choose the best epoch"
-    if getattr(dataset, split, None) is None:
-        raise ValueError(f"the {split} split of {dataset.name} is None: {why}")
-    x = getattr(dataset, split).x
-    if not isinstance(x, Tensor) or x.dim() == 0:
-        raise ValueError(
-            f"{split}.x of {dataset.name} must be a tensor whose first axis counts the images, "
-            f"got {'a tensor without axes' if isinstance(x, Tensor) else type(x).__name__}"
-        )
-    if len(x) == 0:
-        raise ValueError(f"the {split} split of {dataset.name} is empty: {why}")
-    return x
-
-
-def _labels(dataset: TrainingData, split: str, images: int) -> Tensor:
-    """The labels of a split with so many images, or a ValueError if `fit` cannot use them."""
-    y, name = getattr(getattr(dataset, split), "y", None), f"{split}.y of {dataset.name}"
-    if y is None:
-        raise ValueError(f"the {split} split of {dataset.name} has no labels; train with labels=False")
-    if not isinstance(y, Tensor) or y.ndim not in (1, 2) or len(y) != images:
-        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(
-            f"{name} must be a tensor of shape ({images},), one label per image, or ({images}, kinds), got {found}"
-        )
-    if y.is_floating_point() or y.is_complex():
-        raise ValueError(f"{name} must hold whole numbers (an integer dtype or bool), got {y.dtype}")
-    return y
-
-
-def _context(dataset, split: str, images: int) -> Tensor:
-    """The context of a split with so many images, or a ValueError if `fit` cannot use it."""
-    context, name = getattr(getattr(dataset, split), "context", None), f"{split}.context of {dataset.name}"
-    if not isinstance(context, Tensor) or context.ndim < 2 or len(context) != images:
-        found = f"shape {tuple(context.shape)}" if isinstance(context, Tensor) else type(context).__name__
-        raise ValueError(f"{name} must be a tensor of shape ({images}, channels, ...), got {found}")
-    if not context.is_floating_point():
-        raise ValueError(f"{name} must hold real numbers, got {context.dtype}")
-    return context
-
-
 def _one_device(model: nn.Module) -> Fabric:
     fabric = Fabric(devices=1)
     float32 = all(parameter.dtype == torch.float32 for parameter in model.parameters())
@@ -906,6 +890,21 @@ def _one_device(model: nn.Module) -> Fabric:
         # A plugin, because precision="bf16-mixed" prints a message to stderr.
         fabric = Fabric(devices=1, plugins=MixedPrecision("bf16-mixed", device="cuda"))
     return fabric
+
+
+def _device_name(fabric: Fabric) -> str:
+    """The device of a run, or how many of them."""
+    device = fabric.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    return name if fabric.world_size == 1 else f"{fabric.world_size} x {name}"
+
+
+def _precision_name(model: nn.Module, fabric: Fabric) -> str:
+    """The dtype in which a run computes."""
+    mixed = {"bf16-mixed": "bfloat16 mixed precision", "16-mixed": "float16 mixed precision"}
+    dtypes = (parameter.dtype for parameter in model.parameters())
+    dtype = str(next(dtypes, torch.get_default_dtype())).removeprefix("torch.")
+    return mixed.get(fabric.strategy.precision.precision, dtype)
 
 
 def _share(batch: Tensor, rank: int, world_size: int) -> Tensor:

@@ -1230,7 +1230,7 @@ with waits_for("orderless_loss"):
 torch.manual_seed(0)
 orderless = OrderlessNADE(64, [200, 200])
 history = fit(orderless, digits, epochs=budget(smoke=10, cpu=250, gpu=600), batch_size=100, lr=3e-3, optimizer=decay)
-print(history, "(estimates from one mask per image)")
+print("Estimates from one mask per image:", history)
 
 # %% tags=["demo"]
 digit_ensemble = [orderings.raster(8, 8)] + [

@@ -10,6 +10,8 @@ import math
 import operator
 import reprlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import torch
@@ -27,6 +29,33 @@ class _Abbreviate(reprlib.Repr):
 
 
 _ABBREVIATE = _Abbreviate()
+
+
+_VALUES_ARE_CHECKED: ContextVar[bool] = ContextVar("_VALUES_ARE_CHECKED", default=False)
+
+
+@contextmanager
+def checked_values() -> Iterator[None]:
+    """Within it models look at the shapes and dtypes of x and of labels, but not at their values.
+
+    To read a value, the program waits until the device has computed all that it was sent. `course_lib.training.fit`
+    checks the values of a data set once, before it trains on it.
+    """
+    token = _VALUES_ARE_CHECKED.set(True)
+    try:
+        yield
+    finally:
+        _VALUES_ARE_CHECKED.reset(token)
+
+
+def _checks_values() -> bool:
+    # torch.compile cannot trace a decision that depends on a value.
+    return not (torch.compiler.is_compiling() or _VALUES_ARE_CHECKED.get())
+
+
+def _is_integral(x: torch.Tensor) -> bool:
+    """True for bool and for the integer dtypes that torch computes with."""
+    return not (x.is_floating_point() or x.is_complex() or x.dtype in (torch.uint16, torch.uint32, torch.uint64))
 
 
 class Model(nn.Module):
@@ -113,9 +142,16 @@ class Model(nn.Module):
         if self.levels is None:
             if not x.is_floating_point():
                 raise ValueError(f"x must be real-valued; got {x.dtype}")
-        elif x.is_floating_point() or x.is_complex() or x.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        elif not _is_integral(x):
             raise ValueError(f"x must hold integers 0..{self.levels - 1}; got {x.dtype}. Convert it with x.long()")
-        elif x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
+        elif _checks_values():
+            self._check_values(x)
+
+    def _check_values(self, x: torch.Tensor) -> None:
+        """Refuse levels out of range. What `_check` says of dtypes is left to it."""
+        if self.levels is None or not _is_integral(x):
+            return
+        if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
             extremes = f"{int(x.min())} to {int(x.max())}"
             raise ValueError(
                 f"x must lie in 0..{self.levels - 1}, as this model has {self.levels} levels; got {extremes}"
@@ -204,12 +240,18 @@ class GenerativeModel(Model):
         given = {}
         if self.classes:
             given["labels"] = labels = labels.long()
-            for number, kind in zip(self.classes, labels.view(-1, len(self.classes)).unbind(1), strict=True):
-                if n and not 0 <= int(kind.min()) <= int(kind.max()) < number:
-                    raise ValueError(f"{self._labels_wanted(n)}; got {int(kind.min())} to {int(kind.max())}")
+            if _checks_values():
+                self._check_label_values(labels)
         if self.context_channels:
             given["context"] = context
         return given
+
+    def _check_label_values(self, labels: torch.Tensor) -> None:
+        """Refuse labels out of range. What `_check_given` says of shapes is left to it."""
+        kinds = labels.unbind(1) if labels.ndim == 2 else [labels]
+        for number, kind in zip(self.classes, kinds, strict=False):
+            if len(kind) and not 0 <= int(kind.min()) <= int(kind.max()) < number:
+                raise ValueError(f"{self._labels_wanted(len(kind))}; got {int(kind.min())} to {int(kind.max())}")
 
     def _check_given(self, n: int, labels: torch.Tensor | None = None, context: torch.Tensor | None = None) -> None:
         """Refuse labels and contexts that are missing, not taken, or of another type, shape or dtype."""

@@ -1,5 +1,7 @@
 """Training two players: the steps by hand, resumption, averages, and errors that say whose loss it was."""
 
+import re
+import warnings
 from functools import partial
 
 import pytest
@@ -84,6 +86,14 @@ def test_the_players_take_their_steps_in_turn_as_by_hand(d_steps):
     assert history.generator == pytest.approx(losses["generator"])
     assert model.constrained == 12  # after each step of the discriminator
     assert (history.epochs, history.ended) == (3, "epochs") and not model.training
+
+
+def test_the_gradient_of_each_player_is_scaled_down_by_itself():
+    model = Bilinear(x=1.0, y=0.5)
+    fit_game(model, numbers(), epochs=1, batch_size=20, lr=0.2, optimizer=SGD, clip=0.1)
+    assert model.x.item() == pytest.approx(1.0 - 0.02) and model.discriminator.weight.item() == pytest.approx(
+        0.5 + 0.02
+    )
 
 
 def test_the_losses_count_every_image_once():
@@ -216,6 +226,7 @@ def test_a_checkpoint_of_another_game_is_refused(tmp_path):
         ({"epochs": None}, "nothing would end the run"),
         ({"epochs": 0}, "epochs must be"),
         ({"batch_size": 0}, "batch_size must be"),
+        ({"clip": 0.0}, "clip must be"),
         ({"average": 1.0}, "average must be"),
         ({"seed": -1}, "seed must be"),
         ({"labels": True}, "has no labels; train with labels=False"),
@@ -231,6 +242,24 @@ def test_wrong_settings_are_refused(wrong, message):
 def test_a_game_needs_no_validation_images():
     ds = Dataset("numbers", (1,), None, numbers().train, None, None)
     assert fit_game(Bilinear(), ds, epochs=1, batch_size=5, lr=0.1).epochs == 1
+
+
+def test_each_epoch_of_a_game_is_reported():
+    seen = []
+    settings = dict(epochs=2, batch_size=5, lr=0.1, on_epoch=lambda history: seen.append(history.generator[-1]))
+    assert fit_game(Bilinear(), numbers(), **settings).generator == seen
+
+
+def test_a_game_ends_with_the_speed_of_training():
+    history = fit_game(Bilinear(), numbers(), epochs=2, batch_size=5, lr=0.1, d_steps=2)
+    assert history.images == 40
+    assert re.search(r" generator -?[\d.]+; [\d,.]+ images/s on CPU in float32$", str(history))
+
+
+def test_nothing_is_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_game(convolutional(), images(), epochs=1, batch_size=13, lr=0.01, labels=True, average=0.9, clip=1.0)
 
 
 def test_a_game_without_epochs_prints():

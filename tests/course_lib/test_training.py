@@ -1,10 +1,14 @@
+import copy
 import io
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
+import warnings
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +16,23 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.plugins.precision import MixedPrecision
+from lightning_fabric.strategies import SingleDeviceStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_info
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from course_lib import checkpoints
+from course_lib import checkpoints, training, training_data
 from course_lib.checkpoints import checksum
 from course_lib.data.dataset import Dataset, Split
 from course_lib.metrics import log_probs
-from course_lib.models import FVBN, MADE, NADE
+from course_lib.models import FVBN, MADE, NADE, VAE, ConditionalVAE, GatedPixelCNN, PixelCNN
+from course_lib.models.base import checked_values
 from course_lib.training import History, fit, fit_exactly
 
 D = 6
@@ -165,6 +176,31 @@ def test_the_learning_rate_decays_by_the_step_and_the_weights_are_averaged():
     assert history.valid[-1] == pytest.approx(float(mean @ gradient))
 
 
+class Slope(Coins):
+    """Its gradient is 1, 2, ..., 6 whatever the images are: of norm sqrt(91)."""
+
+    def loss(self, x):
+        return (self.logits * torch.arange(1.0, D + 1)).sum()
+
+
+@pytest.mark.parametrize(("clip", "norm"), [(None, 91**0.5), (100.0, 91**0.5), (0.5, 0.5)])
+def test_a_gradient_is_scaled_down_to_the_norm_asked_for(clip, norm):
+    model = Slope()
+    fit(model, coins(), epochs=1, batch_size=50, lr=1.0, optimizer=torch.optim.SGD, clip=clip)
+    torch.testing.assert_close(model.logits.detach(), -torch.arange(1.0, D + 1) * norm / 91**0.5)
+
+
+def test_a_checkpoint_from_before_a_setting_is_one_without_it(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    records, tensors = checkpoints.read(path)
+    del records["checksum"], records["settings"]["clip"]
+    checkpoints.write(path, tensors, records)
+    with pytest.raises(ValueError, match="clip was None and is now 0.5"):
+        fit(Coins(), coins(), epochs=2, checkpoint=path, clip=0.5, **SETTINGS)
+    assert fit(Coins(), coins(), epochs=2, checkpoint=path, **SETTINGS).epochs == 2
+
+
 def test_parameters_with_a_rate_of_their_own_keep_it():
     def twice_as_fast(parameters, lr):
         return torch.optim.SGD([{"params": list(parameters), "lr": 2 * lr}], lr=lr)
@@ -232,6 +268,19 @@ def test_the_first_limit_ends_the_run():
     assert history.ended == "patience" and len(history.valid) == history.best_epoch + 2
     with pytest.raises(ValueError, match="nothing would end the run: give epochs, minutes or both"):
         fit(Untouched(), coins(), **SETTINGS)
+
+
+def test_each_epoch_is_reported_once_its_checkpoint_is_written(tmp_path):
+    path, seen = tmp_path / "run.safetensors", []
+
+    def report(history: History):
+        with safe_open(path, framework="pt") as file:
+            assert json.loads(file.metadata()["history"])["valid"] == history.valid
+        seen.append((history.epochs, history.train[-1]))
+
+    for epochs in (2, 3):
+        history = fit(Coins(), coins(), epochs=epochs, checkpoint=path, on_epoch=report, **SETTINGS)
+    assert seen == list(enumerate(history.train, start=1))
 
 
 def test_resume_false_starts_afresh(tmp_path):
@@ -523,6 +572,7 @@ def test_an_empty_split_is_refused(n, n_valid, split):
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": -1.0}, {"seed": -1}, {"patience": 0}),
         *({"minutes": 0.0}, {"minutes": "1"}),
+        *({"clip": 0.0}, {"clip": -1.0}, {"clip": "1"}),
         *({"lr_decay": 0.0}, {"lr_decay": 1.1}, {"average": 0.0}, {"average": 1.0}),
         *({"epochs": 2.5}, {"batch_size": 16.0}, {"seed": 0.5}, {"patience": 1.5}),
         *({"lr": None}, {"lr": "0.1"}, {"lr_decay": None}, {"average": "0.9"}),
@@ -600,6 +650,18 @@ def test_nothing_is_printed_where_nobody_watches(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_advice_of_fabric_is_not_printed(monkeypatch):
+    """On a GPU it prints some when it places the model there."""
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda self, device: rank_zero_info("use TensorFloat32"))
+    monkeypatch.setattr(logging.getLogger("lightning_fabric"), "handlers", [handler])
+    fit(Coins(), coins(), epochs=1, **SETTINGS)
+    rank_zero_info("for others it prints")
+    assert said == ["for others it prints"]
+
+
 def test_a_terminal_gets_a_progress_bar_unless_it_is_turned_off(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
@@ -660,6 +722,41 @@ def test_a_history_without_epochs_prints():
     assert str(History()) == "no epochs" and History().best_epoch == 0
 
 
+def test_a_history_ends_with_the_speed_of_training(tmp_path):
+    path, settings = tmp_path / "run.safetensors", SETTINGS | dict(clock=Clock())
+    history = fit(Coins(), coins(), epochs=2, checkpoint=path, **settings)
+    assert (history.images, history.device, history.precision) == (100, "CPU", "float32")
+    assert 0 < history.training_seconds < 60 == history.seconds  # which another clock counts
+    assert re.search(r" nats; [\d,.]+ images/s on CPU in float32$", str(history))
+    history = fit(Coins(), coins(), epochs=3, checkpoint=path, **settings)
+    assert history.images == 150
+    fabric = Fabric(accelerator="cpu", plugins=MixedPrecision("bf16-mixed", device="cpu"))
+    history = fit(Coins(), coins(), epochs=4, checkpoint=path, fabric=fabric, **settings)
+    assert (history.images, history.precision) == (50, "bfloat16 mixed precision")  # from where it was another
+    assert fit(Coins().double(), coins(), epochs=1, **SETTINGS).precision == "float64"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "speed"), [(1.0, "5,400"), (0.001, "5,400,000"), (100.0, "54"), (1000.0, "5.4"), (1e5, "0.054")]
+)
+def test_a_speed_is_given_to_two_digits(seconds, speed):
+    history = History([1.0], [2.0], images=5432, training_seconds=seconds, device="CPU", precision="float32")
+    assert str(history).endswith(f"valid 2.00 nats; {speed} images/s on CPU in float32")
+    assert str(History([1.0], [2.0])).endswith("valid 2.00 nats")
+
+
+def test_a_checkpoint_from_before_speeds_is_resumed(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)
+    records, tensors = checkpoints.read(path)
+    for name in ("images", "training_seconds", "device", "precision"):
+        del records["history"][name]
+    del records["checksum"]
+    checkpoints.write(path, tensors, records)
+    assert str(fit(Coins(), coins(), epochs=1, checkpoint=path, **SETTINGS)).endswith("nats")
+    assert fit(Coins(), coins(), epochs=3, checkpoint=path, **SETTINGS).images == 100
+
+
 # The divergence itself
 
 
@@ -705,3 +802,381 @@ def test_the_terms_of_a_loss_are_recorded_and_resumed(tmp_path, average):
     for epochs in (2, 4):
         resumed = fit(WithTerms(), ds, epochs=epochs, checkpoint=tmp_path / "run", **settings)
     assert (resumed.terms, resumed.unit) == (history.terms, "nats")
+
+
+# A device that one should not wait for
+
+
+class AnyDevice(CPUAccelerator):
+    def setup_device(self, device):
+        pass
+
+
+def unreadable() -> Fabric:
+    """A device whose tensors have no values: to read one, or to copy one from it, is an error."""
+    return Fabric(accelerator=AnyDevice(), strategy=SingleDeviceStrategy(device=torch.device("meta")))
+
+
+def drawn(shape: tuple[int, ...], classes: int | None = None, n: int = 20) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(2, (n, *shape), generator=generator)
+    y = None if classes is None else torch.randint(classes, (n,), generator=generator)
+    return Dataset("d", shape, 2, *[Split(x, y)] * 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: MADE(9, [8]), (9,)),
+        (lambda: MADE(9, [8], classes=3), (9,)),
+        (lambda: PixelCNN((1, 4, 4), 2, 4, 1), (1, 4, 4)),
+        (lambda: VAE((9,), 2, latents=2, hidden=[8]), (9,)),
+        (lambda: ConditionalVAE((9,), 2, latents=2, hidden=[8], classes=3), (9,)),
+    ],
+    ids=["MADE", "MADE with labels", "PixelCNN", "VAE", "ConditionalVAE"],
+)
+def test_no_step_reads_from_the_device(monkeypatch, build, shape):
+    model = build().to("meta")
+    monkeypatch.setattr(training, "_mean", lambda losses, lengths: 0.0)  # the only look at the losses
+    monkeypatch.setattr(training, "_mean_terms", lambda model, batches: {})
+    monkeypatch.setattr(training, "_Watch", lambda check, device: Unconcerned())
+    settings = dict(epochs=2, lr_decay=0.9, average=0.9, fabric=unreadable(), labels=bool(model.classes))
+    history = fit(model, drawn(shape, classes=3), **SETTINGS, **settings)
+    assert history.valid == [0.0, 0.0]
+
+
+class Transfers(TorchDispatchMode):
+    """Counts the operations with tensors of two devices, but for single numbers: a device has those sent along."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves((args, kwargs, result)) if isinstance(each, torch.Tensor)]
+        if len({tensor.device for tensor in tensors if tensor.ndim}) > 1:
+            self.seen[operation.overloadpacket.__name__] += 1
+        return result
+
+
+def test_the_order_of_the_images_is_sent_once_an_epoch(monkeypatch):
+    monkeypatch.setattr(training, "_mean", lambda losses, lengths: 0.0)
+    monkeypatch.setattr(training, "_Watch", lambda check, device: Unconcerned())
+    model = MADE(9, [8]).to("meta")
+    with Transfers() as transfers:
+        fit(model, drawn((9,)), epochs=3, batch_size=2, lr=0.1, fabric=unreadable())
+    assert transfers.seen == {"_to_copy": 2 + 3}  # the images of both splits, and an order for each epoch
+
+
+class Unconcerned:
+    def __call__(self, where, player, loss):
+        assert loss.device.type == "meta" and not loss.requires_grad
+
+    def finish(self):
+        pass
+
+
+def test_models_look_at_shapes_but_not_at_values_that_are_checked():
+    model, x = MADE(3, [8], classes=3), torch.tensor([[0, 1, 2]])
+    with checked_values():
+        model.log_prob(x, labels=torch.tensor([0]))
+        with pytest.raises(ValueError, match="x must have shape"):
+            model.log_prob(x[:, :2], labels=torch.tensor([0]))
+        with pytest.raises(ValueError, match="labels must be 1 integers"):
+            model.log_prob(x, labels=torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="x must lie in 0..1"):
+        model.log_prob(x, labels=torch.tensor([0]))
+    with pytest.raises(ValueError, match="labels must be 1 integers 0..2, one per image; got 3 to 3"):
+        model.log_prob(x.clamp(max=1), labels=torch.tensor([3]))
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+@pytest.mark.parametrize("wrong", ["x", "y"])
+def test_values_out_of_range_are_refused_before_training(split, wrong):
+    model, good = MADE(D, [8], classes=3), Split(X, Y)
+    bad = Split(2 * X, Y) if wrong == "x" else Split(X, Y + 1)
+    before = [weight.clone() for weight in weights(model)]
+    ds = Dataset("d", (D,), 2, *((bad, good) if split == "train" else (good, bad)), good)
+    message = {"x": "x must lie in 0..1, as this model has 2 levels; got 0 to 2", "y": "labels must be .*; got 1 to 3"}
+    with pytest.raises(ValueError, match=rf"{message[wrong]} \(in the {split} split of d\)"):
+        fit(model, ds, epochs=1, labels=True, **SETTINGS)
+    assert all(map(torch.equal, before, weights(model)))
+
+
+class Events:
+    """Of a GPU that is behind: an event has come when so many later ones have been recorded."""
+
+    def __init__(self, behind: int):
+        self.behind, self.recorded = behind, []
+
+    def __call__(self):
+        return Event(self)
+
+
+class Event:
+    def __init__(self, events: Events):
+        self.events = events
+
+    def record(self):
+        self.events.recorded.append(self)
+
+    def query(self):
+        return len(self.events.recorded) - self.events.recorded.index(self) > self.events.behind
+
+    def synchronize(self):
+        self.events.behind = 0
+
+
+@pytest.mark.parametrize(("behind", "at_step"), [(0, 3), (2, 5), (100, None)])
+def test_a_loss_of_a_gpu_is_looked_at_when_it_has_come(monkeypatch, behind, at_step):
+    monkeypatch.setattr(torch.cuda, "Event", Events(behind))
+    looked = []
+
+    def check(where, player, loss):
+        looked.append((where, player))
+        if loss.isnan():
+            raise FloatingPointError(where)
+
+    watch = training._Watch(check, torch.device("cuda"))
+    taken = 0
+    with pytest.raises(FloatingPointError, match="batch 3"):
+        for step in range(1, 8):
+            taken = step
+            watch(f"batch {step}", "generator", torch.tensor(1.0 if step != 3 else torch.nan))
+        taken = None
+        watch.finish()
+    assert taken == at_step
+    assert looked == [(f"batch {step}", "generator") for step in (1, 2, 3)]
+
+
+def test_every_loss_of_a_gpu_is_looked_at_by_the_end_of_an_epoch(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", Events(3))
+    looked = []
+    watch = training._Watch(lambda where, player, loss: looked.append(loss.item()), torch.device("cuda"))
+    for step in range(6):
+        watch("", "", torch.tensor(float(step)))
+    assert looked == [0.0, 1.0, 2.0]
+    watch.finish()
+    assert looked == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "device", "fused"),
+    [
+        (torch.optim.Adam, "cuda", True),
+        (torch.optim.AdamW, "cuda", True),
+        (partial(torch.optim.SGD, momentum=0.9), "cuda", True),
+        (torch.optim.Adam, "cpu", None),
+        (partial(torch.optim.Adam, fused=False), "cuda", False),
+        (partial(torch.optim.Adam, foreach=True), "cuda", None),
+        (torch.optim.Adagrad, "cuda", None),
+        (torch.optim.RMSprop, "cuda", None),
+    ],
+)
+def test_an_optimizer_that_has_one_kernel_for_all_weights_uses_it(optimizer, device, fused):
+    with FakeTensorMode():  # there may be no GPU
+        parameters = [nn.Parameter(torch.zeros(3, device=device)), nn.Parameter(torch.zeros(2, device=device))]
+        made = optimizer(parameters, lr=0.1)
+    defaults = dict(made.defaults)
+    training._fuse(made)
+    assert made.param_groups[0].get("fused") is fused
+    assert made.defaults == defaults
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_checkpoint_of_one_kernel_is_one_of_many(tmp_path, monkeypatch, first):
+    """As if a run went on from a CPU on a GPU, or the other way round."""
+
+    def fuse(optimizer):
+        optimizer.param_groups[0]["fused"] = True
+
+    whole, model, path = Noisy(), Noisy(), tmp_path / "run.safetensors"
+    fit(whole, coins(), epochs=4, **SETTINGS)
+    for epochs, fused in ((2, first), (4, not first)):
+        monkeypatch.setattr(training, "_fuse", fuse if fused else lambda optimizer: None)
+        history = fit(model, coins(), epochs=epochs, checkpoint=path, **SETTINGS)
+    assert history.epochs == 4
+    for ours, theirs in zip(weights(model), weights(whole), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_data_that_do_not_fit_on_the_device_give_the_same_weights(monkeypatch, labels):
+    models, asked = [], []
+    for enough in (True, False):
+        monkeypatch.setattr(training_data, "fits", lambda size, device, enough=enough: asked.append(device) or enough)
+        models.append(Classes() if labels else Noisy())
+        fit(models[-1], labelled(X, Y), epochs=3, labels=labels, **SETTINGS)
+    assert same(*models) and asked == [torch.device("cpu")] * 2
+
+
+def test_data_that_do_not_fit_on_the_device_are_sent_one_batch_ahead(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(training_data, "fits", lambda size, device: sizes.append(size))
+    data = {"train": {"x": X.byte(), "y": Y}}
+    batches = training_data.Batches(data, torch.device("meta"))
+    assert sizes == [50 * D + 50 * 8] and batches.home == torch.device("cpu")
+    asked = []
+
+    def places():
+        for start in range(0, 50, 20):
+            asked.append(start)
+            yield torch.arange(start, min(start + 20, 50))
+
+    seen = []
+    for batch in batches("train", places()):
+        seen.append((len(asked), tuple(batch["x"].shape), tuple(batch["y"].shape), batch["x"].device.type))
+    assert seen == [(2, (20, D), (20,), "meta"), (3, (20, D), (20,), "meta"), (3, (10, D), (10,), "meta")]
+    assert list(batches("train", [])) == []
+
+
+@pytest.mark.parametrize(("bytes", "enough"), [(0, True), (400, True), (401, False)])
+def test_data_may_take_a_third_of_the_free_memory_of_a_gpu(monkeypatch, bytes, enough):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)  # 200 of it unused
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    assert training_data.fits(bytes, torch.device("cuda")) is enough
+    assert training_data.fits(10**15, torch.device("cpu"))
+
+
+# Compiled losses
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: MADE(9, [8], classes=3), (9,)),
+        (lambda: PixelCNN((1, 4, 4), 2, 4, 1), (1, 4, 4)),
+        (lambda: GatedPixelCNN((1, 4, 4), 2, 4, 2, classes=3), (1, 4, 4)),
+        (lambda: VAE((9,), 2, latents=2, hidden=[8]), (9,)),
+    ],
+    ids=["MADE", "PixelCNN", "GatedPixelCNN", "VAE"],
+)
+def test_a_loss_is_compiled_in_one_piece(build, shape):
+    model, split = build(), drawn(shape, classes=3).train
+    y = split.y if model.classes else None
+    objective = training._Objective(model)
+    torch.compiler.reset()
+    objective.compile(fullgraph=True, dynamic=False, backend="eager")  # an error if it has to be broken into pieces
+    objective(split.x, y).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def train_twice(path: Path, first: bool, second: bool) -> None:
+    """Train two epochs and two more, each compiled or not: it must make no difference."""
+
+    def built():
+        torch.manual_seed(0)
+        return MADE(D, [8])
+
+    settings, ds = dict(batch_size=16, lr=0.05), coins(48)  # batches of one size, so that one program is compiled
+    whole, model = built(), built()
+    expected = fit(whole, ds, epochs=4, **settings)
+    fit(built(), ds, epochs=2, compile=first, checkpoint=path, **settings)
+    history = fit(model, ds, epochs=4, compile=second, checkpoint=path, **settings)
+    assert history.train == pytest.approx(expected.train, abs=1e-4)
+    assert history.valid == pytest.approx(expected.valid, abs=1e-4)
+    assert model.state_dict().keys() == whole.state_dict().keys()
+    for ours, theirs in zip(weights(model), weights(whole), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_a_compiled_loss_is_the_same_and_its_checkpoint_is_resumed_without(tmp_path):
+    train_twice(tmp_path / "run.safetensors", True, False)
+
+
+@pytest.fixture
+def without_compiler(monkeypatch):
+    """Losses are traced, and not compiled: that takes seconds."""
+    compiled = []
+
+    def trace(objective, **settings):
+        compiled.append(objective)
+        nn.Module.compile(objective, backend="eager", **settings)
+
+    monkeypatch.setattr(training._Objective, "compile", trace)
+    return compiled
+
+
+def test_a_checkpoint_is_resumed_with_a_compiled_loss(tmp_path, without_compiler):
+    train_twice(tmp_path / "run.safetensors", False, True)
+    assert len(without_compiler) == 1
+
+
+def test_models_are_compiled_one_after_another(without_compiler):
+    """torch compiles a function for a few models only. With these limits it would give up at the second one."""
+    with torch._dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=True):
+        for width in (5, 6, 7):
+            fit(MADE(D, [width]), coins(), epochs=1, compile=True, **SETTINGS)  # with a ragged batch
+    assert len(without_compiler) == 3
+
+
+def test_nothing_is_warned_of(without_compiler, tmp_path):
+    settings = dict(SETTINGS, lr_decay=0.9, clip=1.0, average=0.9, checkpoint=tmp_path / "run.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epochs in (1, 2):
+            fit(MADE(D, [8], classes=3), labelled(X, Y), epochs=epochs, labels=True, compile=True, **settings)
+
+
+# On a GPU
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(lambda: MADE(9, [8], classes=3), (9,)), (lambda: PixelCNN((1, 4, 4), 2, 4, 1, classes=3), (1, 4, 4))],
+    ids=["MADE", "PixelCNN"],
+)
+def test_no_step_on_a_gpu_waits_for_it(monkeypatch, build, shape, enough):
+    def strict(function):
+        def without_waiting(*arguments):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                return function(*arguments)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        return without_waiting
+
+    monkeypatch.setattr(training_data, "fits", lambda size, device: enough)
+    monkeypatch.setattr(training._Loop, "_step", strict(training._Loop._step))
+    monkeypatch.setattr(training_data.Batches, "_sent", strict(training_data.Batches._sent))
+    settings = dict(epochs=3, lr_decay=0.9, average=0.9, clip=1.0, labels=True)
+    history = fit(build().cuda(), drawn(shape, classes=3), **SETTINGS, **settings)
+    assert history.valid[-1] < history.valid[0]
+
+
+@needs_gpu
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
+def test_a_gpu_finds_what_a_cpu_finds(monkeypatch, enough, compile):
+    monkeypatch.setattr(training_data, "fits", lambda size, device: enough)
+    torch.manual_seed(0)
+    here = MADE(D, [8])
+    there = copy.deepcopy(here).cuda()
+    settings = dict(epochs=3, batch_size=16, lr=0.05, average=0.9, clip=1.0)
+    expected = fit(here, coins(), fabric=Fabric(accelerator="cpu"), **settings)
+    history = fit(there, coins(), fabric=Fabric(accelerator="cuda", devices=1), compile=compile, **settings)
+    assert history.train == pytest.approx(expected.train, abs=1e-3)
+    assert history.valid == pytest.approx(expected.valid, abs=1e-3)
+    assert history.device == torch.cuda.get_device_name() and history.precision == "float32"
+
+
+@needs_gpu
+def test_a_diverging_loss_on_a_gpu_is_named():
+    class Diverging(Coins):
+        steps = 0
+
+        def log_prob(self, x):
+            self.steps += self.training
+            return super().log_prob(x) * (float("nan") if self.steps == 6 else 1.0)
+
+    model = Diverging().cuda()
+    with pytest.raises(FloatingPointError, match="became nan in epoch 2, batch 2"):
+        fit(model, coins(), epochs=5, **SETTINGS)
+    assert model.logits.isfinite().all()
