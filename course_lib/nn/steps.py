@@ -45,17 +45,21 @@ class PixelSteps:
         self.pointwise = conv.kernel_size == (1, 1) and len(self.input_sizes) == len(self.output_sizes) == 1
         beside = weight[:, :, conv.above, : conv.left + 1].transpose(1, 2).flatten(1)  # the pixels' order in memory
         self.weights_beside = [part.t().contiguous() for part in self._each_colour(beside, 0)]
+        self.biases = [[part] * width for part in self._each_colour(self.bias, 0)]
 
-    def begin_row(self, r: int, offset: torch.Tensor | float = 0.0) -> None:
-        """Start row r: add up what its outputs read from the rows above, and `offset`, (n or 1, outputs, W)."""
+    def begin_row(self, r: int, offset: torch.Tensor | None = None) -> None:
+        """Start row r: add up what its outputs read from the rows above, and `offset`, (n or 1, outputs, W or 1)."""
         row = self.inputs[:, self.above + r]
         n, _, inputs = row.shape
-        base = self.bias[:, None] + offset
-        if self.above:
-            rows = self.inputs[:, r : self.above + r].permute(0, 3, 1, 2)
-            base = base + F.conv2d(rows, self.weight_above).squeeze(2)
-        base = base.expand(n, -1, self.width).permute(2, 0, 1)
-        self.base = [part.unbind(0) for part in self._each_colour(base, 2)]
+        if self.above or offset is not None:
+            base = self.bias[:, None] if offset is None else self.bias[:, None] + offset
+            if self.above:
+                rows = self.inputs[:, r : self.above + r].permute(0, 3, 1, 2)
+                base = base + F.conv2d(rows, self.weight_above).squeeze(2)
+            base = base.expand(n, -1, self.width).permute(2, 0, 1)
+            self.base = [part.unbind(0) for part in self._each_colour(base, 2)]
+        else:
+            self.base = self.biases  # vectors, with which a GPU's addmm is one kernel
         # For each column: the pixel and those to its left as one vector, and each colour's cells, to be written.
         window = (self.width, n, (self.left + 1) * inputs)
         self.windows = row.as_strided(window, (inputs, row.stride(0), 1)).unbind(0)
