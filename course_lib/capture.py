@@ -1,8 +1,8 @@
 """Fast sampling on a GPU: the whole loop over the dimensions as one CUDA graph.
 
-A sampler of images is tens of thousands of small kernels, one after the other. A GPU takes longer to be told of such a
-kernel than to run it, whether there are 16 samples or 256. A CUDA graph records all of them once, and later starts them
-with a single call.
+A sampler of images is tens of thousands of small kernels, one after the other. To launch such a kernel takes longer than
+to run it, whether it is for 16 samples or for 256. A CUDA graph records all of them once, and later launches them with
+a single call.
 """
 
 import torch
@@ -19,17 +19,17 @@ class CapturedSampler:
     call of `model.sample`.
 
     The first call runs the sampler twice, once to warm up and once to record it, and then builds the graph, which takes
-    longer than two ordinary calls. So a sampler pays from some four calls on. It keeps all tensors of the loop and the
-    graph of its kernels in the GPU's memory, even between calls, until it is deleted.
+    longer than two ordinary calls, so a sampler pays if there are five calls or more. No other thread may use the GPU
+    meanwhile. The graph and all tensors of the loop stay in the GPU's memory until the sampler is deleted.
 
     Weights that change in place, by an optimizer's step or `load_state_dict`, are those of the next call. Where weights
     are new tensors or on another device, or an ordering has changed, the next call captures again.
 
     Args:
         model: an autoregressive model of integers, in evaluation mode, with at most 4,096 dimensions: the graph has a
-            node for each kernel, and that of a second of sound would have a million. Models of real numbers are no
-            fit: RNADE searches for each value until it is precise enough, for which the graph cannot wait, and
-            `ParallelWaveNet` draws all values in one pass.
+            node for each kernel, and that of a second of sound would have a million. Models of real numbers cannot be
+            captured: `RNADE` searches for each value until it is precise enough, which a graph cannot see, and
+            `ParallelWaveNet` draws all values in one pass without it.
         n: number of samples of each call.
 
     Raises:
@@ -74,8 +74,12 @@ class CapturedSampler:
         if device.type != "cuda":
             return model.sample(n, labels=labels, context=context, generator=generator, uniforms=uniforms)
         uniforms = uniforms_on(device, uniforms, generator, (n, len(model.order)))
-        given = model._given(n, labels, context)
-        with torch.inference_mode(), torch.cuda.device(device):
+        with torch.cuda.device(device):
+            return self._replay(uniforms, model._given(n, labels, context))
+
+    def _replay(self, uniforms: torch.Tensor, given: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The samples for uniforms (n, D) and the further arguments of `forward`, from a graph that fits the model."""
+        with torch.inference_mode():
             needed = self._needed()
             if needed != self._captured:
                 self._capture(uniforms, given)

@@ -1,5 +1,8 @@
 """Sampling as one CUDA graph. What needs a GPU is skipped where there is none; a fake one shows what would not work."""
 
+from contextlib import nullcontext
+from unittest import mock
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -24,6 +27,52 @@ class OnTheGpuAlone(TorchDispatchMode):
             if isinstance(leaf, torch.Tensor) and leaf.device.type != "cuda":
                 raise AssertionError(f"{operation} has a tensor on the {leaf.device}")
         return result
+
+
+class Graph:
+    """A stand-in for a CUDA graph, on the CPU: it repeats the operations of its capture on the same tensors."""
+
+    def __init__(self):
+        self.operations = []
+
+    def replay(self):
+        for operation, args, kwargs, results in self.operations:
+            inputs = {t.untyped_storage()._cdata for t in tensors_in((args, kwargs))}
+            for old, new in zip(results, tensors_in(operation(*args, **kwargs)), strict=True):
+                if old.untyped_storage()._cdata not in inputs:  # else it is a view, or written in place
+                    old.copy_(new)
+
+
+class Recorder(TorchDispatchMode):
+    """Record each operation in a graph, and run it: a capture on a GPU would not, which is no difference here."""
+
+    def __init__(self, graph):
+        super().__init__()
+        self.graph = graph
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        self.graph.operations.append((operation, args, kwargs or {}, tensors_in(result)))
+        return result
+
+
+def tensors_in(tree):
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+@pytest.fixture
+def graphs_on_cpu():
+    """CUDA graphs, and a sampler that uses them on the CPU. Nothing but an order of streams is left out."""
+    stream = mock.Mock()
+    stand_ins = dict(
+        Stream=lambda: stream,
+        current_stream=lambda: stream,
+        stream=lambda stream: nullcontext(),
+        CUDAGraph=Graph,
+        graph=lambda graph, stream: Recorder(graph),
+    )
+    with mock.patch.multiple(torch.cuda, **stand_ins):
+        yield
 
 
 def uniforms_of(model, n=N):
@@ -75,6 +124,52 @@ def test_samples_are_those_of_the_model(instance):
     uniforms = uniforms_of(model)
     x = model.sample(N, uniforms=uniforms, **given)
     assert CapturedSampler(model, N).sample(uniforms=uniforms, **given).equal(x)
+
+
+@pytest.mark.parametrize("instance", CAPTURED, ids=str)
+def test_replayed_samples_are_those_of_the_model(instance, graphs_on_cpu):
+    """With other uniforms than those of the capture, and with other weights."""
+    model, given = conditional(instance)
+    sampler, graphs = CapturedSampler(model, N), set()
+    for scale in 1.0, 1.0, -1.0:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(scale)
+        uniforms = torch.rand(N, len(model.order), dtype=torch.float64)
+        x = sampler._replay(uniforms, model._given(N, given.get("labels"), given.get("context")))
+        assert x.equal(model.sample(N, uniforms=uniforms, **given))
+        graphs.add(sampler._graph)
+    assert len(graphs) == 1
+
+
+def test_a_graph_is_captured_anew_where_the_model_has_new_tensors_or_another_ordering(graphs_on_cpu):
+    model, uniforms = random(NADE(5, 7)), uniforms_of(NADE(5, 7), 50)
+    sampler, graphs, drawn = CapturedSampler(model, 50), [], []
+    changes = [
+        lambda: None,
+        lambda: model.load_state_dict(random(NADE(5, 7, ORDER), 3.0).state_dict()),
+        lambda: setattr(model, "b", torch.nn.Parameter(model.b - 6)),
+        lambda: model.double(),
+    ]
+    for change in changes:
+        change()
+        for _ in range(2):
+            drawn.append(sampler._replay(uniforms, {}))
+            graphs.append(sampler._graph)
+            assert drawn[-1].equal(model.sample(50, uniforms=uniforms))
+    assert [graphs[i] is graphs[i + 1] for i in range(7)] == [True, False] * 3 + [True]
+    assert drawn[0].equal(drawn[1]) and not drawn[0].equal(drawn[2]) and not drawn[2].equal(drawn[4])
+    assert drawn[0].data_ptr() != drawn[1].data_ptr()
+
+
+def test_a_replay_reads_its_own_labels_and_context(graphs_on_cpu):
+    model = random(GatedPixelCNN((1, 2, 3), 2, 6, 2, head=4, classes=3, context_channels=2)).double()
+    sampler, uniforms, drawn = CapturedSampler(model, 50), uniforms_of(model, 50), []
+    for label, context in (0, torch.zeros(50, 2, 2, 3)), (2, torch.rand(50, 2, 2, 3, dtype=torch.float64)):
+        given = dict(labels=torch.full((50,), label), context=context)
+        drawn.append(sampler._replay(uniforms, given))
+        assert drawn[-1].equal(model.sample(50, uniforms=uniforms, **given))
+    assert not drawn[0].equal(drawn[1])
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
