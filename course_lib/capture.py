@@ -1,8 +1,8 @@
 """Fast sampling on a GPU: the whole loop over the dimensions as one CUDA graph.
 
-A sampler of images is tens of thousands of small kernels, one after the other. To launch such a kernel takes longer than
-to run it, whether it is for 16 samples or for 256. A CUDA graph records all of them once, and later launches them with
-a single call.
+A sampler of images is tens of thousands of small kernels, one after the other. To launch such a kernel takes longer
+than to run it, whether it is for 16 samples or for 256. A CUDA graph records all of them once, and later launches them
+with a single call.
 """
 
 import torch
