@@ -2,10 +2,24 @@
 
 import torch
 
-from benchmarks import checks, fvbn, gan, grading, latents, made, mixtures, nade, pixelcnn, pixelrnn, samples, wavenet
+from benchmarks import (
+    capture,
+    checks,
+    fvbn,
+    gan,
+    grading,
+    latents,
+    made,
+    mixtures,
+    nade,
+    pixelcnn,
+    pixelrnn,
+    samples,
+    wavenet,
+)
 from course_lib import device
 
-MEASURED = (fvbn, nade, made, mixtures, pixelcnn, pixelrnn, wavenet, latents, gan, samples, grading)
+MEASURED = (fvbn, nade, made, mixtures, pixelcnn, pixelrnn, wavenet, capture, latents, gan, samples, grading)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from course_lib import distributions
 from course_lib.models import orderings
@@ -375,6 +376,9 @@ class AutoregressiveModel(GenerativeModel):
 
         A model with dropout samples in its current mode: call `eval()` first.
 
+        On a GPU a call takes as long for 256 samples as for one. `course_lib.capture.CapturedSampler` is much faster
+        there.
+
         Args:
             n: number of samples.
             labels, context: as in `log_prob`, one for each sample.
@@ -468,7 +472,7 @@ class AutoregressiveModel(GenerativeModel):
 
     def _conditionals(self, x: torch.Tensor, **given: torch.Tensor) -> Iterator[torch.Tensor]:
         """The steps of `conditionals`. Here: one full forward pass per dimension."""
-        for d in self.order.tolist():
+        for d in on_host(self.order):
             yield self(x, **given).flatten(-len(self.event_shape))[..., d]
 
     def _log_likelihood(self, parameters: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -485,15 +489,48 @@ class AutoregressiveModel(GenerativeModel):
 
     def _fill(self, x, known, generator, uniforms, **settings) -> torch.Tensor:
         """Draw the unknown dimensions of x, in place."""
-        n, D = len(x), len(self.order)
-        uniforms = uniforms_on(x.device, uniforms, generator, (n, D))
-        columns, uniforms, known = x.view(n, D).unbind(1), uniforms.unbind(1), known.flatten().tolist()
-        steps = zip(self.order.tolist(), self.conditionals(x, **settings), strict=False)
+        uniforms = uniforms_on(x.device, uniforms, generator, (len(x), len(self.order)))
+        return self._draw(x, known.flatten().tolist(), uniforms, self.conditionals(x, **settings))
+
+    def _draw(
+        self, x: torch.Tensor, known: Sequence[bool], uniforms: torch.Tensor, steps: Iterator[torch.Tensor]
+    ) -> torch.Tensor:
+        """`_fill` after its checks, with the steps of `conditionals`. Nothing here or in the steps waits for a GPU.
+
+        The one exception is `_invert` of real dimensions, which may search until it is precise enough.
+
+        Args:
+            x: (n, *event_shape).
+            known: whether each of the D dimensions is known.
+            uniforms: (n, D), on the device of x.
+            steps: of x.
+        """
+        columns, uniforms = x.view(uniforms.shape).unbind(1), uniforms.unbind(1)
         with torch.inference_mode():  # x was made outside: it may take part in training
-            for d, parameters in steps:
+            for d, parameters in zip(on_host(self.order), steps, strict=False):
                 if not known[d]:
                     columns[d].copy_(self._invert(parameters, uniforms[d]))
         return x
+
+
+_READ = WeakTensorKeyDictionary()
+
+
+def on_host(tensor: torch.Tensor) -> list:
+    """The entries of an integer tensor, such as an ordering, as `tolist` gives them.
+
+    They are read from the tensor's device only after a change of the tensor. To read from a GPU is to wait for all the
+    work that it has still to do, and a CUDA graph cannot.
+
+    >>> on_host(torch.tensor([2, 0, 1]))
+    [2, 0, 1]
+    """
+    if tensor.is_inference():  # which has no count of its changes
+        return tensor.tolist()
+    changes, entries = _READ.get(tensor, (None, None))
+    if changes != tensor._version:
+        changes, entries = _READ[tensor] = tensor._version, tensor.tolist()
+    return entries
 
 
 def _integer(number: object) -> int | None:

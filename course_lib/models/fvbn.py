@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, on_host
 from course_lib.nn import MaskedLinear
 
 
@@ -55,7 +55,7 @@ class FVBN(AutoregressiveModel):
         """Each value, once known, adds its column of W to all logits: D updates of O(D) instead of D of O(D^2)."""
         columns = distributions.at_least_float32(self.linear.masked_weight().t().contiguous())
         logits = distributions.at_least_float32(self.linear.bias).expand(len(x), -1).clone()
-        for d in self.order.tolist():
+        for d in on_host(self.order):
             yield logits[:, d]
             logits.addr_(x[:, d].to(logits.dtype), columns[d])
 

@@ -144,7 +144,7 @@ class GatedPixelCNN(ImageModel):
                 links = self._links(verticals, self._scaled(x[:, :, r - 1]), [each[:, :, r - 1] for each in conditions])
             for steps, link, condition in zip(horizontals, links, conditions, strict=True):
                 steps.begin_row(r, link + condition[:, :, r].chunk(2, 1)[1])
-            mixes[0].begin_row(r, 0.0 if self.position is None else self.position[:, r].detach())
+            mixes[0].begin_row(r, None if self.position is None else self.position[:, r].detach())
             for steps in (*mixes[1:], head, output):
                 steps.begin_row(r)
             for c in range(width):

@@ -13,14 +13,15 @@ Here they are `hidden[l].bias` and `output.bias`.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 import torch
 from torch import nn
 
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, on_host
 from course_lib.models.mixture import Mixture
 from course_lib.nn import Condition, MaskedLinear
 
@@ -218,21 +219,26 @@ class MADE(AutoregressiveModel):
         inputs = values = self.output.weight.new_zeros(D, len(x))
         sorting, layers = torch.arange(D, device=x.device), []
         *added, added_to_output = (bias.detach() for bias in self._added_biases(labels, context))
+        unit_degrees = iter(on_host(self.unit_degrees))
         for layer, bias, degrees in zip(self.hidden, added, self.degrees()[1:], strict=True):
-            layers.append(_SortedLayer(layer, bias, values, sorting, degrees, D))
+            counts = Counter(islice(unit_degrees, len(degrees)))
+            layers.append(_SortedLayer(layer, bias, values, sorting, degrees, [counts[k] for k in range(D + 1)]))
             values, sorting = layers[-1].values, layers[-1].sorting
         # The output layers: for each dimension a matrix with one row per logit.
         V = self.output.weight.detach().index_select(1, sorting).unflatten(0, (-1, D)).unbind(1)
         c = (self.output.bias.detach() + added_to_output).t().unflatten(0, (-1, D)).unbind(1)
         A = None if self.direct is None else self.direct.weight.detach().unflatten(0, (-1, D)).unbind(1)
-        activate = self._activate if self.dropout.training else torch.relu  # without a module's overhead
+        # In place, and without a module's overhead where nothing is dropped.
+        activate = (lambda a: a.copy_(self._activate(a))) if self.dropout.training else torch.relu_
         columns, rows = x.unbind(1), inputs.unbind(0)
-        for k, d in enumerate(self.order.tolist(), start=1):
+        for k, d in enumerate(on_host(self.order), start=1):
             logits = torch.addmm(c[d], V[d], values)
             if A is not None:
                 logits.addmm_(A[d], inputs)
             yield logits[0] if self.levels == 2 else logits.t()
-            rows[d].copy_(columns[d]).div_(self.levels - 1)
+            rows[d].copy_(columns[d])
+            if self.levels > 2:
+                rows[d].div_(self.levels - 1)
             for layer in layers:
                 layer.compute(k, activate)
 
@@ -249,7 +255,7 @@ class _SortedLayer:
         below: (units below, n), the values that it reads: 0 until they are known.
         sorting_below: (units below,), the units that the rows of `below` stand for.
         degrees: (width,), the degrees of the layer's own units.
-        D: the number of dimensions.
+        counts: number of units of each degree, 0 to D.
 
     Attributes:
         values (width, n), sorting (width,): what the layer above reads.
@@ -262,21 +268,24 @@ class _SortedLayer:
         below: torch.Tensor,
         sorting_below: torch.Tensor,
         degrees: torch.Tensor,
-        D: int,
+        counts: Sequence[int],
     ):
         self.below, self.sorting = below, degrees.argsort()
         # Two calls of index_select take a tenth of the time of weight[rows][:, columns].
         W = layer.weight.detach().index_select(0, self.sorting).index_select(1, sorting_below)
         b = (layer.bias.detach() + added).t()[self.sorting]
         self.values = W.new_zeros(len(W), below.shape[1])
-        counts = degrees.bincount(minlength=D + 1).tolist()
         # The rows of each degree: 0, 1, ..., D.
         self.W, self.b, self.units = (rows.split(counts) for rows in (W, b, self.values))
 
     def compute(self, k: int, activate: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        """Set the values of the units of degree k, once the k-th dimension and the layer below are known up to k."""
+        """Set the values of the units of degree k, once the k-th dimension and the layer below are known up to k.
+
+        Args:
+            activate: works in place.
+        """
         if len(self.units[k]):
-            self.units[k].copy_(activate(torch.addmm(self.b[k], self.W[k], self.below)))
+            activate(torch.addmm(self.b[k], self.W[k], self.below, out=self.units[k]))
 
 
 def _concatenated(degrees: list[torch.Tensor]) -> torch.Tensor:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, on_host
 from course_lib.nn import Condition
 
 
@@ -89,7 +89,7 @@ class NADE(AutoregressiveModel):
         columns = self.W.t().contiguous()
         c, b = self._biases(labels, context)
         a = c.expand(len(x), -1).clone()
-        for d in self.order.tolist():
+        for d in on_host(self.order):
             yield b[:, d] + a.sigmoid() @ self.V[d]
             a.addcmul_(x[:, d, None].to(a.dtype), columns[d])
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, on_host
 from course_lib.models.mixture import Mixture
 
 
@@ -108,7 +108,7 @@ class Orderless(AutoregressiveModel):
 
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         steps = self.order.argsort().view(self.event_shape)
-        for k, d in enumerate(self.order.tolist()):
+        for k, d in enumerate(on_host(self.order)):
             yield self.network(x, steps < k).flatten(1)[:, d]
 
     def _in_raster_order(self, conditionals: Iterator[torch.Tensor]) -> torch.Tensor:
@@ -156,7 +156,7 @@ class OrderlessNADE(Orderless):
         first, *between, last = self.layers
         for_values, for_mask = first.weight.t().contiguous().chunk(2)
         a = first.bias.expand(len(x), -1).clone()
-        for d in self.order.tolist():
+        for d in on_host(self.order):
             h = torch.relu(a)
             for layer in between:
                 h = torch.relu(layer(h))

@@ -21,6 +21,7 @@ The states of all colours of *earlier* pixels may be read, so `of_state` has no 
 """
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import torch
@@ -265,7 +266,7 @@ class DiagonalSteps:
     def __init__(self, layer: DiagonalBiLSTM, shape: tuple[int, int, int]):
         n, _, width = shape
         H = len(layer.channels)
-        self.width, self.places, self.gate_places = width, places(layer.channels), places(layer.channels * 4)
+        self.width, self.places = width, places(layer.channels)
         self.of_input, self.from_right = PixelSteps(layer.from_left, shape), layer.from_right
         (self.above, self.beside), (self.above_right, self.beside_right) = (
             weight.unbind(2) for weight in layer.of_state.weight.detach().chunk(2)
@@ -298,14 +299,15 @@ class DiagonalSteps:
         here = self.places[colour]
         self.row[:, self.inputs[colour], c] = x
         if colour == 0:
-            self.of_left = self.last @ self.beside.t()
-        a = self.of_input(c, colour, x) + self.of_left[:, self.gate_places[colour]]
+            self.of_left = (self.last @ self.beside.t()).unflatten(1, (4, -1))  # o, f, i, g
+        a = self.of_input(c, colour, x) + self.of_left[:, :, here].flatten(1)
         cell, h = lstm(a, self.c[:, here])
         self.c[:, here] = cell
         self.last[:, here] = self.h[:, here, c] = h
         return h + self.right[:, here, c]
 
 
-def places(colours: Sequence[int]) -> list[list[int]]:
-    """Where the channels of each colour are."""
-    return [[i for i, each in enumerate(colours) if each == colour] for colour in range(max(colours) + 1)]
+def places(colours: Sequence[int]) -> list[slice]:
+    """Where the channels of each colour are, in `colour_groups`."""
+    ends = [*accumulate(colours.count(colour) for colour in range(max(colours) + 1))]
+    return [slice(start, end) for start, end in pairwise([0, *ends])]

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from course_lib import distributions
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, on_host
 
 
 class RNADE(AutoregressiveModel):
@@ -81,7 +81,7 @@ class RNADE(AutoregressiveModel):
         """The recursion itself: each value, once known, adds its column of W to the activations."""
         columns = self.W.t().contiguous()
         a = self.c.expand(len(x), -1)
-        for d in self.order.tolist():
+        for d in on_host(self.order):
             h = torch.relu(self.rho[d] * a)
             yield torch.einsum("nh,pkh->npk", h, self.V[d]) + self.b[d]
             a = torch.addcmul(a, x[:, d, None].to(a.dtype), columns[d])

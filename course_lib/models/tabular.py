@@ -7,7 +7,7 @@ import torch
 
 from course_lib import distributions
 from course_lib.metrics import HasLogProb
-from course_lib.models.base import AutoregressiveModel
+from course_lib.models.base import AutoregressiveModel, on_host
 
 MAX_STATES = 2**24
 
@@ -168,7 +168,7 @@ class TabularModel(AutoregressiveModel):
     def _conditionals(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Read off the tables of the prefixes: log p(prefix, value) is a logit."""
         prefixes, number = self._prefixes(), torch.zeros(len(x), dtype=torch.long, device=x.device)
-        for k, d in enumerate(self.order.tolist()):
+        for k, d in enumerate(on_host(self.order)):
             logits = prefixes[k + 1].view(-1, self.levels)[number]
             logits = torch.where(logits.isneginf().all(1, keepdim=True), 0.0, logits)
             yield logits[:, 1] - logits[:, 0] if self.levels == 2 else logits
@@ -177,7 +177,7 @@ class TabularModel(AutoregressiveModel):
     def _prefixes(self) -> list[torch.Tensor]:
         """log p of the first k dimensions in the ordering, for k = 0..D: (K^k,) each."""
         log_p = distributions.at_least_float32(self.log_p)
-        table = log_p.view((self.levels,) * len(self.order)).permute(*self.order.tolist()).flatten()
+        table = log_p.view((self.levels,) * len(self.order)).permute(*on_host(self.order)).flatten()
         tables = [table]
         while len(tables[-1]) > 1:
             tables.append(tables[-1].view(-1, self.levels).logsumexp(1))

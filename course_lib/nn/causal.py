@@ -68,6 +68,10 @@ class ShiftedConv2d(nn.Conv2d):
         above, left, right: how far the kernel reaches. Its weight is (outputs, inputs, above + 1, left + 1 + right).
         stride: with 2, the layer computes only the outputs at even r and c, a grid of half the size, rounded up.
 
+    Attributes:
+        input_colours, output_colours: the colour of each channel.
+        by_colour: (outputs,) long, the output channels colour by colour; None where they come in this order.
+
     >>> conv = ShiftedConv2d(1, 4, above=1, left=1, right=1)
     >>> conv
     ShiftedConv2d(1, 4, above=1, left=1, right=1)
@@ -75,12 +79,15 @@ class ShiftedConv2d(nn.Conv2d):
     torch.Size([2, 4, 5, 6])
     """
 
+    by_colour: torch.Tensor | None
+
     def __init__(
         self, inputs: int, outputs: int, *, above: int = 0, left: int = 0, right: int = 0, stride: Literal[1, 2] = 1
     ):
         super().__init__(inputs, outputs, (above + 1, left + 1 + right), stride)
         self.above, self.left, self.right = above, left, right
         self.input_colours, self.output_colours = [0] * inputs, [0] * outputs  # all channels alike
+        self.register_buffer("by_colour", None, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, inputs, H, W) -> (n, outputs, H, W)."""
@@ -160,6 +167,8 @@ class MaskedConv2d(ShiftedConv2d):
         super().__init__(len(inputs), len(outputs), above=above, left=left, right=right)
         self.kind = kind
         self.input_colours, self.output_colours = list(inputs), list(outputs)
+        if self.output_colours != sorted(outputs):
+            self.by_colour = torch.tensor(self.output_colours).argsort(stable=True)
         self.register_buffer("mask", conv_mask(kind, outputs, inputs, above=above, left=left, right=right))
 
     def extra_repr(self) -> str:

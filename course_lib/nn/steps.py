@@ -4,8 +4,6 @@ Each class computes what a layer of `course_lib.nn.causal` computes: every outpu
 without gradients. An object serves one batch of images; make new ones for the next, or after the weights change.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 
@@ -25,6 +23,8 @@ class PixelSteps:
                     with mask A: steps.read(c, colour), then steps.write(c, colour, values)
                     with mask B: steps(c, colour, values), which first writes, then reads
 
+    A 1x1 convolution of one colour reads the values at once, and need not write them.
+
     Args:
         conv: a masked convolution, or a shifted one that does not reach to the right, whose channels all have one
             colour. The input channels of each colour must be contiguous.
@@ -33,26 +33,33 @@ class PixelSteps:
 
     def __init__(self, conv: ShiftedConv2d, shape: tuple[int, int, int]):
         n, height, width = shape
-        weight, colours = conv.masked_weight().detach(), range(max(conv.output_colours) + 1)
+        weight = conv.masked_weight().detach()
         self.above, self.left, self.width = conv.above, conv.left, width
         self.inputs = weight.new_zeros(n, conv.above + height, conv.left + width + conv.right, conv.in_channels)
         self.bias = conv.bias.detach()
         self.weight_above = weight[:, :, : conv.above]
-        self.channels = [_places(conv.output_colours, k) for k in colours]
+        self.by_colour = conv.by_colour
+        self.input_sizes, self.output_sizes = (
+            [colours.count(k) for k in range(max(colours) + 1)] for colours in (conv.input_colours, conv.output_colours)
+        )
+        self.pointwise = conv.kernel_size == (1, 1) and len(self.input_sizes) == len(self.output_sizes) == 1
         beside = weight[:, :, conv.above, : conv.left + 1].transpose(1, 2).flatten(1)  # the pixels' order in memory
-        self.weights_beside = [beside[channels].t().contiguous() for channels in self.channels]
-        self.input_sizes = [conv.input_colours.count(k) for k in range(max(conv.input_colours) + 1)]
+        self.weights_beside = [part.t().contiguous() for part in self._each_colour(beside, 0)]
+        self.biases = [[part] * width for part in self._each_colour(self.bias, 0)]
 
-    def begin_row(self, r: int, offset: torch.Tensor | float = 0.0) -> None:
-        """Start row r: add up what its outputs read from the rows above, and `offset`, (n or 1, outputs, W)."""
+    def begin_row(self, r: int, offset: torch.Tensor | None = None) -> None:
+        """Start row r: add up what its outputs read from the rows above, and `offset`, (n or 1, outputs, W or 1)."""
         row = self.inputs[:, self.above + r]
         n, _, inputs = row.shape
-        base = self.bias[:, None] + offset
-        if self.above:
-            rows = self.inputs[:, r : self.above + r].permute(0, 3, 1, 2)
-            base = base + F.conv2d(rows, self.weight_above).squeeze(2)
-        base = base.expand(n, -1, self.width).permute(2, 0, 1)
-        self.base = [base[:, :, channels].unbind(0) for channels in self.channels]
+        if self.above or offset is not None:
+            base = self.bias[:, None] if offset is None else self.bias[:, None] + offset
+            if self.above:
+                rows = self.inputs[:, r : self.above + r].permute(0, 3, 1, 2)
+                base = base + F.conv2d(rows, self.weight_above).squeeze(2)
+            base = base.expand(n, -1, self.width).permute(2, 0, 1)
+            self.base = [part.unbind(0) for part in self._each_colour(base, 2)]
+        else:
+            self.base = self.biases  # vectors, with which a GPU's addmm is one kernel
         # For each column: the pixel and those to its left as one vector, and each colour's cells, to be written.
         window = (self.width, n, (self.left + 1) * inputs)
         self.windows = row.as_strided(window, (inputs, row.stride(0), 1)).unbind(0)
@@ -61,6 +68,8 @@ class PixelSteps:
 
     def __call__(self, c: int, colour: int, values: torch.Tensor) -> torch.Tensor:
         """Set the inputs of one colour at column c and return its outputs there: (n, channels of this colour) each."""
+        if self.pointwise:
+            return torch.addmm(self.base[0][c], values, self.weights_beside[0])
         self.write(c, colour, values)
         return self.read(c, colour)
 
@@ -71,6 +80,12 @@ class PixelSteps:
     def write(self, c: int, colour: int, values: torch.Tensor) -> None:
         """Set the inputs of one colour at column c: (n, channels of this colour)."""
         self.cells[colour][c].copy_(values)
+
+    def _each_colour(self, outputs: torch.Tensor, axis: int) -> tuple[torch.Tensor, ...]:
+        """The parts of a tensor that belong to the outputs of each colour, along the axis of the outputs."""
+        if self.by_colour is not None:
+            outputs = outputs.index_select(axis, self.by_colour)
+        return outputs.split(self.output_sizes, axis)
 
 
 class RowSteps:
@@ -137,8 +152,10 @@ class RasterSteps:
         self.known += 1
         if c == 0:
             self.steps.begin_row(r)
+        if r % self.stride == c % self.stride == 0:
+            return self.steps(c, 0, pixel)
         self.steps.write(c, 0, pixel)
-        return None if r % self.stride or c % self.stride else self.steps.read(c, 0)
+        return None
 
 
 class EnlargingRasterSteps:
@@ -156,10 +173,3 @@ class EnlargingRasterSteps:
         if pixel is not None:
             self.made[c // 2] = torch.addmm(self.bias, pixel, self.weight).chunk(4, 1)
         return self.made[c // 2][2 * (r % 2) + c % 2]
-
-
-def _places(colours: Sequence[int], colour: int) -> slice | list[int]:
-    """Where a colour's channels are, for use as an index: a slice where they are neighbours, which needs no copy."""
-    places = [i for i, each in enumerate(colours) if each == colour]
-    first, last = places[0], places[-1]
-    return slice(first, last + 1) if len(places) == last + 1 - first else places

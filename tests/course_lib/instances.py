@@ -80,7 +80,7 @@ class OneLayerImages(AutoregressiveModel):
 
     def forward(self, x):
         weight = self.linear.weight
-        inputs = (x.flatten(1)[..., None] == torch.arange(self.levels)).to(weight.dtype).flatten(1)
+        inputs = (x.flatten(1)[..., None] == torch.arange(self.levels, device=x.device)).to(weight.dtype).flatten(1)
         logits = self.linear(inputs).view(len(x), -1, self.levels)
         return logits.transpose(1, 2).reshape(len(x), self.levels, *self.event_shape)
 
@@ -104,7 +104,7 @@ class SecondOrder(SequenceModel):
 
     def forward(self, x, labels=None, context=None):
         self._check_given(len(x), labels, context)
-        one_hot = (x[:, None] == torch.arange(self.levels)[:, None]).to(self.conv.weight.dtype)
+        one_hot = (x[:, None] == torch.arange(self.levels, device=x.device)[:, None]).to(self.conv.weight.dtype)
         logits = self.conv(F.pad(one_hot, (2, -1))) + self.condition(labels, context)
         return logits[:, 1] - logits[:, 0] if self.levels == 2 else logits
 

@@ -19,6 +19,7 @@ from course_lib.models import (
     PixelCNN,
     PixelCNNPlusPlus,
 )
+from course_lib.models.base import on_host
 from course_lib.models.mixture import Mixture
 from tests.course_lib.instances import ORDER
 
@@ -69,6 +70,22 @@ def trained_fvbn() -> FVBN:
     for parameter in model.parameters():
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
     return model
+
+
+def test_an_ordering_is_read_from_its_device_once_after_each_change():
+    model, other = FVBN(5), FVBN(5, ORDER)
+    read = on_host(model.order)
+    assert read == [0, 1, 2, 3, 4]
+    assert on_host(model.order) is read
+    model.load_state_dict(other.state_dict())
+    assert on_host(model.order) == list(ORDER)
+    model.order = torch.arange(5).flip(0)
+    assert on_host(model.order) == [4, 3, 2, 1, 0]
+    with torch.inference_mode():
+        order = torch.arange(3)
+        assert on_host(order) == [0, 1, 2]
+        order += 1
+        assert on_host(order) == [1, 2, 3]
 
 
 def test_uniforms_belong_to_dimensions_not_to_steps():

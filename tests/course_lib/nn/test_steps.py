@@ -35,6 +35,17 @@ def test_pixels_one_by_one_are_the_whole_convolution(kind):
     torch.testing.assert_close(found, conv(x) + 1)
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_pixels_of_one_colour_are_the_whole_convolution(width):
+    conv = MaskedConv2d("B", [0] * 3, [0] * 5, left=width // 2, right=width // 2).double()
+    x = torch.randn(2, 3, 2, 4, dtype=torch.float64)
+    steps, rows = PixelSteps(conv, (2, 2, 4)), []
+    for r in range(2):
+        steps.begin_row(r)
+        rows.append(torch.stack([steps(c, 0, x[:, :, r, c]) for c in range(4)], 2))
+    torch.testing.assert_close(torch.stack(rows, 2), conv(x))
+
+
 def test_rows_one_by_one_are_the_whole_convolution():
     conv = ShiftedConv2d(3, 5, above=2, left=1, right=2).double()
     x = torch.randn(2, 3, 6, 4, dtype=torch.float64)
