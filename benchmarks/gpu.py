@@ -300,7 +300,7 @@ def _watch(process: subprocess.Popen, folder: Path, end: float) -> str:
     return f"its process ended with status {process.returncode}"
 
 
-def tests(folder: Path, end: float) -> str:
+def gpu_tests(folder: Path, end: float) -> str:
     """Run the tests with the marker `gpu`: pytest's last line."""
     files = [file for file in sorted((ROOT / "tests").rglob("test_*.py")) if "pytest.mark.gpu" in file.read_text()]
     options = ["-q", "-rs", "-m", "gpu", "-n0", "-p", "no:cacheprovider"]
@@ -329,7 +329,7 @@ def train_on_noise() -> None:
     published.main()
 
 
-PARTS = {"table": table, "tests": tests, "recipes": recipes}
+PARTS = {"table": table, "tests": gpu_tests, "recipes": recipes}
 
 
 def _run(command: Sequence[str], log: Path) -> subprocess.Popen:
