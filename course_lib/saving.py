@@ -9,6 +9,7 @@ reads the checkpoints of `course_lib.training.fit`, and gives the model with the
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +26,17 @@ Module = TypeVar("Module", bound=nn.Module)
 _ARGUMENT = "argument."  # begins the names of tensors that are arguments of a constructor
 
 
-def save(model: Model, path: str | os.PathLike) -> None:
-    """Write a model to a safetensors file, atomically. Every dtype is kept.
+def save(
+    model: Model, path: str | os.PathLike, *, compact: bool = False, notes: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model to a safetensors file, atomically. Every dtype is kept, unless `compact`.
 
     Args:
         model: of a class of `course_lib.models`, on any device.
         path: the file. A file that exists is replaced.
+        compact: round weights and buffers of real numbers to bfloat16, which halves a file of float32: 8 bits of each
+            number remain. `load` gives such a model in float32.
+        notes: what the file says of the model beside it, as JSON: how it was trained, say.
 
     Raises:
         ValueError: the class is another one, or an argument of the constructor cannot be written as JSON.
@@ -48,7 +54,13 @@ def save(model: Model, path: str | os.PathLike) -> None:
     True
     """
     record, tensors = described(model)
-    checkpoints.write(Path(path), model.state_dict() | tensors, {"model": record})
+    weights, records = model.state_dict(), {"model": record}
+    if compact:
+        weights = _converted(weights, torch.bfloat16)
+        records["compact"] = True
+    if notes is not None:
+        records["notes"] = dict(notes)
+    checkpoints.write(Path(path), weights | tensors, records)
 
 
 def load(path: str | os.PathLike) -> Model:
@@ -74,6 +86,8 @@ def load(path: str | os.PathLike) -> Model:
         raise ValueError(f"{path} holds a model that this version of course_lib cannot build ({error})") from error
     own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_ARGUMENT)}
     weights = _best(tensors) if "history" in records else own
+    if records.get("compact"):
+        weights = _converted(weights, torch.float32)
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:  # also the dtype of what is not saved, such as masks that follow from an ordering
         model.to(*dtypes)
@@ -154,6 +168,11 @@ def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> Model:
     if not (isinstance(kind, type) and issubclass(kind, Model)):
         raise ValueError(f"course_lib.models has no class {name!r}")
     return kind(**{key: argument(value) for key, value in record["arguments"].items()})
+
+
+def _converted(weights: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The same tensors, with real numbers in another dtype."""
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
 
 
 def _best(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

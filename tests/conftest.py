@@ -26,6 +26,14 @@ def left_out(platform: str) -> list[str]:
 collect_ignore = left_out(sys.platform)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU, and torch sees none here")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if collect_ignore:
         folder = Path(__file__).parent.name

@@ -39,9 +39,12 @@ class Mixture(GenerativeModel):
         self, x: torch.Tensor, *, labels: torch.Tensor | None = None, context: torch.Tensor | None = None
     ) -> torch.Tensor:
         """log p(x) of the mixture in nats, (batch,): one evaluation per member. Raises ValueError as they do."""
-        members = [self.member(m) for m in range(len(self.orders))]
-        each = torch.stack([member.log_prob(x, labels=labels, context=context) for member in members])
-        return each.logsumexp(0) - math.log(len(each))
+        return self._mixture_log_prob(len(self.orders), x, labels=labels, context=context)
+
+    def _mixture_log_prob(self, members: int, x: torch.Tensor, **given: torch.Tensor | None) -> torch.Tensor:
+        """log p(x) of the mixture of so many members, the first ones."""
+        each = torch.stack([self.member(m).log_prob(x, **given) for m in range(members)])
+        return each.logsumexp(0) - math.log(members)
 
     @torch.no_grad()
     def sample(

@@ -227,6 +227,18 @@ def test_training_takes_one_mask_at_a_time_and_in_the_end_all():
     assert model.eval().loss(x).item() == -model.log_prob(x).mean().item()
 
 
+def test_a_large_ensemble_is_validated_under_few_masks_and_tested_under_all():
+    full = randomized(MADEEnsemble(5, [16], masks=4)).eval()
+    model, x = MADEEnsemble(5, [16], masks=4, valid_masks=2).double().eval(), torch.randint(2, (8, 5))
+    model.load_state_dict(full.state_dict())
+    assert torch.equal(model.log_prob(x), full.log_prob(x))
+    few = torch.stack([full.member(m).log_prob(x) for m in range(2)]).exp().mean(0).log()
+    torch.testing.assert_close(model.loss(x), -few.mean())
+    torch.manual_seed(0)
+    drawn = {model.train().loss(x).item() for _ in range(100)}
+    assert len(drawn) == 4  # training still takes any mask
+
+
 @pytest.mark.parametrize("build", [MADE, MADEEnsemble], ids=["MADE", "MADEEnsemble"])
 def test_a_resumed_run_repeats_the_uninterrupted_one(build, tmp_path):
     def model():
@@ -249,3 +261,6 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(build, tmp_path):
 def test_an_ensemble_needs_a_mask():
     with pytest.raises(ValueError, match="masks must be at least 1; got 0"):
         MADEEnsemble(5, [16], masks=0)
+    for valid_masks in (0, 3):
+        with pytest.raises(ValueError, match=f"valid_masks must be 1 to 2, .*; got {valid_masks}"):
+            MADEEnsemble(5, [16], masks=2, valid_masks=valid_masks)

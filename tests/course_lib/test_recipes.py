@@ -9,12 +9,12 @@ from PIL import Image
 from course_lib import data, recipes
 from course_lib.data import Dataset, Sounds, Split
 from course_lib.models import DCGAN, GAN, BiGAN
+from course_lib.published import main
 from course_lib.recipes import (
     digits_bigan,
     digits_dcgan,
     digits_gan,
-    digits_recipes,
-    main,
+    mnist_recipes,
     published_recipes,
     sound_recipes,
 )
@@ -26,31 +26,23 @@ def smoke(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def test_without_a_name_all_are_listed(capsys):
-    main([])
-    printed = capsys.readouterr().out
-    for name, recipe in published_recipes().items():
-        assert name in printed and recipe.source in printed and recipe.published in printed
+def test_targets_are_the_published_figures_in_the_text(monkeypatch):
+    for word in ("smoke", "cpu", "gpu"):
+        monkeypatch.setenv("COURSE_BUDGET", word)
+        targets = {name: recipe.target for name, recipe in published_recipes().items() if recipe.target is not None}
+        for name, target in targets.items():
+            assert re.search(rf"(?<![\d.]){target:.2f}(?![\d.])", published_recipes()[name].published), name
+        assert targets.keys() <= mnist_recipes().keys()
+        # Every other text has a figure of other data, or none.
+        without = {name for name, recipe in mnist_recipes().items() if recipe.published and recipe.target is None}
+        assert without == {"vae"} and "*dynamic*" in mnist_recipes()["vae"].published
 
 
-def test_another_name_is_refused_and_the_right_ones_are_told(capsys):
-    with pytest.raises(SystemExit):
-        main(["alexnet"])
-    assert "nade" in capsys.readouterr().err
-
-
-def test_a_run_trains_tests_and_goes_on_where_it_was_interrupted(monkeypatch, tmp_path, capsys):
-    digits = {recipe.name: recipe for recipe in digits_recipes() if recipe.training}
-    fvbn = replace(digits["FVBN"], published="1 nat, Table 9")
-    monkeypatch.setattr(recipes, "published_recipes", lambda: {"fvbn": fvbn})
-    main(["fvbn"])
-    first = capsys.readouterr().out
-    assert (tmp_path / "build/recipes/fvbn.safetensors").exists()
-    assert first.splitlines()[1].startswith("5 epochs in")
-    assert first.endswith("nats per image (exact). Published: 1 nat, Table 9.\n")
-
-    main(["fvbn"])  # no epoch is left to train: all is as before, the seconds too
-    assert capsys.readouterr().out == first
+def test_the_masks_of_the_large_made_are_many_in_the_test_and_few_in_validation(monkeypatch):
+    monkeypatch.setenv("COURSE_BUDGET", "gpu")
+    monkeypatch.setattr(recipes, "MADEEnsemble", lambda *args, **settings: (args, settings))
+    (D, widths), settings = mnist_recipes()["made-masks"].model()
+    assert (D, widths, settings["masks"], settings["valid_masks"]) == (784, [8000, 8000], 32, 2)
 
 
 def fake(name: str, shape: tuple[int, ...], levels: int) -> Dataset:
@@ -92,6 +84,8 @@ def test_each_published_model_trains_on_its_benchmark(name, monkeypatch, capsys)
     monkeypatch.setattr(data, "fashion_mnist", lambda: CLOTHES)
     monkeypatch.setattr(data, "shapes", lambda: FEW_SHAPES)
     recipe = published_recipes()[name]
+    if name in mnist_recipes():
+        assert recipe.likelihood != "none" and recipe.data().name == BINARY.name
     dataset, model = recipe.data(), recipe.model()
     assert (model.event_shape, model.levels) == (dataset.shape, dataset.levels)
     main([name])
@@ -110,16 +104,6 @@ def test_each_published_model_trains_on_its_benchmark(name, monkeypatch, capsys)
         assert bits is None
     else:
         assert float(bits) == pytest.approx(float(nats) / (math.prod(dataset.shape) * math.log(2)), rel=1e-3)
-
-
-def test_speech_is_tested_given_its_labels(monkeypatch, capsys):
-    monkeypatch.setattr(data, "spoken_digits", fake_speech)
-    given = []
-    nll = recipes.nll
-    monkeypatch.setattr(recipes, "nll", lambda *args, labels, **settings: given.append(labels) or nll(
-        *args, labels=labels, **settings))  # fmt: skip
-    main(["wavenet-digits"])
-    assert torch.equal(given[0], fake_speech().test.y)
 
 
 @pytest.mark.parametrize(

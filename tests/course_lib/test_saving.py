@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course_lib import checkpoints, models
+from course_lib.metrics import nll
 from course_lib.models import (
     DCGAN,
     FVBN,
@@ -126,6 +127,23 @@ def test_the_file_holds_a_state_dict_and_json(tmp_path):
     other = NADE(6, 3)
     other.load_state_dict(load_file(tmp_path / "model"))
     assert same(other, model)
+
+
+def test_a_compact_file_has_half_the_size_and_gives_a_model_in_float32(tmp_path):
+    torch.manual_seed(0)
+    model, x = MADE(40, [30], direct=True, connectivity="random"), torch.randint(2, (200, 40))
+    save(model, tmp_path / "full")
+    save(model, tmp_path / "compact", compact=True, notes={"epochs": 3, "nll": 27.5})
+    loaded = load(tmp_path / "compact")
+    assert loaded.output.weight.dtype == torch.float32
+    for (name, ours), theirs in zip(loaded.state_dict().items(), model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs.bfloat16().float() if theirs.is_floating_point() else theirs), name
+    assert nll(loaded, x).mean == pytest.approx(nll(model, x).mean, rel=1e-3)
+    records, tensors = checkpoints.read(tmp_path / "compact")
+    assert records["notes"] == {"epochs": 3, "nll": 27.5}
+    _, full = checkpoints.read(tmp_path / "full")
+    real = {name: tensor for name, tensor in full.items() if tensor.is_floating_point()}
+    assert real and all(2 * tensors[name].nbytes == tensor.nbytes for name, tensor in real.items())
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
