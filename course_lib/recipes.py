@@ -27,7 +27,6 @@ from course_lib.data import Dataset
 from course_lib.models import (
     DCGAN,
     FVBN,
-    GAN,
     MADE,
     NADE,
     RNADE,
@@ -58,9 +57,7 @@ from course_lib.training import GameHistory, History, fit, fit_game
 
 __all__ = [
     "Recipe",
-    "digits_bigan",
     "digits_dcgan",
-    "digits_gan",
     "digits_recipes",
     "digits_vqvae",
     "digits_vqvae_training",
@@ -241,39 +238,14 @@ def digits_vqvae_training(labels: bool = False) -> dict[str, Mapping[str, Any]]:
     return {"training": first, "prior": second}
 
 
-def digits_gan() -> Recipe:
-    """A GAN of the digits of 16 levels with fully connected networks: 16 s of a core.
+def digits_dcgan() -> Recipe:
+    """A DCGAN of the digits of 16 levels: 25 s of a core.
 
-    >>> digits_gan().likelihood
+    >>> digits_dcgan().likelihood
     'none'
     """
-    training = dict(epochs=budget(smoke=2, cpu=150, gpu=500), batch_size=64, lr=5e-4, average=0.99)
-    return Recipe("GAN", _level_images, lambda: GAN((1, 8, 8), 16, 32, [200, 200]), training, "none")
-
-
-def digits_dcgan(classes: int | None = None) -> Recipe:
-    """A DCGAN of the digits of 16 levels, given their class if `classes` is 10: 25 s of a core.
-
-    >>> digits_dcgan(classes=10).training["labels"]
-    True
-    """
     training = dict(epochs=budget(smoke=2, cpu=100, gpu=300), batch_size=64, lr=1e-3, average=0.99)
-    training |= dict(labels=classes is not None)
-
-    def build() -> DCGAN:
-        return DCGAN((1, 8, 8), 16, 32, [32, 64], classes=classes)
-
-    return Recipe("DCGAN", _level_images, build, training, "none")
-
-
-def digits_bigan() -> Recipe:
-    """A BiGAN of the digits of 16 levels with 10 numbers in z: 21 s of a core. Its discriminator learns more slowly.
-
-    >>> digits_bigan().model().noise
-    10
-    """
-    training = dict(epochs=budget(smoke=2, cpu=200, gpu=500), batch_size=64, lr=(1e-3, 3e-4), average=0.99)
-    return Recipe("BiGAN", _level_images, lambda: BiGAN((1, 8, 8), 16, 10, [400]), training, "none")
+    return Recipe("DCGAN", _level_images, lambda: DCGAN((1, 8, 8), 16, 32, [32, 64]), training, "none")
 
 
 def digits_recipes() -> list[Recipe]:

@@ -15,7 +15,6 @@ from tests.course_lib.instances import INSTANCES, ORDER, Given, Instance
 N = 3
 # Those of real dimensions search for each value, or draw all values at once; a mean of models is not a product.
 CAPTURED = [each for each in INSTANCES if each.one_order and each.build().levels is not None]
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
 class OnTheGpuAlone(TorchDispatchMode):
@@ -172,7 +171,7 @@ def test_a_replay_reads_its_own_labels_and_context(graphs_on_cpu):
     assert not drawn[0].equal(drawn[1])
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_a_generator_decides_and_each_call_makes_a_new_tensor(device):
     model = random(MADE(6, [12])).to(device)
     sampler = CapturedSampler(model, 50)
@@ -182,7 +181,7 @@ def test_a_generator_decides_and_each_call_makes_a_new_tensor(device):
     assert first.equal(model.sample(50, generator=torch.Generator().manual_seed(0)))
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_new_weights_and_new_orderings_are_those_of_the_next_call(device):
     model, other = (random(NADE(5, 7, order), scale).to(device) for order, scale in ((range(5), 1.0), (ORDER, 3.0)))
     sampler, uniforms = CapturedSampler(model, 50), uniforms_of(model, 50)
@@ -198,7 +197,7 @@ def test_new_weights_and_new_orderings_are_those_of_the_next_call(device):
     assert sampler.sample(uniforms=uniforms).equal(model.sample(50, uniforms=uniforms))
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_labels_and_context_may_differ_from_call_to_call(device):
     model = random(GatedPixelCNN((1, 2, 3), 2, 6, 2, head=4, classes=3, context_channels=2)).double().to(device)
     sampler, uniforms, drawn = CapturedSampler(model, 50), uniforms_of(model, 50), []
@@ -210,7 +209,7 @@ def test_labels_and_context_may_differ_from_call_to_call(device):
     assert not drawn[0].equal(drawn[1])
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("instance", CAPTURED, ids=str)
 def test_captured_samples_are_those_of_the_model(instance):
     model, given = conditional(instance)
@@ -222,7 +221,7 @@ def test_captured_samples_are_those_of_the_model(instance):
         assert sampler.sample(generator=generators[1], **given).equal(x)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_graph_is_captured_once():
     sampler = CapturedSampler(random(FVBN(5)).cuda(), N)
     sampler.sample()
@@ -233,7 +232,7 @@ def test_a_graph_is_captured_once():
     assert sampler._graph is graph
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_arguments_are_checked_as_by_the_model(device):
     sampler = CapturedSampler(random(NADE(5, 3, classes=2)).to(device), N)
     labels = torch.zeros(N, dtype=torch.long, device=device)

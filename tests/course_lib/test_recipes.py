@@ -8,12 +8,10 @@ from PIL import Image
 
 from course_lib import data, recipes
 from course_lib.data import Dataset, Sounds, Split
-from course_lib.models import DCGAN, GAN, BiGAN
+from course_lib.models import DCGAN
 from course_lib.published import main
 from course_lib.recipes import (
-    digits_bigan,
     digits_dcgan,
-    digits_gan,
     mnist_recipes,
     published_recipes,
     sound_recipes,
@@ -106,16 +104,12 @@ def test_each_published_model_trains_on_its_benchmark(name, monkeypatch, capsys)
         assert float(bits) == pytest.approx(float(nats) / (math.prod(dataset.shape) * math.log(2)), rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "recipe, kind",
-    [(digits_gan(), GAN), (digits_bigan(), BiGAN), (digits_dcgan(), DCGAN), (digits_dcgan(classes=10), DCGAN)],
-)
-def test_games_of_the_digits_are_played(recipe, kind):
+def test_a_game_of_the_digits_is_played():
+    recipe = digits_dcgan()
     dataset, model = recipe.data(), recipe.model()
     (history,) = recipe.fit(model, dataset, progress=False, minutes=1e-6)
-    assert type(model) is kind and history.epochs == 1 and recipe.measured == "none"
-    labels = dataset.test.y if recipe.labels else None
-    assert model.sample(300, labels=labels).shape == dataset.test.x.shape
+    assert type(model) is DCGAN and history.epochs == 1 and recipe.measured == "none"
+    assert model.sample(300).shape == dataset.test.x[:300].shape
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -1122,10 +1122,9 @@ def test_nothing_is_warned_of(without_compiler, tmp_path):
 
 # On a GPU
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
 @pytest.mark.parametrize(
     ("build", "shape"),
@@ -1151,7 +1150,7 @@ def test_no_step_on_a_gpu_waits_for_it(monkeypatch, build, shape, enough):
     assert history.valid[-1] < history.valid[0]
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("compile", [False, True])
 @pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
 def test_a_gpu_finds_what_a_cpu_finds(monkeypatch, enough, compile):
@@ -1167,7 +1166,7 @@ def test_a_gpu_finds_what_a_cpu_finds(monkeypatch, enough, compile):
     assert history.device == torch.cuda.get_device_name() and history.precision == "float32"
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_diverging_loss_on_a_gpu_is_named():
     class Diverging(Coins):
         steps = 0
