@@ -44,7 +44,7 @@ class Graph:
 
 
 class Recorder(TorchDispatchMode):
-    """Record each operation in a graph, and run it: a capture on a GPU would not, which is no difference here."""
+    """Record each operation in a graph, and run it as well. (A capture on a GPU only records.)"""
 
     def __init__(self, graph):
         super().__init__()
