@@ -18,14 +18,17 @@ CAPTURED = [each for each in INSTANCES if each.one_order and each.build().levels
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
+def tensors_in(tree):
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
 class OnTheGpuAlone(TorchDispatchMode):
     """Refuse each operation that reads or makes a tensor on the CPU: a CUDA graph cannot capture it."""
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **(kwargs or {}))
-        for leaf in torch.utils._pytree.tree_leaves((args, kwargs, result)):
-            if isinstance(leaf, torch.Tensor) and leaf.device.type != "cuda":
-                raise AssertionError(f"{operation} has a tensor on the {leaf.device}")
+        for tensor in tensors_in((args, kwargs, result)):
+            assert tensor.device.type == "cuda", f"{operation} has a tensor on the {tensor.device}"
         return result
 
 
@@ -56,13 +59,9 @@ class Recorder(TorchDispatchMode):
         return result
 
 
-def tensors_in(tree):
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
 @pytest.fixture
 def graphs_on_cpu():
-    """CUDA graphs, and a sampler that uses them on the CPU. Nothing but an order of streams is left out."""
+    """Stand-ins for the graphs and streams of torch.cuda, with which a sampler captures on the CPU."""
     stream = mock.Mock()
     stand_ins = dict(
         Stream=lambda: stream,
