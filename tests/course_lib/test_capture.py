@@ -17,14 +17,17 @@ N = 3
 CAPTURED = [each for each in INSTANCES if each.one_order and each.build().levels is not None]
 
 
+def tensors_in(tree):
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
 class OnTheGpuAlone(TorchDispatchMode):
     """Refuse each operation that reads or makes a tensor on the CPU: a CUDA graph cannot capture it."""
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **(kwargs or {}))
-        for leaf in torch.utils._pytree.tree_leaves((args, kwargs, result)):
-            if isinstance(leaf, torch.Tensor) and leaf.device.type != "cuda":
-                raise AssertionError(f"{operation} has a tensor on the {leaf.device}")
+        for tensor in tensors_in((args, kwargs, result)):
+            assert tensor.device.type == "cuda", f"{operation} has a tensor on the {tensor.device}"
         return result
 
 
@@ -43,7 +46,7 @@ class Graph:
 
 
 class Recorder(TorchDispatchMode):
-    """Record each operation in a graph, and run it: a capture on a GPU would not, which is no difference here."""
+    """Record each operation in a graph, and run it as well. (A capture on a GPU only records.)"""
 
     def __init__(self, graph):
         super().__init__()
@@ -55,13 +58,9 @@ class Recorder(TorchDispatchMode):
         return result
 
 
-def tensors_in(tree):
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
 @pytest.fixture
 def graphs_on_cpu():
-    """CUDA graphs, and a sampler that uses them on the CPU. Nothing but an order of streams is left out."""
+    """Stand-ins for the graphs and streams of torch.cuda, with which a sampler captures on the CPU."""
     stream = mock.Mock()
     stand_ins = dict(
         Stream=lambda: stream,
