@@ -130,7 +130,9 @@ def test_a_kept_model_has_the_same_cost_within_rounding_and_says_where_it_is_fro
     model = load(kept)
     assert isinstance(model, NADE) and model.W.dtype == torch.float32
     assert nll(model, x).mean == pytest.approx(result.nats, rel=1e-3)
-    notes = checkpoints.read(kept)[0]["notes"]
+    records, weights = checkpoints.read(kept)
+    assert weights["W"].dtype == torch.bfloat16
+    notes = records["notes"]
     assert notes.pop("torch") == torch.__version__ and notes.pop("device") == result.device
     assert notes == {
         "command": "COURSE_BUDGET=smoke python -m course_lib.recipes nade --minutes 5",
