@@ -575,7 +575,11 @@ def uniforms_on(
 ) -> torch.Tensor:
     """`checked_uniforms` on a device, in float64 where it has it: Apple's GPUs have none."""
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    return distributions.below_one(checked_uniforms(uniforms, generator, shape), dtype).to(device)
+    uniforms = distributions.below_one(checked_uniforms(uniforms, generator, shape), dtype)
+    if device.type == "cuda" and uniforms.device.type == "cpu":
+        # Else the copy would wait for all that the GPU has still to do.
+        return uniforms.pin_memory().to(device, non_blocking=True)
+    return uniforms.to(device)
 
 
 def _without_autocast(steps: Iterator[torch.Tensor], device: str) -> Iterator[torch.Tensor]:

@@ -1123,13 +1123,16 @@ def test_nothing_is_warned_of(without_compiler, tmp_path):
 # On a GPU
 
 
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("enough", [True, False], ids=["resident", "streamed"])
 @pytest.mark.parametrize(
     ("build", "shape"),
-    [(lambda: MADE(9, [8], classes=3), (9,)), (lambda: PixelCNN((1, 4, 4), 2, 4, 1, classes=3), (1, 4, 4))],
-    ids=["MADE", "PixelCNN"],
+    [
+        (lambda: MADE(9, [8], classes=3), (9,)),
+        (lambda: PixelCNN((1, 4, 4), 2, 4, 1, classes=3), (1, 4, 4)),
+        (lambda: VAE((9,), 2, 2, [8]), (9,)),
+    ],
+    ids=["MADE", "PixelCNN", "VAE"],
 )
 def test_no_step_on_a_gpu_waits_for_it(monkeypatch, build, shape, enough):
     def strict(function):
@@ -1145,8 +1148,9 @@ def test_no_step_on_a_gpu_waits_for_it(monkeypatch, build, shape, enough):
     monkeypatch.setattr(training_data, "fits", lambda size, device: enough)
     monkeypatch.setattr(training._Loop, "_step", strict(training._Loop._step))
     monkeypatch.setattr(training_data.Batches, "_sent", strict(training_data.Batches._sent))
-    settings = dict(epochs=3, lr_decay=0.9, average=0.9, clip=1.0, labels=True)
-    history = fit(build().cuda(), drawn(shape, classes=3), **SETTINGS, **settings)
+    model = build().cuda()
+    settings = dict(epochs=3, lr_decay=0.9, average=0.9, clip=1.0, labels=bool(model.classes))
+    history = fit(model, drawn(shape, classes=3), **SETTINGS, **settings)
     assert history.valid[-1] < history.valid[0]
 
 
