@@ -391,11 +391,11 @@ def _draw(comparison: Comparison, path: Path, columns: int = 16) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Compare four families of models on the same data.")
     parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
-    parser.add_argument("--minutes", type=float, help="of training for each model and seed (digits: 0.5, mnist: 10)")
+    parser.add_argument("--minutes", type=float, help="of training for each model and seed (digits: 0.7, mnist: 10)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("build", "compare"))
     args = parser.parse_args(argv)
-    minutes = args.minutes or {"digits": 0.5, "mnist": 10.0}[args.data]
+    minutes = args.minutes or {"digits": 0.7, "mnist": 10.0}[args.data]
     comparison = compare(args.data, minutes, range(args.seeds))
     comparison.write(args.out)
     print(comparison.table())
