@@ -633,7 +633,7 @@ with waits_for("OwnEvaluator", "train_own"):
 #
 # ## 9 · A fair comparison
 #
-# `python -m course_lib.compare` gives four families the same data, half a minute of processor time each, three seeds,
+# `python -m course_lib.compare` gives four families the same data, 42 seconds of processor time each, three seeds,
 # and the same 300 test images, features and judges. The row "training images" is a memory. Whose samples will have the
 # lowest FID?
 
@@ -648,11 +648,11 @@ trained = sorted({run.model for run in table.runs if run.parameters})
 outcome("lowest FID of four models", min(trained, key=lambda name: table.estimate(name, "fid").mean))
 
 # %% [markdown]
-# By likelihood, PixelCNN has 1.73 bits/dim, exact; VAE at most 1.76, VQ-VAE-2 at most 1.94, GAN none. By samples the
-# order is nearly the reverse: FIDs of 0.89, 0.93, 0.30 and 0.31, where real digits have 0.22; the classifier is right
-# for 67, 68, 57 and 56 %. The VAE's bound is above an exact value, so nothing follows for these two. VQ-VAE-2 and GAN
+# By likelihood, PixelCNN has 1.74 bits/dim, exact; VAE at most 1.76, VQ-VAE-2 at most 1.95, GAN none. By samples the
+# order is nearly the reverse: FIDs of 1.22, 0.93, 0.29 and 0.29, where real digits have 0.22; the classifier is right
+# for 68, 68, 58 and 60 %. The VAE's bound is above an exact value, so nothing follows for these two. VQ-VAE-2 and GAN
 # differ by less than their seeds. Neither is perfect: a coin has 50 ± 3 %. Each model has the settings of its own
-# lesson. And half a minute, at 8 × 8 pixels, says nothing of other sizes.
+# lesson. And 42 seconds, at 8 × 8 pixels, say nothing of other sizes.
 #
 # ## 10 · The answer, and what comes next
 #
