@@ -39,7 +39,7 @@ from course_lib import checkpoints, resumption, saving
 from course_lib.models.base import Model, checked_values
 from course_lib.training_data import Batches, Data, TrainingData, check_values, training_data
 
-__all__ = ["GameHistory", "History", "TrainingData", "fit", "fit_exactly", "fit_game", "fit_steps"]
+__all__ = ["GameHistory", "History", "fit", "fit_exactly", "fit_game", "fit_steps"]
 
 
 @dataclass(kw_only=True)
