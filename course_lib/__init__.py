@@ -43,6 +43,20 @@ def device() -> "torch.device":
     return torch.device("cpu")
 
 
+def machine() -> str:
+    """What `device` computes with, in words: the name of a GPU, or the number of threads on a CPU.
+
+    >>> machine() != ""
+    True
+    """
+    import torch
+
+    if device().type == "cuda":
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}" if device().type == "cpu" else "Apple's GPU"
+
+
 def budget(*, smoke: Any, cpu: Any, gpu: Any) -> Any:
     """Whichever of the three values fits the time that the reader has.
 

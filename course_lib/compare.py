@@ -37,7 +37,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from course_lib import budget, data, device
+from course_lib import budget, data, device, machine
 from course_lib.data import Dataset, Split
 from course_lib.features import FeatureNetwork, feature_network
 from course_lib.metrics import (
@@ -354,10 +354,7 @@ def _runs(
 
 
 def _machine() -> str:
-    if device().type == "cpu":
-        threads = torch.get_num_threads()
-        return f"CPU, {threads} thread{'s' * (threads > 1)}, seconds of processor time"
-    return f"{torch.cuda.get_device_name() if device().type == 'cuda' else 'GPU'}, wall-clock seconds"
+    return f"{machine()}, seconds of processor time" if device().type == "cpu" else f"{machine()}, wall-clock seconds"
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from course_lib import budget, data, device, saving
+from course_lib import budget, data, device, machine, saving
 from course_lib.data import Dataset
 from course_lib.image_files import png, sheet
 from course_lib.metrics import Estimate, bits_per_dim, nll
@@ -116,7 +116,7 @@ def train(
     notes = {
         "command": _command(name, minutes),
         "seed": SEED,
-        "device": _machine(),
+        "device": machine(),
         "epochs": sum(history.epochs for history in histories),
         "torch": torch.__version__,
     }
@@ -367,13 +367,6 @@ def _budget() -> str:
 def _command(name: str, minutes: float | None) -> str:
     limit = "" if minutes is None else f" --minutes {minutes:g}"
     return f"COURSE_BUDGET={_budget()} python -m course_lib.recipes {name}{limit}"
-
-
-def _machine() -> str:
-    if device().type == "cuda":
-        return torch.cuda.get_device_name()
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' * (threads > 1)}" if device().type == "cpu" else "Apple's GPU"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
