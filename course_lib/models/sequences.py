@@ -19,12 +19,18 @@ class SequenceModel(AutoregressiveModel):
         length: the default T.
         levels, classes, context_channels: as in `AutoregressiveModel`.
 
+    Attributes:
+        period: number of steps after which the steps of `sample` read and write the same memory again, so that a
+            record of two periods can be repeated without end, see `course_lib.capture`; None where they never do.
+
     Raises:
         ValueError: length is not a positive integer, or see `AutoregressiveModel`.
 
     >>> SequenceModel(16000, levels=256).with_length(3).order
     tensor([0, 1, 2])
     """
+
+    period: int | None = None
 
     def __init__(
         self,

@@ -221,6 +221,11 @@ class WaveNet(SequenceModel):
         """How many steps before t the conditional of x_t reads: 1 + (k - 1) (d_1 + d_2 + ...)."""
         return self.network.receptive_field
 
+    @property
+    def period(self) -> int:
+        """The number of steps in which the ring buffers of all layers come back to their first place."""
+        return math.lcm(*(layer.kernel_size[0] * layer.dilation[0] for layer in self.network.layers))
+
     def receptive_milliseconds(self, rate: float) -> float:
         """The receptive field of sound with `rate` samples per second, in milliseconds."""
         return 1000 * self.receptive_field / rate

@@ -1,15 +1,16 @@
 """Sampling as one CUDA graph. What needs a GPU is skipped where there is none; a fake one shows what would not work."""
 
+import math
 from contextlib import nullcontext
 from unittest import mock
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_lib.capture import CapturedSampler
-from course_lib.models import FVBN, MADE, NADE, RNADE, GatedPixelCNN, MADEEnsemble, WaveNet, base
+from course_lib.models import FVBN, MADE, NADE, RNADE, GatedPixelCNN, LinearPrediction, MADEEnsemble, WaveNet, base
 from tests.course_lib.instances import INSTANCES, ORDER, Given, Instance
 
 N = 3
@@ -37,6 +38,9 @@ class Graph:
     def __init__(self):
         self.operations = []
 
+    def pool(self):
+        return "its memory"
+
     def replay(self):
         for operation, args, kwargs, results in self.operations:
             inputs = {t.untyped_storage()._cdata for t in tensors_in((args, kwargs))}
@@ -59,6 +63,13 @@ class Recorder(TorchDispatchMode):
 
 
 @pytest.fixture
+def graphs(request):
+    """The graphs of the device of a test: the stand-ins on the CPU."""
+    if request.getfixturevalue("device") == "cpu":
+        request.getfixturevalue("graphs_on_cpu")
+
+
+@pytest.fixture
 def graphs_on_cpu():
     """Stand-ins for the graphs and streams of torch.cuda, with which a sampler captures on the CPU."""
     stream = mock.Mock()
@@ -67,7 +78,7 @@ def graphs_on_cpu():
         current_stream=lambda: stream,
         stream=lambda stream: nullcontext(),
         CUDAGraph=Graph,
-        graph=lambda graph, stream: Recorder(graph),
+        graph=lambda graph, pool, stream: Recorder(graph),
     )
     with mock.patch.multiple(torch.cuda, **stand_ins):
         yield
@@ -90,30 +101,35 @@ def conditional(instance: Instance):
     return (model.model, model.expanded(N)) if isinstance(model, Given) else (model, {})
 
 
-def on_fake_gpu(model, mode):
-    """Replace a model's tensors by fake ones on a GPU that does not exist. The host knows their integers already."""
-    for module in model.requires_grad_(False).modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None:
-                    fake = mode.from_tensor(tensor).to("cuda")
-                    tensors[name] = fake
-                    if tensor.dtype == torch.long:
-                        base._READ[fake] = fake._version, base.on_host(tensor)
-    return model
+def on_fake_gpu(sampler, mode):
+    """Replace all tensors of a sampler by fake ones on a GPU that does not exist. The host knows the orderings."""
+
+    def fake(tensor):
+        return tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor).to("cuda")
+
+    for model in sampler._whole, sampler._part:
+        for module in model.requires_grad_(False).modules():
+            for tensors in (module._parameters, module._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is not None:
+                        tensors[name] = fake(tensor)
+                        if tensor.dtype == torch.long and tensor is not tensors[name] and not tensor.is_inference():
+                            base._READ[tensors[name]] = tensors[name]._version, base.on_host(tensor)
+    sampler._x, sampler._uniforms = fake(sampler._x), fake(sampler._uniforms)
+    sampler._given = {name: fake(tensor) for name, tensor in sampler._given.items()}
 
 
 @pytest.mark.parametrize("instance", CAPTURED, ids=str)
 def test_what_is_captured_stays_on_the_gpu(instance):
     model, given = conditional(instance)
     sampler = CapturedSampler(model, N)
+    with torch.inference_mode():
+        sampler._prepare(uniforms_of(model), given)
     with FakeTensorMode() as mode:
-        on_fake_gpu(model, mode)
-        sampler._uniforms = mode.from_tensor(uniforms_of(model)).to("cuda")
-        sampler._given = {name: mode.from_tensor(tensor).to("cuda") for name, tensor in given.items()}
+        on_fake_gpu(sampler, mode)
         with OnTheGpuAlone(), torch.inference_mode():
-            x = sampler._run()
-    assert x.shape == (N, *model.event_shape) and x.device.type == "cuda"
+            blocks = list(sampler._blocks())
+    assert {x.shape for x in blocks} == {(N, sampler._block)} and {x.device.type for x in blocks} == {"cuda"}
 
 
 @pytest.mark.parametrize("instance", CAPTURED, ids=str)
@@ -136,7 +152,7 @@ def test_replayed_samples_are_those_of_the_model(instance, graphs_on_cpu):
         uniforms = torch.rand(N, len(model.order), dtype=torch.float64)
         x = sampler._replay(uniforms, model._given(N, given.get("labels"), given.get("context")))
         assert x.equal(model.sample(N, uniforms=uniforms, **given))
-        graphs.add(sampler._graph)
+        graphs.add(sampler._graphs[0])
     assert len(graphs) == 1
 
 
@@ -153,7 +169,7 @@ def test_a_graph_is_captured_anew_where_the_model_has_new_tensors_or_another_ord
         change()
         for _ in range(2):
             drawn.append(sampler._replay(uniforms, {}))
-            graphs.append(sampler._graph)
+            graphs.append(sampler._graphs[0])
             assert drawn[-1].equal(model.sample(50, uniforms=uniforms))
     assert [graphs[i] is graphs[i + 1] for i in range(7)] == [True, False] * 3 + [True]
     assert drawn[0].equal(drawn[1]) and not drawn[0].equal(drawn[2]) and not drawn[2].equal(drawn[4])
@@ -168,6 +184,38 @@ def test_a_replay_reads_its_own_labels_and_context(graphs_on_cpu):
         drawn.append(sampler._replay(uniforms, given))
         assert drawn[-1].equal(model.sample(50, uniforms=uniforms, **given))
     assert not drawn[0].equal(drawn[1])
+
+
+WAVENETS = [
+    lambda T: WaveNet(T, 2, 3, [1, 2, 4], skip=4),
+    lambda T: WaveNet(T, 5, 3, [1, 3], kernel=3, skip=4, classes=3),
+    lambda T: WaveNet(T, 50, 3, [2, 1], skip=4, mixtures=2, classes=(2, 3), context_channels=2),
+]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("build", WAVENETS)
+@pytest.mark.parametrize("T", [1, 4, 8, 9, 17, 24, 50])
+def test_blocks_of_sound_are_the_models_sound(graphs, device, build, T):
+    """Of fewer steps than a period, of whole periods and of parts of one; twice, as rings and counters come back."""
+    model = random(build(T)).double().to(device)
+    sampler = CapturedSampler(model, N)
+    for _ in range(2):
+        given = {}
+        if model.classes:
+            kinds = [torch.randint(number, (N,), device=device) for number in model.classes]
+            given["labels"] = kinds[0] if len(kinds) == 1 else torch.stack(kinds, 1)
+        if model.context_channels:
+            given["context"] = torch.randn(N, model.context_channels, T, device=device)
+        uniforms = torch.rand(N, T, dtype=torch.float64, device=device)
+        x = sampler._replay(uniforms, model._given(N, given.get("labels"), given.get("context")))
+        assert x.equal(model.sample(N, uniforms=uniforms, **given))
+    assert sampler._block == min(T, model.period) and len(sampler._graphs) == min(2, math.ceil(T / model.period))
+
+
+def test_a_period_is_when_every_ring_is_at_its_first_place():
+    assert [build(9).period for build in WAVENETS] == [8, 9, 4]
+    assert WaveNet(9, 2, 1, [1, 2, 3], skip=1).period == 12 and WaveNet(9, channels=1, skip=1).period == 1024
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -224,11 +272,11 @@ def test_captured_samples_are_those_of_the_model(instance):
 def test_a_graph_is_captured_once():
     sampler = CapturedSampler(random(FVBN(5)).cuda(), N)
     sampler.sample()
-    graph = sampler._graph
+    graph = sampler._graphs[0]
     with torch.no_grad():
         sampler.model.linear.weight.mul_(2)
     sampler.sample()
-    assert sampler._graph is graph
+    assert sampler._graphs[0] is graph
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -255,8 +303,9 @@ def test_models_that_cannot_be_captured_are_refused():
     for model in RNADE(2, hidden=3, components=2), MADEEnsemble(4, [9], masks=2), torch.nn.Linear(1, 1):
         with pytest.raises(ValueError, match=f"autoregressive model of integers; got {type(model).__name__}"):
             CapturedSampler(model, N)
-    with pytest.raises(ValueError, match="at most 4096 dimensions; got 8000"):
-        CapturedSampler(WaveNet(8000, channels=2, dilations=[1], skip=2), N)
+    for model in WaveNet(8000, channels=2, dilations=[4000], skip=2), LinearPrediction(8000):
+        with pytest.raises(ValueError, match="at most 4096 dimensions, .* repeats .* as many steps; got 8000"):
+            CapturedSampler(model, N)
     sampler = CapturedSampler(NADE(5, 3), N)
     with pytest.raises(ValueError, match="training mode"):
         sampler.sample()
