@@ -30,12 +30,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_lib import checkpoints, resumption, saving
+from course_lib._fabric import Fabric, MixedPrecision
 from course_lib.models.base import Model, checked_values
 from course_lib.training_data import Batches, Data, TrainingData, check_values, training_data
 

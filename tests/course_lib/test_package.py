@@ -24,6 +24,16 @@ def test_importing_the_package_loads_no_heavy_module():
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "."}).returncode == 0
 
 
+def test_training_loads_nothing_that_it_does_not_use():
+    """Every kernel of a lesson waits for it. Who asks for torchmetrics later gets it."""
+    code = (
+        "import sys, course_lib.training; "
+        "assert not {'torchmetrics', 'torchvision', 'scipy.signal', 'sklearn', 'matplotlib'} & set(sys.modules); "
+        "import torchmetrics; assert torchmetrics.Metric"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "."}, check=True)
+
+
 def test_submodules_load_on_first_use():
     assert {"data", "models", "nn", "distributions"} <= set(dir(course_lib))
     assert course_lib.distributions.bernoulli_log_prob
