@@ -170,7 +170,7 @@ def reference() -> dict[str, str]:
     for heading, pattern in MODULES.items():
         names, rows = [], []
         for path in sorted(ROOT.glob(pattern)):
-            if path.name == "__init__.py":
+            if path.name.startswith("_"):
                 continue
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             purpose, _, _ = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")

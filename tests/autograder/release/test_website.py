@@ -149,7 +149,7 @@ def test_a_guides_links_lead_to_pages_or_to_the_repository():
 
 def test_the_reference_has_every_module_that_is_not_of_one_lesson():
     pages = reference()
-    paths = [path.relative_to(ROOT) for path in (ROOT / "course_lib").rglob("*.py") if path.name != "__init__.py"]
+    paths = [path.relative_to(ROOT) for path in (ROOT / "course_lib").rglob("*.py") if not path.name.startswith("_")]
     modules = {".".join(path.with_suffix("").parts) for path in paths}
     of_a_lesson = {name for name in modules if name.split(".")[1] in ("figures", "clinic", "experiments")}
     assert modules - of_a_lesson == {name[10:-3] for name in pages} - {"index"}
