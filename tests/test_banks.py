@@ -23,6 +23,7 @@ from autograder.inside.codec import decode, encode
 from autograder.release import build
 from banks import Bank, Entry, all_banks
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # an answer may warn, and most wrong ones do
 SEEDS = range(int(os.environ.get("COURSE_SEEDS", "1")))
 BANKS = all_banks()
 ENTRIES = [
