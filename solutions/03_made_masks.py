@@ -89,7 +89,7 @@ p_world = world.log_p.exp()
 @torch.no_grad()
 def world_log_q(model):
     """log q(x) in nats of each of the 65,536 images of the toy distribution."""
-    return torch.cat([model.log_prob(x) for x in world.states.split(8192)])
+    return torch.cat([model.log_prob(x) for x in world.states.split(2048)])
 
 
 def gap(log_q):

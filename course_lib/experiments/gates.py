@@ -95,7 +95,7 @@ def train_on_the_world(model: nn.Module, steps: int = 500, seed: int = 0) -> flo
     images = world.sample(100_000, generator=torch.Generator().manual_seed(0)).view(-1, *model.event_shape)
     fit_steps(model, images, steps=steps, batch_size=100, lr=1e-2, seed=seed)
     with torch.no_grad():
-        log_q = torch.cat([model.log_prob(x) for x in world.states.view(-1, *model.event_shape).split(8192)])
+        log_q = torch.cat([model.log_prob(x) for x in world.states.view(-1, *model.event_shape).split(2048)])
     return float(world.log_p.exp() @ (world.log_p - log_q.double()))
 
 

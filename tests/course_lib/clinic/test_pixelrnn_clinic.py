@@ -59,7 +59,7 @@ def test_masses(clinic):
     states = data.tiny_world().states
     with torch.no_grad():
         log_q = {
-            name: torch.cat([clinic.patients[name].model.log_prob(x) for x in states.split(8192)]) for name in "ABCF"
+            name: torch.cat([clinic.patients[name].model.log_prob(x) for x in states.split(2048)]) for name in "ABCF"
         }
     mass = {name: float(each.exp().sum()) for name, each in log_q.items()}
     for name in "AC":

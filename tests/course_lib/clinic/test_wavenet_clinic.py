@@ -45,7 +45,7 @@ def test_what_the_networks_read(clinic):
 
 
 def test_masses(clinic):
-    states = data.tiny_world().states.split(8192)
+    states = data.tiny_world().states.split(2048)
     with torch.no_grad():
         mass = {
             name: sum(float(patient.model.log_prob(x).exp().sum()) for x in states)
