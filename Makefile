@@ -27,7 +27,7 @@ env: $(READY) ## set up .venv (PYTHON=... names the Python to use)
 
 test: test-packages $(READY) ## run every test, the linter and the comparison of the notebooks with their sources
 	@tools/mathjax || echo "Without MathJax, the tests of the built website are left out."
-	OMP_NUM_THREADS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## judge every answer of the bank, and the samplers, with many more seeds; then all mutants
 	COURSE_SEEDS=200 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 -m "soak or long"

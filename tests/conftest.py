@@ -26,6 +26,16 @@ def left_out(platform: str) -> list[str]:
 collect_ignore = left_out(sys.platform)
 
 
+# These files take minutes, and pytest-xdist gives a file to one worker. They go first: a run that ends with one of them
+# leaves the other workers idle.
+LONGEST = ("test_banks.py", "test_browser.py", "test_lessons.py", "test_faults.py", "test_scoreboard.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         import torch
