@@ -36,6 +36,7 @@ GATES = ["shapes", "autoregressive"]
 POINTS = {"full reach": 1, "log-likelihood": 1, "sampler": 1, "gradients": 1}
 NETWORK_POINTS = {"network": 2, "log-likelihood": 1, "sampler": 2, "gradients": 1}  # with a formula
 
+MOST = 1.5  # that a drawn parameter may be: the size of the terms of a logit, which may cancel
 LARGE = 1e9  # the size of masked entries
 STEP = 1e-3  # of each parameter, to see how the log-likelihood changes
 
@@ -83,7 +84,7 @@ class WholeModel:
         yield from self._gradients(model, images[rng.permutation(len(images))[:7]], rng)
         # Three times, as a ReLU that is off hides the order in which a sampler proceeds.
         for _ in range(3):
-            drawn = {name: tenths(rng, *shape, most=1.5) for name, shape in self.parameters.items()}
+            drawn = {name: tenths(rng, *shape, most=MOST) for name, shape in self.parameters.items()}
             drawn |= {name: np.where(masked, LARGE * drawn[name], drawn[name]) for name, masked in self.masked.items()}
             for name, values in drawn.items():
                 model.set(name, values)
@@ -213,7 +214,7 @@ class WholeModel:
                 level = f" = {k}" if self.levels else ""
                 return f"{given}by the contract, the logit of x_{i}{level} in {say_image(images, row)}"
 
-            return differs(got, want, name)
+            return differs(got, want, name, size=np.abs(want).max(initial=MOST))
 
         return test
 

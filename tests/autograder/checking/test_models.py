@@ -236,6 +236,32 @@ def test_a_network_that_is_not_the_contracts_loses_one_property(model, message):
         assert re.search(message, str(report)), str(report)
 
 
+@check(gates=GATES, points=NETWORK_POINTS, hints=HINTS)
+def Difference(student, rng):
+    """One logit, of two terms that nearly cancel"""
+
+    def formula(x, parameters):
+        return np.broadcast_to(1e-4 * parameters["b"], x.shape)
+
+    yield from WholeModel(([0],), {"b": (1,)}, (1,), np.arange(1), "one logit", formula=formula).judge(student, rng)
+
+
+class Cancels(Right):
+    def logits(self, x):
+        return (1.0001 * self.b - self.b).expand(x.shape)
+
+
+class HalfOfIt(Right):
+    def logits(self, x):
+        return (5e-5 * self.b).expand(x.shape)
+
+
+def test_an_error_is_measured_against_the_terms_of_a_logit():
+    for seed in range(5):
+        assert Difference.run(Cancels, seed=seed).points == 6
+        assert Difference.run(HalfOfIt, seed=seed).failed == {"network"}
+
+
 class SubtractsWhatIsMasked(Right):
     def logits(self, x):
         x = x.float()
