@@ -1,4 +1,4 @@
-"""Sampling as one CUDA graph. What needs a GPU is skipped where there is none; a fake one shows what would not work."""
+"""Sampling as CUDA graphs. What needs a GPU is skipped where there is none; a fake one shows what would not work."""
 
 import math
 from contextlib import nullcontext
