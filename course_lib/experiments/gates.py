@@ -94,9 +94,8 @@ def train_on_the_world(model: nn.Module, steps: int = 500, seed: int = 0) -> flo
     world = data.tiny_world()
     images = world.sample(100_000, generator=torch.Generator().manual_seed(0)).view(-1, *model.event_shape)
     fit_steps(model, images, steps=steps, batch_size=100, lr=1e-2, seed=seed)
-    with torch.no_grad():
-        log_q = torch.cat([model.log_prob(x) for x in world.states.view(-1, *model.event_shape).split(2048)])
-    return float(world.log_p.exp() @ (world.log_p - log_q.double()))
+    log_q = metrics.log_probs(model, world.states.view(-1, *model.event_shape))
+    return float(world.log_p.exp() @ (world.log_p - log_q))
 
 
 def train_on_digits(model: nn.Module, epochs: int = 25, seed: int = 0) -> float:
