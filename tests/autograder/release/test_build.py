@@ -1,5 +1,7 @@
 """The build: the sources that it accepts, the notebooks that it makes, and that it is reproducible."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -41,6 +43,12 @@ def test_cells_get_their_names_points_and_metadata(built):
         MetadataValidator().validate_cell(cell)
     assert set(built.metadata) == {"kernelspec", "language_info"}
     nbformat.validate(built)
+
+
+def test_reading_notebooks_builds_no_parser_of_addresses():
+    """Each command would take a second and a half longer."""
+    code = "import sys, autograder.release.build; assert 'nbformat' in sys.modules and 'lark' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=build.ROOT, check=True)
 
 
 def test_the_same_source_gives_the_same_bytes(built, tmp_path):
