@@ -71,7 +71,7 @@ def chromium(width: int = 1400, height: int = 1200) -> Iterator[Page]:
     """A page of a new browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable())
-        yield browser.new_page(viewport={"width": width, "height": height})
+        yield browser.new_context(viewport={"width": width, "height": height}).new_page()
         browser.close()
 
 

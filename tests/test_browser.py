@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from autograder.release.build import NOTEBOOKS, SOLUTIONS, build_source, lessons
 from course_lib import lab
@@ -41,10 +41,18 @@ def jupyterlab(tmp_path_factory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def page():
+@pytest.fixture(scope="module")
+def window() -> Iterator[BrowserContext]:
+    """One browser for all tests: a new one would fetch and compile the whole of JupyterLab again."""
     with browser.chromium() as page:
-        yield page
+        yield page.context
+
+
+@pytest.fixture
+def page(window) -> Iterator[Page]:
+    page = window.new_page()
+    yield page
+    page.close()
 
 
 def run_all_cells(page: Page, address: str, name: str) -> None:

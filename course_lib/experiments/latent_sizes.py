@@ -21,7 +21,7 @@ class Costs(NamedTuple):
     Attributes:
         elbo: the negative ELBO, mean of 100 draws of z for each image.
         kl: the part of it that is KL(q(z | x) || p(z)).
-        iwae: the negative importance-weighted bound with 1,000 draws.
+        iwae: the negative importance-weighted bound, in `MEASURED` with 1,000 draws.
         active: number of active latent variables, see `course_lib.metrics.active_units`.
     """
 
@@ -50,15 +50,15 @@ def train(latents: int, seed: int, epochs: int = 60) -> VAE:
     return model
 
 
-def measure(model: VAE) -> Costs:
-    """What a VAE of the binary digits costs on the test images."""
+def measure(model: VAE, draws: int = 1000) -> Costs:
+    """What a VAE of the binary digits costs on the test images; `draws` are those of the importance-weighted bound."""
     x = data.digits("binary").flatten().test.x
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         terms = [model.elbo_terms(x, generator=generator) for _ in range(100)]
     kl = float(terms[0].kl.mean())
     reconstruction = float(torch.stack([each.reconstruction.mean() for each in terms]).mean())
-    iwae = metrics.nll(model, x, draws=1000).mean
+    iwae = metrics.nll(model, x, draws=draws).mean
     return Costs(kl - reconstruction, kl, iwae, int(metrics.active_units(model, x).active.sum()))
 
 
