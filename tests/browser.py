@@ -16,8 +16,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 SETTINGS = {
-    # By default only the cells in sight are in the page.
-    "notebook-extension/tracker": {"windowingMode": "none"},
+    # By default only the cells in sight are in the page. This way all are, and those in sight are laid out.
+    "notebook-extension/tracker": {"windowingMode": "contentVisibility"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -57,13 +57,14 @@ def page(window) -> Iterator[Page]:
 
 def run_all_cells(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb")
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=SLOW)
+    # `wait_for`, since each time that `expect` looks in vain, it describes the whole page, a second of work.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=SLOW)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     # Cells run in order, up to the first error. A short notebook may be through before anybody sees one running.
     end = page.locator(".jp-CodeCell").last.get_by_text(re.compile(r"^\[\d+\]:$"))
     error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-    expect(end.or_(error).first).to_be_attached(timeout=SLOW)
+    end.or_(error).first.wait_for(state="attached", timeout=SLOW)
     expect(error).to_have_count(0)
 
 
