@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable
+from functools import cache
 from itertools import cycle
 from typing import Any
 
@@ -297,6 +298,7 @@ def _first(value: Any) -> Any:
     return value
 
 
+@cache
 def _one_call(check: Check, right: Callable) -> tuple[tuple, Any]:
     """The arguments and the result of the first call of a check."""
     calls: list[tuple[tuple, Any]] = []
