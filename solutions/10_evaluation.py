@@ -79,10 +79,10 @@ plots.show(figures.taxonomy())
 # %% tags=["train"] folded="Trains a MADE and a small gated PixelCNN."
 torch.manual_seed(0)
 made = MADE(64, [300], levels=16, dropout=0.5, direct=True)
-fit(made, vectors, epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=3e-3)
+print("MADE:", fit(made, vectors, epochs=budget(smoke=1, cpu=40, gpu=100), batch_size=64, lr=3e-3))
 torch.manual_seed(0)
 pixelcnn = GatedPixelCNN((1, 8, 8), 16, channels=16, layers=3, kernel=3)
-fit(pixelcnn, images, epochs=budget(smoke=1, cpu=24, gpu=60), batch_size=64, lr=3e-3)
+print("PixelCNN:", fit(pixelcnn, images, epochs=budget(smoke=1, cpu=24, gpu=60), batch_size=64, lr=3e-3))
 
 # %% [markdown]
 # Beside them two cheats. The **mixture** draws from MADE once in a hundred times, and uniform noise otherwise. The

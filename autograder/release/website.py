@@ -28,7 +28,7 @@ from nbformat import NotebookNode
 from autograder.release import bundle
 from autograder.release.build import NOTEBOOKS, ROOT, lessons
 from autograder.release.lessons import BUDGETS, executed
-from course_lib.recipes import digits_recipes
+from course_lib.recipes import digits_recipes, sound_recipes
 
 __all__ = ["buttons", "guide", "lesson", "picture", "reference", "repository", "scoreboard", "sources"]
 
@@ -228,7 +228,8 @@ def sources(names: Collection[str], budget: str) -> dict[str, bytes]:
     tree = _toctree([f"lessons/{name}" for name in names], caption="Lessons")
     pages["index.md"] = index.replace("(the lessons)", f"{grid}\n\n{tree}").encode()
     measured = json.loads((ROOT / "docs" / "scoreboard.json").read_text(encoding="utf-8"))
-    models = [(recipe.data().name, recipe.name) for recipe in digits_recipes()]
+    recipes = [*digits_recipes(), *sound_recipes(bits=8), *sound_recipes(bits=16)]
+    models = [(recipe.data().name, recipe.name) for recipe in recipes]
     pages["scoreboard.md"] += f"\n{scoreboard(measured, models)}\n".encode()
     pages |= {path: text.encode() for path, text in reference().items()}
     return pages
@@ -329,6 +330,8 @@ def main() -> int:
     options += ["-D", f"html_extra_path={folder / 'source' / 'extra'}"]
     pages = folder / "html"
     done = subprocess.run([sys.executable, "-m", "sphinx", *options, folder / "source", pages])
+    for path in pages.rglob("*.map"):
+        path.unlink()  # a tenth of the site, which only a debugger of the theme's scripts would read
     if done.returncode == 0:
         size = sum(path.stat().st_size for path in pages.rglob("*") if path.is_file())
         print(f"{pages / 'index.html'} ({size / 1e6:.0f} MB)")

@@ -1,5 +1,6 @@
 """Every lesson runs with its solutions from top to bottom; `tests/test_browser.py` runs the students' version."""
 
+import ast
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograder.release import lessons as lessons_module
-from autograder.release.build import ROOT, lessons
+from autograder.release.build import ROOT, SOLUTIONS, build_source, lessons
 from autograder.release.lessons import run, sound_bytes
 
 OFFLINE = [sys.executable, ROOT / "tools" / "offline"]
@@ -19,6 +20,16 @@ def test_lesson_runs_with_its_solutions_and_without_network(name):
     command = [sys.executable, "-m", "autograder.release.lessons", "--budget", "smoke", name]
     result = subprocess.run([*OFFLINE, *command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", lessons())
+def test_no_cell_ends_with_training(name):
+    """It would show the inside of a history, hundreds of numbers in one line."""
+    cells = [cell for cell in build_source(SOLUTIONS / f"{name}.py").cells if cell.cell_type == "code"]
+    for cell in cells:
+        *_, last = [None, *ast.parse(cell.source).body]
+        if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+            assert getattr(last.value.func, "id", "") not in ("fit", "fit_game"), cell.source
 
 
 def test_run_says_which_cell_failed():
