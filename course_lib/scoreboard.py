@@ -142,10 +142,12 @@ def main() -> None:
     sounds = [[recipe for loader in loaders for recipe in sound_recipes(loader, bits)] for bits in (8, 16)]
     tables, rows = [(digits_recipes(), table), *((recipes, sound_table) for recipes in sounds)], []
     for recipes, as_text in tables:
-        measured = [measure(recipe, seeds) for recipe in tqdm(recipes, disable=not sys.stderr.isatty(), leave=False)]
+        measured = []
+        for recipe in tqdm(recipes, disable=not sys.stderr.isatty(), leave=False):
+            measured.append(measure(recipe, seeds))
+            write([*rows, *measured], Path("build"))  # all together take hours: who stops early keeps these
         print(as_text(measured), flush=True)
         rows += measured
-    write(rows, Path("build"))
 
 
 if __name__ == "__main__":

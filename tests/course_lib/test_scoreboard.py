@@ -127,3 +127,17 @@ def test_writing_makes_the_folder(tmp_path):
     row = Row("data", "model", "bound", 1.0, None, 0.1, 0.5, 0)
     write([row], tmp_path / "a" / "b")
     assert Row(**json.loads((tmp_path / "a" / "b" / "scoreboard.json").read_text())[0]) == row
+
+
+def test_who_stops_early_keeps_the_rows_that_are_measured(monkeypatch, tmp_path):
+    def interrupted(recipe, seeds):
+        if recipe.name == "FVBN":
+            raise KeyboardInterrupt
+        return Row(recipe.data().name, recipe.name, recipe.measured, 1.0, None, 0.0, 1.0, 0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scoreboard, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scoreboard.main()
+    kept = json.loads((tmp_path / "build" / "scoreboard.json").read_text())
+    assert [row["model"] for row in kept] == ["uniform", "independent pixels"]
