@@ -36,7 +36,7 @@ from torch import nn
 from course_lib import budget, data, device, published
 from course_lib.data import Dataset, Split
 from course_lib.models import MADE, NADE, GatedPixelCNN, PixelCNN, PixelCNNPlusPlus, PixelRNN, WaveNet
-from course_lib.recipes import mnist_recipes
+from course_lib.recipes import mnist_recipes, published_recipes
 from course_lib.training import fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,12 +58,14 @@ class Work:
         build: makes the model.
         n: images, or sounds of a second.
         kind: `step` or `samples`.
+        steps: of an epoch of `fit`, whose time is measured.
     """
 
     model: str
     build: Callable[[], nn.Module]
     n: int
     kind: str
+    steps: int = 20
 
     @property
     def name(self) -> str:
@@ -122,6 +124,11 @@ def works() -> list[Work]:
     sound = "WaveNet, 30 layers of 64, 1 s at 8 kHz"
     steps = [Work(name, build, size(3, 100), "step") for name, build in networks.items()]
     steps.append(Work(sound, wavenet, size(2, 8), "step"))
+    # CIFAR-10 itself is not needed to know how long its recipes would take.
+    for name, recipe in published_recipes().items():
+        if name.endswith("-cifar10") and not recipe.prior:
+            n = size(2, recipe.training["batch_size"])
+            steps.append(Work(f"CIFAR-10: {recipe.name}", recipe.model, n, "step", steps=4))
     sampled = {name: build for name, build in networks.items() if not name.startswith("PixelCNN++")}
     few_and_many = budget(smoke=[2], cpu=[16, 256], gpu=[16, 256])
     samples = [Work(name, build, n, "samples") for n in few_and_many for name, build in sampled.items()]
@@ -145,14 +152,14 @@ def measure(work: Work, way: str) -> Measurement:
     """Build the model on this machine's best device, and measure the work."""
     torch.manual_seed(0)
     model = work.build()
-    first, seconds = _step(model, work.n, way) if work.kind == "step" else _timed(_sampler(model, work.n, way))
+    first, seconds = _step(model, work, way) if work.kind == "step" else _timed(_sampler(model, work.n, way))
     return Measurement(work.name, way, seconds, first)
 
 
-def _step(model: nn.Module, n: int, way: str) -> tuple[float, float]:
-    """The seconds of a step of `fit`: of the first one, and in the fastest of the later epochs."""
-    steps, epochs = budget(smoke=(2, 2), cpu=(20, 4), gpu=(20, 4))
-    x = torch.randint(model.levels, (n * steps, *model.event_shape), dtype=torch.uint8)
+def _step(model: nn.Module, work: Work, way: str) -> tuple[float, float]:
+    """The seconds of a step of `fit` on noise: of the first one, and in the fastest of the later epochs."""
+    steps, epochs = budget(smoke=(2, 2), cpu=(work.steps, 4), gpu=(work.steps, 4))
+    x = torch.randint(model.levels, (work.n * steps, *model.event_shape), dtype=torch.uint8)
     noise = Dataset("noise", model.event_shape, model.levels, Split(x), Split(x[:1]), Split(x[:1]))
     times: list[float] = []
 
@@ -161,7 +168,7 @@ def _step(model: nn.Module, n: int, way: str) -> tuple[float, float]:
         return times[-1]
 
     compiled = {"compile": True} if way == "compiled" else {}
-    fit(model, noise, epochs=epochs, batch_size=n, lr=1e-3, progress=False, clock=clock, **compiled)
+    fit(model, noise, epochs=epochs, batch_size=work.n, lr=1e-3, progress=False, clock=clock, **compiled)
     # fit reads its clock before and after each epoch.
     first, *later = [after - before for before, after in zip(times[::2], times[1::2], strict=True)]
     shortest = min(later) / steps

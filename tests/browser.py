@@ -64,6 +64,10 @@ def jupyterlab(folder: Path, command: Sequence[str] = (), **environment: str) ->
             yield address
         finally:
             process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()  # JupyterLab was seen to wait for a lock of its own for ever
 
 
 @contextlib.contextmanager

@@ -29,6 +29,11 @@ def test_a_rehearsal_goes_through_all_parts(tmp_path, monkeypatch, capsys):
     assert result["name"] == "made" and result["nats"] > 0 and not result["problem"]
 
 
+def test_the_recipes_of_photos_are_timed_without_the_photos():
+    timed = [work.build().event_shape for work in works() if work.model.startswith("CIFAR-10: ")]
+    assert timed == [(3, 32, 32)] * 3
+
+
 def test_without_a_gpu_it_refuses_and_names_the_rehearsal(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "device", lambda: torch.device("cpu"))
     with pytest.raises(SystemExit, match="no NVIDIA GPU here, only cpu; --rehearse"):
