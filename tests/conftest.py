@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")  # a doctest, say, left its figures open in this process
+        sys.modules["matplotlib.pyplot"].close("all")  # other tests of this process may have left theirs open
     if item.get_closest_marker("gpu"):
         import torch
 

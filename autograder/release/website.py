@@ -330,9 +330,9 @@ def main() -> int:
     options += ["-D", f"html_extra_path={folder / 'source' / 'extra'}"]
     pages = folder / "html"
     done = subprocess.run([sys.executable, "-m", "sphinx", *options, folder / "source", pages])
-    for path in pages.rglob("*.map"):
-        path.unlink()  # a tenth of the site, which only a debugger of the theme's scripts would read
     if done.returncode == 0:
+        for path in pages.rglob("*.map"):
+            path.unlink()  # a tenth of the site, which only a debugger of the theme's scripts would read
         size = sum(path.stat().st_size for path in pages.rglob("*") if path.is_file())
         print(f"{pages / 'index.html'} ({size / 1e6:.0f} MB)")
     return done.returncode
