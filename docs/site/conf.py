@@ -24,7 +24,7 @@ exclude_patterns = ["downloads", "extra"]
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # sections that go further have headings of the fourth level right below the second
-highlight_language = "none"
+highlight_language = "text"  # pages of source are coloured with any other value than "none"
 
 # Notebooks come executed. Widgets, which need a kernel, get no scripts.
 nb_execution_mode = "off"
@@ -46,6 +46,9 @@ html_static_path = [str(ROOT / "docs/site/static"), str(ROOT / "build/mathjax")]
 html_css_files = ["site.css"]
 html_js_files = [("search.js", {"defer": "defer"})]
 html_favicon = str(ROOT / "docs/site/static/icon.svg")
+html_sidebars = {  # a page of source is not in the table of contents, whose drawing takes most of its time
+    "_modules/**": ["navbar-logo.html", "icon-links.html", "search-button-field.html"],
+}
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 mathjax_path = "mathjax/tex-chtml.js"
 html_theme_options = {

@@ -233,6 +233,12 @@ def test_every_link_leads_somewhere_and_only_a_readers_click_leaves_the_site(sit
     assert not [*site.rglob("*.map")]  # megabytes for the theme's own authors
 
 
+def test_a_models_source_is_coloured_and_leads_back(site):
+    source = (site / "_modules/course_lib/models/made.html").read_text()
+    assert '<span class="k">class</span>' in source
+    assert 'href="../../../reference/course_lib.models.made.html#course_lib.models.made.MADE"' in source
+
+
 def test_the_downloads_are_the_release(site):
     (notebook,) = site.rglob(f"{LESSON}.ipynb")
     assert notebook.read_bytes() == (NOTEBOOKS / LESSON / f"{LESSON}.ipynb").read_bytes()
