@@ -736,8 +736,7 @@ def entropy_of(pixels):
 
 def gap(model):
     """KL(small world || model) in nats, and the model's total mass, over all 65,536 images."""
-    with torch.no_grad():
-        log_q = torch.cat([model.log_prob(x) for x in world.states.view(-1, 1, 4, 4).split(2048)]).double()
+    log_q = metrics.log_probs(model, world.states.view(-1, 1, 4, 4))
     return float(p_world @ (world.log_p - log_q)), float(log_q.exp().sum())
 
 

@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import nn
 
-from course_lib import budget, data, plots
+from course_lib import budget, data, metrics, plots
 from course_lib.training import fit_steps
 
 __all__ = ["Clinic", "Patient", "train_on_world"]
@@ -137,7 +137,6 @@ class Clinic:
                 raise ValueError(f"{of}line is {line!r}; expected 1 to {len(self.program)}, or None for no line")
 
 
-@torch.no_grad()
 def on_the_world(model: nn.Module) -> dict[str, float]:
     """The mean of -log_prob over the tiny world, and the sum of exp(log_prob) over all images of its size.
 
@@ -145,7 +144,7 @@ def on_the_world(model: nn.Module) -> dict[str, float]:
     """
     world, every = data.tiny_world(), budget(smoke=15, cpu=1, gpu=1)
     states, p = world.states[::every], world.log_p[::every].exp()
-    log_q = torch.cat([model.log_prob(x) for x in states.split(2048)])
+    log_q = metrics.log_probs(model, states)
     mass = log_q.exp().mean() * len(world.states)
     return {"reported NLL (nats)": float(-(p @ log_q) / p.sum()), "total mass": float(mass)}
 
