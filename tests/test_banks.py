@@ -7,9 +7,9 @@ import ast
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ ENTRIES = [
     for entry in bank.entries
 ]
 EXERCISES = [pytest.param(bank, name, id=f"{bank.lesson}-{name}") for bank in BANKS for name in bank.checks]
+
+
+def _paired(values: Iterable, settings: Iterable) -> Iterable[tuple]:
+    """Each value with one of the settings, in turn; in `make soak` with all of them."""
+    return product(values, settings) if len(SEEDS) > 1 else zip(values, cycle(settings))
 
 
 @pytest.mark.soak
@@ -121,10 +126,11 @@ HOSTILE = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("bank, exercise", EXERCISES)
 def test_hostile_results_get_a_reason_and_never_a_fault(bank: Bank, exercise: str):
     check, right = bank.checks[exercise], _right(bank, exercise)
-    for (what, value), turn in zip(HOSTILE.items(), cycle((1, 4))):
+    for (what, value), turn in _paired(HOSTILE.items(), (1, 4)):
         report = check.run(lambda *args, value=value: value)
         assert not report.points and not report.fault, f"{what}\n{report}"
         assert report.error or report.failed, f"{what}\n{report}"
@@ -360,6 +366,7 @@ def test_the_form_of_a_right_result_costs_nothing(bank: Bank, exercise: str, for
         assert not report.lost, f"seed {seed}\n{report}"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("bank, exercise", FUNCTIONS)
 def test_the_practice_cases_by_heart_earn_nothing_with_another_seed(bank: Bank, exercise: str):
     """A table of what the public seed asks, and one number for all else."""
@@ -372,7 +379,7 @@ def test_the_practice_cases_by_heart_earn_nothing_with_another_seed(bank: Bank, 
         return result
 
     assert not check.run(learns).lost
-    for number, seed in zip((*CONSTANTS, 2.0), cycle((1, 2))):
+    for number, seed in _paired((*CONSTANTS, 2.0), (1, 2)):
 
         def recalls(*args: Any, number: float = number) -> Any:
             try:
