@@ -16,6 +16,7 @@ results.md and results.json have the table; they are written anew whenever a rec
 """
 
 import argparse
+import copy
 import json
 import math
 import os
@@ -114,24 +115,28 @@ def train(
     for history in histories:
         print(history, flush=True)
     notes = {
+        "model": recipe.name,
+        "data": dataset.name,
         "command": _command(name, minutes),
         "seed": SEED,
         "device": machine(),
         "epochs": sum(history.epochs for history in histories),
+        "seconds": sum(history.seconds for history in histories),
         "torch": torch.__version__,
+        "unit": f"nats per {'sound' if isinstance(dataset, data.Sounds) else 'image'}",
+        "published": recipe.published,
     }
     if recipe.likelihood == "none":
         samples = checkpoint.with_suffix(".png")
         samples.write_bytes(png(sheet(model.sample(100), dataset.levels)).data)
         print(f"test: no likelihood; 100 samples are in {samples}.{_published(recipe)}")
-        _keep(model, name, save, notes)
+        _keep(model, name, recipe, dataset, save, notes)
         return None
-    labels = dataset.test.y if recipe.labels else None
-    cost = nll(model, dataset.test.x, batch_size=_at_once(recipe, dataset), labels=labels, draws=recipe.draws)
-    one, unit = ("sound", "bits per sample") if isinstance(dataset, data.Sounds) else ("image", "bits/dim")
-    bits = "" if dataset.levels == 2 else f", {bits_per_dim(cost, math.prod(dataset.shape))} {unit}"
-    print(f"test: {cost} nats per {one}{bits} ({recipe.measured}).{_published(recipe)}", flush=True)
-    _keep(model, name, save, notes | {"test nll": cost.mean, "stderr": cost.stderr, "likelihood": recipe.measured})
+    cost = _cost(recipe, model, dataset)
+    bits_unit = "bits per sample" if isinstance(dataset, data.Sounds) else "bits/dim"
+    bits = "" if dataset.levels == 2 else f", {bits_per_dim(cost, math.prod(dataset.shape))} {bits_unit}"
+    print(f"test: {cost} {notes['unit']}{bits} ({recipe.measured}).{_published(recipe)}", flush=True)
+    _keep(model, name, recipe, dataset, save, notes)
     result = Result(
         name,
         recipe.name,
@@ -141,12 +146,18 @@ def train(
         cost.stderr,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         epochs=notes["epochs"],
-        seconds=sum(history.seconds for history in histories),
+        seconds=notes["seconds"],
         device=notes["device"],
         valid=histories[-1].valid,
     )
     checkpoint.with_suffix(".json").write_text(json.dumps(asdict(result)) + "\n", encoding="utf-8")
     return result
+
+
+def _cost(recipe: Recipe, model: nn.Module, dataset: Dataset) -> Estimate:
+    """What the test images cost, in nats for each."""
+    labels = dataset.test.y if recipe.labels else None
+    return nll(model, dataset.test.x, batch_size=_at_once(recipe, dataset), labels=labels, draws=recipe.draws)
 
 
 def _at_once(recipe: Recipe, dataset: Dataset) -> int:
@@ -158,7 +169,9 @@ def _at_once(recipe: Recipe, dataset: Dataset) -> int:
     return 1000 if dataset.levels == 2 else batch_size
 
 
-def _keep(model: nn.Module, name: str, folder: Path | None, notes: Mapping[str, Any]) -> None:
+def _keep(
+    model: nn.Module, name: str, recipe: Recipe, dataset: Dataset, folder: Path | None, notes: dict[str, Any]
+) -> None:
     """Write the small file of a trained model, if there is a folder for it and the file is small enough."""
     if folder is None:
         return
@@ -167,7 +180,14 @@ def _keep(model: nn.Module, name: str, folder: Path | None, notes: Mapping[str, 
     if size > LARGEST:
         print(f"not saved: its weights are {size / 1e6:.1f} MB in bfloat16, more than {LARGEST / 1e6:g} MB")
         return
-    saving.save(model, folder / f"{name}.safetensors", compact=True, notes=notes)
+    rounded = copy.deepcopy(model)
+    for tensor in rounded.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.bfloat16())
+    if recipe.likelihood != "none":  # of the rounded weights, which are all that the file's readers get
+        cost = _cost(recipe, rounded, dataset)
+        notes = notes | {"test nll": cost.mean, "stderr": cost.stderr, "likelihood": recipe.measured}
+    saving.save(rounded, folder / f"{name}.safetensors", compact=True, notes=notes)
     print(f"saved: {folder / name}.safetensors, {size / 1e6:.2f} MB")
 
 

@@ -689,7 +689,7 @@ def _speech_recipes() -> dict[str, Recipe]:
 
 def _gan_recipes() -> dict[str, Recipe]:
     """Games on the grey levels of MNIST. Samples are all that can be looked at afterwards."""
-    training = dict(epochs=budget(smoke=1, cpu=5, gpu=100), batch_size=128, lr=2e-4, average=0.999)
+    training = dict(epochs=budget(smoke=1, cpu=20, gpu=100), batch_size=128, lr=2e-4, average=0.999)
     channels, width = budget(smoke=([2, 3], 6), cpu=([32, 64], 256), gpu=([64, 128], 1024))
     gradient_penalty = dict(loss="wasserstein", penalty="gradient")
     critic = training | dict(d_steps=budget(smoke=1, cpu=5, gpu=5), lr=1e-4, optimizer=partial(Adam, betas=(0.0, 0.9)))

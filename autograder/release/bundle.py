@@ -22,6 +22,7 @@ CONTENTS = (
     "course_lib/data/*.wav",
     "course_lib/data/*.safetensors",
     "course_lib/data/*.json",
+    "course_lib/weights/*.safetensors",
     "autograder/__init__.py",
     "autograder/given.py",
     "autograder/checks/*.py",

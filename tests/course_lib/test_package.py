@@ -13,7 +13,7 @@ from pkgutil import walk_packages
 import pytest
 
 import course_lib
-from course_lib import features
+from course_lib import features, pretrained
 
 MODULES = [module.name for module in walk_packages(course_lib.__path__, "course_lib.")]
 
@@ -87,4 +87,5 @@ def test_the_wheel_says_that_it_is_typed_and_holds_what_the_course_has_saved(tmp
     names = zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).namelist()
     saved = {"wavenet_digits.wav", "comparison_digits.json", "comparison_digits.safetensors"}
     saved |= {each.file for each in features.FILES.values()}
-    assert {"course_lib/py.typed", *(f"course_lib/data/{file}" for file in saved)} <= set(names)
+    expected = {"course_lib/py.typed", *(f"course_lib/data/{file}" for file in saved)}
+    assert expected | {f"course_lib/weights/{name}.safetensors" for name in pretrained.names()} <= set(names)

@@ -125,21 +125,27 @@ def test_as_many_images_are_tested_at_once_as_the_draws_leave_room_for(draws, im
 
 
 def test_a_kept_model_has_the_same_cost_within_rounding_and_says_where_it_is_from(tmp_path, capsys):
-    result = train("nade", recipe(), tmp_path / "runs", minutes=5, save=tmp_path / "kept")
+    published_one = recipe(published="1 nat, Table 9")
+    result = train("nade", published_one, tmp_path / "runs", minutes=5, save=tmp_path / "kept")
     kept, x = tmp_path / "kept" / "nade.safetensors", coins().test.x
     model = load(kept)
     assert isinstance(model, NADE) and model.W.dtype == torch.float32
-    assert nll(model, x).mean == pytest.approx(result.nats, rel=1e-3)
+    cost = nll(model, x)
+    assert cost.mean == pytest.approx(result.nats, rel=1e-3) and cost.mean != result.nats
     records, weights = checkpoints.read(kept)
     assert weights["W"].dtype == torch.bfloat16
     notes = records["notes"]
     assert notes.pop("torch") == torch.__version__ and notes.pop("device") == result.device
+    assert (notes.pop("test nll"), notes.pop("stderr")) == pytest.approx((cost.mean, cost.stderr))
     assert notes == {
+        "model": "NADE, 3 hidden units",
+        "data": "coins",
         "command": "COURSE_BUDGET=smoke python -m course_lib.recipes nade --minutes 5",
         "seed": 0,
         "epochs": 3,
-        "test nll": result.nats,
-        "stderr": result.stderr,
+        "seconds": result.seconds,
+        "unit": "nats per image",
+        "published": "1 nat, Table 9",
         "likelihood": "exact",
     }
     assert f"saved: {kept}" in capsys.readouterr().out
