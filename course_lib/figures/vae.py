@@ -91,7 +91,8 @@ def posteriors(precision: torch.Tensor) -> Figure:
     told = []
     colors = [plots.COLORS[name] for name in ("black", "vermilion", "blue")]
     for (name, covariance), color, style in zip(families.items(), colors, ("-", "--", ":"), strict=True):
-        gap = 0.5 * (float((precision @ covariance).trace()) - 2 - float(torch.logdet(covariance)) - log_det)
+        divergence = 0.5 * (float((precision @ covariance).trace()) - 2 - float(torch.logdet(covariance)) - log_det)
+        gap = max(0.0, divergence)  # which rounding may take below 0
         ellipse = 2 * torch.linalg.cholesky(covariance) @ circle
         left.plot(*ellipse, style, color=color, label=f"{name}: gap {gap:.2f}")
         told.append(f"{name} {gap:.2f}")
