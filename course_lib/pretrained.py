@@ -7,6 +7,7 @@
 says which command made it, where, and what the model with these rounded weights costs on the test images.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,17 @@ def about(name: str) -> str:
     said = notes(name)
     minutes = max(1, round(said["seconds"] / 60))
     lines = [
-        f"{said['model']}; {said['data']}; {said['epochs']} epochs in {minutes} min ({said['device']})",
+        f"{said['model']}.",
+        f"Trained on {said['data']}: {said['epochs']} epochs in {minutes} min ({said['device']}).",
         "It has no likelihood.",
         f"Made by: {said['command']}",
     ]
     if "test nll" in said:
         cost = Estimate(said["test nll"], said["stderr"], 0)
-        lines[1] = f"Test: {cost} {said['unit']} ({said['likelihood']})."
+        lines[2] = f"Test: {cost} {said['unit']} ({said['likelihood']})."
     if said["published"]:
-        lines.insert(2, f"Published: {said['published']}.")
-    return "\n".join(lines)
+        lines.insert(3, f"Published: {said['published']}.")
+    return "\n".join(textwrap.fill(line, 100, break_on_hyphens=False) for line in lines)
 
 
 def _path(name: str) -> Path:

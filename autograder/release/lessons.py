@@ -30,6 +30,7 @@ DEPENDENCIES = (
     "requirements.lock",
     "course_lib/**/*.py",
     "course_lib/data/*.*",
+    "course_lib/weights/*.*",
     "autograder/given.py",
     "autograder/checking/*.py",
     "autograder/inside/*.py",

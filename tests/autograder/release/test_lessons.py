@@ -61,6 +61,7 @@ def workplace(tmp_path, monkeypatch):
         "course_lib/models/nade.py",
         "autograder/checks/nade.py",
         "autograder/checks/vae.py",
+        "course_lib/weights/nade.safetensors",
         "requirements.lock",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,14 @@ def test_an_executed_lesson_is_run_once(workplace):
 
 
 @pytest.mark.parametrize(
-    "path", ["source", "course_lib/models/nade.py", "autograder/checks/nade.py", "requirements.lock"]
+    "path",
+    [
+        "source",
+        "course_lib/models/nade.py",
+        "course_lib/weights/nade.safetensors",
+        "autograder/checks/nade.py",
+        "requirements.lock",
+    ],
 )
 def test_a_lesson_is_run_again_after_a_change_of_what_it_depends_on(workplace, path):
     lessons_module.executed("02_nade", "cpu")
