@@ -65,17 +65,16 @@ def about(name: str) -> str:
     """
     said = notes(name)
     minutes = max(1, round(said["seconds"] / 60))
+    test = "It has no likelihood."
+    if "test nll" in said:
+        test = f"Test: {Estimate(said['test nll'], said['stderr'], 0)} {said['unit']} ({said['likelihood']})."
     lines = [
         f"{said['model']}.",
         f"Trained on {said['data']}: {said['epochs']} epochs in {minutes} min ({said['device']}).",
-        "It has no likelihood.",
+        test,
+        *([f"Published: {said['published']}."] if said["published"] else []),
         f"Made by: {said['command']}",
     ]
-    if "test nll" in said:
-        cost = Estimate(said["test nll"], said["stderr"], 0)
-        lines[2] = f"Test: {cost} {said['unit']} ({said['likelihood']})."
-    if said["published"]:
-        lines.insert(3, f"Published: {said['published']}.")
     return "\n".join(textwrap.fill(line, 100, break_on_hyphens=False) for line in lines)
 
 

@@ -181,9 +181,7 @@ def _keep(
         print(f"not saved: its weights are {size / 1e6:.1f} MB in bfloat16, more than {LARGEST / 1e6:g} MB")
         return
     rounded = copy.deepcopy(model)
-    for tensor in rounded.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.bfloat16())
+    rounded.load_state_dict(saving.converted(model.state_dict(), torch.bfloat16))
     if recipe.likelihood != "none":  # of the rounded weights, which are all that the file's readers get
         cost = _cost(recipe, rounded, dataset)
         notes = notes | {"test nll": cost.mean, "stderr": cost.stderr, "likelihood": recipe.measured}

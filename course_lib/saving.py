@@ -56,7 +56,7 @@ def save(
     record, tensors = described(model)
     weights, records = model.state_dict(), {"model": record}
     if compact:
-        weights = _converted(weights, torch.bfloat16)
+        weights = converted(weights, torch.bfloat16)
         records["compact"] = True
     if notes is not None:
         records["notes"] = dict(notes)
@@ -87,7 +87,7 @@ def load(path: str | os.PathLike) -> Model:
     own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_ARGUMENT)}
     weights = _best(tensors) if "history" in records else own
     if records.get("compact"):
-        weights = _converted(weights, torch.float32)
+        weights = converted(weights, torch.float32)
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:  # also the dtype of what is not saved, such as masks that follow from an ordering
         model.to(*dtypes)
@@ -170,7 +170,7 @@ def _built(record: dict[str, Any], tensors: dict[str, Tensor]) -> Model:
     return kind(**{key: argument(value) for key, value in record["arguments"].items()})
 
 
-def _converted(weights: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+def converted(weights: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """The same tensors, with real numbers in another dtype."""
     return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
 

@@ -1603,8 +1603,7 @@ plots.show(plots.image_grid(torch.cat(rows), columns=7, row_names=names), alt=al
 # %% [markdown]
 # One pixel in twenty leaves nine, seven and zero open, one in ten still zero, five and eight. With one in five all draws
 # are a six, and with half of the pixels they differ at the edges only. Nothing was trained for this: it is the sampler,
-# started later. But it works for the first pixels of *this* ordering alone. An orderless
-# network could be given any.
+# started later. But it works for the first pixels of *this* ordering alone. An orderless network could be given any.
 #
 # The edges are ragged, and some samples are fragments: this network does not know which pixels are neighbours. Its cost,
 # 92.19 nats, is 3.9 above the published one. It was stopped after 17 epochs, when its validation cost still fell.

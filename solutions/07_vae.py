@@ -1162,25 +1162,25 @@ outcome("latents that are mostly colour", int((explained["colour"] > 0.5).sum())
 # ### Handwriting at 28 × 28
 #
 # This VAE with convolutions and 50 latent variables was trained once on the binarized MNIST of the published tables
-# below; its file comes with the course.
+# below; its file comes with the course. What will lie on the way from one digit to another?
 
-# %% tags=["demo"] folded="Loads the trained VAE; draws 20 samples; walks along arcs from one latent vector to another."
+# %% tags=["demo"] folded="Loads the trained VAE; draws ten samples; walks along arcs from one latent vector to another."
 large = pretrained.load("vae-conv")
 print(pretrained.about("vae-conv"))
 with torch.no_grad():
-    z = torch.randn(20, 50, generator=seeded())
+    z = torch.randn(10, 50, generator=seeded())
     means, ends = large.mean(z), z[:8].view(4, 2, 50)
     walks = torch.cat([large.mean(plots.arc(pair, 10)) for pair in ends])
 pixels = (torch.rand(means.shape, generator=seeded()) < means).double()
-grids = torch.cat([means[:10], pixels[:10]])
+grids = torch.cat([means, pixels])
 alt = "Above, ten digits in soft grey, most of them readable: probabilities. Below, pixels drawn from them: the same digits with ragged edges."
 plots.show(plots.image_grid(grids, columns=10, row_names=["p(x = 1 | z)", "pixels"]), alt=alt)
-alt = "Four walks of ten images from one digit to another: an eight becomes a one, a nine an eight, an eight a five, a one a three, all by small changes."
+alt = "Four walks of ten images from one digit to another: an eight grows narrow, a nine becomes an eight, a six a five, a one a three, all by small changes."
 plots.show(plots.image_grid(walks, columns=10), alt=alt)
 
 # %% [markdown]
 # Nearly every image on the way from one vector to another could be a digit. Compare the first two rows of samples: the
-# upper one shows probabilities, as most papers do, but the *model* draws each pixel independently given $z$, as in the
+# upper one shows probabilities, which please the eye; the *model* draws each pixel independently given $z$, as in the
 # lower one. What $z$ leaves open at the edges becomes noise.
 #
 # The bound is 90.09 nats. Lesson 02's NADE of the same images has 92.19, exact, with more than twice as many

@@ -945,14 +945,15 @@ kinds = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", 
 asked, is_top = torch.arange(10).repeat(6), torch.arange(65) < 16
 codes = large.prior.sample(60, labels=asked, generator=seeded())
 swaps = {"top": torch.where(is_top, codes.roll(1, 0), codes), "bottom": torch.where(is_top, codes, codes.roll(1, 0))}
-moved = {name: float((decoded(each) - decoded(codes)).square().mean()) for name, each in swaps.items()}
+drawn = decoded(codes)
+moved = {name: float((decoded(each) - drawn).square().mean()) for name, each in swaps.items()}
 print("mean squared change:", ", ".join(f"{name} swapped {value:.3f}" for name, value in moved.items()))
 again = large.prior.complete(codes[:10].repeat(3, 1), is_top, labels=asked[:30], generator=seeded(1))
 alt = "Six samples of each of the ten kinds of clothing, 28 x 28 pixels in grey: most can be recognised as the kind asked for, with seams, handles and heels; sandals are often broken."
-plots.show(plots.image_grid(decoded(codes), columns=10, column_names=kinds), alt=alt)
+plots.show(plots.image_grid(drawn, columns=10, column_names=kinds), alt=alt)
 rows = ["sample", *["same top codes"] * 3]
 alt = "Ten samples, one of each kind, and below each three with the same top codes and new bottom codes: the same garment in the same shade, with other details."
-plots.show(plots.image_grid(decoded(torch.cat([codes[:10], again])), columns=10, row_names=rows), alt=alt)
+plots.show(plots.image_grid(torch.cat([drawn[:10], decoded(again)]), columns=10, row_names=rows), alt=alt)
 outcome("clothing: which swap changes more", max(moved, key=moved.get))
 
 # %% [markdown]
